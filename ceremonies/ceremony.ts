@@ -1,0 +1,969 @@
+/**
+ * The heart: a ceremony is a list of entries, and everything else is a fold over it.
+ *
+ *   check(state, entry)       may this entry happen now? null, or the Refusal that names the rule it breaks
+ *   apply(state, entry, head) what it changes
+ *   pendingAction(state)      the one thing that is to be done next
+ *
+ * The conductor (live and on resume), the replay screen, the minutes and the auditor's verdict use these same functions.
+ * They are pure and synchronous; signatures and certificates are checked by verify.ts, which asks this file which key
+ * signs what. Nothing here touches a clock, a disk, a device or a random number.
+ */
+import { z } from 'zod';
+import canonicalize from 'canonicalize';
+import { toBase64url, utf8 } from './bytes.ts';
+import {
+  Base64url, BoundedText, EVIDENCE, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
+  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type ShareSet,
+} from './evidence.ts';
+import { thumbprint } from './keys/public-key.ts';
+import { refuse, Refused, type Refusal } from './refusal.ts';
+import { planOf, readScript, type Plan, type PlanStep, type Role, type Script } from './script.ts';
+import { plainText } from './text.ts';
+
+export const FORMAT = 'conclave-transcript/1';
+/** At most this many entries may follow a checkpoint before the next one is due. */
+export const CHECKPOINT_EVERY = 64;
+
+// --- entries ---------------------------------------------------------------------------------------------------------
+
+const words = BoundedText(1000);
+const sequence = z.int().min(0).max(2 ** 40);
+const Bound = z.strictObject({ module: BoundedText(64), serial: BoundedText(64) });
+
+export const ENTRY_DATA = {
+  opened: z.strictObject({
+    format: z.literal(FORMAT),
+    script: z.string().max(200_000),
+    parameters: z.record(z.string().max(40), z.union([z.string().max(200), z.int()])),
+    mode: z.enum(['rehearsal', 'real']),
+    people: z.array(z.strictObject({ seat: SeatId, name: BoundedText(80) })).min(1).max(300),
+    bindings: z.strictObject({
+      tokens: z.record(z.string().max(40), Bound),
+      /** Card name, then seat. */
+      cards: z.record(z.string().max(40), z.record(SeatId, Bound)),
+    }),
+    modules: z.array(ModuleFacts).max(8),
+    recorder: PublicJwk,
+    app: z.strictObject({ version: BoundedText(32), build: BoundedText(64) }),
+    runtime: z.strictObject({ node: BoundedText(32), electron: BoundedText(32).nullable(), development: z.boolean() }),
+    clock: BoundedText(200),
+    /** What the machine should not have had: swap in use, core dumps on, … Said aloud, recorded, not hidden. */
+    warnings: z.array(BoundedText(300)).max(16),
+  }),
+  begun: z.strictObject({ intent: z.looseObject({}) }),
+  done: z.strictObject({ begun: sequence.nullable(), evidence: z.looseObject({}) }),
+  failed: z.strictObject({
+    begun: sequence,
+    error: z.strictObject({ code: BoundedText(64), message: BoundedText(500), hint: BoundedText(500) }),
+    nothingChanged: z.boolean(),
+  }),
+  found: z.strictObject({ begun: sequence, observation: Observation }),
+  decided: z.strictObject({ begun: sequence, decision: z.enum(['keep', 'clear']), why: words }),
+  cleared: z.strictObject({ begun: sequence, observation: Observation }),
+  witnessed: z.strictObject({}),
+  noted: z.strictObject({ text: words }),
+  exception: z.strictObject({ number: z.int().min(1), expected: words, happened: words, decided: words }),
+  break: z.strictObject({ present: z.int().min(1).max(1000), reason: words }),
+  back: z.strictObject({ present: z.int().min(1).max(1000) }),
+  disagreed: z.strictObject({ words, statement: Base64url(4000), signatures: SignaturePair }),
+  checkpoint: z.strictObject({ signature: Base64url(86) }),
+  lost: z.strictObject({ module: BoundedText(64), how: z.enum(['exited', 'killed', 'hung']), detail: BoundedText(300) }),
+  resumed: z.strictObject({
+    recorder: PublicJwk,
+    present: z.array(SeatId).min(1).max(300),
+    /** Another person in the officer's seat, with the card they will enrol; null: the same officer. */
+    officer: z.strictObject({ name: BoundedText(80), card: Bound }).nullable(),
+    reason: words,
+  }),
+  aborted: z.strictObject({ reason: words, left: z.array(ObjectFact).max(300) }),
+  closed: z.strictObject({}),
+} as const;
+
+export type Kind = keyof typeof ENTRY_DATA;
+export type Data<K extends Kind> = z.infer<(typeof ENTRY_DATA)[K]>;
+
+/** One line of the transcript. `seq` counts from 0; `at` is RFC 3339 UTC with milliseconds; `by` is a seat. */
+export interface Entry<K extends Kind = Kind> {
+  readonly v: 1;
+  readonly ceremony: string;
+  readonly seq: number;
+  readonly at: string;
+  readonly kind: K;
+  readonly step?: string;
+  readonly by?: string;
+  readonly data: Data<K>;
+  readonly prev: string;
+}
+
+/** What the fold is told about the record itself: SHA-512 of the entry's line, and the Merkle root up to it, when asked. */
+export interface Head {
+  readonly hash: string;
+  root(): string;
+}
+
+// --- state -----------------------------------------------------------------------------------------------------------
+
+export interface Person {
+  readonly seat: string;
+  readonly role: Role;
+  readonly name: string;
+  readonly identity: (Identity & { readonly thumbprints: readonly [string, string] }) | null;
+}
+
+export interface Current {
+  readonly step: PlanStep;
+  readonly phase: 'ready' | 'begun' | 'unexplained' | 'found' | 'clearing' | 'kept' | 'witnessing';
+  readonly begun: number | null;
+  /** Hash of the entry before `begun`: what a presence statement is bound to. */
+  readonly headBefore: string;
+  readonly intent: Intent | null;
+  readonly evidence: Evidence | null;
+  readonly observation: Observation | null;
+  readonly error: Data<'failed'>['error'] | null;
+  readonly witnesses: readonly string[];
+}
+
+export interface RootKey {
+  readonly name: string;
+  readonly token: string;
+  readonly id: string;
+  readonly label: string;
+  readonly algorithm: string;
+  readonly spki: string;
+  readonly private: KeyAttributes;
+  readonly proven: boolean;
+  readonly certificate: string | null;
+  readonly wrapped: string | null;
+  readonly recoveryProven: boolean;
+  readonly locked: boolean;
+}
+
+export interface Backup {
+  readonly set: ShareSet;
+  /** True while the device process holds the backup key; it ends with that process. */
+  readonly alive: boolean;
+  readonly given: Readonly<Record<string, { readonly card: string; readonly object: string; readonly x: number; readonly readBack: boolean }>>;
+  readonly wiped: boolean;
+}
+
+export interface ActSeal {
+  readonly act: number;
+  readonly statement: string;
+  readonly signatures: Readonly<Record<string, SignaturePair>>;
+}
+
+export interface State {
+  readonly phase: 'empty' | 'open' | 'aborted' | 'closed';
+  readonly ceremony: string;
+  readonly opening: Data<'opened'> | null;
+  readonly script: Script | null;
+  readonly plan: Plan | null;
+  readonly people: readonly Person[];
+  readonly recorder: PublicJwk | null;
+  readonly count: number;
+  readonly lastHash: string;
+  readonly lastAt: string;
+  readonly sinceCheckpoint: number;
+  readonly checkpointDue: boolean;
+  /** Steps that come before the plan's next one: the signatures of a resumption. */
+  readonly queue: readonly PlanStep[];
+  readonly cursor: number;
+  readonly current: Current | null;
+  /** The plan's step that was under way when a resumption came in between. */
+  readonly parked: Current | null;
+  readonly onBreak: { readonly present: number } | null;
+  readonly exceptions: number;
+  readonly resumptions: number;
+  readonly resumption: { readonly count: number; readonly last: string; readonly present: readonly string[] } | null;
+  readonly disagreements: readonly { readonly seq: number; readonly seat: string; readonly words: string }[];
+  /** Where the work of the current act ended: what its seal covers. */
+  readonly actEnd: { readonly count: number; readonly last: string; readonly root: string } | null;
+  readonly seals: readonly ActSeal[];
+  readonly ids: readonly string[];
+  readonly inventories: Readonly<Record<string, readonly ObjectFact[]>>;
+  readonly key: RootKey | null;
+  readonly backup: Backup | null;
+  /** Share objects that may lie on a card and count no more, by seat: the next share erases them. */
+  readonly voidShares: Readonly<Record<string, readonly string[]>>;
+}
+
+export const EMPTY: State = {
+  phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], recorder: null, count: 0, lastHash: '',
+  lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
+  resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, key: null,
+  backup: null, voidShares: {},
+};
+
+/** Acts of people alone: no device is touched, so there is nothing to have begun. */
+const HUMAN: readonly ActionName[] = ['confirm-script', 'put-away'];
+/**
+ * Acts whose repetition would leave a second object behind: when their outcome is unknown somebody must look first.
+ * The others are safe to repeat: enrolment finds or completes the identity that is there, a share object that may lie
+ * on a card is void and is erased by the next one, switching EXTRACTABLE off twice is the same as once.
+ */
+const LASTING: readonly ActionName[] = ['generate-key'];
+
+export const isHuman = (action: ActionName): boolean => HUMAN.includes(action);
+
+// --- statements that people sign ------------------------------------------------------------------------------------
+
+const statement = (value: object): string => toBase64url(utf8(canonicalize(value) ?? ''));
+
+/** What a person signs to prove presence: bound to the script, to the record so far, and to a fresh challenge. */
+export function presenceStatement(state: State, seat: string, challenge: string, head: string): string {
+  return statement({ type: 'conclave-presence/1', ceremony: state.ceremony, script: state.script?.hash ?? '', head, nonce: challenge, seat });
+}
+
+/** The head statement of an act: what every participant signs at its end. */
+export function sealStatement(state: State): string {
+  const { opening, actEnd } = state;
+  return statement({
+    type: 'conclave-head/1', ceremony: state.ceremony, script: state.script?.hash ?? '', act: currentAct(state) + 1,
+    count: actEnd?.count ?? 0, last: actEnd?.last ?? '', root: actEnd?.root ?? '',
+    signers: signersOf(state), policy: 'all of', build: opening?.app.build ?? '',
+  });
+}
+
+/** What the people present sign when a record is continued under a new recorder key. */
+export function resumeStatement(state: State): string {
+  const { resumption, recorder } = state;
+  return statement({
+    type: 'conclave-resume/1', ceremony: state.ceremony, script: state.script?.hash ?? '', count: resumption?.count ?? 0,
+    last: resumption?.last ?? '', recorder: recorder ? thumbprint(recorder) : '', present: resumption?.present ?? [],
+  });
+}
+
+/** What a person signs who does not agree. */
+export function disagreementStatement(state: State, seat: string, text: string): string {
+  return statement({ type: 'conclave-disagreement/1', ceremony: state.ceremony, count: state.count, head: state.lastHash, seat, words: text });
+}
+
+/** The bytes under a checkpoint's Ed25519 signature: plain text, so that anyone can rebuild them with printf. */
+export function checkpointMessage(entry: Pick<Entry, 'ceremony' | 'seq' | 'at' | 'prev'>): Uint8Array {
+  return utf8(`conclave-checkpoint/1\n${entry.ceremony}\n${entry.seq}\n${entry.at}\n${entry.prev}\n`);
+}
+
+export interface Signer {
+  readonly seat: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly classical: string;
+  readonly pq: string;
+}
+
+export function signersOf(state: State): Signer[] {
+  return state.people.flatMap((person) => person.identity
+    ? [{ seat: person.seat, name: person.name, role: person.role, classical: person.identity.thumbprints[0], pq: person.identity.thumbprints[1] }] : []);
+}
+
+// --- check -----------------------------------------------------------------------------------------------------------
+
+const NOW = 'Do what the screen asks for now; nothing is lost.';
+const STOP = 'Stop here. Record an exception, and let officer and witness decide whether to repeat the step or to abort.';
+
+/** May this entry be the next one? Null, or the rule it breaks. Never throws on an entry of the right outer shape. */
+export function check(state: State, entry: Entry): Refusal | null {
+  const schema = ENTRY_DATA[entry.kind] as z.ZodType | undefined;
+  if (!schema) return refuse('ENTRY-KIND', 'a known kind of entry', String(entry.kind), STOP);
+  const parsed = schema.safeParse(entry.data);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return refuse('ENTRY-DATA', `data as FORMAT.md gives it for ${entry.kind}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, STOP);
+  }
+  if (entry.seq !== state.count) return refuse('SEQUENCE', `entry number ${state.count}`, `${entry.seq}`, STOP);
+  if (entry.at < state.lastAt) return refuse('TIME-FORWARD', `a time not before ${state.lastAt}`, entry.at, 'Check the clock; the record\'s own order decides.');
+  if (state.phase === 'empty') return entry.kind === 'opened' ? checkOpened(entry as Entry<'opened'>) : refuse('OPENED-FIRST', 'the entry `opened`', entry.kind, NOW);
+  if (entry.kind === 'opened') return refuse('OPENED-ONCE', 'one opening', 'a second one', STOP);
+  if (entry.ceremony !== state.ceremony) return refuse('ONE-CEREMONY', state.ceremony, entry.ceremony, STOP);
+  if (entry.by !== undefined && !personAt(state, entry.by)) return refuse('KNOWN-PERSON', 'a seat of this ceremony', entry.by, NOW);
+  if (state.phase !== 'open') {
+    return entry.kind === 'checkpoint' && state.checkpointDue ? null
+      : refuse('RECORD-OVER', 'nothing after the end', entry.kind, `This record is ${state.phase}. Open a new ceremony.`);
+  }
+  // These may always happen: they say what became of the machine or of the room.
+  switch (entry.kind) {
+    case 'checkpoint': return state.checkpointDue ? null : refuse('CHECKPOINT-DUE', 'a checkpoint only where one is due', 'one out of place', STOP);
+    case 'lost': return null;
+    case 'resumed': return checkResumed(state, entry.data as Data<'resumed'>);
+    default: break;
+  }
+  if (state.checkpointDue) return refuse('CHECKPOINT-DUE', 'a checkpoint', entry.kind, NOW);
+  switch (entry.kind) {
+    case 'aborted': return texts(entry.by ? null : refuse('BY-WHOM', 'who aborts', 'nobody', NOW), ['reason', (entry.data as Data<'aborted'>).reason]);
+    case 'noted': return texts(null, ['note', (entry.data as Data<'noted'>).text]);
+    case 'disagreed': return checkDisagreed(state, entry as Entry<'disagreed'>);
+    case 'exception': {
+      const data = entry.data as Data<'exception'>;
+      if (data.number !== state.exceptions + 1) return refuse('EXCEPTION-NUMBER', `exception ${state.exceptions + 1}`, `${data.number}`, NOW);
+      return texts(entry.by ? null : refuse('BY-WHOM', 'who decided', 'nobody', NOW), ['expected', data.expected], ['happened', data.happened], ['decided', data.decided]);
+    }
+    case 'break': return state.onBreak ? refuse('ON-BREAK', 'one break at a time', 'a second one', NOW) : texts(null, ['reason', (entry.data as Data<'break'>).reason]);
+    case 'back': {
+      const { present } = entry.data as Data<'back'>;
+      if (!state.onBreak) return refuse('ON-BREAK', 'a break to come back from', 'none', NOW);
+      return present === state.onBreak.present ? null
+        : refuse('HEAD-COUNT', `${state.onBreak.present} people, as before the break`, `${present}`, 'Wait for the missing people, or abort. Nobody joins and nobody is replaced in a break.');
+    }
+    default: break;
+  }
+  if (state.onBreak) return refuse('ON-BREAK', 'nothing during a break', entry.kind, 'Count heads and end the break first.');
+  if (entry.kind === 'closed') return state.current === null ? null : refuse('IN-ORDER', `step ${state.current.step.id}`, 'the end', NOW);
+  return checkStep(state, entry);
+}
+
+function texts(first: Refusal | null, ...fields: readonly (readonly [string, string])[]): Refusal | null {
+  if (first) return first;
+  for (const [field, value] of fields) {
+    if (value.trim() === '') return refuse('TEXT-PRINTABLE', `${field}: some words`, 'nothing', 'Write a sentence that an auditor will understand in ten years.');
+    const refusal = plainText(field, value, 1000);
+    if (refusal) return refusal;
+  }
+  return null;
+}
+
+/** Reads script and parameters of an opening; everything else about it is checked by `check`. */
+function planned(data: Data<'opened'>): { script: Script; plan: Plan } | Refusal {
+  const { script, faults } = readScript(data.script);
+  if (!script) {
+    const fault = faults[0];
+    return refuse(fault?.rule ?? 'SCRIPT-SHAPE', fault?.expected ?? 'a valid script', `line ${fault?.line ?? 0}: ${fault?.found ?? ''}`, fault?.next ?? STOP);
+  }
+  try {
+    return { script, plan: planOf(script, data.parameters) };
+  } catch (error) {
+    if (error instanceof Refused) return error.refusal;
+    throw error;
+  }
+}
+
+function checkOpened(entry: Entry<'opened'>): Refusal | null {
+  const { data } = entry;
+  if (!/^[0-9a-f]{32}$/.test(entry.ceremony)) return refuse('CEREMONY-ID', '32 hexadecimal digits', entry.ceremony, STOP);
+  const result = planned(data);
+  if ('rule' in result) return result;
+  const { plan, script } = result;
+  if (entry.prev !== script.hash) return refuse('SCRIPT-HASH', 'the first entry to follow the script\'s hash', entry.prev, STOP);
+  const seats = plan.seats.map((seat) => seat.id).join(' ');
+  const taken = data.people.map((person) => person.seat).join(' ');
+  if (seats !== taken) return refuse('SEATS-FILLED', `people for ${seats}`, taken, 'Name one person for every seat, in the script\'s order.');
+  const names = new Map<string, string>();
+  for (const person of data.people) {
+    const refusal = texts(null, ['name', person.name]);
+    if (refusal) return refusal;
+    const key = person.name.trim().toLowerCase().replace(/\s+/g, ' ');
+    const other = names.get(key);
+    if (other !== undefined) return refuse('ONE-PERSON-ONE-ROLE', 'a different person in every seat', `${person.name} as ${other} and ${person.seat}`, 'Find another person. The officer cannot witness, and one person cannot hold two shares.');
+    names.set(key, person.seat);
+  }
+  const serials = new Map<string, string>();
+  const bound: [string, { module: string; serial: string } | undefined][] = [
+    ...plan.tokens.map((token): [string, typeof data.bindings.tokens[string] | undefined] => [token, data.bindings.tokens[token]]),
+    ...Object.entries(plan.room.cards).flatMap(([card, spec]) => plan.seats.filter((seat) => spec.for === 'person' || seat.role === 'custodian')
+      .map((seat): [string, { module: string; serial: string } | undefined] => [`${card} of ${seat.id}`, data.bindings.cards[card]?.[seat.id]])),
+  ];
+  const expectedBindings = bound.length;
+  const givenBindings = Object.keys(data.bindings.tokens).length + Object.values(data.bindings.cards).reduce((sum, seatsOfCard) => sum + Object.keys(seatsOfCard).length, 0);
+  for (const [what, binding] of bound) {
+    if (!binding) return refuse('BINDINGS-COMPLETE', `a serial number for ${what}`, 'none', 'Choose a token or card for it.');
+    const other = serials.get(binding.serial);
+    if (other !== undefined) return refuse('ONE-CARD-ONE-PERSON', 'a different card or token for every purpose', `${binding.serial} as ${other} and ${what}`, 'Choose another card.');
+    serials.set(binding.serial, what);
+    if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
+  }
+  if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
+  if (data.mode === 'real') {
+    if (data.runtime.development) return refuse('REAL-NEEDS-RELEASE', 'the release runtime', 'a development runtime', 'A real ceremony needs a current, supported Electron. Install the release build.');
+    const soft = data.modules.find((module) => module.kind === 'software');
+    if (soft) return refuse('REAL-NEEDS-TOKEN', 'hardware behind PKCS#11', soft.library, 'The software token is for rehearsals only. Bind a hardware token.');
+  }
+  return null;
+}
+
+function checkResumed(state: State, data: Data<'resumed'>): Refusal | null {
+  const present = new Set(data.present);
+  if (present.size !== data.present.length) return refuse('RESUME-QUORUM', 'every person once', 'somebody twice', NOW);
+  for (const seat of present) if (!personAt(state, seat)) return refuse('KNOWN-PERSON', 'a seat of this ceremony', seat, NOW);
+  const has = (role: Role) => state.people.filter((person) => person.role === role && present.has(person.seat)).length;
+  if (has('officer') === 0) return refuse('RESUME-QUORUM', 'an officer', 'none present', 'Let another person take the officer\'s seat.');
+  if (state.seals.length > 0) {
+    const threshold = state.plan?.set?.threshold ?? 0;
+    if (has('custodian') < threshold || has('witness') < 1) {
+      return refuse('RESUME-QUORUM', `a witness and ${threshold} custodians`, `${has('witness')} and ${has('custodian')}`, 'Wait until enough people are back, or abort.');
+    }
+  }
+  if (data.officer) {
+    const wanted = data.officer;
+    const refusal = texts(null, ['name', wanted.name]);
+    if (refusal) return refusal;
+    const same = state.people.find((person) => person.name.trim().toLowerCase() === wanted.name.trim().toLowerCase());
+    if (same) return refuse('ONE-PERSON-ONE-ROLE', 'a person who is not in this ceremony', `${wanted.name}, already ${same.seat}`, 'The officer cannot witness, and a custodian cannot run the ceremony.');
+    if (boundSerials(state).includes(wanted.card.serial)) return refuse('ONE-CARD-ONE-PERSON', 'a card of the new officer\'s own', wanted.card.serial, 'Choose another card.');
+  }
+  return texts(null, ['reason', data.reason]);
+}
+
+function checkDisagreed(state: State, entry: Entry<'disagreed'>): Refusal | null {
+  const person = entry.by === undefined ? undefined : personAt(state, entry.by);
+  if (!person?.identity) return refuse('ENROL-FIRST', 'a person who has enrolled', entry.by ?? 'nobody', 'Enrol first; until then, use an exception.');
+  if (entry.data.statement !== disagreementStatement(state, person.seat, entry.data.words)) {
+    return refuse('DISAGREEMENT-STATEMENT', 'the statement over this head and these words', 'another statement', STOP);
+  }
+  return texts(null, ['words', entry.data.words]);
+}
+
+function checkStep(state: State, entry: Entry): Refusal | null {
+  const { current } = state;
+  if (!current) return refuse('IN-ORDER', 'the end of the ceremony', entry.kind, NOW);
+  const { step } = current;
+  if (entry.step !== step.id) return refuse('IN-ORDER', `step ${step.id}`, entry.step ?? 'no step', NOW);
+  const begunIs = (seq: number | null) => seq === current.begun ? null : refuse('ONE-OUTCOME', `the outcome of entry ${current.begun ?? 'none'}`, `of ${seq ?? 'none'}`, STOP);
+  const phaseIs = (...phases: Current['phase'][]) => phases.includes(current.phase) ? null : refuse('BEGUN-FIRST', `${entry.kind} only when the step is ${phases.join(' or ')}`, current.phase, NOW);
+  const byDoer = () => entry.by === step.who ? null : refuse('RIGHT-PERSON', step.who, entry.by ?? 'nobody', `This step belongs to ${step.who}.`);
+  const action = step.do.action;
+  switch (entry.kind) {
+    case 'begun': {
+      const parsed = INTENTS[action].safeParse((entry.data as Data<'begun'>).intent);
+      if (!parsed.success) return refuse('ENTRY-DATA', `an intent for ${action}`, parsed.error.issues[0]?.message ?? '', STOP);
+      return phaseIs('ready') ?? byDoer() ?? (isHuman(action) ? refuse('BEGUN-FIRST', 'no `begun` for an act of people alone', 'one', STOP) : checkIntent(state, current, parsed.data as Intent));
+    }
+    case 'done': {
+      const data = entry.data as Data<'done'>;
+      const parsed = EVIDENCE[action].safeParse(data.evidence);
+      if (!parsed.success) {
+        const issue = parsed.error.issues[0];
+        return refuse('EVIDENCE-MATCHES-ACTION', `evidence of ${action}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, STOP);
+      }
+      return byDoer() ?? (isHuman(action) ? phaseIs('ready') : phaseIs('begun', 'kept')) ?? begunIs(data.begun)
+        ?? checkEvidence(state, current, parsed.data as Evidence);
+    }
+    case 'failed': return phaseIs('begun', 'kept') ?? begunIs((entry.data as Data<'failed'>).begun);
+    case 'found': return phaseIs('unexplained') ?? begunIs((entry.data as Data<'found'>).begun);
+    case 'decided': {
+      const data = entry.data as Data<'decided'>;
+      const officer = entry.by !== undefined && personAt(state, entry.by)?.role === 'officer';
+      return phaseIs('found') ?? begunIs(data.begun) ?? (officer ? null : refuse('RIGHT-PERSON', 'the officer', entry.by ?? 'nobody', NOW))
+        ?? (data.decision === 'keep' && current.observation?.state === 'half' ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
+        ?? texts(null, ['why', data.why]);
+    }
+    case 'cleared': {
+      const data = entry.data as Data<'cleared'>;
+      return phaseIs('clearing') ?? begunIs(data.begun)
+        ?? (data.observation.state === 'absent' ? null : refuse('CLEARED-ABSENT', 'nothing left behind', data.observation.detail, STOP));
+    }
+    case 'witnessed': {
+      const witness = entry.by === undefined ? undefined : personAt(state, entry.by);
+      if (!witness || witness.seat === step.who) return refuse('WITNESS-NOT-DOER', 'somebody else than the one who acts', entry.by ?? 'nobody', NOW);
+      const missing = missingWitnesses(state);
+      return phaseIs('witnessing')
+        ?? (current.witnesses.includes(witness.seat) ? refuse('WITNESS-ONCE', 'every witness once', witness.seat, NOW) : null)
+        ?? ((missing[witness.role] ?? 0) > 0 ? null : refuse('WITNESS-WANTED', `witnesses: ${Object.keys(missing).join(', ')}`, witness.role, NOW));
+    }
+    default: return refuse('ENTRY-KIND', 'an entry that fits a step', entry.kind, STOP);
+  }
+}
+
+function checkIntent(state: State, current: Current, intent: Intent): Refusal | null {
+  const { step } = current;
+  const { opening } = state;
+  if (!opening) return refuse('OPENED-FIRST', 'an opening', 'none', STOP);
+  const given = intent as Partial<Record<string, unknown>>;
+  const expectations: [string, unknown, unknown][] = [];
+  const on = 'on' in step.do ? opening.bindings.tokens[step.do.on]?.serial : undefined;
+  if (on !== undefined) expectations.push(['TOKEN-BOUND', on, given['token']]);
+  switch (step.do.action) {
+    case 'enrol':
+      expectations.push(['CARD-BOUND', cardOf(state, 'identity-card', step.who), given['card']]);
+      break;
+    case 'sign-seal':
+      expectations.push(['CARD-BOUND', cardOf(state, 'identity-card', step.who), given['card']], ['SEAL-STATEMENT', sealStatement(state), given['statement']]);
+      break;
+    case 'sign-resume':
+      expectations.push(['CARD-BOUND', cardOf(state, 'identity-card', step.who), given['card']], ['RESUME-STATEMENT', resumeStatement(state), given['statement']]);
+      break;
+    case 'generate-key':
+      if (state.key) return refuse('KEY-ONCE', `no second key ${step.do.key}`, 'one that exists', STOP);
+      expectations.push(['AS-SCRIPTED', step.do.algorithm, given['algorithm']], ['AS-SCRIPTED', step.do.label, given['label']]);
+      break;
+    case 'prove-key': case 'issue-certificate': case 'wrap-key': case 'lock-key':
+      if (!state.key || state.key.name !== step.do.key) return refuse('KEY-BEFORE-USE', `key ${step.do.key}`, 'no such key', STOP);
+      expectations.push(['TOKEN-BOUND', state.key.token, given['token']], ['KEY-BOUND', state.key.id, given['id']]);
+      if (step.do.action === 'wrap-key') expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
+      break;
+    case 'make-backup-key':
+      expectations.push(['SHARE-SET', state.backup ? state.backup.set.epoch + 1 : 1, given['epoch']]);
+      break;
+    case 'give-share': {
+      if (!state.backup?.alive) return refuse('SHARES-AFTER-SPLIT', 'a backup key that has been split', 'none', STOP);
+      const dead = state.voidShares[step.who] ?? [];
+      expectations.push(['CARD-BOUND', cardOf(state, 'share-card', step.who), given['card']], ['SHARE-SET', state.backup.set.id, given['set']],
+        ['SHARE-SET', custodianNumber(state, step.who), given['x']], ['VOID-SHARES-ERASED', dead.join(' '), (intent as Intent<'give-share'>).erases.join(' ')]);
+      break;
+    }
+    case 'read-back-share': {
+      const share = state.backup?.given[step.who];
+      if (!share) return refuse('READ-BACK-EVERY-SHARE', 'a share that was given', 'none', STOP);
+      expectations.push(['CARD-BOUND', share.card, given['card']], ['SHARE-SET', share.object, given['object']], ['SHARE-SET', share.x, given['x']], ['SHARE-SET', state.backup?.set.id, given['set']]);
+      break;
+    }
+    case 'prove-recovery': {
+      const { backup, key } = state;
+      if (!backup || !key?.wrapped) return refuse('WRAP-BEFORE-RECOVERY', 'a wrapped key and its shares', 'none', STOP);
+      const unread = Object.entries(backup.given).filter(([, share]) => !share.readBack).map(([seat]) => seat);
+      if (unread.length > 0 || Object.keys(backup.given).length !== backup.set.shares) {
+        return refuse('READ-BACK-EVERY-SHARE', `all ${backup.set.shares} shares read back`, unread.length > 0 ? `not those of ${unread.join(', ')}` : 'some not given', NOW);
+      }
+      const { quorum } = intent as Intent<'prove-recovery'>;
+      if (new Set(quorum).size !== quorum.length || quorum.length !== backup.set.threshold) {
+        return refuse('QUORUM-OF-PERSONS', `${backup.set.threshold} different custodians`, quorum.join(', '), STOP);
+      }
+      const stranger = quorum.find((seat) => !(seat in backup.given));
+      if (stranger !== undefined) return refuse('QUORUM-OF-PERSONS', 'custodians of this set', stranger, STOP);
+      expectations.push(['TOKEN-BOUND', key.token, given['token']], ['SHARE-SET', backup.set.id, given['set']]);
+      break;
+    }
+    case 'wipe-backup-key':
+      if (!state.key?.recoveryProven) return refuse('WIPED-AFTER-PROOF', 'a proven recovery before the source is wiped', 'none', STOP);
+      expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
+      break;
+    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'put-away': break;
+  }
+  for (const [rule, expected, found] of expectations) {
+    if (expected !== found) return refuse(rule, String(expected), String(found), STOP);
+  }
+  const fresh = given['id'];
+  if ((step.do.action === 'enrol' || step.do.action === 'generate-key') && typeof fresh === 'string' && state.ids.includes(fresh)) {
+    return refuse('ID-FRESH', 'a CKA_ID never used in this record', fresh, STOP);
+  }
+  return null;
+}
+
+/** The script's truth table against what the token says of the private key. Returns the attributes that differ. */
+export function attributeDeviations(step: PlanStep, found: KeyAttributes, extractable: boolean): string[] {
+  if (step.do.action !== 'generate-key') return [];
+  const { attributes } = step.do;
+  const wanted: Partial<KeyAttributes> = {
+    class: 'private-key', token: attributes.token, private: attributes.private, sensitive: attributes.sensitive, extractable,
+    alwaysSensitive: attributes.sensitive, neverExtractable: attributes.extractable === 'never', local: true,
+    sign: attributes.sign, decrypt: attributes.decrypt, derive: attributes.derive, unwrap: attributes.unwrap,
+  };
+  /** A token may leave these unanswered for a key type that has no such use (PKCS#11 3.2, 4.9). */
+  const optional: readonly string[] = ['decrypt', 'derive', 'unwrap'];
+  return Object.entries(wanted).flatMap(([name, value]) => {
+    const actual = found[name as keyof KeyAttributes];
+    return actual === value || (actual === null && value === false && optional.includes(name)) ? [] : [`${name} is ${String(actual)}, not ${String(value)}`];
+  });
+}
+
+function checkEvidence(state: State, current: Current, evidence: Evidence): Refusal | null {
+  const { step, intent } = current;
+  const repeat = 'The value is recorded as found. Record an exception, then repeat the step or abort.';
+  const must = (holds: boolean, rule: string, expected: string, found: string) => (holds ? null : refuse(rule, expected, found, repeat));
+  switch (step.do.action) {
+    case 'confirm-script': {
+      const e = evidence as Evidence<'confirm-script'>;
+      const spoken = (state.script?.words ?? []).join(' ');
+      return must(e.words === spoken, 'SCRIPT-HASH-CONFIRMED', spoken, e.words);
+    }
+    case 'enrol': {
+      const e = evidence as Evidence<'enrol'>;
+      const i = intent as Intent<'enrol'>;
+      const prints = [thumbprint(e.identity.classical), thumbprint(e.identity.pq)];
+      const twin = state.people.find((person) => person.seat !== step.who && person.identity?.thumbprints.some((print) => prints.includes(print)));
+      return must(e.card.serial === i.card, 'CARD-BOUND', i.card, e.card.serial)
+        ?? must(twin === undefined, 'ONE-PERSON-ONE-KEY', 'keys that nobody else in the room holds', `those of ${twin?.seat ?? ''}`)
+        ?? must(e.statement === presenceStatement(state, step.who, i.challenge, current.headBefore), 'PRESENCE-FRESH', 'the statement over script, head and this challenge', 'another statement');
+    }
+    case 'inspect-token': {
+      const e = evidence as Evidence<'inspect-token'>;
+      const lacking = step.do.needs.filter((need) => !e.needs.some((found) => found.name === need && found.proof === 'verified'));
+      return must(e.token.serial === (intent as Intent<'inspect-token'>).token, 'TOKEN-BOUND', (intent as Intent<'inspect-token'>).token, e.token.serial)
+        ?? must(lacking.length === 0, 'TOKEN-CAN', `a token that can ${step.do.needs.join(', ')} with ${step.do.algorithm}`,
+          `not ${lacking.map((need) => `${need} (${e.needs.find((found) => found.name === need)?.detail ?? 'not tried'})`).join(', ')}`);
+    }
+    case 'test-random': {
+      const e = evidence as Evidence<'test-random'>;
+      const names = new Set(e.tests.map((test) => test.name));
+      const bad = e.tests.filter((test) => !test.passed).map((test) => test.name);
+      return must(e.bytes === step.do.bytes && names.size >= 2, 'RANDOM-PLAUSIBLE', `two different statistics over ${step.do.bytes} bytes`, `${names.size} over ${e.bytes}`)
+        ?? must(bad.length === 0, 'RANDOM-PLAUSIBLE', 'a random source that passes', `failed: ${bad.join(', ')}`);
+    }
+    case 'take-inventory': {
+      const e = evidence as Evidence<'take-inventory'>;
+      const before = state.inventories[e.token];
+      if (!before) return null;
+      const difference = inventoryDifference(before, e.objects);
+      return must(difference.length === 0, 'INVENTORY-EXPLAINED', 'exactly what the record explains', difference.join('; '));
+    }
+    case 'generate-key': {
+      const e = evidence as Evidence<'generate-key'>;
+      const i = intent as Intent<'generate-key'>;
+      const wrong = attributeDeviations(step, e.private, step.do.attributes.extractable === 'until-locked');
+      return must(e.token === i.token && e.private.id === i.id && e.public.id === i.id && e.private.label === i.label, 'KEY-BOUND', `${i.label} with id ${i.id}`, `${e.private.label} with id ${e.private.id}`)
+        ?? must(wrong.length === 0, 'ATTRIBUTES-AS-SCRIPTED', 'the script\'s truth table', wrong.join('; '));
+    }
+    case 'prove-key': {
+      const e = evidence as Evidence<'prove-key'>;
+      const made = generatingStep(state);
+      const wrong = made ? attributeDeviations(made, e.private, state.key?.private.extractable ?? false) : ['no generating step'];
+      return must(e.spki === state.key?.spki, 'PUBLIC-PARAMETERS', 'the public key that was generated', 'another one')
+        ?? must(wrong.length === 0, 'ATTRIBUTES-AS-SCRIPTED', 'the script\'s truth table', wrong.join('; '))
+        ?? must(e.weakTests.length > 0, 'WEAK-KEY', 'weak-key tests', 'none were run');
+    }
+    case 'issue-certificate': {
+      const e = evidence as Evidence<'issue-certificate'>;
+      return must(state.key?.proven === true, 'PROVEN-BEFORE-CERTIFIED', 'a key that has proven itself', 'one that has not')
+        ?? must(e.lintedTbs === e.signedTbs, 'TBS-IDENTICAL', e.lintedTbs, e.signedTbs);
+    }
+    case 'make-backup-key': {
+      const e = evidence as Evidence<'make-backup-key'>;
+      const { plan } = state;
+      return must(e.set.id === (intent as Intent<'make-backup-key'>).set && e.set.epoch === (intent as Intent<'make-backup-key'>).epoch, 'SHARE-SET', 'the set that was begun', e.set.id)
+        ?? must(e.set.threshold === plan?.set?.threshold && e.set.shares === plan.set.shares, 'SET-THRESHOLD', `${plan?.set?.threshold}-of-${plan?.set?.shares}`, `${e.set.threshold}-of-${e.set.shares}`)
+        ?? must(new Set(e.set.commitments).size === e.set.shares, 'SHARE-SET', 'a commitment for each of N different shares', `${new Set(e.set.commitments).size}`)
+        ?? must(e.sources.includes('token') && e.sources.includes('system'), 'TWO-SOURCES', 'randomness of token and system', e.sources.join(', '))
+        ?? must(e.subsetsTried > 0, 'SPLIT-PROVEN', 'M-subsets combined and compared', 'none');
+    }
+    case 'wrap-key': {
+      const e = evidence as Evidence<'wrap-key'>;
+      return must(state.key?.proven === true, 'PROVEN-BEFORE-WRAPPED', 'a key that has proven itself', 'one that has not')
+        ?? must(e.private.id === state.key?.id && e.wrapped.length > 0, 'KEY-BOUND', state.key?.id ?? '', e.private.id);
+    }
+    case 'give-share': {
+      const e = evidence as Evidence<'give-share'>;
+      const i = intent as Intent<'give-share'>;
+      return must(e.card.serial === i.card && e.object === i.object && e.x === i.x, 'CARD-BOUND', `share ${i.x} on ${i.card}`, `share ${e.x} on ${e.card.serial}`)
+        ?? must(e.commitment === state.backup?.set.commitments[i.x - 1], 'SHARE-COMMITMENT', 'the share that the set commits to', 'another one');
+    }
+    case 'read-back-share': {
+      const e = evidence as Evidence<'read-back-share'>;
+      const i = intent as Intent<'read-back-share'>;
+      return must(e.card === i.card && e.object === i.object && e.x === i.x, 'CARD-BOUND', `share ${i.x} on ${i.card}`, `share ${e.x} on ${e.card}`)
+        ?? must(e.commitment === state.backup?.set.commitments[i.x - 1], 'SHARE-COMMITMENT', 'the share that the set commits to', 'another one');
+    }
+    case 'prove-recovery': {
+      const e = evidence as Evidence<'prove-recovery'>;
+      const i = intent as Intent<'prove-recovery'>;
+      const given = state.backup?.given ?? {};
+      const wrong = e.quorum.find((member) => given[member.seat]?.card !== member.card || given[member.seat]?.x !== member.x);
+      return must(e.quorum.map((member) => member.seat).join(' ') === i.quorum.join(' '), 'QUORUM-OF-PERSONS', i.quorum.join(', '), e.quorum.map((member) => member.seat).join(', '))
+        ?? must(wrong === undefined, 'CARD-BOUND', 'each custodian\'s own card', wrong?.seat ?? '')
+        ?? must(e.possession.message === i.nonce, 'PROOF-OF-POSSESSION', 'a signature of this step\'s nonce', 'of another message');
+    }
+    case 'lock-key': {
+      const e = evidence as Evidence<'lock-key'>;
+      const made = generatingStep(state);
+      const wrong = made ? attributeDeviations(made, e.private, false) : ['no generating step'];
+      return must(e.private.id === state.key?.id, 'KEY-BOUND', state.key?.id ?? '', e.private.id)
+        ?? must(wrong.length === 0, 'LOCKED', 'the same key, no longer extractable', wrong.join('; '));
+    }
+    case 'wipe-backup-key': {
+      const e = evidence as Evidence<'wipe-backup-key'>;
+      const alive = state.backup?.alive === true;
+      return must(alive === (e.how === 'overwritten'), 'WIPED-AFTER-PROOF', alive ? 'overwritten in the living process' : 'ended with its process', e.how);
+    }
+    case 'put-away': case 'sign-seal': case 'sign-resume': return null;
+  }
+}
+
+function objectName(object: ObjectFact): string {
+  return `${object.class} ${object.keyType} "${object.label}" ${object.id}`;
+}
+
+/** What was added and removed between two inventories, in words; empty where they are equal. Order does not matter. */
+export function inventoryDifference(before: readonly ObjectFact[], after: readonly ObjectFact[]): string[] {
+  const balance = new Map<string, number>();
+  for (const object of before) balance.set(objectName(object), (balance.get(objectName(object)) ?? 0) - 1);
+  for (const object of after) balance.set(objectName(object), (balance.get(objectName(object)) ?? 0) + 1);
+  return [...balance].filter(([, n]) => n !== 0).map(([what, n]) => `${n > 0 ? 'unexplained' : 'missing'}: ${what}`);
+}
+
+// --- apply -----------------------------------------------------------------------------------------------------------
+
+/** The state after `entry`. Precondition: `check(state, entry)` was null. */
+export function apply(state: State, entry: Entry, head: Head): State {
+  const next = { ...applyKind(state, entry), count: entry.seq + 1, lastHash: head.hash, lastAt: entry.at };
+  if (entry.kind === 'checkpoint') {
+    const atSeal = next.current?.step.do.action === 'sign-seal' && next.actEnd === null;
+    return { ...next, sinceCheckpoint: 0, checkpointDue: false, actEnd: atSeal ? { count: next.count, last: head.hash, root: head.root() } : next.actEnd };
+  }
+  const since = state.sinceCheckpoint + 1;
+  return { ...next, sinceCheckpoint: since, checkpointDue: next.checkpointDue || since >= CHECKPOINT_EVERY || next.phase !== 'open' };
+}
+
+function applyKind(state: State, entry: Entry): State {
+  const { current } = state;
+  switch (entry.kind) {
+    case 'opened': return open(state, entry as Entry<'opened'>);
+    case 'checkpoint': case 'noted': return state;
+    case 'exception': return { ...state, exceptions: state.exceptions + 1 };
+    case 'break': return { ...state, onBreak: { present: (entry.data as Data<'break'>).present } };
+    case 'back': return { ...state, onBreak: null };
+    case 'disagreed': return { ...state, disagreements: [...state.disagreements, { seq: entry.seq, seat: entry.by ?? '', words: (entry.data as Data<'disagreed'>).words }] };
+    case 'aborted': return { ...state, phase: 'aborted', current: null, queue: [] };
+    case 'closed': return { ...state, phase: 'closed' };
+    case 'lost': return interrupted(state);
+    case 'resumed': return resume(interrupted(state), entry as Entry<'resumed'>);
+    default: break;
+  }
+  if (!current) return state;
+  switch (entry.kind) {
+    case 'begun': {
+      const intent = (entry.data as Data<'begun'>).intent as Intent;
+      const id = 'id' in intent && LASTING.includes(current.step.do.action) ? [intent.id as string] : [];
+      return { ...state, ids: [...state.ids, ...id], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
+    }
+    case 'done': {
+      const evidence = (entry.data as Data<'done'>).evidence as Evidence;
+      const after = effect(state, current, evidence);
+      const witnessed = { ...current, phase: 'witnessing' as const, evidence, witnesses: [] };
+      return Object.keys(current.step.witnesses).length === 0 ? complete(after) : { ...after, current: witnessed };
+    }
+    case 'failed': {
+      const data = entry.data as Data<'failed'>;
+      const unexplained = !data.nothingChanged && LASTING.includes(current.step.do.action);
+      return { ...voidBegunShare(state, current), current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
+    }
+    case 'found': {
+      const { observation } = entry.data as Data<'found'>;
+      const nothing = observation.state === 'absent' || observation.state === 'none';
+      return { ...state, current: nothing ? ready(current) : { ...current, phase: 'found', observation } };
+    }
+    case 'decided': return { ...state, current: { ...current, phase: (entry.data as Data<'decided'>).decision === 'keep' ? 'kept' : 'clearing' } };
+    case 'cleared': return { ...state, current: ready(current) };
+    case 'witnessed': {
+      const after = { ...state, current: { ...current, witnesses: [...current.witnesses, entry.by ?? ''] } };
+      return Object.keys(missingWitnesses(after)).length === 0 ? complete(after) : after;
+    }
+    default: return state;
+  }
+}
+
+function ready(current: Current): Current {
+  return { ...current, phase: 'ready', begun: null, headBefore: '', intent: null, evidence: null, observation: null, witnesses: [] };
+}
+
+function start(step: PlanStep | undefined): Current | null {
+  return step ? { step, phase: 'ready', begun: null, headBefore: '', intent: null, evidence: null, observation: null, error: null, witnesses: [] } : null;
+}
+
+/** The step has ended: on to the next one, first of the queue, then of the plan. */
+function complete(state: State): State {
+  if (state.queue.length > 0) {
+    const queue = state.queue.slice(1);
+    const current = queue.length > 0 ? start(queue[0]) : state.parked ?? start(state.plan?.steps[state.cursor]);
+    return { ...state, queue, current, parked: queue.length > 0 ? state.parked : null, checkpointDue: true };
+  }
+  const cursor = state.cursor + 1;
+  const step = state.plan?.steps[cursor];
+  const sealedNow = state.plan?.steps[state.cursor]?.act !== step?.act;
+  return { ...state, cursor, current: start(step), actEnd: sealedNow ? null : state.actEnd, checkpointDue: true };
+}
+
+function open(state: State, entry: Entry<'opened'>): State {
+  const result = planned(entry.data);
+  if ('rule' in result) return state;
+  const { script, plan } = result;
+  return {
+    ...state, phase: 'open', ceremony: entry.ceremony, opening: entry.data, script, plan,
+    people: entry.data.people.map((person) => ({ ...person, role: plan.seats.find((seat) => seat.id === person.seat)?.role ?? 'auditor', identity: null })),
+    recorder: entry.data.recorder, current: start(plan.steps[0]), checkpointDue: true,
+  };
+}
+
+/** A process has ended: what it held is gone, what it had begun is unexplained until somebody looks. */
+function interrupted(state: State): State {
+  let { current, backup, cursor, voidShares } = state;
+  if (current?.phase === 'begun' || current?.phase === 'kept') {
+    ({ voidShares } = voidBegunShare(state, current));
+    current = LASTING.includes(current.step.do.action) ? { ...current, phase: 'unexplained' } : ready(current);
+  }
+  if (backup?.alive) {
+    if (Object.keys(backup.given).length < backup.set.shares) {
+      // The backup key died before every share was out: the set can never be completed. Start it again.
+      const restart = state.plan?.steps.findIndex((step) => step.do.action === 'make-backup-key') ?? -1;
+      for (const [seat, share] of Object.entries(backup.given)) voidShares = { ...voidShares, [seat]: [...(voidShares[seat] ?? []), share.object] };
+      if (restart >= 0 && restart <= cursor) {
+        cursor = restart;
+        if (state.queue.length === 0) current = start(state.plan?.steps[cursor]);
+      }
+    }
+    backup = { ...backup, alive: false };
+  }
+  return { ...state, current, backup, cursor, voidShares };
+}
+
+function voidBegunShare(state: State, current: Current): State {
+  if (current.step.do.action !== 'give-share' || !current.intent) return state;
+  const seat = current.step.who;
+  const { object } = current.intent as Intent<'give-share'>;
+  return { ...state, voidShares: { ...state.voidShares, [seat]: [...(state.voidShares[seat] ?? []), object] } };
+}
+
+function resume(before: State, entry: Entry<'resumed'>): State {
+  const { data } = entry;
+  const state = restartSeal(before);
+  const number = state.resumptions + 1;
+  const people = state.people.map((person) => person.role === 'officer' && data.officer ? { ...person, name: data.officer.name, identity: null } : person);
+  const opening = state.opening && data.officer ? {
+    ...state.opening,
+    bindings: { ...state.opening.bindings, cards: { ...state.opening.bindings.cards, 'identity-card': { ...state.opening.bindings.cards['identity-card'], officer: data.officer.card } } },
+  } : state.opening;
+  const virtual = (seat: string, action: 'enrol' | 'sign-resume'): PlanStep => ({
+    id: `resume-${number}/${action}/${seat}`, act: currentAct(state), who: seat,
+    title: action === 'enrol' ? 'Prove that you are here, as the new officer' : 'Confirm that the record is continued',
+    say: action === 'enrol' ? 'I take over this ceremony.' : 'I know what happened before the interruption, and I am here now.',
+    see: 'The fingerprint of the new recorder key, read aloud.', moves: [], do: { action }, witnesses: {}, line: 0,
+  });
+  // An officer who took over, and was interrupted before enrolling, still has to enrol.
+  const mustEnrol = (person: Person) => person.role === 'officer' && person.identity === null
+    && (data.officer !== null || (state.plan?.steps.findIndex((step) => step.do.action === 'enrol' && step.who === person.seat) ?? 0) < state.cursor);
+  const queue = people.filter((person) => data.present.includes(person.seat)).flatMap((person) => mustEnrol(person)
+    ? [virtual(person.seat, 'enrol'), virtual(person.seat, 'sign-resume')]
+    : person.identity ? [virtual(person.seat, 'sign-resume')] : []);
+  const underWay = state.queue.length > 0 ? state.parked : state.current?.phase === 'ready' ? null : state.current;
+  return {
+    ...state, people, opening, queue, recorder: data.recorder, resumptions: number, checkpointDue: true,
+    resumption: { count: entry.seq, last: entry.prev, present: data.present },
+    parked: queue.length > 0 ? underWay : null,
+    current: queue.length > 0 ? start(queue[0]) : underWay ?? start(state.plan?.steps[state.cursor]),
+  };
+}
+
+/** A seal that was not complete is signed afresh, so that it covers the resumption and the people who are here now. */
+function restartSeal(state: State): State {
+  const step = state.plan?.steps[state.cursor];
+  if (step?.do.action !== 'sign-seal') return state;
+  const cursor = state.plan?.steps.findIndex((candidate) => candidate.act === step.act && candidate.do.action === 'sign-seal') ?? state.cursor;
+  const current = state.queue.length > 0 ? state.current : start(state.plan?.steps[cursor]);
+  return { ...state, cursor, current, actEnd: null, seals: state.seals.filter((seal) => seal.act !== step.act) };
+}
+
+function effect(state: State, current: Current, evidence: Evidence): State {
+  const { step, intent } = current;
+  switch (step.do.action) {
+    case 'enrol': {
+      const { identity } = evidence as Evidence<'enrol'>;
+      const thumbprints = [thumbprint(identity.classical), thumbprint(identity.pq)] as const;
+      return { ...state, people: state.people.map((person) => person.seat === step.who ? { ...person, identity: { ...identity, thumbprints } } : person) };
+    }
+    case 'take-inventory': {
+      const e = evidence as Evidence<'take-inventory'>;
+      return { ...state, inventories: { ...state.inventories, [e.token]: e.objects } };
+    }
+    case 'generate-key': {
+      const e = evidence as Evidence<'generate-key'>;
+      const i = intent as Intent<'generate-key'>;
+      const made = (['private', 'public'] as const).map((half): ObjectFact => ({ class: `${half}-key`, id: i.id, label: e[half].label, keyType: e[half].keyType }));
+      const before = state.inventories[i.token];
+      return {
+        ...state,
+        inventories: before ? { ...state.inventories, [i.token]: [...before, ...made] } : state.inventories,
+        key: { name: step.do.key, token: i.token, id: i.id, label: i.label, algorithm: i.algorithm, spki: e.spki, private: e.private, proven: false, certificate: null, wrapped: null, recoveryProven: false, locked: false },
+      };
+    }
+    case 'prove-key': return withKey(state, { proven: true });
+    case 'issue-certificate': return withKey(state, { certificate: (evidence as Evidence<'issue-certificate'>).certificate });
+    case 'make-backup-key': return { ...state, backup: { set: (evidence as Evidence<'make-backup-key'>).set, alive: true, given: {}, wiped: false } };
+    case 'wrap-key': return withKey(state, { wrapped: (evidence as Evidence<'wrap-key'>).wrapped });
+    case 'give-share': {
+      const e = evidence as Evidence<'give-share'>;
+      if (!state.backup) return state;
+      const { [step.who]: _erased, ...voidShares } = state.voidShares;
+      return { ...state, voidShares, backup: { ...state.backup, given: { ...state.backup.given, [step.who]: { card: e.card.serial, object: e.object, x: e.x, readBack: false } } } };
+    }
+    case 'read-back-share': {
+      const share = state.backup?.given[step.who];
+      if (!state.backup || !share) return state;
+      return { ...state, backup: { ...state.backup, given: { ...state.backup.given, [step.who]: { ...share, readBack: true } } } };
+    }
+    case 'prove-recovery': return withKey(state, { recoveryProven: true });
+    case 'lock-key': return withKey(state, { locked: true, private: (evidence as Evidence<'lock-key'>).private });
+    case 'wipe-backup-key': return { ...state, backup: state.backup ? { ...state.backup, alive: false, wiped: true } : null };
+    case 'sign-seal': {
+      const { statement: signed } = intent as Intent<'sign-seal'>;
+      const { signatures } = evidence as Evidence<'sign-seal'>;
+      const last = state.seals.at(-1);
+      return last?.statement === signed
+        ? { ...state, seals: [...state.seals.slice(0, -1), { ...last, signatures: { ...last.signatures, [step.who]: signatures } }] }
+        : { ...state, seals: [...state.seals, { act: step.act, statement: signed, signatures: { [step.who]: signatures } }] };
+    }
+    case 'confirm-script': case 'inspect-token': case 'test-random': case 'put-away': case 'sign-resume': return state;
+  }
+}
+
+function withKey(state: State, change: Partial<RootKey>): State {
+  return state.key ? { ...state, key: { ...state.key, ...change } } : state;
+}
+
+// --- questions that the screen, the conductor and the verdict ask ----------------------------------------------------
+
+export function personAt(state: State, seat: string): Person | undefined {
+  return state.people.find((person) => person.seat === seat);
+}
+
+export function currentAct(state: State): number {
+  return state.plan?.steps[state.cursor]?.act ?? (state.plan?.acts.length ?? 1) - 1;
+}
+
+/** Serial of a person's card, as bound at the opening (or at the resumption by another officer). */
+export function cardOf(state: State, card: string, seat: string): string | undefined {
+  return state.opening?.bindings.cards[card]?.[seat]?.serial;
+}
+
+function boundSerials(state: State): string[] {
+  const { bindings } = state.opening ?? {};
+  return [...Object.values(bindings?.tokens ?? {}), ...Object.values(bindings?.cards ?? {}).flatMap((seats) => Object.values(seats))].map((bound) => bound.serial);
+}
+
+/** Which share a custodian holds: the x of share i is i. */
+export function custodianNumber(state: State, seat: string): number {
+  return (state.plan?.seats.filter((candidate) => candidate.role === 'custodian').findIndex((candidate) => candidate.id === seat) ?? -1) + 1;
+}
+
+export function missingWitnesses(state: State): Partial<Record<Role, number>> {
+  const missing: Partial<Record<Role, number>> = {};
+  const { current } = state;
+  if (!current) return missing;
+  for (const [role, wanted] of Object.entries(current.step.witnesses) as [Role, number][]) {
+    const seen = current.witnesses.filter((seat) => personAt(state, seat)?.role === role).length;
+    if (seen < wanted) missing[role] = wanted - seen;
+  }
+  return missing;
+}
+
+export function generatingStep(state: State): PlanStep | undefined {
+  return state.plan?.steps.find((step) => step.do.action === 'generate-key');
+}
+
+/** What has to happen next. There is always exactly one answer. */
+export type Pending =
+  | { readonly kind: 'opening' }
+  | { readonly kind: 'checkpoint' }
+  | { readonly kind: 'back'; readonly present: number }
+  | { readonly kind: 'step'; readonly step: PlanStep }
+  | { readonly kind: 'outcome'; readonly step: PlanStep }
+  | { readonly kind: 'look'; readonly step: PlanStep }
+  | { readonly kind: 'decide'; readonly step: PlanStep; readonly observation: Observation }
+  | { readonly kind: 'clear'; readonly step: PlanStep }
+  | { readonly kind: 'witness'; readonly step: PlanStep; readonly missing: Partial<Record<Role, number>> }
+  | { readonly kind: 'close' }
+  | { readonly kind: 'over'; readonly how: 'aborted' | 'closed' };
+
+export function pendingAction(state: State): Pending {
+  const { current, phase } = state;
+  if (phase === 'empty') return { kind: 'opening' };
+  if (state.checkpointDue) return { kind: 'checkpoint' };
+  if (phase !== 'open') return { kind: 'over', how: phase };
+  if (state.onBreak) return { kind: 'back', present: state.onBreak.present };
+  if (!current) return { kind: 'close' };
+  const { step } = current;
+  switch (current.phase) {
+    case 'ready': return { kind: 'step', step };
+    case 'begun': case 'kept': return { kind: 'outcome', step };
+    case 'unexplained': return { kind: 'look', step };
+    case 'found': return { kind: 'decide', step, observation: current.observation ?? { state: 'none', objects: [], detail: '' } };
+    case 'clearing': return { kind: 'clear', step };
+    case 'witnessing': return { kind: 'witness', step, missing: missingWitnesses(state) };
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * What leaves a device process: facts that may be written down for ever.
+ *
+ * Every shape here is closed (unknown members are refused) and every string is bounded, so that no PIN, share or key
+ * fits by accident: byte strings occur only where the value is public (public keys, signatures, certificates,
+ * ciphertexts, commitments). An intent is what is durable BEFORE a device is touched, evidence what is durable after.
+ * This file only gives shapes; what makes evidence acceptable stands in ceremony.ts.
+ */
+import { z } from 'zod';
+
+/** How much a fact is worth: vendor chain verified / checked by us in software / the token's word only. */
+export const Proof = z.enum(['attested', 'verified', 'reported']);
+export type Proof = z.infer<typeof Proof>;
+
+const base64url = (max: number) => z.string().max(max).regex(/^[A-Za-z0-9_-]*$/);
+const hex = (max: number) => z.string().max(max).regex(/^([0-9a-f]{2})*$/);
+const text = (max: number) => z.string().max(max);
+const digest256 = z.string().length(43).regex(/^[A-Za-z0-9_-]+$/);
+const digest512 = z.string().length(86).regex(/^[A-Za-z0-9_-]+$/);
+const seat = z.string().max(40).regex(/^[a-z][a-z0-9-]*$/);
+const count = z.int().min(0).max(2 ** 31);
+
+/** A token as it names itself. `serial` is its identity; labels and slots move. */
+export const TokenFacts = z.strictObject({
+  serial: text(64),
+  label: text(64),
+  model: text(64),
+  manufacturer: text(64),
+  firmware: text(16),
+  hardware: text(16),
+  /** CKF_* flags by name, as read just now. */
+  flags: z.array(text(48)).max(32),
+});
+export type TokenFacts = z.infer<typeof TokenFacts>;
+
+export const ModuleFacts = z.strictObject({
+  name: text(64),
+  kind: z.enum(['software', 'pkcs11']),
+  path: text(512),
+  /** SHA-256 of the module file's bytes; for the software token, of the running program's build. */
+  sha256: hex(64),
+  library: text(128),
+  version: text(32),
+});
+export type ModuleFacts = z.infer<typeof ModuleFacts>;
+
+/** The attributes a read-back compares. `null`: the token does not answer for this attribute. */
+const flag = z.boolean().nullable();
+export const KeyAttributes = z.strictObject({
+  class: z.enum(['private-key', 'public-key', 'secret-key']),
+  keyType: text(32),
+  id: hex(128),
+  label: text(128),
+  token: flag,
+  private: flag,
+  sensitive: flag,
+  extractable: flag,
+  alwaysSensitive: flag,
+  neverExtractable: flag,
+  local: flag,
+  modifiable: flag,
+  sign: flag,
+  verify: flag,
+  encrypt: flag,
+  decrypt: flag,
+  wrap: flag,
+  unwrap: flag,
+  derive: flag,
+  /** CKA_KEY_GEN_MECHANISM by name, or null. */
+  generatedBy: text(48).nullable(),
+});
+export type KeyAttributes = z.infer<typeof KeyAttributes>;
+
+export const ObjectFact = z.strictObject({
+  class: z.enum(['private-key', 'public-key', 'secret-key', 'certificate', 'data', 'other', 'unreadable']),
+  id: hex(128),
+  label: text(128),
+  keyType: text(32),
+});
+export type ObjectFact = z.infer<typeof ObjectFact>;
+
+/** RFC 7517 public keys only: a private member is an unknown member here. */
+export const PublicJwk = z.union([
+  z.strictObject({ kty: z.literal('EC'), crv: z.enum(['P-256', 'P-384', 'P-521']), x: base64url(100), y: base64url(100) }),
+  z.strictObject({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: base64url(43) }),
+  z.strictObject({ kty: z.literal('RSA'), n: base64url(700), e: base64url(8) }),
+  z.strictObject({ kty: z.literal('AKP'), alg: z.enum(['ML-DSA-65', 'ML-DSA-87']), pub: base64url(3500) }),
+]);
+export type PublicJwk = z.infer<typeof PublicJwk>;
+
+/** One signature of an RFC 7515 General JSON object. */
+export const JwsSignature = z.strictObject({ protected: base64url(1000), signature: base64url(7000) });
+export type JwsSignature = z.infer<typeof JwsSignature>;
+
+/** Both signatures of one person: classical first, then ML-DSA. */
+export const SignaturePair = z.tuple([JwsSignature, JwsSignature]);
+export type SignaturePair = z.infer<typeof SignaturePair>;
+
+export const Identity = z.strictObject({
+  classical: PublicJwk,
+  pq: PublicJwk,
+  /** Where each half lives: on the token, or as a PIN-protected seed object read for one signature and wiped. */
+  held: z.strictObject({ classical: z.literal('token'), pq: z.enum(['token', 'sealed-seed']) }),
+});
+export type Identity = z.infer<typeof Identity>;
+
+export const ShareSet = z.strictObject({
+  id: base64url(22).length(22),
+  epoch: count,
+  threshold: z.int().min(2).max(255),
+  shares: z.int().min(2).max(255),
+  /** SHA-256 commitments to every share of the set, in the order of x, and to the secret itself (it has 256 bits of entropy). */
+  commitments: z.array(digest256).min(2).max(255),
+  secret: digest256,
+});
+export type ShareSet = z.infer<typeof ShareSet>;
+
+/** A signature of a fresh message, checkable by anyone with the public key. `signature` is in JOSE form (RFC 7518). */
+export const Possession = z.strictObject({ message: base64url(200), signature: base64url(1400) });
+
+export const StatisticalTest = z.strictObject({ name: text(48), statistic: text(32), limit: text(64), passed: z.boolean() });
+
+/** Per action: what is written before the device is touched, and what after. */
+export const INTENTS = {
+  'confirm-script': z.strictObject({}),
+  enrol: z.strictObject({ card: text(64), id: hex(64), challenge: base64url(64) }),
+  'inspect-token': z.strictObject({ token: text(64) }),
+  'test-random': z.strictObject({ token: text(64), bytes: count }),
+  'take-inventory': z.strictObject({ token: text(64) }),
+  'generate-key': z.strictObject({ token: text(64), id: hex(64), label: text(64), algorithm: text(32) }),
+  'prove-key': z.strictObject({ token: text(64), id: hex(64) }),
+  'issue-certificate': z.strictObject({
+    token: text(64), id: hex(64), serialNumber: hex(40), notBefore: text(32), notAfter: text(32),
+  }),
+  'make-backup-key': z.strictObject({ token: text(64), set: base64url(22).length(22), epoch: count }),
+  'wrap-key': z.strictObject({ token: text(64), id: hex(64), set: base64url(22) }),
+  'give-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), erases: z.array(text(64)).max(64) }),
+  'read-back-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255) }),
+  'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64) }),
+  'lock-key': z.strictObject({ token: text(64), id: hex(64) }),
+  'wipe-backup-key': z.strictObject({ set: base64url(22) }),
+  'put-away': z.strictObject({}),
+  'sign-seal': z.strictObject({ card: text(64), statement: base64url(40_000) }),
+  'sign-resume': z.strictObject({ card: text(64), statement: base64url(40_000) }),
+} as const;
+
+export const EVIDENCE = {
+  'confirm-script': z.strictObject({ words: text(400) }),
+  enrol: z.strictObject({
+    card: TokenFacts,
+    identity: Identity,
+    /** False: the card already held this identity from an earlier ceremony. */
+    made: z.boolean(),
+    /** The presence statement (canonical JSON, base64url) and both signatures over it. */
+    statement: base64url(2000),
+    signatures: SignaturePair,
+  }),
+  'inspect-token': z.strictObject({
+    token: TokenFacts,
+    module: ModuleFacts,
+    mechanisms: z.array(text(64)).max(600),
+    /** What the script asks for, each tried for real with session objects. */
+    needs: z.array(z.strictObject({ name: text(64), proof: Proof.nullable(), detail: text(200) })).max(16),
+  }),
+  'test-random': z.strictObject({
+    bytes: count,
+    tests: z.array(StatisticalTest).min(2).max(8),
+    claim: text(300),
+  }),
+  'take-inventory': z.strictObject({ token: text(64), objects: z.array(ObjectFact).max(2000) }),
+  'generate-key': z.strictObject({
+    token: text(64),
+    mechanism: text(48),
+    /** SubjectPublicKeyInfo, DER. */
+    spki: base64url(1200),
+    private: KeyAttributes,
+    public: KeyAttributes,
+  }),
+  'prove-key': z.strictObject({
+    spki: base64url(1200),
+    private: KeyAttributes,
+    public: KeyAttributes,
+    /** Names of the weak-key tests that were run; any finding is a refusal, not evidence. */
+    weakTests: z.array(text(48)).max(32),
+    possession: Possession,
+  }),
+  'issue-certificate': z.strictObject({
+    /** SHA-256 of the to-be-signed bytes: of those linted under a throwaway key, and of those really signed. */
+    lintedTbs: digest256,
+    signedTbs: digest256,
+    lints: z.array(text(64)).max(64),
+    certificate: base64url(8000),
+  }),
+  'make-backup-key': z.strictObject({
+    set: ShareSet,
+    sources: z.array(z.enum(['token', 'system'])).min(1).max(2),
+    /** How many M-subsets were combined and compared right after the split. */
+    subsetsTried: count,
+  }),
+  'wrap-key': z.strictObject({ mechanism: text(48), wrapped: base64url(8000), private: KeyAttributes }),
+  'give-share': z.strictObject({ card: TokenFacts, object: text(64), x: z.int().min(1).max(255), commitment: digest256, erased: z.array(text(64)).max(64) }),
+  'read-back-share': z.strictObject({ card: text(64), object: text(64), x: z.int().min(1).max(255), commitment: digest256 }),
+  'prove-recovery': z.strictObject({
+    quorum: z.array(z.strictObject({ seat, card: text(64), x: z.int().min(1).max(255) })).min(2).max(255),
+    /** The recovered key, as a session object, signed this; it was destroyed afterwards and looked for again. */
+    possession: Possession,
+    destroyed: z.literal(true),
+  }),
+  'lock-key': z.strictObject({ private: KeyAttributes }),
+  'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
+  'put-away': z.strictObject({}),
+  'sign-seal': z.strictObject({ signatures: SignaturePair }),
+  'sign-resume': z.strictObject({ signatures: SignaturePair }),
+} as const;
+
+export type ActionName = keyof typeof EVIDENCE;
+export type Intent<A extends ActionName = ActionName> = z.infer<(typeof INTENTS)[A]>;
+export type Evidence<A extends ActionName = ActionName> = z.infer<(typeof EVIDENCE)[A]>;
+export const ACTION_NAMES = Object.keys(EVIDENCE) as ActionName[];
+
+/** What the conductor found where a `begun` had no outcome. */
+export const Observation = z.strictObject({
+  /** `none`: the action leaves nothing behind, there was nothing to look for. */
+  state: z.enum(['none', 'absent', 'present', 'half']),
+  objects: z.array(ObjectFact).max(64),
+  detail: text(300),
+});
+export type Observation = z.infer<typeof Observation>;
+
+export { digest256 as Digest256, digest512 as Digest512, base64url as Base64url, hex as Hex, text as BoundedText, seat as SeatId };

@@ -1,0 +1,339 @@
+/**
+ * The rehearsal: a script walked through a model of the room, before anybody enters the real one.
+ *
+ * Where is every token and card, who has confirmed and enrolled, what does the key allow, where is every share? Each step
+ * of the plan asserts what must be so before it, then changes the model. What comes out at the end is `Rehearsed`, a type
+ * that only this file can make and that opening a ceremony demands; or every fault, each with its rule and its line.
+ *
+ * It never touches a device, and it knows no person, serial number or PIN: those are bindings.
+ */
+import { Refused, refuse } from './refusal.ts';
+import { planOf, type Fault, type Parameters, type Place, type Plan, type PlanStep, type Role, type Script } from './script.ts';
+
+const brand = Symbol('rehearsed');
+
+/** A script with its parameters that has been walked through without a fault. Nothing outside this file can make one. */
+export interface Rehearsed {
+  readonly script: Script;
+  readonly parameters: Parameters;
+  readonly plan: Plan;
+  /** How long the ceremony is planned to take. */
+  readonly minutes: number;
+  readonly [brand]: true;
+}
+
+/** Walks the whole plan and reports every fault, not only the first. */
+export function rehearse(script: Script, parameters: Parameters): { rehearsed: Rehearsed; faults: [] } | { rehearsed: null; faults: Fault[] } {
+  let plan: Plan;
+  try {
+    plan = planOf(script, parameters);
+  } catch (error) {
+    if (error instanceof Refused) return { rehearsed: null, faults: [{ ...error.refusal, line: 0 }] };
+    throw error;
+  }
+  const faults = new Room(plan).walk();
+  if (faults.length > 0) return { rehearsed: null, faults };
+  const minutes = plan.acts.reduce((sum, act) => sum + act.minutes, 0);
+  return { rehearsed: { script, parameters, plan, minutes, [brand]: true }, faults: [] };
+}
+
+type Action = PlanStep['do']['action'];
+type GenerateKey = Extract<PlanStep['do'], { action: 'generate-key' }>;
+
+const REORDER = 'Move the step, or add the one that is missing.';
+
+/** Whose hands: the officer's on the token, a custodian's on a share; everybody's for the rest. */
+const ROLE_OF: Partial<Record<Action, Role>> = {
+  'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
+  'issue-certificate': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'lock-key': 'officer',
+  'wipe-backup-key': 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
+};
+
+interface Key {
+  readonly step: PlanStep;
+  readonly make: GenerateKey;
+  proven: boolean;
+  wrapped: boolean;
+  recovered: boolean;
+  locked: boolean;
+}
+
+class Room {
+  readonly #plan: Plan;
+  readonly #faults: Fault[] = [];
+  readonly #custodians: readonly string[];
+
+  /** Where every thing is now, where it began, and the line of the last move that touched it. */
+  readonly #places = new Map<string, { now: Place; readonly began: Place; line: number }>();
+  readonly #confirmed = new Set<string>();
+  readonly #enrolled = new Set<string>();
+  #present = false;
+
+  readonly #inspected = new Set<string>();
+  readonly #random = new Set<string>();
+  /** Tokens whose last inventory still describes them. */
+  readonly #listed = new Set<string>();
+  #key: Key | null = null;
+  #backup: { readonly step: PlanStep; wiped: boolean } | null = null;
+  readonly #given = new Set<string>();
+  readonly #readBack = new Set<string>();
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+    this.#custodians = plan.seats.filter((seat) => seat.role === 'custodian').map((seat) => seat.id);
+    for (const [token, at] of Object.entries(plan.room.tokens)) this.#places.set(token, { now: at, began: at, line: 0 });
+    for (const [card, spec] of Object.entries(plan.room.cards)) {
+      for (const seat of plan.seats) {
+        if (spec.for === 'person' || seat.role === 'custodian') this.#places.set(`${card}/${seat.id}`, { now: spec.at, began: spec.at, line: 0 });
+      }
+    }
+  }
+
+  walk(): Fault[] {
+    this.#people();
+    let line = 0;
+    for (const step of this.#plan.steps) {
+      // The seals that end an act have no line of their own; what is wrong with them is wrong with the act.
+      line = step.line === 0 ? line : step.line;
+      const here = { ...step, line };
+      for (const move of here.moves) this.#move(here, move);
+      this.#role(here);
+      this.#everybodyFirst(here);
+      this.#act(here);
+    }
+    this.#end();
+    return this.#faults;
+  }
+
+  #fault(rule: string, at: Pick<PlanStep, 'line'>, expected: string, found: string, next = REORDER): void {
+    // Steps of the same line differ only in their seat: once said is enough.
+    const said = this.#faults.some((fault) => fault.rule === rule && fault.line === at.line && fault.expected === expected);
+    if (!said) this.#faults.push({ ...refuse(rule, expected, found, next), line: at.line });
+  }
+
+  // --- people -----------------------------------------------------------------------------------------------------------
+
+  #people(): void {
+    const { seats, room, steps, set } = this.#plan;
+    const identity = Object.hasOwn(room.cards, 'identity-card') ? room.cards['identity-card'] : undefined;
+    if (identity?.for !== 'person') {
+      this.#fault('PEOPLE-CARDS', { line: 0 }, 'an identity-card for every person: it proves presence and signs the seals', identity ? 'one for custodians only' : 'none',
+        'Add `identity-card: { for: person, at: holder }` under room.cards.');
+    }
+    const has = (action: Action) => steps.some((step) => step.do.action === action);
+    if (has('give-share') && !Object.hasOwn(room.cards, 'share-card')) {
+      this.#fault('PEOPLE-CARDS', { line: 0 }, 'a share-card for every custodian', 'none', 'Add `share-card: { for: custodian, at: bag }` under room.cards.');
+    }
+    if (set && !has('make-backup-key')) this.#fault('BACKUP-NEEDS-SET', { line: 0 }, 'a backup for the set of shares', 'a set that no step uses', 'Remove `set`, or add the steps of a backup.');
+    if (this.#custodians.length === 0 && this.#plan.set) this.#fault('PEOPLE-ROLES', { line: 0 }, 'custodians for the shares', `${seats.length} people, no custodian`, 'Add custodians under people.');
+  }
+
+  #role(step: PlanStep): void {
+    const wanted = ROLE_OF[step.do.action];
+    const role = this.#plan.seats.find((seat) => seat.id === step.who)?.role;
+    if (wanted !== undefined && role !== wanted) {
+      this.#fault('PEOPLE-ROLES', step, `${step.do.action} by the ${wanted}`, `by ${step.who}`, `Let who, or for-each, say ${wanted}.`);
+    }
+  }
+
+  /** Nothing happens before everybody has compared the script and has proven to be there. */
+  #everybodyFirst(step: PlanStep): void {
+    const { action } = step.do;
+    if (this.#present || action === 'confirm-script' || action === 'enrol') return;
+    this.#present = true;
+    const missing = (done: ReadonlySet<string>) => this.#plan.seats.filter((seat) => !done.has(seat.id)).map((seat) => seat.id).join(', ');
+    const [unconfirmed, absent] = [missing(this.#confirmed), missing(this.#enrolled)];
+    const first = 'Let the first act begin with these steps, for-each: person.';
+    if (unconfirmed !== '') this.#fault('CONFIRM-FIRST', step, 'the script confirmed by everybody before anything else', `${action} before ${unconfirmed}`, first);
+    if (absent !== '') this.#fault('ENROL-FIRST', step, 'everybody enrolled before anything else', `${action} before ${absent}`, first);
+  }
+
+  // --- things -----------------------------------------------------------------------------------------------------------
+
+  #move(step: PlanStep, move: PlanStep['moves'][number]): void {
+    const place = this.#places.get(move.what);
+    if (!place) {
+      this.#fault('ROOM-THING', step, 'a token or card of the room, held by the one who moves it', move.what, 'Declare it under room, or correct its name or the step\'s person.');
+      return;
+    }
+    if (place.now !== move.from) this.#fault('ROOM-MOVE', step, `${move.what} from the ${place.now}, where it is`, `from the ${move.from}`, 'Correct `from`, or add the move that is missing.');
+    else if (move.from === move.to) this.#fault('ROOM-MOVE', step, `${move.what} to another place`, `to the ${move.to}, where it is`, 'Remove the move.');
+    place.now = move.to;
+    place.line = step.line;
+  }
+
+  #tokenOut(step: PlanStep, token: string): void {
+    const place = Object.hasOwn(this.#plan.room.tokens, token) ? this.#places.get(token) : undefined;
+    if (!place) this.#fault('ROOM-THING', step, 'a token of the room', token, 'Declare it under room.tokens, or correct its name.');
+    else if (place.now !== 'table') this.#fault('ROOM-TOKEN-OUT', step, `${token} on the table`, `in the ${place.now}`, 'Add the move that takes it out.');
+  }
+
+  #cardInReader(step: PlanStep, seat: string): void {
+    const card = `share-card/${seat}`;
+    const place = this.#places.get(card);
+    if (place && place.now !== 'reader') this.#fault('ROOM-CARD-IN-READER', step, `${card} in the reader`, `in the ${place.now}`, 'Add the move that puts it in.');
+  }
+
+  #identityAtHand(step: PlanStep): void {
+    const card = `identity-card/${step.who}`;
+    const place = this.#places.get(card);
+    if (place && place.now !== 'holder' && place.now !== 'reader') {
+      this.#fault('ROOM-CARD-IN-READER', step, `${card} with its holder or in the reader`, `in the ${place.now}`, 'Add the move that hands it out.');
+    }
+  }
+
+  // --- the token, the key, the backup -------------------------------------------------------------------------------------
+
+  #act(step: PlanStep): void {
+    const what = step.do;
+    switch (what.action) {
+      case 'confirm-script':
+        if (this.#present) this.#fault('CONFIRM-FIRST', step, 'the script confirmed before anything else', `by ${step.who} later`, 'Move it to the start of the first act.');
+        if (this.#confirmed.has(step.who)) this.#fault('CONFIRM-FIRST', step, 'every person confirms once', `${step.who} again`, 'Remove one of the two.');
+        this.#confirmed.add(step.who);
+        return;
+      case 'enrol':
+        this.#identityAtHand(step);
+        if (this.#present) this.#fault('ENROL-FIRST', step, 'everybody enrolled before anything else', `${step.who} later`, 'Move it to the start of the first act.');
+        if (!this.#confirmed.has(step.who)) this.#fault('CONFIRM-FIRST', step, 'the script confirmed before anybody enrols under it', `${step.who} has not`);
+        if (this.#enrolled.has(step.who)) this.#fault('ENROL-FIRST', step, 'every person enrols once', `${step.who} again`, 'Remove one of the two.');
+        this.#enrolled.add(step.who);
+        return;
+      case 'inspect-token':
+        this.#tokenOut(step, what.on);
+        this.#inspected.add(what.on);
+        return;
+      case 'test-random':
+        this.#onToken(step, what.on);
+        this.#random.add(what.on);
+        return;
+      case 'take-inventory':
+        this.#onToken(step, what.on);
+        this.#listed.add(what.on);
+        return;
+      case 'generate-key': return this.#generate(step, what);
+      case 'prove-key': {
+        const key = this.#keyOf(step, what.key);
+        if (key) key.proven = true;
+        return;
+      }
+      case 'issue-certificate': {
+        const key = this.#keyOf(step, what.key);
+        if (key && !key.proven) this.#fault('PROVEN-BEFORE-CERTIFIED', step, `key ${what.key} proven first`, 'a certificate for a key that has proven nothing');
+        return;
+      }
+      case 'make-backup-key':
+        this.#onToken(step, what.on);
+        if (!this.#random.has(what.on)) this.#fault('RANDOM-FIRST', step, `the random source of ${what.on} tested first`, 'not tested');
+        if (!this.#plan.set) this.#fault('BACKUP-NEEDS-SET', step, 'a set: how many shares, how many for a recovery', 'none', 'Add `set: { shares: N, threshold: M }`.');
+        if (this.#backup) this.#fault('BACKUP-ONCE', step, 'one backup key', 'a second one', 'Remove one of the two.');
+        else this.#backup = { step, wiped: false };
+        return;
+      case 'wrap-key': {
+        const key = this.#keyOf(step, what.key);
+        if (!this.#backup || this.#backup.wiped) this.#fault('BACKUP-BEFORE-WRAP', step, 'a backup key to wrap under', this.#backup ? 'one that is wiped' : 'none');
+        if (!key) return;
+        if (!key.proven) this.#fault('PROVEN-BEFORE-WRAPPED', step, `key ${what.key} proven first`, 'a backup of a key that has proven nothing');
+        if (key.make.attributes.extractable === 'never' || key.locked) {
+          this.#fault('ATTRIBUTES-SAFE', step, 'a key that may still be wrapped', key.locked ? 'one that is locked' : 'extractable: never', 'Let the key be `extractable: until-locked`, or make no backup.');
+        }
+        key.wrapped = true;
+        return;
+      }
+      case 'give-share': return this.#give(step);
+      case 'read-back-share':
+        this.#cardInReader(step, step.who);
+        if (!this.#given.has(step.who)) this.#fault('READ-BACK-EVERY-SHARE', step, `a share of ${step.who} to read back`, 'none was given');
+        if (this.#readBack.has(step.who)) this.#fault('READ-BACK-EVERY-SHARE', step, 'every share read back once', `that of ${step.who} again`, 'Remove one of the two.');
+        this.#readBack.add(step.who);
+        return;
+      case 'prove-recovery': return this.#recover(step, what.key);
+      case 'lock-key': {
+        const key = this.#keyOf(step, what.key);
+        if (!key) return;
+        if (key.make.attributes.extractable === 'never') this.#fault('ATTRIBUTES-SAFE', step, 'a key that can be locked', 'extractable: never', 'Remove the step, or let the key be `extractable: until-locked`.');
+        else if (!key.recovered) this.#fault('LOCK-AFTER-PROOF', step, 'a proven recovery before the key is locked for ever', 'none');
+        key.locked = true;
+        return;
+      }
+      case 'wipe-backup-key':
+        if (!this.#key?.recovered) this.#fault('WIPED-AFTER-PROOF', step, 'a proven recovery before the source is wiped', 'none');
+        if (!this.#backup || this.#backup.wiped) this.#fault('WIPED-AFTER-PROOF', step, 'a backup key to wipe', this.#backup ? 'one that is wiped' : 'none');
+        if (this.#backup) this.#backup.wiped = true;
+        return;
+      case 'sign-seal': case 'sign-resume':
+        this.#identityAtHand(step);
+        return;
+      case 'put-away': return;
+    }
+  }
+
+  #onToken(step: PlanStep, token: string): void {
+    this.#tokenOut(step, token);
+    if (!this.#inspected.has(token)) this.#fault('INSPECT-FIRST', step, `${token} inspected before it is used`, `${step.do.action} first`);
+  }
+
+  #keyOf(step: PlanStep, name: string): Key | null {
+    const key = this.#key?.make.key === name ? this.#key : null;
+    if (key) this.#onToken(step, key.make.on);
+    else this.#fault('KEY-BEFORE-USE', step, `key ${name} generated first`, 'no such key');
+    return key;
+  }
+
+  #generate(step: PlanStep, make: GenerateKey): void {
+    const { attributes, on } = make;
+    this.#onToken(step, on);
+    if (!this.#random.has(on)) this.#fault('RANDOM-FIRST', step, `the random source of ${on} tested first`, 'not tested');
+    if (!this.#listed.delete(on)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${on} right before`, 'none', 'Add a take-inventory step before this one.');
+    if (!attributes.token || !attributes.private || !attributes.sensitive || !attributes.sign) {
+      this.#fault('ATTRIBUTES-SAFE', step, 'token, private, sensitive and sign: true', 'one of them false', 'A root key stays on its token, behind its PIN, unreadable, and signs.');
+    }
+    if (attributes.decrypt || attributes.derive || attributes.unwrap) {
+      this.#fault('ATTRIBUTES-SAFE', step, 'a key with one use', 'decrypt, derive or unwrap beside sign', 'Set them to false.');
+    }
+    if (this.#key) this.#fault('KEY-ONCE', step, 'one key in a ceremony', 'a second one', 'Make another ceremony for it.');
+    else this.#key = { step, make, proven: false, wrapped: false, recovered: false, locked: false };
+  }
+
+  #give(step: PlanStep): void {
+    this.#cardInReader(step, step.who);
+    if (!this.#backup || this.#backup.wiped) this.#fault('SHARES-AFTER-SPLIT', step, 'a backup key that has been split', this.#backup ? 'one that is wiped' : 'none');
+    else if (!this.#key?.wrapped) this.#fault('SHARES-AFTER-SPLIT', step, 'the key wrapped before its shares leave the room\'s table', 'not wrapped');
+    if (this.#given.has(step.who)) this.#fault('ONE-PERSON-ONE-SHARE', step, 'one share for every custodian', `a second one for ${step.who}`, 'Remove one of the two.');
+    this.#given.add(step.who);
+  }
+
+  #recover(step: PlanStep, name: string): void {
+    const key = this.#keyOf(step, name);
+    if (key && !key.wrapped) this.#fault('WRAP-BEFORE-RECOVERY', step, `key ${name} wrapped first`, 'nothing to recover');
+    // The quorum is drawn when the step begins: any custodian may be asked.
+    for (const seat of this.#custodians) if (this.#given.has(seat)) this.#cardInReader(step, seat);
+    const without = this.#custodians.filter((seat) => !this.#given.has(seat));
+    if (without.length > 0) this.#fault('SHARES-AFTER-SPLIT', step, 'a share for every custodian before the proof', `none for ${without.join(', ')}`);
+    const unread = [...this.#given].filter((seat) => !this.#readBack.has(seat));
+    if (unread.length > 0) this.#fault('PROOF-AFTER-READ-BACK', step, 'every share read back before the proof', `not those of ${unread.join(', ')}`);
+    if (key) key.recovered = true;
+  }
+
+  #end(): void {
+    const key = this.#key;
+    const last = this.#plan.steps.findLast((step) => step.line > 0) ?? { line: 0 };
+    for (const [what, place] of this.#places) {
+      if (place.now !== place.began) this.#fault('ROOM-PUT-AWAY', place, `${what} back in the ${place.began} at the end`, `in the ${place.now}`, 'Add the move that puts it away.');
+    }
+    if (key) {
+      const { on, attributes } = key.make;
+      if (!this.#listed.has(on)) this.#fault('INVENTORY-AROUND-CHANGE', key.step, `an inventory of ${on} afterwards`, 'none', 'Add a take-inventory step after this one.');
+      if (!key.proven) this.#fault('KEY-PROVEN', key.step, `key ${key.make.key} proven before the end`, 'never', 'Add a prove-key step.');
+      if (attributes.extractable === 'until-locked' && !key.locked) {
+        this.#fault('ATTRIBUTES-SAFE', key.step, 'extractable: never, or locked before the end', 'a key that stays extractable', 'Add a lock-key step, or set extractable: never.');
+      }
+    }
+    if (this.#backup) {
+      const unread = [...this.#given].filter((seat) => !this.#readBack.has(seat));
+      if (unread.length > 0) this.#fault('READ-BACK-EVERY-SHARE', this.#backup.step, 'every share read back before the end', `not those of ${unread.join(', ')}`, 'Add a read-back-share step, for-each: custodian.');
+      if (!key?.recovered) this.#fault('BACKUP-PROVEN', this.#backup.step, 'a proven recovery for a backup', 'none', 'Add a prove-recovery step: a backup that was never tried is none.');
+      if (!this.#backup.wiped) this.#fault('WIPE-AT-END', last, 'the backup key\'s source wiped before the end', 'still there', 'Add a wipe-backup-key step.');
+    }
+  }
+}

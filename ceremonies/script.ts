@@ -1,0 +1,462 @@
+/**
+ * A ceremony's script: strict YAML in, a Script out, and from Script + parameters a Plan: the flat list of steps that
+ * will be carried out, in order. The file that was reviewed is the file that runs; nothing in here knows a PIN, a slot,
+ * a module path or a person's name (those are bindings, made at the opening).
+ *
+ * Everything wrong with a script is named: a fault carries the rule, the line, and what to do. Whether the steps make
+ * sense one after the other in a room is decided by rehearse.ts.
+ */
+import { CST, Lexer, LineCounter, parseAllDocuments, isMap, isNode, isPair, isScalar, isSeq, visit, type Document } from 'yaml';
+import { z } from 'zod';
+import { sha512 } from '@noble/hashes/sha2.js';
+import { toBase64url } from './bytes.ts';
+import { Refused, refuse, type Refusal } from './refusal.ts';
+import { plainText } from './text.ts';
+import { fingerprintWords } from './words.ts';
+
+export const ROLES = ['officer', 'custodian', 'witness', 'auditor'] as const;
+export type Role = (typeof ROLES)[number];
+export const ROOT_ALGORITHMS = ['ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521', 'rsa-3072', 'rsa-4096', 'ed25519'] as const;
+export type RootAlgorithm = (typeof ROOT_ALGORITHMS)[number];
+
+/** Places a thing can be. `holder`: in the hands of the person it belongs to. */
+const PLACES = ['safe', 'table', 'holder', 'reader', 'bag'] as const;
+export type Place = (typeof PLACES)[number];
+
+const name = z.string().regex(/^[a-z][a-z0-9-]{0,39}$/, 'a short lower-case name such as root-hsm');
+const sentence = z.string().min(1).max(300);
+const parameter = z.string().regex(/^\$[a-z][a-z0-9-]*$/, 'a parameter such as $shares');
+
+/** A value that a script may leave to a parameter. After substitution the same schema is applied with `open` false. */
+function shapes<Open extends boolean>(open: Open) {
+  const or = <T extends z.ZodType>(schema: T) =>
+    (open ? z.union([schema, parameter]) : schema) as Open extends true ? z.ZodUnion<[T, typeof parameter]> : T;
+  const whole = (min: number, max: number) => or(z.int().min(min).max(max));
+
+  const action = z.strictObject({
+    'confirm-script': z.strictObject({}).optional(),
+    enrol: z.strictObject({}).optional(),
+    'inspect-token': z.strictObject({
+      on: name, algorithm: or(z.enum(ROOT_ALGORITHMS)), needs: z.array(z.enum(['generate', 'sign', 'wrap', 'recover'])).min(1),
+    }).optional(),
+    'test-random': z.strictObject({ on: name, bytes: whole(2048, 16_777_216) }).optional(),
+    'take-inventory': z.strictObject({ on: name }).optional(),
+    'generate-key': z.strictObject({
+      on: name,
+      key: name,
+      algorithm: or(z.enum(ROOT_ALGORITHMS)),
+      label: or(z.string().min(1).max(32)),
+      attributes: z.strictObject({
+        token: z.boolean(), private: z.boolean(), sensitive: z.boolean(),
+        extractable: z.enum(['never', 'until-locked']),
+        sign: z.boolean(), decrypt: z.boolean(), derive: z.boolean(), unwrap: z.boolean(),
+      }),
+    }).optional(),
+    'prove-key': z.strictObject({ key: name }).optional(),
+    'issue-certificate': z.strictObject({
+      key: name,
+      subject: z.strictObject({
+        'common-name': or(z.string().min(1).max(64)),
+        organization: or(z.string().min(1).max(64)).optional(),
+        country: or(z.string().regex(/^[A-Z]{2}$/, 'two capital letters')).optional(),
+      }),
+      years: whole(1, 40),
+    }).optional(),
+    'make-backup-key': z.strictObject({ on: name }).optional(),
+    'wrap-key': z.strictObject({ key: name }).optional(),
+    'give-share': z.strictObject({}).optional(),
+    'read-back-share': z.strictObject({}).optional(),
+    'prove-recovery': z.strictObject({ key: name }).optional(),
+    'lock-key': z.strictObject({ key: name }).optional(),
+    'wipe-backup-key': z.strictObject({}).optional(),
+    'put-away': z.strictObject({}).optional(),
+  }).refine((value) => Object.keys(value).length === 1, 'exactly one action');
+
+  const step = z.strictObject({
+    id: name,
+    who: z.enum(ROLES).optional(),
+    /** One step for everybody in the room, or for every custodian. */
+    'for-each': z.enum(['person', 'custodian']).optional(),
+    title: sentence,
+    say: sentence.optional(),
+    see: sentence.optional(),
+    moves: z.array(z.strictObject({ what: name, from: z.enum(PLACES), to: z.enum(PLACES) })).max(8).optional(),
+    do: action,
+    'witnessed-by': z.partialRecord(z.enum(ROLES), whole(1, 255)).optional(),
+  }).refine((value) => (value.who === undefined) !== (value['for-each'] === undefined), 'either who or for-each');
+
+  return z.strictObject({
+    conclave: z.literal(1),
+    name,
+    title: sentence,
+    version: z.int().min(1),
+    purpose: z.string().min(1).max(2000),
+    parameters: z.record(name, z.union([
+      z.strictObject({ ask: sentence, 'one-of': z.array(z.string().max(64)).min(1).max(40), default: z.string() }),
+      z.strictObject({ ask: sentence, text: z.int().min(1).max(200), default: z.string() }),
+      z.strictObject({ ask: sentence, whole: z.tuple([z.int(), z.int()]), default: z.int() }),
+    ])).default({}),
+    people: z.strictObject({ officer: z.literal(1), custodian: whole(0, 255), witness: whole(1, 8), auditor: whole(1, 8) }),
+    set: z.strictObject({ shares: whole(2, 255), threshold: whole(2, 255) }).optional(),
+    room: z.strictObject({
+      tokens: z.record(name, z.enum(PLACES)),
+      cards: z.record(name, z.strictObject({ for: z.enum(['person', 'custodian']), at: z.enum(PLACES) })),
+    }),
+    acts: z.array(z.strictObject({ act: sentence, minutes: z.int().min(1).max(480), steps: z.array(step).min(1).max(80) })).min(1).max(40),
+  });
+}
+
+const ScriptShape = shapes(true);
+const ResolvedShape = shapes(false);
+type ResolvedScript = z.infer<typeof ResolvedShape>;
+type ScriptBody = z.infer<typeof ScriptShape>;
+
+/** The script grammar as JSON Schema (draft 2020-12), for editors. */
+export function scriptJsonSchema(): unknown {
+  return z.toJSONSchema(ScriptShape, { io: 'input', unrepresentable: 'any' });
+}
+
+/** Something wrong with a script, and where. `line` is 1-based; 0 where the fault has no line of its own. */
+export interface Fault extends Refusal {
+  readonly line: number;
+}
+
+export type ParameterValue = string | number;
+export type Parameters = Readonly<Record<string, ParameterValue>>;
+
+export interface Script {
+  /** The exact text that was reviewed; its UTF-8 bytes are what is hashed. */
+  readonly text: string;
+  readonly name: string;
+  readonly title: string;
+  readonly purpose: string;
+  readonly version: number;
+  readonly hash: string;
+  readonly words: readonly string[];
+  readonly parameters: ScriptBody['parameters'];
+  readonly defaults: Parameters;
+  readonly body: ScriptBody;
+  /** Line of each step by its id, for faults found later. */
+  readonly lines: Readonly<Record<string, number>>;
+}
+
+/** SHA-512 over the script's UTF-8 bytes, base64url: the `prev` of entry 0. */
+export function scriptHash(text: string): string {
+  return toBase64url(sha512(new TextEncoder().encode(text)));
+}
+
+/** The words people compare: they cover the whole script file. */
+export function scriptWords(text: string): string[] {
+  return fingerprintWords(sha512(new TextEncoder().encode(text)), 12);
+}
+
+/** More faults than this help nobody. */
+const MANY = 100;
+/** A script of about a page has two thousand tokens. What comes later takes time and memory for each of them. */
+const MAX_TOKENS = 30_000;
+
+/** What YAML offers and a script must not use: whatever lets one place of the file change the meaning of another. */
+function oddities(text: string): Fault[] {
+  const faults: Fault[] = [];
+  const forbidden: Partial<Record<string, string>> = {
+    anchor: 'an anchor', alias: 'an alias', tag: 'a tag', 'directive-line': 'a directive',
+  };
+  let line = 1;
+  let tokens = 0;
+  let inScalar = false;
+  for (const token of new Lexer().lex(text)) {
+    // A plain scalar follows its mark, and may begin with any of the characters that start something else.
+    const what = inScalar ? undefined : forbidden[CST.tokenType(token) ?? ''];
+    inScalar = token === CST.SCALAR;
+    if (what !== undefined) {
+      faults.push({ ...refuse('SCRIPT-YAML', 'plain YAML: no anchors, aliases, tags or directives', what, 'Write the value out: a reviewer must see it where it acts.'), line });
+    }
+    for (let at = token.indexOf('\n'); at >= 0; at = token.indexOf('\n', at + 1)) line += 1;
+    tokens += 1;
+    if (tokens > MAX_TOKENS) {
+      faults.push({ ...refuse('SCRIPT-SIZE', `at most ${MAX_TOKENS} YAML tokens`, 'more', 'A script is about a page. Check that this is one.'), line });
+    }
+    if (tokens > MAX_TOKENS || faults.length >= MANY) break;
+  }
+  return faults;
+}
+
+/** Reads a script. Returns every fault found, not only the first. Never throws on hostile input. */
+export function readScript(text: string): { script: Script; faults: [] } | { script: null; faults: Fault[] } {
+  const faults: Fault[] = [];
+  const fault = (rule: string, line: number, expected: string, found: string, next: string) =>
+    faults.push({ ...refuse(rule, expected, found, next), line });
+
+  if (text.length > 200_000) {
+    fault('SCRIPT-SIZE', 0, 'at most 200,000 characters', `${text.length}`, 'A script is about a page. Check that this is one.');
+    return { script: null, faults };
+  }
+  // Comments too: what a reviewer reads must be what is there.
+  text.split(/\r?\n/).forEach((line, index) => {
+    const refusal = faults.length < MANY ? plainText('script text', line, 2000) : null;
+    if (refusal) faults.push({ ...refusal, line: index + 1 });
+  });
+  if (faults.length === 0) faults.push(...oddities(text));
+  if (faults.length > 0) return { script: null, faults };
+
+  const counter = new LineCounter();
+  const lineAt = (offset: number | undefined) => (offset === undefined ? 0 : counter.linePos(offset).line);
+  // The library's own search for duplicate keys compares every pair of them; below it takes one look at each.
+  const documents = parseAllDocuments(text, { lineCounter: counter, strict: true, uniqueKeys: false, version: '1.2', merge: false });
+  const document = Array.isArray(documents) ? documents[0] : undefined;
+  if (!document || !Array.isArray(documents) || documents.length !== 1) {
+    fault('SCRIPT-YAML', 0, 'one YAML document', `${Array.isArray(documents) ? documents.length : 0}`, 'Remove the `---` separators.');
+    return { script: null, faults };
+  }
+  for (const problem of [...document.errors, ...document.warnings].slice(0, MANY)) {
+    fault('SCRIPT-YAML', lineAt(problem.pos[0]), 'strict YAML 1.2', problem.message.split('\n')[0]?.slice(0, 200) ?? 'an error', 'Correct this line.');
+  }
+  if (faults.length > 0) return { script: null, faults };
+  visit(document, { Map: (_key, node) => {
+    const keys = new Set<string>();
+    for (const pair of node.items) {
+      const key = isScalar(pair.key) && typeof pair.key.value === 'string' ? pair.key.value : null;
+      const line = lineAt(isNode(pair.key) ? pair.key.range?.[0] : node.range?.[0]);
+      if (key === null) fault('SCRIPT-YAML', line, 'keys that are names', 'another key', 'Correct this line.');
+      else if (keys.has(key)) fault('SCRIPT-YAML', line, 'every key once', `${key.slice(0, 40)} again`, 'Remove one of the two.');
+      else keys.add(key);
+    }
+  } });
+  if (faults.length > 0) return { script: null, faults };
+
+  const plain: unknown = document.toJS();
+  const parsed = ScriptShape.safeParse(plain);
+  if (!parsed.success) {
+    for (const issue of flatten(parsed.error.issues)) {
+      const found = issue.code === 'unrecognized_keys' ? `unknown key ${issue.keys.join(', ')}` : issue.message;
+      const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
+      fault('SCRIPT-SHAPE', lineAt(offsetOf(document, path)), `a valid ${issue.path.join('.') || 'script'}`, found, 'Correct this line; see the JSON Schema.');
+    }
+    return { script: null, faults };
+  }
+  const body = parsed.data;
+
+  // --- named lints that need no parameters -------------------------------------------------------------------------
+  const lines = new Map<string, number>();
+  body.acts.forEach((act, a) => act.steps.forEach((step, s) => {
+    const line = lineAt(offsetOf(document, ['acts', a, 'steps', s]));
+    if (lines.has(step.id)) fault('SCRIPT-IDS-UNIQUE', line, 'every step id once', `${step.id} again`, 'Rename one of the two steps.');
+    lines.set(step.id, line);
+    if (step['witnessed-by']?.officer !== undefined) {
+      fault('OFFICER-NOT-WITNESS', line, 'witnesses other than the officer', 'the officer as a witness', 'Name another role under witnessed-by.');
+    }
+    if (step.do['generate-key'] && !step.do['generate-key'].attributes.sensitive) {
+      fault('ATTRIBUTES-SAFE', line, 'sensitive: true', 'sensitive: false', 'A ceremony never makes a private key that can be read in the clear.');
+    }
+  }));
+  const used = new Set<string>();
+  visit(document, { Scalar: (_key, node) => { if (typeof node.value === 'string' && parameter.safeParse(node.value).success) used.add(node.value.slice(1)); } });
+  for (const reference of used) {
+    if (!Object.hasOwn(body.parameters, reference)) {
+      fault('SCRIPT-PARAMETER-UNKNOWN', 0, 'a parameter that is declared', `$${reference}`, 'Declare it under parameters, or correct its name.');
+    }
+  }
+  for (const [declared, spec] of Object.entries(body.parameters)) {
+    const line = lineAt(offsetOf(document, ['parameters', declared]));
+    if (!used.has(declared)) fault('SCRIPT-PARAMETER-UNUSED', line, 'every parameter used', `$${declared} is not used`, 'Remove it: a reviewer would think it matters.');
+    const refusal = checkParameter(declared, spec, spec.default);
+    if (refusal) faults.push({ ...refusal, line });
+  }
+  visit(document, { Scalar: (_key, node) => {
+    if (typeof node.value !== 'string') return;
+    const refusal = plainText('script text', node.value.replace(/\n/g, ' '), 2000);
+    if (refusal) faults.push({ ...refusal, line: lineAt(node.range?.[0]) });
+  } });
+  if (faults.length > 0) return { script: null, faults };
+
+  return {
+    script: {
+      text, name: body.name, title: body.title, purpose: body.purpose.trim(), version: body.version,
+      hash: scriptHash(text), words: scriptWords(text),
+      parameters: body.parameters,
+      defaults: Object.fromEntries(Object.entries(body.parameters).map(([key, spec]) => [key, spec.default])),
+      body, lines: Object.fromEntries(lines),
+    },
+    faults: [],
+  };
+}
+
+type Spec = ScriptBody['parameters'][string];
+
+/** Is this value acceptable for this parameter? */
+export function checkParameter(key: string, spec: Spec, value: ParameterValue | undefined): Refusal | null {
+  if ('one-of' in spec) {
+    return typeof value === 'string' && spec['one-of'].includes(value) ? null
+      : refuse('PARAMETER-VALUE', `${key}: one of ${spec['one-of'].join(', ')}`, String(value), 'Choose one of the values offered.');
+  }
+  if ('whole' in spec) {
+    const [min, max] = spec.whole;
+    return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max ? null
+      : refuse('PARAMETER-VALUE', `${key}: a whole number from ${min} to ${max}`, String(value), 'Correct the number.');
+  }
+  if (typeof value !== 'string' || value.trim() === '') return refuse('PARAMETER-VALUE', `${key}: some text`, 'nothing', 'Fill it in.');
+  return plainText(key, value, spec.text);
+}
+
+// --- the plan --------------------------------------------------------------------------------------------------------
+
+export interface Seat {
+  readonly id: string;
+  readonly role: Role;
+}
+
+/** What a step does: the action's name beside its values, e.g. `{ action: 'test-random', on: 'root-hsm', bytes: 65536 }`. */
+export type Do = { [A in keyof DoShapes]-?: { readonly action: A } & Values<NonNullable<DoShapes[A]>> }[keyof DoShapes];
+type DoShapes = ResolvedScript['acts'][number]['steps'][number]['do'];
+type Values<T> = T extends Record<string, never> ? unknown : Readonly<T>;
+
+export interface Move {
+  /** A token's name, or a card's name followed by its seat: `share-card/custodian-2`. */
+  readonly what: string;
+  readonly from: Place;
+  readonly to: Place;
+}
+
+/** One thing that one person does. `sign-seal` steps are added at the end of every act. */
+export interface PlanStep {
+  readonly id: string;
+  readonly act: number;
+  readonly who: string;
+  readonly title: string;
+  readonly say: string;
+  readonly see: string;
+  readonly moves: readonly Move[];
+  readonly do: Do | { readonly action: 'sign-seal' } | { readonly action: 'sign-resume' };
+  /** How many persons of which role must say that they saw it. */
+  readonly witnesses: Readonly<Partial<Record<Role, number>>>;
+  /** Line in the script; 0 for the seals. */
+  readonly line: number;
+}
+
+export interface Plan {
+  readonly title: string;
+  readonly acts: readonly { readonly title: string; readonly minutes: number; readonly first: number; readonly last: number }[];
+  readonly steps: readonly PlanStep[];
+  readonly seats: readonly Seat[];
+  readonly set: { readonly shares: number; readonly threshold: number } | null;
+  readonly tokens: readonly string[];
+  readonly room: ResolvedScript['room'];
+}
+
+/** `custodian` with three seats gives custodian-1 … custodian-3; a role with one seat is called by its role. */
+export function seatsOf(people: Readonly<Record<Role, number>>): Seat[] {
+  return ROLES.flatMap((role) => Array.from({ length: people[role] }, (_, i) => ({ id: people[role] === 1 && role !== 'custodian' ? role : `${role}-${i + 1}`, role })));
+}
+
+/** Fills in the parameters and lays every step out. Throws `Refused` where the values contradict the script or each other. */
+export function planOf(script: Script, parameters: Parameters): Plan {
+  for (const key of Object.keys(parameters)) {
+    if (!Object.hasOwn(script.parameters, key)) throw new Refused(refuse('PARAMETER-UNKNOWN', 'parameters of the script', key, 'Remove it.'));
+  }
+  for (const [key, spec] of Object.entries(script.parameters)) {
+    const refusal = checkParameter(key, spec, parameters[key]);
+    if (refusal) throw new Refused(refusal);
+  }
+  const resolved = ResolvedShape.safeParse(substitute(script.body, parameters));
+  if (!resolved.success) {
+    const issue = resolved.error.issues[0];
+    throw new Refused(refuse('PARAMETER-VALUE', 'values that fit the script', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, 'Correct the parameters.'));
+  }
+  const body = resolved.data;
+  const people = { officer: body.people.officer, custodian: body.people.custodian, witness: body.people.witness, auditor: body.people.auditor };
+  const seats = seatsOf(people);
+  let set: Plan['set'] = null;
+  if (body.set) {
+    set = { shares: body.set.shares, threshold: body.set.threshold };
+    if (set.threshold < 2 || set.threshold > set.shares || set.shares > 255) {
+      throw new Refused(refuse('SET-THRESHOLD', '2 <= M <= N <= 255', `M = ${set.threshold}, N = ${set.shares}`, 'Choose a threshold that N custodians can reach and one alone cannot.'));
+    }
+    if (set.shares !== people.custodian) {
+      throw new Refused(refuse('SET-CUSTODIANS', 'one custodian per share', `${set.shares} shares, ${people.custodian} custodians`, 'Let people.custodian and set.shares be the same number.'));
+    }
+  }
+  const steps: PlanStep[] = [];
+  const acts = body.acts.map((act, index) => {
+    const first = steps.length;
+    for (const step of act.steps) {
+      const who = step['for-each'] === undefined
+        ? [seatOfRole(seats, step.who ?? 'officer')]
+        : seats.filter((seat) => step['for-each'] === 'person' || seat.role === 'custodian');
+      const witnesses: Partial<Record<Role, number>> = {};
+      for (const [role, wanted] of Object.entries(step['witnessed-by'] ?? {}) as [Role, number][]) {
+        const seated = seats.filter((seat) => seat.role === role).length;
+        // Nobody witnesses their own act: where the doer is of that role, one fewer can.
+        const available = seated - (who.some((doer) => doer.role === role) ? 1 : 0);
+        witnesses[role] = wanted;
+        if (wanted > available) {
+          throw new Refused(refuse('WITNESS-ENOUGH', `${wanted} ${role}(s) to witness ${step.id}`, `${available} in the room`, 'Ask for fewer witnesses, or for more people.'));
+        }
+      }
+      for (const seat of who) {
+        const [action, values] = Object.entries(step.do)[0] as [keyof DoShapes, object];
+        steps.push({
+          id: step['for-each'] ? `${step.id}/${seat.id}` : step.id,
+          act: index, who: seat.id, title: step.title, say: step.say ?? '', see: step.see ?? '',
+          moves: (step.moves ?? []).map((move) => ({ ...move, what: Object.hasOwn(body.room.tokens, move.what) ? move.what : `${move.what}/${seat.id}` })),
+          do: { action, ...values } as unknown as Do,
+          witnesses, line: script.lines[step.id] ?? 0,
+        });
+      }
+    }
+    for (const seat of seats) {
+      steps.push({
+        id: `seal-${index + 1}/${seat.id}`, act: index, who: seat.id, title: `Sign the record of act ${index + 1}`,
+        say: 'I sign what the record says.', see: 'The mark on the seat of the person who signs.',
+        moves: [], do: { action: 'sign-seal' }, witnesses: {}, line: 0,
+      });
+    }
+    return { title: act.act, minutes: act.minutes, first, last: steps.length - 1 };
+  });
+  return { title: body.title, acts, steps, seats, set, tokens: Object.keys(body.room.tokens), room: body.room };
+}
+
+function seatOfRole(seats: readonly Seat[], role: Role): Seat {
+  const seat = seats.find((candidate) => candidate.role === role);
+  if (!seat) throw new Refused(refuse('PEOPLE-ROLES', `somebody in the role ${role}`, 'nobody', 'Add the role under people.'));
+  return seat;
+}
+
+/** Replaces `$name` strings, deep. Values are data already checked against their parameter's shape. */
+function substitute(value: unknown, parameters: Parameters): unknown {
+  if (typeof value === 'string' && parameter.safeParse(value).success) return parameters[value.slice(1)];
+  if (Array.isArray(value)) return value.map((item) => substitute(item, parameters));
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, key === 'parameters' ? item : substitute(item, parameters)]));
+  }
+  return value;
+}
+
+/** The deepest issues of unions are the ones a script's author can act on. */
+function flatten(issues: readonly z.core.$ZodIssue[], prefix: PropertyKey[] = []): z.core.$ZodIssue[] {
+  return issues.flatMap((issue) => {
+    const path = [...prefix, ...issue.path];
+    if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [{ ...issue, path }];
+    // The branch that got furthest (deepest path, then fewest issues) is the one the author meant.
+    const depth = (branch: readonly z.core.$ZodIssue[]) => Math.max(...branch.map((inner) => inner.path.length));
+    const best = [...issue.errors].sort((a, b) => depth(b) - depth(a) || a.length - b.length)[0] ?? [];
+    return flatten(best, path);
+  });
+}
+
+/** Where in the text the node at `path` begins; the nearest enclosing node where it does not exist. */
+function offsetOf(document: Document.Parsed, path: readonly PropertyKey[]): number | undefined {
+  let node: unknown = document.contents;
+  let offset = isNode(node) ? node.range?.[0] : undefined;
+  for (const key of path) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isPair(item) && isScalar(item.key) && item.key.value === key);
+      if (!pair) return offset;
+      offset = isScalar(pair.key) ? pair.key.range?.[0] ?? offset : offset;
+      node = pair.value;
+    } else if (isSeq(node)) {
+      node = node.items[Number(key)];
+      offset = isNode(node) ? node.range?.[0] ?? offset : offset;
+    } else return offset;
+  }
+  return offset;
+}

@@ -1,0 +1,377 @@
+/**
+ * The auditor's verdict: a record, and nothing else, judged from top to bottom.
+ *
+ *   1 the file      it is a transcript or a bundle, every line canonical JSON
+ *   2 the chain     every line follows the one before it
+ *   3 the rules     every entry was allowed when it was made: the same `check` that the conductor asked live
+ *   4 the signatures  recorder, presence, seals, resumptions, disagreements: every key that had to sign did, no other
+ *   5 the keys      proofs of possession, weak-key tests and the certificate, all recomputed here
+ *   6 the end       closed, and sealed by everyone after every act
+ *   7 trust         the signers are those the auditor already knows, if a trust file says so
+ *
+ * `claimsOf` says what an entry asserts and how to test it. The conductor runs the same claims before it writes an
+ * outcome down, the replay screen shows what came of them. Pure: no I/O, no clock, no randomness.
+ */
+import { sha256 } from '@noble/hashes/sha2.js';
+import { z } from 'zod';
+import { checkBundle, openFile } from './bundle.ts';
+import { equalBytes, fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
+import {
+  checkpointMessage, currentAct, EMPTY, personAt, signersOf, type Data, type Entry, type Person, type State,
+} from './ceremony.ts';
+import type { Evidence, Intent, SignaturePair } from './evidence.ts';
+import { verifyAll } from './keys/jws.ts';
+import { fromJwk, parsePublicKey } from './keys/public-key.ts';
+import { verifySignature } from './keys/signatures.ts';
+import { weakKeyFindings } from './keys/weak.ts';
+import { lintCertificate, publicKeyOf, tbsOf, verifySelfSigned } from './keys/x509.ts';
+import { certificateProfile } from './profile.ts';
+import { Refused, refuse, type Refusal } from './refusal.ts';
+import { Fold, parseLine, portableHasher, splitTranscript, type Hasher } from './transcript.ts';
+import { fingerprintWords } from './words.ts';
+
+/** A broken rule, and where. `seq` is null where it concerns the record as a whole. */
+export interface Finding extends Refusal {
+  readonly seq: number | null;
+}
+
+/** One line of the auditor's checklist of trust, from top to bottom. */
+export interface Check {
+  readonly name: string;
+  readonly verdict: 'verified' | 'reported' | 'refused' | 'not-reached';
+  readonly detail: string;
+}
+
+export interface Verdict {
+  /** `valid`: closed, sealed by everyone, every rule kept. `open` and `aborted` are never simply valid. */
+  readonly verdict: 'valid' | 'open' | 'aborted' | 'refused';
+  /** Were the signers compared with a trust file? */
+  readonly pinned: boolean;
+  readonly ceremony: string;
+  readonly title: string;
+  readonly mode: 'rehearsal' | 'real' | null;
+  readonly entries: number;
+  readonly checks: readonly Check[];
+  readonly findings: readonly Finding[];
+  /** Things an auditor must read although no rule is broken: disagreements, exceptions, interruptions, reported-only facts. */
+  readonly remarks: readonly { readonly seq: number | null; readonly text: string }[];
+  readonly signers: readonly { readonly seat: string; readonly name: string; readonly role: string; readonly classical: string; readonly pq: string; readonly words: readonly string[] }[];
+  /** What was re-verified for each entry just now, in words; index = seq. Empty where nothing is to be verified beyond the chain. */
+  readonly reverified: readonly (readonly string[])[];
+}
+
+/** What the auditor already trusts. Thumbprints are RFC 7638 over the identity keys. */
+export const TrustFile = z.strictObject({
+  people: z.array(z.strictObject({ name: z.string(), classical: z.string(), pq: z.string() })).min(1),
+  build: z.string().optional(),
+  /** SHA-512 of scripts that may be run, base64url. */
+  scripts: z.array(z.string()).optional(),
+});
+export type TrustFile = z.infer<typeof TrustFile>;
+
+/** More findings than this help nobody; the first ones are the causes. */
+const MOST_FINDINGS = 100;
+const NEXT = 'Do not rely on this record. Ask the people who hold the other copies.';
+
+// --- what an entry asserts -------------------------------------------------------------------------------------------
+
+export interface Claim {
+  /** What is verified, in words, for the replay screen. */
+  readonly what: string;
+  /** Empty: it holds. */
+  readonly test: () => Promise<readonly Refusal[]>;
+}
+
+const holds = (rule: string, what: string, test: () => Promise<boolean>): Claim => ({
+  what,
+  test: async () => (await test()) ? [] : [refuse(rule, what, 'it does not hold', NEXT)],
+});
+
+function pairClaim(what: string, payload: string, pair: SignaturePair, person: Pick<Person, 'seat' | 'identity'> | undefined): Claim {
+  return {
+    what,
+    test: () => {
+      const { identity, seat } = person ?? {};
+      if (!identity || seat === undefined) return Promise.resolve([refuse('ENROL-FIRST', 'the keys of an enrolled person', 'none', NEXT)]);
+      return verifyAll({ payload, signatures: [...pair] }, [{ signer: seat, classical: fromJwk(identity.classical), pq: fromJwk(identity.pq) }]);
+    },
+  };
+}
+
+/**
+ * Everything about an entry that has to be computed rather than compared: signatures, certificates, weak keys.
+ * `before` is the state in front of the entry. Precondition: `check(before, entry)` was null.
+ */
+export function claimsOf(before: State, entry: Entry): Claim[] {
+  if (entry.kind === 'checkpoint') {
+    const { recorder } = before;
+    if (!recorder) return [];
+    const signature = (entry.data as Data<'checkpoint'>).signature;
+    return [holds('CHECKPOINT-SIGNATURE', 'the recorder signed everything up to here', () => verifySignature(recorderKey(recorder), checkpointMessage(entry), fromBase64url(signature)))];
+  }
+  if (entry.kind === 'disagreed') {
+    const data = entry.data as Data<'disagreed'>;
+    return [pairClaim('both signatures of the one who does not agree', data.statement, data.signatures, personAt(before, entry.by ?? ''))];
+  }
+  if (entry.kind !== 'done' || !before.current) return [];
+  const { step, intent } = before.current;
+  const evidence = (entry.data as Data<'done'>).evidence;
+  switch (step.do.action) {
+    case 'enrol': {
+      const e = evidence as Evidence<'enrol'>;
+      return [pairClaim(`presence of ${step.who}: both signatures over script, head and a fresh challenge`, e.statement, e.signatures, { seat: step.who, identity: { ...e.identity, thumbprints: ['', ''] } })];
+    }
+    case 'sign-seal': case 'sign-resume': {
+      const { statement } = intent as Intent<'sign-seal'>;
+      const what = step.do.action === 'sign-seal' ? `seal of act ${currentAct(before) + 1}: both signatures of ${step.who}` : `resumption: both signatures of ${step.who}`;
+      return [pairClaim(what, statement, (evidence as Evidence<'sign-seal'>).signatures, personAt(before, step.who))];
+    }
+    case 'generate-key': {
+      const { spki } = evidence as Evidence<'generate-key'>;
+      return [{ what: 'the public key is well formed and not weak', test: () => weak(spki, step.do.action === 'generate-key' ? step.do.algorithm : '') }];
+    }
+    case 'prove-key': {
+      const { spki, possession } = evidence as Evidence<'prove-key'>;
+      const algorithm = before.key?.algorithm ?? '';
+      return [
+        { what: 'the public key read back is not weak', test: () => weak(spki, algorithm) },
+        possessionClaim('proof of possession: the key signed a fresh message', spki, possession),
+      ];
+    }
+    case 'prove-recovery': {
+      const { possession } = evidence as Evidence<'prove-recovery'>;
+      return [possessionClaim('the recovered key signed a fresh message that the root key verifies', before.key?.spki ?? '', possession)];
+    }
+    case 'issue-certificate': {
+      const e = evidence as Evidence<'issue-certificate'>;
+      return [{ what: 'the certificate: TBS digest, public key, profile, signature', test: () => certificate(before, intent as Intent<'issue-certificate'>, e) }];
+    }
+    case 'confirm-script': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
+    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': return [];
+  }
+}
+
+let lastRecorder: { jwk: unknown; key: ReturnType<typeof fromJwk> } | null = null;
+/** A record has thousands of checkpoints under one key: parse it once. */
+function recorderKey(jwk: NonNullable<State['recorder']>): ReturnType<typeof fromJwk> {
+  if (lastRecorder?.jwk !== jwk) lastRecorder = { jwk, key: fromJwk(jwk) };
+  return lastRecorder.key;
+}
+
+function possessionClaim(what: string, spki: string, possession: { message: string; signature: string }): Claim {
+  return holds('PROOF-OF-POSSESSION', what, () => verifySignature(parsePublicKey(fromBase64url(spki)), fromBase64url(possession.message), fromBase64url(possession.signature)));
+}
+
+async function weak(spki: string, algorithm: string): Promise<Refusal[]> {
+  const key = parsePublicKey(fromBase64url(spki));
+  if (key.algorithm !== algorithm) return [refuse('PUBLIC-PARAMETERS', algorithm, key.algorithm, NEXT)];
+  return weakKeyFindings(key);
+}
+
+async function certificate(before: State, intent: Intent<'issue-certificate'>, evidence: Evidence<'issue-certificate'>): Promise<Refusal[]> {
+  const der = fromBase64url(evidence.certificate);
+  const profile = certificateProfile(before, intent);
+  const findings = [...lintCertificate(der, profile)];
+  if (toBase64url(sha256(tbsOf(der))) !== evidence.signedTbs) findings.push(refuse('TBS-IDENTICAL', 'the certificate over the signed bytes', 'other bytes', NEXT));
+  if (!equalBytes(publicKeyOf(der).spki, fromBase64url(before.key?.spki ?? ''))) findings.push(refuse('CERTIFICATE-KEY', 'the root key\'s public key', 'another key', NEXT));
+  if (!await verifySelfSigned(der)) findings.push(refuse('CERTIFICATE-VERIFIES', 'a valid self-signature', 'an invalid one', NEXT));
+  return findings;
+}
+
+/** Runs the claims of one entry; the refusals of those that do not hold. Hostile values end as refusals, not as throws. */
+export async function testClaims(claims: readonly Claim[]): Promise<Refusal[]> {
+  const results = await Promise.all(claims.map(async (claim) => {
+    try {
+      return await claim.test();
+    } catch (error) {
+      if (error instanceof Refused) return [error.refusal];
+      return [refuse('CLAIM-READABLE', claim.what, error instanceof Error ? error.message.slice(0, 200) : 'an error', NEXT)];
+    }
+  }));
+  return results.flat();
+}
+
+// --- the verdict -----------------------------------------------------------------------------------------------------
+
+export interface VerifyOptions {
+  readonly hasher?: Hasher;
+  readonly trust?: TrustFile;
+}
+
+export interface Judged {
+  readonly verdict: Verdict;
+  readonly lines: readonly string[];
+  readonly state: State;
+}
+
+/** Judges a bundle or a bare transcript. Never throws on hostile bytes. */
+export async function verifyFile(bytes: Uint8Array, options: VerifyOptions = {}): Promise<Judged> {
+  let transcript: Uint8Array;
+  let files: ReadonlyMap<string, Uint8Array> | null;
+  try {
+    ({ transcript, files } = openFile(bytes));
+  } catch (error) {
+    return unreadable(error);
+  }
+  const judged = await verifyTranscript(transcript, options);
+  if (!files) return judged;
+  const refusals = checkBundle(files, judged.lines);
+  return withFindings(judged, refusals.map((refusal) => ({ ...refusal, seq: null })), {
+    name: 'The bundle', verdict: refusals.length === 0 ? 'verified' : 'refused',
+    detail: refusals.length === 0 ? `all ${files.size} files agree with the record` : `${refusals.length} findings`,
+  });
+}
+
+function unreadable(error: unknown): Judged {
+  const refusal = error instanceof Refused ? error.refusal : refuse('FILE-READABLE', 'a Conclave bundle or transcript', 'something else', 'Check that this is the right file.');
+  const verdict: Verdict = {
+    verdict: 'refused', pinned: false, ceremony: '', title: '', mode: null, entries: 0,
+    checks: [{ name: 'The file', verdict: 'refused', detail: refusal.found }], findings: [{ ...refusal, seq: null }], remarks: [], signers: [], reverified: [],
+  };
+  return { verdict, lines: [], state: EMPTY };
+}
+
+function withFindings(judged: Judged, findings: readonly Finding[], extra: Check): Judged {
+  const all = [...judged.verdict.findings, ...findings];
+  return { ...judged, verdict: { ...judged.verdict, findings: all, checks: [...judged.verdict.checks, extra], verdict: findings.length > 0 ? 'refused' : judged.verdict.verdict } };
+}
+
+/** Judges a transcript's bytes. */
+export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions = {}): Promise<Judged> {
+  const lines: string[] = [];
+  const findings: Finding[] = [];
+  const remarks: { seq: number | null; text: string }[] = [];
+  const reverified: (readonly string[])[] = [];
+  const pending: Promise<void>[] = [];
+  const counts = { chain: 0, rules: 0, claims: 0, signatures: 0, keys: 0 };
+  const fold = new Fold(options.hasher ?? portableHasher);
+  const add = (refusal: Refusal, seq: number | null) => { if (findings.length < MOST_FINDINGS) findings.push({ ...refusal, seq }); };
+
+  let split: ReturnType<typeof splitTranscript>;
+  try {
+    split = splitTranscript(bytes);
+    if (split.length === 0) throw new Refused(refuse('TRANSCRIPT-EMPTY', 'at least one entry', 'none', 'Check that this is the right file.'));
+  } catch (error) {
+    return unreadable(error);
+  }
+  let malformed = 0;
+  for (const line of split) {
+    lines.push(line.text);
+    let entry: Entry;
+    try {
+      entry = parseLine(line.text);
+    } catch (error) {
+      malformed += 1;
+      add(error instanceof Refused ? error.refusal : refuse('ENTRY-MALFORMED', 'an entry', 'something else', NEXT), lines.length - 1);
+      break; // what follows a line that is no entry cannot be placed
+    }
+    const seq = lines.length - 1;
+    const before = fold.state;
+    const { chain, rule } = fold.judge(entry);
+    if (chain) { counts.chain += 1; add(chain, seq); }
+    if (rule) { counts.rules += 1; add(rule, seq); }
+    if (chain || rule) {
+      if (!fold.tryForce(entry, line.bytes)) break;
+    } else {
+      fold.force(entry, line.bytes);
+      const claims = claimsOf(before, entry);
+      reverified.push(claims.map((claim) => claim.what));
+      if (claims.length > 0) {
+        counts.claims += claims.length;
+        const kind = entry.kind === 'checkpoint' ? 'signatures' : 'keys';
+        pending.push(testClaims(claims).then((refusals) => {
+          counts[kind] += refusals.length;
+          for (const refusal of refusals) add(refusal, seq);
+        }));
+        if (pending.length >= 256) await Promise.all(pending.splice(0));
+      }
+      const text = remarkOn(entry);
+      if (text) remarks.push({ seq, text });
+    }
+    if (counts.chain > 0 && findings.length >= MOST_FINDINGS) break;
+  }
+  await Promise.all(pending);
+
+  const { state } = fold;
+  const broken = findings.length > 0;
+  const complete = state.phase === 'closed' && !state.checkpointDue;
+  if (!broken && !complete) {
+    add(state.phase === 'aborted' && !state.checkpointDue
+      ? refuse('RECORD-ABORTED', 'a ceremony carried to its end', 'an abort, recorded and signed', 'Read the reason and what was left behind. What was made may only be used if the record of a later ceremony takes it over.')
+      : refuse('RECORD-OPEN', 'a closed and sealed record', `${lines.length} entries without an end`, 'It is unfinished, or it was cut short. Resume it or ask for the whole file.'), null);
+  }
+  for (const finding of trustFindings(state, options.trust)) add(finding, null);
+  findings.sort((a, b) => (a.seq ?? Infinity) - (b.seq ?? Infinity));
+
+  const verdict: Verdict = {
+    verdict: broken || findings.some((finding) => finding.rule.startsWith('TRUST-')) ? 'refused' : complete ? 'valid' : state.phase === 'aborted' && !state.checkpointDue ? 'aborted' : 'open',
+    pinned: options.trust !== undefined,
+    ceremony: state.ceremony,
+    title: state.plan?.title ?? '',
+    mode: state.opening?.mode ?? null,
+    entries: lines.length,
+    checks: checklist(state, options, { malformed, ...counts, entries: lines.length, complete }),
+    findings, remarks,
+    signers: signersOf(state).map((signer) => ({ ...signer, words: fingerprintWords(sha256(utf8(`${signer.classical}.${signer.pq}`)), 6) })),
+    reverified,
+  };
+  return { verdict, lines, state };
+}
+
+function remarkOn(entry: Entry): string | null {
+  const data = entry.data as Record<string, unknown>;
+  switch (entry.kind) {
+    case 'disagreed': return `${entry.by ?? ''} does not agree: ${String(data['words'])}`;
+    case 'exception': return `exception ${String(data['number'])}: expected ${String(data['expected'])}; happened: ${String(data['happened'])}; decided: ${String(data['decided'])}`;
+    case 'failed': return `a failed attempt at ${entry.step ?? ''}: ${String((data['error'] as { code: string }).code)}`;
+    case 'lost': return `the device process of ${String(data['module'])} was lost (DEVICE_PROCESS_LOST, ${String(data['how'])})`;
+    case 'resumed': return `interrupted and resumed under a new recorder key: ${String(data['reason'])}`;
+    case 'break': return `a break with ${String(data['present'])} people present`;
+    case 'aborted': return `aborted: ${String(data['reason'])}`;
+    case 'opened': {
+      const warnings = data['warnings'] as string[];
+      return warnings.length > 0 ? `the machine at the opening: ${warnings.join('; ')}` : null;
+    }
+    case 'begun': case 'done': case 'found': case 'decided': case 'cleared': case 'witnessed': case 'noted': case 'back': case 'checkpoint': case 'closed': return null;
+  }
+}
+
+function trustFindings(state: State, trust: TrustFile | undefined): Refusal[] {
+  if (!trust) return [];
+  const findings: Refusal[] = [];
+  for (const signer of signersOf(state)) {
+    const known = trust.people.find((person) => person.classical === signer.classical && person.pq === signer.pq);
+    if (!known) findings.push(refuse('TRUST-SIGNER', `keys that the trust file names, for ${signer.seat}`, `${signer.name} with other keys`, 'Compare the fingerprint words with this person by another way.'));
+    else if (known.name !== signer.name) findings.push(refuse('TRUST-SIGNER', known.name, `${signer.name} with that person's keys`, NEXT));
+  }
+  const build = state.opening?.app.build ?? '';
+  if (trust.build !== undefined && trust.build !== build) findings.push(refuse('TRUST-BUILD', trust.build, build, 'Find out which build of the app recorded this.'));
+  if (trust.scripts && !trust.scripts.includes(state.script?.hash ?? '')) findings.push(refuse('TRUST-SCRIPT', 'a script that the trust file names', state.script?.hash ?? '', 'Review the script that was run.'));
+  return findings;
+}
+
+interface Tally { malformed: number; chain: number; rules: number; claims: number; signatures: number; keys: number; entries: number; complete: boolean }
+
+function checklist(state: State, options: VerifyOptions, tally: Tally): Check[] {
+  const line = (name: string, bad: number, good: string, wrong: string): Check => ({ name, verdict: bad > 0 ? 'refused' : 'verified', detail: bad > 0 ? wrong : good });
+  const sealed = state.seals.length;
+  const acts = state.plan?.acts.length ?? 0;
+  const checks = [
+    line('The file', tally.malformed, `${tally.entries} entries, each in its one canonical spelling`, 'a line is no entry'),
+    line('The chain', tally.chain, 'every line follows the one before it (SHA-512)', `${tally.chain} breaks`),
+    line('The rules', tally.rules, 'every entry was allowed when it was made', `${tally.rules} entries break a rule`),
+    line('The recorder', tally.signatures, 'every checkpoint is signed by the recorder key in force', `${tally.signatures} wrong signatures`),
+    line('People, keys and certificate', tally.keys, `${tally.claims} signatures and proofs recomputed`, `${tally.keys} do not hold`),
+    line('The end', tally.complete ? 0 : 1, `closed; ${sealed} of ${acts} acts sealed by everyone`, `${state.phase}; ${sealed} of ${acts} acts sealed`),
+  ];
+  const firstBad = checks.findIndex((check) => check.verdict === 'refused');
+  const reached = checks.map((check, index): Check => firstBad >= 0 && firstBad < 2 && index > firstBad ? { ...check, verdict: 'not-reached', detail: 'not judged after the finding above' } : check);
+  return [...reached, options.trust
+    ? line('Trust', trustFindings(state, options.trust).length, 'the signers are those of the trust file', 'not those of the trust file')
+    : { name: 'Trust', verdict: 'reported', detail: 'self-consistent, signers not pinned: compare every fingerprint with its owner' }];
+}
+
+/** SHA-256 of some bytes, hex: how files are named in reports. */
+export function fileDigest(bytes: Uint8Array): string {
+  return toHex(sha256(bytes));
+}
