@@ -18,11 +18,11 @@ const MISSING_SOURCE_IS_AN_ERROR = false;
 /** Native modules and Electron itself are loaded, not bundled. */
 const EXTERNAL = ['electron', 'better-sqlite3', 'pkcs11js', 'koffi'];
 
-/** @type {readonly { from: readonly string[], to: string, for: 'electron' | 'node' | 'page' }[]} */
+/** @type {readonly { from: readonly string[], to: string, for: 'electron' | 'preload' | 'node' | 'page' }[]} */
 const BUNDLES = [
   { from: ['electron/main.ts'], to: 'main.cjs', for: 'electron' },
-  { from: ['electron/preload.cts', 'electron/preload.ts'], to: 'preload.cjs', for: 'electron' },
-  { from: ['electron/booth/preload.cts', 'electron/booth/preload.ts'], to: 'booth/preload.cjs', for: 'electron' },
+  { from: ['electron/preload.cts', 'electron/preload.ts'], to: 'preload.cjs', for: 'preload' },
+  { from: ['electron/booth/preload.cts', 'electron/booth/preload.ts'], to: 'booth/preload.cjs', for: 'preload' },
   { from: ['electron/devices/process.ts'], to: 'devices.cjs', for: 'node' },
   { from: ['electron/conductor/process.ts'], to: 'conductor.cjs', for: 'node' },
   { from: ['renderer/main.tsx'], to: 'renderer/main.js', for: 'page' },
@@ -100,6 +100,8 @@ async function bundleOne(wanted, fresh, id, say) {
   }
   const { build } = await import('esbuild');
   const page = wanted.for === 'page';
+  // A sandboxed preload has no node:url, and nothing to look for beside it.
+  const hasFiles = wanted.for === 'electron' || wanted.for === 'node';
   try {
     await build({
       absWorkingDir: root,
@@ -121,11 +123,14 @@ async function bundleOne(wanted, fresh, id, say) {
       define: {
         __BUILD_ID__: JSON.stringify(id),
         'process.env.NODE_ENV': '"production"',
-        ...(page ? {} : { 'import.meta.url': '__bundleUrl', 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' }),
+        ...(!hasFiles ? {} : { 'import.meta.url': '__bundleUrl', 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' }),
       },
-      ...(page ? {} : { banner: { js: `const __bundleUrl = require('node:url').pathToFileURL(__filename).href;` } }),
+      ...(!hasFiles ? {} : { banner: { js: `const __bundleUrl = require('node:url').pathToFileURL(__filename).href;` } }),
       loader: { '.woff2': 'file', '.woff': 'empty' },
       assetNames: 'renderer/fonts/[name]',
+      // The first screen loads what it needs; the fold and the other screens come when they are asked for.
+      splitting: page,
+      chunkNames: 'renderer/[name]-[hash]',
       logLevel: 'silent',
     });
   } catch (error) {

@@ -68,7 +68,7 @@ module.exports = {
     layer('CONTRACT-IS-DATA', '^electron/contract\\.ts$', { files: ['^ceremonies/', packages('zod')] },
       'the contract is read on both sides of the preload'),
     layer('RENDERER-APART', '^renderer/',
-      { files: ['^renderer/', '^ceremonies/', '^electron/contract\\.ts$', packages('react', 'react-dom', 'zustand', '@fontsource/[^/]+')] },
+      { files: ['^renderer/', '^ceremonies/', '^electron/contract\\.ts$', packages('react', 'react-dom', 'zustand', 'zod', '@fontsource/[^/]+')] },
       'the renderer draws entries; it never reaches node: or electron'),
     layer('MAIN-IS-DOORS', '^electron/[^/]+\\.c?ts$',
       {
@@ -133,7 +133,7 @@ module.exports = {
           severity: /** @type {const} */ ('error'),
           comment: 'a file that no process and no page reaches is deleted',
           from: { path: ENTRY_PATHS },
-          to: { path: '^(ceremonies|electron|renderer)/', pathNot: [...ENTRY_PATHS, '\\.css$'], reachable: false },
+          to: { path: '^(ceremonies|electron|renderer)/', pathNot: [...ENTRY_PATHS, '\\.(css|d\\.ts)$'], reachable: false },
         }]
       : []),
     { name: 'NO-CIRCLES', severity: 'error', from: {}, to: { circular: true } },

@@ -17,8 +17,9 @@ import {
   type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type ShareSet,
 } from './evidence.ts';
 import { thumbprint } from './keys/public-key.ts';
-import { refuse, Refused, type Refusal } from './refusal.ts';
-import { planOf, readScript, type Plan, type PlanStep, type Role, type Script } from './script.ts';
+import { refuse, type Refusal } from './refusal.ts';
+import { rehearse } from './rehearse.ts';
+import { readScript, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 import { plainText } from './text.ts';
 
 export const FORMAT = 'conclave-transcript/1';
@@ -66,7 +67,7 @@ export const ENTRY_DATA = {
   exception: z.strictObject({ number: z.int().min(1), expected: words, happened: words, decided: words }),
   break: z.strictObject({ present: z.int().min(1).max(1000), reason: words }),
   back: z.strictObject({ present: z.int().min(1).max(1000) }),
-  disagreed: z.strictObject({ words, statement: Base64url(4000), signatures: SignaturePair }),
+  disagreed: z.strictObject({ words, statement: Base64url(6000), signatures: SignaturePair }),
   checkpoint: z.strictObject({ signature: Base64url(86) }),
   lost: z.strictObject({ module: BoundedText(64), how: z.enum(['exited', 'killed', 'hung']), detail: BoundedText(300) }),
   resumed: z.strictObject({
@@ -264,7 +265,7 @@ const STOP = 'Stop here. Record an exception, and let officer and witness decide
 
 /** May this entry be the next one? Null, or the rule it breaks. Never throws on an entry of the right outer shape. */
 export function check(state: State, entry: Entry): Refusal | null {
-  const schema = ENTRY_DATA[entry.kind] as z.ZodType | undefined;
+  const schema = Object.hasOwn(ENTRY_DATA, entry.kind) ? ENTRY_DATA[entry.kind] as z.ZodType : null;
   if (!schema) return refuse('ENTRY-KIND', 'a known kind of entry', String(entry.kind), STOP);
   const parsed = schema.safeParse(entry.data);
   if (!parsed.success) {
@@ -322,19 +323,13 @@ function texts(first: Refusal | null, ...fields: readonly (readonly [string, str
   return null;
 }
 
-/** Reads script and parameters of an opening; everything else about it is checked by `check`. */
+/** Reads script and parameters of an opening, and rehearses them; everything else about it is checked by `check`. */
 function planned(data: Data<'opened'>): { script: Script; plan: Plan } | Refusal {
-  const { script, faults } = readScript(data.script);
-  if (!script) {
-    const fault = faults[0];
-    return refuse(fault?.rule ?? 'SCRIPT-SHAPE', fault?.expected ?? 'a valid script', `line ${fault?.line ?? 0}: ${fault?.found ?? ''}`, fault?.next ?? STOP);
-  }
-  try {
-    return { script, plan: planOf(script, data.parameters) };
-  } catch (error) {
-    if (error instanceof Refused) return error.refusal;
-    throw error;
-  }
+  const { script, faults: unreadable } = readScript(data.script);
+  const { rehearsed, faults } = script ? rehearse(script, data.parameters) : { rehearsed: null, faults: unreadable };
+  if (rehearsed) return { script: rehearsed.script, plan: rehearsed.plan };
+  const fault = faults[0];
+  return refuse(fault?.rule ?? 'SCRIPT-SHAPE', fault?.expected ?? 'a valid script', `line ${fault?.line ?? 0}: ${fault?.found ?? ''}`, fault?.next ?? STOP);
 }
 
 function checkOpened(entry: Entry<'opened'>): Refusal | null {

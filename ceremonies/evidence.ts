@@ -123,7 +123,7 @@ export const StatisticalTest = z.strictObject({ name: text(48), statistic: text(
 /** Per action: what is written before the device is touched, and what after. */
 export const INTENTS = {
   'confirm-script': z.strictObject({}),
-  enrol: z.strictObject({ card: text(64), id: hex(64), challenge: base64url(64) }),
+  enrol: z.strictObject({ card: text(64), id: hex(64), challenge: base64url(64).min(22) }),
   'inspect-token': z.strictObject({ token: text(64) }),
   'test-random': z.strictObject({ token: text(64), bytes: count }),
   'take-inventory': z.strictObject({ token: text(64) }),
@@ -136,12 +136,12 @@ export const INTENTS = {
   'wrap-key': z.strictObject({ token: text(64), id: hex(64), set: base64url(22) }),
   'give-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), erases: z.array(text(64)).max(64) }),
   'read-back-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255) }),
-  'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64) }),
+  'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   'lock-key': z.strictObject({ token: text(64), id: hex(64) }),
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
   'put-away': z.strictObject({}),
-  'sign-seal': z.strictObject({ card: text(64), statement: base64url(40_000) }),
-  'sign-resume': z.strictObject({ card: text(64), statement: base64url(40_000) }),
+  'sign-seal': z.strictObject({ card: text(64), statement: base64url(200_000) }),
+  'sign-resume': z.strictObject({ card: text(64), statement: base64url(200_000) }),
 } as const;
 
 export const EVIDENCE = {

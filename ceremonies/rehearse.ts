@@ -61,6 +61,7 @@ interface Key {
 class Room {
   readonly #plan: Plan;
   readonly #faults: Fault[] = [];
+  readonly #said = new Set<string>();
   readonly #custodians: readonly string[];
 
   /** Where every thing is now, where it began, and the line of the last move that touched it. */
@@ -96,9 +97,9 @@ class Room {
       // The seals that end an act have no line of their own; what is wrong with them is wrong with the act.
       line = step.line === 0 ? line : step.line;
       const here = { ...step, line };
-      for (const move of here.moves) this.#move(here, move);
       this.#role(here);
       this.#everybodyFirst(here);
+      for (const move of here.moves) this.#move(here, move);
       this.#act(here);
     }
     this.#end();
@@ -106,9 +107,11 @@ class Room {
   }
 
   #fault(rule: string, at: Pick<PlanStep, 'line'>, expected: string, found: string, next = REORDER): void {
-    // Steps of the same line differ only in their seat: once said is enough.
-    const said = this.#faults.some((fault) => fault.rule === rule && fault.line === at.line && fault.expected === expected);
-    if (!said) this.#faults.push({ ...refuse(rule, expected, found, next), line: at.line });
+    // Steps of one line differ only in their seat: once said is enough.
+    const key = [rule, at.line, expected.replace(/\b(officer|custodian|witness|auditor)(-\d+)?\b/g, '*')].join(' ');
+    if (this.#said.has(key)) return;
+    this.#said.add(key);
+    this.#faults.push({ ...refuse(rule, expected, found, next), line: at.line });
   }
 
   // --- people -----------------------------------------------------------------------------------------------------------
@@ -155,6 +158,9 @@ class Room {
     if (!place) {
       this.#fault('ROOM-THING', step, 'a token or card of the room, held by the one who moves it', move.what, 'Declare it under room, or correct its name or the step\'s person.');
       return;
+    }
+    if (!this.#present && Object.hasOwn(this.#plan.room.tokens, move.what)) {
+      this.#fault('ENROL-FIRST', step, 'everybody enrolled before a token is touched', `${move.what} moved earlier`, 'Move the token in a later step.');
     }
     if (place.now !== move.from) this.#fault('ROOM-MOVE', step, `${move.what} from the ${place.now}, where it is`, `from the ${move.from}`, 'Correct `from`, or add the move that is missing.');
     else if (move.from === move.to) this.#fault('ROOM-MOVE', step, `${move.what} to another place`, `to the ${move.to}, where it is`, 'Remove the move.');
@@ -298,7 +304,7 @@ class Room {
   #give(step: PlanStep): void {
     this.#cardInReader(step, step.who);
     if (!this.#backup || this.#backup.wiped) this.#fault('SHARES-AFTER-SPLIT', step, 'a backup key that has been split', this.#backup ? 'one that is wiped' : 'none');
-    else if (!this.#key?.wrapped) this.#fault('SHARES-AFTER-SPLIT', step, 'the key wrapped before its shares leave the room\'s table', 'not wrapped');
+    else if (!this.#key?.wrapped) this.#fault('SHARES-AFTER-SPLIT', step, 'the key wrapped before shares are given', 'not wrapped');
     if (this.#given.has(step.who)) this.#fault('ONE-PERSON-ONE-SHARE', step, 'one share for every custodian', `a second one for ${step.who}`, 'Remove one of the two.');
     this.#given.add(step.who);
   }

@@ -20,14 +20,26 @@ const MEMBERS = new Set(['v', 'ceremony', 'seq', 'at', 'kind', 'step', 'by', 'da
 export interface Hasher {
   /** base64url of SHA-512 over the line's bytes, without its newline. */
   entry(line: Uint8Array): string;
-  sha256(bytes: Uint8Array): Uint8Array;
+  /** RFC 6962, 2.1: SHA-256(0x00 || line). */
+  leaf(line: Uint8Array): Uint8Array;
+  /** RFC 6962, 2.1: SHA-256(0x01 || left || right). */
+  node(left: Uint8Array, right: Uint8Array): Uint8Array;
 }
 
-export const portableHasher: Hasher = { entry: (line) => toBase64url(sha512(line)), sha256 };
+export const portableHasher: Hasher = {
+  entry: (line) => toBase64url(sha512(line)),
+  leaf: (line) => sha256(concat(Uint8Array.of(0), line)),
+  node: (left, right) => sha256(concat(Uint8Array.of(1), left, right)),
+};
 
 /** One entry as the line that will be hashed, stored and signed. No newline. */
 export function encodeLine(entry: Entry): string {
-  const line = canonicalize(entry);
+  let line: string | undefined;
+  try {
+    line = canonicalize(entry);
+  } catch {
+    throw new Refused(refuse('TEXT-WELL-FORMED', 'well-formed text and whole numbers', 'half a surrogate pair, or no number', 'Correct the text before it is recorded.'));
+  }
   if (line === undefined || line.length > MAX_LINE) throw new Refused(refuse('ENTRY-SIZE', `at most ${MAX_LINE} characters`, `${line?.length ?? 0}`, 'Record less in one entry.'));
   return line;
 }
@@ -96,34 +108,28 @@ function sortedIntegers(value: unknown, depth: number): boolean {
 
 /** The RFC 6962 tree over the lines so far: at most log2(n) nodes are kept. */
 export class MerkleTree {
-  readonly #sha256: Hasher['sha256'];
+  readonly #hasher: Hasher;
   /** Complete subtrees from large to small, as in the binary spelling of the leaf count. */
   readonly #nodes: Uint8Array[] = [];
   #count = 0;
 
   constructor(hasher: Hasher) {
-    this.#sha256 = hasher.sha256;
+    this.#hasher = hasher;
   }
 
   add(line: Uint8Array): void {
-    let node = this.#sha256(concat(LEAF, line));
-    for (let n = this.#count; n & 1; n >>= 1) node = this.#sha256(concat(NODE, this.#nodes.pop() ?? node, node));
+    let node = this.#hasher.leaf(line);
+    for (let n = this.#count; n & 1; n >>= 1) node = this.#hasher.node(this.#nodes.pop() ?? node, node);
     this.#nodes.push(node);
     this.#count += 1;
   }
 
-  /** Root over all leaves so far, base64url. RFC 6962, 2.1. */
+  /** Root over all leaves so far, base64url. */
   root(): string {
-    let root: Uint8Array | undefined;
-    for (let i = this.#nodes.length - 1; i >= 0; i -= 1) {
-      const node = this.#nodes[i];
-      if (node) root = root ? this.#sha256(concat(NODE, node, root)) : node;
-    }
-    return toBase64url(root ?? this.#sha256(new Uint8Array(0)));
+    const [last, ...larger] = this.#nodes.toReversed();
+    return toBase64url(last ? larger.reduce((root, node) => this.#hasher.node(node, root), last) : sha256(new Uint8Array(0)));
   }
 }
-const LEAF = Uint8Array.of(0);
-const NODE = Uint8Array.of(1);
 
 /**
  * Folds lines into a State, one at a time: the same code live, on resume, in the replay and in the verdict.
@@ -166,6 +172,11 @@ export class Fold {
   force(entry: Entry, line: Uint8Array): void {
     this.#tree.add(line);
     this.state = apply(this.state, entry, { hash: this.#hasher.entry(line), root: () => this.#tree.root() });
+  }
+
+  /** RFC 6962 root over the lines so far, base64url. */
+  root(): string {
+    return this.#tree.root();
   }
 
   #chain(entry: Entry): Refusal | null {

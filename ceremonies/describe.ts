@@ -1,0 +1,284 @@
+/**
+ * An entry in plain words: for the record beside the stage, for the replay, and for the printed minutes.
+ *
+ * Every fact carries what it is worth: `verified` (checked in software by whoever wrote the entry; the verdict checks it
+ * again), `reported` (a token's or a person's word only), `refused`. This file only words what an entry says. It must
+ * never decide whether the entry was allowed, and never soften a failure.
+ */
+import { sha256 } from '@noble/hashes/sha2.js';
+import { fromBase64url, toHex, utf8 } from './bytes.ts';
+import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
+import type { Evidence, Intent, KeyAttributes, ObjectFact, Observation } from './evidence.ts';
+import { thumbprint } from './keys/public-key.ts';
+import { fingerprintWords } from './words.ts';
+
+export type Mark = 'verified' | 'reported' | 'refused';
+
+/** A shape and a word for each mark, never a colour alone. */
+export const MARKS: Readonly<Record<Mark, { readonly shape: string; readonly word: string }>> = {
+  verified: { shape: '✓', word: 'verified' },
+  reported: { shape: '!', word: 'reported' },
+  refused: { shape: '✕', word: 'refused' },
+};
+
+export interface Detail {
+  readonly text: string;
+  /** Null: a remark, nothing that could be proven. */
+  readonly mark: Mark | null;
+}
+
+export interface Description {
+  readonly title: string;
+  readonly detail: readonly Detail[];
+  /** The weakest mark among the details; null where nothing was to be proven. */
+  readonly mark: Mark | null;
+}
+
+/**
+ * What `entry` says. `before` is the state in front of it: it knows the step, the people and what was begun.
+ * Precondition: `check(before, entry)` was null. For entries that broke a rule there is only the rule to be told.
+ */
+export function describe(entry: Entry, before: State): Description {
+  const [title, ...detail] = worded(entry, before);
+  const worst = (['refused', 'reported', 'verified'] as const).find((mark) => detail.some((item) => item.mark === mark));
+  return { title, detail, mark: worst ?? null };
+}
+
+/** Lower-case hex in groups of four, as screens and paper show it. */
+export function hexGroups(hex: string): string {
+  return hex.replace(/(.{4})(?=.)/g, '$1 ');
+}
+
+/** SHA-256 of what a base64url text spells, in groups: how keys and certificates are named to people. */
+export function digestGroups(base64url: string): string {
+  return hexGroups(toHex(sha256(fromBase64url(base64url))));
+}
+
+/** Words for a person's two keys together, from their RFC 7638 thumbprints; the verdict shows the same. */
+export function signerWords(signer: { readonly classical: string; readonly pq: string }): string[] {
+  return fingerprintWords(sha256(utf8(`${signer.classical}.${signer.pq}`)), 6);
+}
+
+/** `Ada Ofterdingen (officer)`. */
+export function personName(state: State, seat: string | undefined): string {
+  const person = seat === undefined ? undefined : personAt(state, seat);
+  return person ? `${person.name} (${person.seat})` : seat ?? 'nobody';
+}
+
+type Worded = [string, ...Detail[]];
+
+const verified = (text: string): Detail => ({ text, mark: 'verified' });
+const reported = (text: string): Detail => ({ text, mark: 'reported' });
+const refused = (text: string): Detail => ({ text, mark: 'refused' });
+const remark = (text: string): Detail => ({ text, mark: null });
+
+function worded(entry: Entry, before: State): Worded {
+  const who = personName(before, entry.by);
+  const step = before.current?.step;
+  switch (entry.kind) {
+    case 'opened': {
+      const data = entry.data as Data<'opened'>;
+      return [
+        `The record is opened: ${data.mode === 'rehearsal' ? 'a REHEARSAL' : 'a real ceremony'}`,
+        remark(`${data.people.length} people named: ${data.people.map((person) => `${person.name} (${person.seat})`).join(', ')}`),
+        remark(`recorder key ${thumbprint(data.recorder)}`),
+        remark(`Conclave ${data.app.version}, build ${hexGroups(data.app.build)}`),
+        reported(`clock: ${data.clock}`),
+        ...data.warnings.map(reported),
+      ];
+    }
+    case 'begun': return [`Begun: ${step?.title ?? ''}`, ...begun((entry.data as Data<'begun'>).intent as Intent)];
+    case 'done': return done(before, (entry.data as Data<'done'>).evidence as Evidence);
+    case 'failed': {
+      const { error, nothingChanged } = entry.data as Data<'failed'>;
+      return [
+        `Attempt failed: ${step?.title ?? ''}`, refused(`${error.code}: ${error.message}`), remark(error.hint),
+        nothingChanged ? remark('Nothing was changed.') : reported('What was changed nobody knows without looking.'),
+      ];
+    }
+    case 'found': return ['Looked for what the interrupted step left behind', ...observed((entry.data as Data<'found'>).observation)];
+    case 'decided': {
+      const { decision, why } = entry.data as Data<'decided'>;
+      return [`${who} decided to ${decision === 'keep' ? 'keep what was found' : 'destroy what was found'}`, remark(why)];
+    }
+    case 'cleared': return ['What was left behind is destroyed', ...observed((entry.data as Data<'cleared'>).observation)];
+    case 'witnessed': return [`${who} saw it`, reported('a person\'s word')];
+    case 'noted': return [entry.by === undefined ? 'Note' : `Note by ${who}`, remark((entry.data as Data<'noted'>).text)];
+    case 'exception': {
+      const data = entry.data as Data<'exception'>;
+      return [`Exception ${data.number}`, remark(`expected: ${data.expected}`), remark(`happened: ${data.happened}`), remark(`decided: ${data.decided}, by ${who}`)];
+    }
+    case 'break': {
+      const { present, reason } = entry.data as Data<'break'>;
+      return [`Break, ${present} people present`, remark(reason)];
+    }
+    case 'back': return [`End of the break, ${(entry.data as Data<'back'>).present} people present, as before it`];
+    case 'disagreed': return [`${who} does not agree`, remark((entry.data as Data<'disagreed'>).words), verified('signed with both keys')];
+    case 'checkpoint': return [`The recorder signs the record up to entry ${entry.seq - 1}`, verified('Ed25519 signature over the chain')];
+    case 'lost': {
+      const { module, how, detail } = entry.data as Data<'lost'>;
+      return [`The device process of ${module} was lost`, refused(`DEVICE_PROCESS_LOST: it ${how === 'exited' ? 'ended by itself' : how === 'killed' ? 'was ended' : 'did not answer'}. ${detail}`)];
+    }
+    case 'resumed': {
+      const data = entry.data as Data<'resumed'>;
+      return [
+        'The record is continued after an interruption', remark(data.reason),
+        remark(`present: ${data.present.map((seat) => data.officer && personAt(before, seat)?.role === 'officer' ? `${data.officer.name} (${seat})` : personName(before, seat)).join(', ')}`),
+        ...data.officer ? [remark(`${data.officer.name} takes the officer's seat, with card ${data.officer.card.serial}`)] : [],
+        remark(`new recorder key ${thumbprint(data.recorder)}`),
+      ];
+    }
+    case 'aborted': {
+      const { reason, left } = entry.data as Data<'aborted'>;
+      return [`${who} aborts the ceremony`, refused(reason), left.length === 0 ? reported('nothing is left on a token') : reported(`left on a token: ${left.map(objectText).join('; ')}`)];
+    }
+    case 'closed': return ['The record is closed'];
+  }
+}
+
+function begun(intent: Intent): Detail[] {
+  const given = intent as Readonly<Record<string, unknown>>;
+  const facts = [
+    typeof given['token'] === 'string' && `token ${given['token']}`,
+    typeof given['card'] === 'string' && `card ${given['card']}`,
+    typeof given['id'] === 'string' && given['id'] !== '' && `CKA_ID ${hexGroups(given['id'])}`,
+    typeof given['object'] === 'string' && `object ${given['object']}`,
+    Array.isArray(given['quorum']) && `quorum ${given['quorum'].join(', ')}`,
+  ].filter((fact) => fact !== false);
+  return facts.length > 0 ? [remark(facts.join(', '))] : [];
+}
+
+function observed(observation: Observation): Detail[] {
+  return [reported(observation.detail), ...observation.objects.map((object) => reported(objectText(object)))];
+}
+
+function objectText(object: ObjectFact): string {
+  return `${object.class} ${object.keyType} "${object.label}" ${hexGroups(object.id)}`.replace(/\s+/g, ' ').trim();
+}
+
+/** What an extractable key means in words; the attributes' own names stay visible. */
+function attributeText(half: KeyAttributes): string {
+  const names: readonly (keyof KeyAttributes)[] = ['sensitive', 'extractable', 'alwaysSensitive', 'neverExtractable', 'local', 'sign', 'decrypt', 'derive', 'unwrap'];
+  return names.map((name) => `${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()} ${half[name] === null ? 'unanswered' : half[name] === true ? 'yes' : 'no'}`).join(', ');
+}
+
+function done(before: State, evidence: Evidence): Worded {
+  const { step, intent } = before.current ?? {};
+  if (!step) return ['A step that nobody began'];
+  const who = personName(before, step.who);
+  switch (step.do.action) {
+    case 'confirm-script':
+      return [`${who} compared the script's fingerprint`, reported(`read aloud: ${(evidence as Evidence<'confirm-script'>).words}`)];
+    case 'enrol': {
+      const e = evidence as Evidence<'enrol'>;
+      return [
+        `${who} has proven to be here`,
+        verified('signed a fresh challenge, script and head with both keys'),
+        remark(`card ${e.card.serial}, ${e.card.label}; identity ${e.made ? 'made now' : 'found on the card'}`),
+        remark(`classical key ${thumbprint(e.identity.classical)}`),
+        remark(`ML-DSA key ${thumbprint(e.identity.pq)}`),
+      ];
+    }
+    case 'inspect-token': {
+      const e = evidence as Evidence<'inspect-token'>;
+      return [
+        `${who} identified the token`,
+        reported(`serial ${e.token.serial}, ${e.token.manufacturer} ${e.token.model}, firmware ${e.token.firmware}`),
+        verified(`module ${e.module.path}, SHA-256 ${hexGroups(e.module.sha256)}`),
+        ...e.needs.map((need) => (need.proof === 'verified' ? verified : need.proof === null ? refused : reported)(`${need.name}: ${need.detail}`)),
+        reported(`${e.mechanisms.length} mechanisms`),
+      ];
+    }
+    case 'test-random': {
+      const e = evidence as Evidence<'test-random'>;
+      return [
+        `${who} tested the token's random source with ${e.bytes} bytes`,
+        ...e.tests.map((test) => (test.passed ? verified : refused)(`${test.name}: ${test.statistic}, limit ${test.limit}`)),
+        remark(e.claim),
+      ];
+    }
+    case 'take-inventory': {
+      const e = evidence as Evidence<'take-inventory'>;
+      const compared = before.inventories[e.token] !== undefined;
+      return [
+        `${who} listed everything on the token: ${e.objects.length} objects`,
+        ...e.objects.length === 0 ? [reported('the token shows none')] : [],
+        ...e.objects.slice(0, 20).map((object) => reported(objectText(object))),
+        ...e.objects.length > 20 ? [reported(`and ${e.objects.length - 20} more`)] : [],
+        ...compared ? [verified('exactly what the record explains, and nothing else')] : [],
+      ];
+    }
+    case 'generate-key': {
+      const e = evidence as Evidence<'generate-key'>;
+      return [
+        `${who} generated the key "${e.private.label}"`,
+        reported(`${step.do.algorithm} by ${e.mechanism}, CKA_ID ${hexGroups(e.private.id)}`),
+        verified(`public key SHA-256 ${digestGroups(e.spki)}`),
+        reported(`private half: ${attributeText(e.private)}`),
+      ];
+    }
+    case 'prove-key': {
+      const e = evidence as Evidence<'prove-key'>;
+      return [
+        `${who} had the key prove itself`,
+        verified('a fresh message signed on the token, checked without it'),
+        verified(`weak-key tests: ${e.weakTests.join(', ')}`),
+        reported(`private half: ${attributeText(e.private)}`),
+      ];
+    }
+    case 'issue-certificate': {
+      const e = evidence as Evidence<'issue-certificate'>;
+      const i = intent as Intent<'issue-certificate'>;
+      const { subject } = step.do;
+      return [
+        `${who} issued the certificate`,
+        verified(`for ${[subject.country, subject.organization, subject['common-name']].filter((part) => part !== undefined).join(', ')}; ${i.notBefore.slice(0, 10)} to ${i.notAfter.slice(0, 10)}; serial number ${hexGroups(i.serialNumber)}`),
+        verified(`${e.lints.length} lints under a throwaway key, then the same bytes signed on the token`),
+        verified(`certificate SHA-256 ${digestGroups(e.certificate)}`),
+      ];
+    }
+    case 'make-backup-key': {
+      const { set, sources, subsetsTried } = evidence as Evidence<'make-backup-key'>;
+      return [
+        `${who} had the backup key made and split ${set.threshold} of ${set.shares}`,
+        remark(`set ${set.id}, epoch ${set.epoch}`),
+        reported(`random bytes of ${sources.join(' and ')}`),
+        verified(`${subsetsTried} groups of ${set.threshold} shares combined and compared`),
+      ];
+    }
+    case 'wrap-key': {
+      const e = evidence as Evidence<'wrap-key'>;
+      return [`${who} had the key wrapped under the backup key`, reported(`${e.mechanism}, SHA-256 ${digestGroups(e.wrapped)}`)];
+    }
+    case 'give-share': {
+      const e = evidence as Evidence<'give-share'>;
+      return [
+        `${who} received share ${e.x}`,
+        reported(`on card ${e.card.serial}, object ${e.object}`),
+        ...e.erased.length > 0 ? [reported(`void shares erased from the card: ${e.erased.join(', ')}`)] : [],
+      ];
+    }
+    case 'read-back-share': {
+      const e = evidence as Evidence<'read-back-share'>;
+      return [`Share ${e.x} of ${who} was read back`, verified(`from card ${e.card}: it is the share the set commits to`)];
+    }
+    case 'prove-recovery': {
+      const e = evidence as Evidence<'prove-recovery'>;
+      return [
+        `${e.quorum.map((member) => personName(before, member.seat)).join(' and ')} recovered the key together`,
+        verified('the recovered key signed a fresh message that the root key verifies'),
+        reported('the recovered copy is destroyed, and was not found afterwards'),
+      ];
+    }
+    case 'lock-key':
+      return [`${who} made the key non-extractable`, reported(`private half: ${attributeText((evidence as Evidence<'lock-key'>).private)}`)];
+    case 'wipe-backup-key': {
+      const { how } = evidence as Evidence<'wipe-backup-key'>;
+      return [`${who} had the backup key's source wiped`, reported(how === 'overwritten' ? 'overwritten in its process' : 'it ended with its process')];
+    }
+    case 'put-away':
+      return [step.title, ...step.moves.map((move) => reported(`${move.what} from ${move.from} to ${move.to}`)), ...step.moves.length === 0 ? [reported('a person\'s word')] : []];
+    case 'sign-seal': return [`${who} signed the record of act ${currentAct(before) + 1}`, verified('both signatures'), remark(`card ${cardOf(before, 'identity-card', step.who) ?? ''}`)];
+    case 'sign-resume': return [`${who} signed the continuation of the record`, verified('both signatures'), remark(`card ${cardOf(before, 'identity-card', step.who) ?? ''}`)];
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * What is known of a PIN while a person types it: pure, so that every rule of typing has its test.
+ *
+ * Bytes only. No string ever holds more than one character of it, nothing here says how long it is, and `wipe` leaves
+ * nothing. What it cannot promise: copies inside the browser engine on the way from the keyboard (see SECURITY.md).
+ */
+
+/** One key press, as much of a KeyboardEvent as matters. */
+export interface Press {
+  readonly key: string;
+  /** Milliseconds on any steady clock. */
+  readonly time: number;
+  /** The key is held down and repeats. */
+  readonly repeat: boolean;
+  /** Ctrl, Alt or Meta, where it does not make an AltGr character. */
+  readonly chord: boolean;
+}
+
+export type Heard =
+  /** Not a key that means anything here. */
+  | 'nothing'
+  | 'typed' | 'erased'
+  /** Enter, and the length fits: take() it. */
+  | 'done'
+  /** Enter, but the PIN is too short: nothing happens. */
+  | 'too-short'
+  | 'cancelled'
+  /** More than a PIN can have: all of it is forgotten, and what follows without a pause too. */
+  | 'too-long'
+  /** Keys as fast as only a device types: forgotten likewise. */
+  | 'machine';
+
+/**
+ * HID tokens and scanners type some 44 characters, 1 to 20 ms apart, and Enter, into whatever has the focus. The fastest
+ * typists stay above 50 ms on average; sixteen keys in a row under 30 ms are nobody's fingers.
+ */
+const MACHINE_KEYS = 16;
+const MACHINE_GAP_MS = 30;
+/** A burst is over after this much silence. */
+const SILENCE_MS = 400;
+/** Where a token gives no sensible limits. PKCS#11 PINs are UTF-8, lengths in bytes. */
+const LONGEST = 255;
+
+export class PinTyping {
+  readonly #min: number;
+  readonly #max: number;
+  /** Over a buffer of its own: it does not move, so that overwriting it is enough. */
+  readonly #bytes: Uint8Array<ArrayBuffer>;
+  #length = 0;
+  #last = -Infinity;
+  #fast = 0;
+  #deaf = false;
+  readonly #encoder = new TextEncoder();
+
+  constructor(limits: { readonly min: number; readonly max: number }) {
+    this.#min = Math.max(1, limits.min);
+    this.#max = limits.max >= this.#min && limits.max <= LONGEST ? limits.max : Math.max(LONGEST, this.#min);
+    this.#bytes = new Uint8Array(new ArrayBuffer(this.#max));
+  }
+
+  get empty(): boolean { return this.#length === 0; }
+  get fits(): boolean { return this.#length >= this.#min; }
+
+  press({ key, time, repeat, chord }: Press): Heard {
+    const gap = time - this.#last;
+    const character = [...key].length === 1; // named keys ('Enter', 'Shift', 'Dead') have longer names
+    if (character || key === 'Enter') this.#last = time;
+    if (this.#deaf && (gap < SILENCE_MS || repeat)) return 'nothing';
+    this.#deaf = false;
+
+    if (key === 'Escape') {
+      this.wipe();
+      return 'cancelled';
+    }
+    if (chord) return 'nothing';
+    if (key === 'Backspace') return this.#erase();
+    if (repeat) return 'nothing';
+    if (key === 'Enter') return this.fits ? 'done' : 'too-short';
+    if (!character) return 'nothing';
+
+    this.#fast = gap < MACHINE_GAP_MS ? this.#fast + 1 : 1;
+    if (this.#fast >= MACHINE_KEYS) return this.#forget('machine');
+    const room = this.#bytes.subarray(this.#length);
+    const { read, written } = this.#encoder.encodeInto(key, room);
+    if (read < key.length) return this.#forget('too-long');
+    this.#length += written;
+    return 'typed';
+  }
+
+  #erase(): Heard {
+    if (this.#length === 0) return 'nothing';
+    // Back over the continuation bytes of one UTF-8 character (RFC 3629 section 3).
+    do this.#length -= 1;
+    while (this.#length > 0 && ((this.#bytes[this.#length] ?? 0) & 0xc0) === 0x80);
+    this.#bytes.fill(0, this.#length);
+    return 'erased';
+  }
+
+  #forget(why: 'machine' | 'too-long'): Heard {
+    this.wipe();
+    this.#deaf = true;
+    return why;
+  }
+
+  /** Lends the PIN to `give` and wipes it afterwards. */
+  hand(give: (pin: Uint8Array) => void): void {
+    const pin = new Uint8Array(new ArrayBuffer(this.#length));
+    pin.set(this.#bytes.subarray(0, this.#length));
+    try {
+      give(pin);
+    } finally {
+      pin.fill(0);
+      this.wipe();
+    }
+  }
+
+  wipe(): void {
+    this.#bytes.fill(0);
+    this.#length = 0;
+    this.#fast = 0;
+  }
+}

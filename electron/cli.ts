@@ -1,0 +1,243 @@
+/**
+ * The `conclave` command: the same house without a window. Results go to stdout, progress and errors to stderr;
+ * exit code 0 for yes, 1 for a refusal or a finding (named), 2 for a wrong call. It never asks for or prints a secret.
+ */
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { personAt } from '../ceremonies/ceremony.ts';
+import { Refused } from '../ceremonies/refusal.ts';
+import { checkParameter, readScript, scriptJsonSchema, type Parameters, type ParameterValue } from '../ceremonies/script.ts';
+import { rehearse } from '../ceremonies/rehearse.ts';
+import { TrustFile, verifyFile } from '../ceremonies/verify.ts';
+import { nativeHasher } from './conductor/machine.ts';
+import { dataFolder, nodeLauncher, startHouse, type BoothPort, type House } from './processes.ts';
+import { ask, playRehearsal } from './rehearsal.ts';
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const SCRIPTS = join(HERE, '..', 'ceremonies', 'scripts');
+const { version } = JSON.parse(readFileSync(join(HERE, '..', 'package.json'), 'utf8')) as { version: string };
+
+const HELP = `conclave ${version}: key ceremonies and HSM administration
+
+  conclave rehearse SCRIPT [--out DIR] [--set NAME=VALUE]... [--home DIR] [--module NAME]
+      Carries out a ceremony with scripted people and leaves its bundle in DIR.
+  conclave verify FILE [--trust FILE] [--json]
+      The auditor's verdict on a bundle or a bare transcript.
+  conclave script lint FILE [--set NAME=VALUE]... [--json]
+  conclave script schema
+      The script grammar as JSON Schema, for editors.
+  conclave tokens [--home DIR] [--json]
+      Modules, slots and tokens as they are now.
+  conclave bench [--quick] [--json]
+      Measures, and prints ratios against raw operations in the same run.
+
+Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
+`;
+
+const DETAIL: Record<string, string> = {
+  rehearse: `conclave rehearse SCRIPT [--out DIR] [--set NAME=VALUE]... [--home DIR] [--module NAME]
+
+  SCRIPT        name of a script that ships (root-ca)
+  --out DIR     where the bundle goes (default: the current folder); its path is printed last
+  --set N=V     a parameter of the script, e.g. --set algorithm=rsa-4096 --set threshold=3 --set shares=5
+  --module N    a module of modules.json in the data folder (default: the embedded software token)
+  --home DIR    the data folder (default: a temporary one, removed afterwards)
+`,
+  verify: `conclave verify FILE [--trust FILE] [--json]
+
+  FILE          a bundle (.zip) or a transcript (.jsonl)
+  --trust FILE  JSON with the signers you already know: {"people":[{"name","classical","pq"}],"build"?,"scripts"?}
+  --json        the whole verdict as JSON
+
+  Exit code 0: valid. 1: every broken rule by name, with entry number and reason. 2: wrong call.
+`,
+  script: `conclave script lint FILE [--set NAME=VALUE]... [--json]
+conclave script schema
+
+  lint      reads the script strictly and walks it through a model of the room
+  schema    prints the JSON Schema of the script grammar
+`,
+  tokens: 'conclave tokens [--home DIR] [--json]\n\n  Lists modules, slots and tokens. Changes nothing.\n',
+  bench: 'conclave bench [--quick] [--json]\n\n  Prints measured figures and their ratios to raw operations of the same run.\n',
+};
+
+/** A wrong call: exit code 2, with the command's help. */
+class Usage extends Error {}
+
+async function openHouse(home: string): Promise<House<BoothPort>> {
+  const launcher = nodeLauncher({ node: process.execPath, conductor: join(HERE, 'conductor', 'process.ts'), devices: join(HERE, 'devices', 'process.ts') });
+  return startHouse(launcher, {
+    home, scriptsFolder: SCRIPTS, app: { version, build: 'source' },
+    runtime: { node: process.versions.node, electron: null, development: true },
+  });
+}
+
+function parametersFrom(pairs: readonly string[], text: string): Parameters {
+  const { script } = readScript(text);
+  const values: Record<string, ParameterValue> = {};
+  for (const pair of pairs) {
+    const at = pair.indexOf('=');
+    const name = pair.slice(0, at);
+    const spec = script?.parameters[name];
+    if (at < 1 || !spec) throw new Usage(`--set ${pair}: no such parameter. There are: ${Object.keys(script?.parameters ?? {}).join(', ')}`);
+    const value = 'whole' in spec ? Number(pair.slice(at + 1)) : pair.slice(at + 1);
+    const refusal = checkParameter(name, spec, value);
+    if (refusal) throw new Refused(refusal);
+    values[name] = value;
+  }
+  return values;
+}
+
+async function rehearseCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args, allowPositionals: true,
+    options: { out: { type: 'string', default: '.' }, set: { type: 'string', multiple: true, default: [] }, home: { type: 'string' }, module: { type: 'string', default: 'software' } },
+  });
+  const [name] = positionals;
+  if (name === undefined || positionals.length !== 1) throw new Usage('rehearse: which script?');
+  const temporary = values.home === undefined;
+  const home = resolve(values.home ?? mkdtempSync(join(tmpdir(), 'conclave-rehearsal-')));
+  let house: House<BoothPort> | null = null;
+  try {
+    house = await openHouse(home);
+    const text = (await ask(house, { call: 'scripts' })).find((script) => script.name === name)?.text ?? '';
+    const said = { act: -1 };
+    process.stderr.write('REHEARSAL with stand-ins. Every card carries the published rehearsal PIN; nothing here is a secret.\n');
+    const ceremony = await playRehearsal(house, {
+      script: name, parameters: parametersFrom(values.set, text), module: values.module, hasher: nativeHasher,
+      onPending: (pending, state) => {
+        if (pending.kind !== 'step') return;
+        const { step } = pending;
+        if (step.act !== said.act) {
+          said.act = step.act;
+          process.stderr.write(`\nAct ${step.act + 1} of ${state.plan?.acts.length ?? 0}: ${state.plan?.acts[step.act]?.title ?? ''}\n`);
+        }
+        const act = state.plan?.acts[step.act];
+        const place = act ? `${state.cursor - act.first + 1}/${act.last - act.first + 1}` : '';
+        process.stderr.write(`  ${place.padStart(6)}  ${personAt(state, step.who)?.seat.padEnd(14) ?? ''} ${step.title}\n`);
+      },
+    });
+    const { path, sha256 } = await ask(house, { call: 'export', ceremony });
+    const out = resolve(values.out, basename(path));
+    mkdirSync(dirname(out), { recursive: true });
+    copyFileSync(path, out);
+    process.stderr.write(`\nDone. SHA-256 of the bundle: ${sha256}\nVerify it with: conclave verify ${basename(out)}\n`);
+    process.stdout.write(`${out}\n`);
+    return 0;
+  } finally {
+    await house?.stop();
+    if (temporary) rmSync(home, { recursive: true, force: true });
+  }
+}
+
+async function verifyCommand(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({ args, allowPositionals: true, options: { trust: { type: 'string' }, json: { type: 'boolean', default: false } } });
+  const [file] = positionals;
+  if (file === undefined || positionals.length !== 1) throw new Usage('verify: which file?');
+  const trust = values.trust === undefined ? undefined : TrustFile.safeParse(JSON.parse(readInput(values.trust).toString()));
+  if (trust && !trust.success) throw new Usage(`${values.trust ?? ''} is not a trust file: ${trust.error.issues[0]?.path.join('.') ?? ''} ${trust.error.issues[0]?.message ?? ''}`);
+  const { verdict } = await verifyFile(readInput(file), { hasher: nativeHasher, ...(trust && { trust: trust.data }) });
+  if (values.json) {
+    process.stdout.write(`${JSON.stringify(verdict, null, 2)}\n`);
+  } else {
+    const mark = { verified: '✓', reported: '!', refused: '✕', 'not-reached': '·' };
+    const lines = [
+      `${verdict.title || basename(file)}${verdict.mode === 'rehearsal' ? ' (REHEARSAL)' : ''}, ${verdict.entries} entries`,
+      ...verdict.checks.map((check) => `  ${mark[check.verdict]} ${check.name}: ${check.detail}`),
+      ...verdict.signers.map((signer) => `    ${signer.seat.padEnd(14)} ${signer.name}: ${signer.words.join(' ')}`),
+      ...verdict.remarks.map((remark) => `  ✎ ${remark.seq === null ? '' : `entry ${remark.seq}: `}${remark.text}`),
+      ...verdict.findings.map((finding) => `  ✕ ${finding.rule}${finding.seq === null ? '' : ` at entry ${finding.seq}`}: expected ${finding.expected}; found ${finding.found}. ${finding.next}`),
+      `${verdict.verdict === 'valid' ? '✓ valid' : `✕ ${verdict.verdict}`}${verdict.pinned ? ', signers pinned by the trust file' : ', self-consistent, signers not pinned'}`,
+    ];
+    process.stdout.write(`${lines.join('\n')}\n`);
+  }
+  return verdict.verdict === 'valid' ? 0 : 1;
+}
+
+function readInput(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    throw new Usage(`cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
+  }
+}
+
+function scriptCommand(args: string[]): number {
+  const [verb, ...rest] = args;
+  if (verb === 'schema' && rest.length === 0) {
+    process.stdout.write(`${JSON.stringify(scriptJsonSchema(), null, 2)}\n`);
+    return 0;
+  }
+  if (verb !== 'lint') throw new Usage('script: lint FILE, or schema');
+  const { values, positionals } = parseArgs({ args: rest, allowPositionals: true, options: { json: { type: 'boolean', default: false }, set: { type: 'string', multiple: true, default: [] } } });
+  const [file] = positionals;
+  if (file === undefined) throw new Usage('script lint: which file?');
+  const text = readInput(file).toString();
+  const read = readScript(text);
+  const result = read.script ? rehearse(read.script, { ...read.script.defaults, ...parametersFrom(values.set, text) }) : null;
+  const faults = result?.faults ?? read.faults;
+  if (values.json) process.stdout.write(`${JSON.stringify({ faults, words: read.script?.words ?? [], steps: result?.rehearsed?.plan.steps.length ?? 0 }, null, 2)}\n`);
+  else if (faults.length === 0) process.stdout.write(`✓ ${basename(file)}: ${result?.rehearsed?.plan.steps.length ?? 0} steps, about ${result?.rehearsed?.minutes ?? 0} minutes\n  ${read.script?.words.join(' ') ?? ''}\n`);
+  else for (const fault of faults) process.stdout.write(`${basename(file)}:${fault.line}: ${fault.rule}: expected ${fault.expected}; found ${fault.found}. ${fault.next}\n`);
+  return faults.length === 0 ? 0 : 1;
+}
+
+async function tokensCommand(args: string[]): Promise<number> {
+  const { values } = parseArgs({ args, options: { json: { type: 'boolean', default: false }, home: { type: 'string' } } });
+  const house = await openHouse(resolve(values.home ?? dataFolder(process.env, homedir())));
+  try {
+    const estate = await ask(house, { call: 'estate' });
+    if (values.json) process.stdout.write(`${JSON.stringify(estate, null, 2)}\n`);
+    else for (const module of estate.modules) {
+      process.stdout.write(`${module.name}: ${module.facts ? `${module.facts.library} ${module.facts.version}, ${module.facts.path}` : `${module.problem?.code ?? ''}: ${module.problem?.message ?? ''}`}\n`);
+      for (const slot of module.slots) process.stdout.write(`  slot ${slot.slot}: ${slot.token ? `${slot.token.label} (${slot.token.model}, serial ${slot.token.serial})` : 'empty'}\n`);
+    }
+    return estate.modules.some((module) => module.problem) ? 1 : 0;
+  } finally {
+    await house.stop();
+  }
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [command, ...args] = argv;
+  if (command === undefined || command === 'help' || command === '--help' || command === '-h') {
+    process.stdout.write(HELP);
+    return command === undefined ? 2 : 0;
+  }
+  if (command === '--version') {
+    process.stdout.write(`${version}\n`);
+    return 0;
+  }
+  const detail = DETAIL[command];
+  if (detail === undefined) throw new Usage(`there is no command ${command}`);
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(detail);
+    return 0;
+  }
+  switch (command) {
+    case 'rehearse': return rehearseCommand(args);
+    case 'verify': return verifyCommand(args);
+    case 'script': return scriptCommand(args);
+    case 'tokens': return tokensCommand(args);
+    default: {
+      const { bench } = await import(pathToFileURL(join(HERE, '..', 'build', 'bench.ts')).href) as { bench: (args: string[]) => Promise<number> };
+      return bench(args);
+    }
+  }
+}
+
+// `conclave tokens | head` ends the pipe early: that is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  const wrongCall = error instanceof Usage || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') === true;
+  const message = error instanceof Refused
+    ? `✕ ${error.refusal.rule}\n  expected: ${error.refusal.expected}\n  found:    ${error.refusal.found}\n  next:     ${error.refusal.next}`
+    : `conclave: ${error instanceof Error ? error.message : String(error)}`;
+  process.stderr.write(`${message}\n${wrongCall ? '\nconclave --help shows every command.\n' : ''}`);
+  process.exitCode = wrongCall ? 2 : 1;
+}

@@ -1,0 +1,193 @@
+/**
+ * The nouns of this folder: a module has tokens, a token has sessions, a session does the work.
+ *
+ * software-token.ts and pkcs11.ts implement these interfaces, and test/electron/devices/contract.ts runs against both.
+ * Rules that hold for every implementation:
+ *  - Object handles never leave it. An object is named by class + CKA_ID + label and looked up anew, in the same session,
+ *    before every use; unless exactly one object fits, the call is refused (ONE-MATCH).
+ *  - What a token says no to is thrown as `TokenError` with its CKR_* name; our own noes are `Fault` and `Refused`.
+ *  - Nothing secret is returned but through `Secret`.
+ */
+import { Refused, refuse } from '../../ceremonies/refusal.ts';
+import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
+import type { EcdsaAlgorithm, EddsaAlgorithm, RsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
+import type { PublicKey } from '../../ceremonies/keys/public-key.ts';
+import type { Secret } from './secret.ts';
+import cryptoki from './cryptoki.json' with { type: 'json' };
+
+/** What tokens generate and sign with here; ML-DSA keys live as sealed seeds (operations.ts). */
+export type TokenAlgorithm = EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm;
+
+export type KeyClass = 'private-key' | 'public-key' | 'secret-key';
+
+/** The application attribute of every data object that this program writes. */
+export const APPLICATION = 'conclave';
+
+/** How objects are named. At least one of `id` and `label` must be given; data objects are always `APPLICATION`'s. */
+export interface ObjectName {
+  readonly class: KeyClass | 'data';
+  /** CKA_ID, hex. */
+  readonly id?: string;
+  readonly label?: string;
+  /** CKA_TOKEN; what lives in the session vanishes with it. Default: the token. */
+  readonly lives?: 'token' | 'session';
+}
+
+export interface SlotFacts {
+  readonly slot: number;
+  readonly description: string;
+  readonly token: TokenFacts | null;
+}
+
+export interface Mechanism {
+  readonly name: string;
+  readonly number: number;
+  readonly min: number;
+  readonly max: number;
+  /** CKF_* */
+  readonly flags: string[];
+}
+
+/** A key pair that signs and does nothing else: CKA_SENSITIVE always true, private, no decrypt, derive or unwrap. */
+export interface KeyPairRequest {
+  readonly algorithm: TokenAlgorithm;
+  readonly id: string;
+  readonly label: string;
+  readonly extractable: boolean;
+  readonly lives?: 'token' | 'session';
+}
+
+export interface TokenModule {
+  readonly facts: ModuleFacts;
+  slots(): Promise<SlotFacts[]>;
+  /** The one token with this serial number. Throws Fault TOKEN_MISSING, Refused ONE-MATCH. */
+  token(serial: string): Promise<Token>;
+  /** Makes a blank token with `label` and user PIN `pin` (borrowed), never touching one that exists. */
+  provision(label: string, pin: Uint8Array): Promise<TokenFacts>;
+  /** Lets go of the module. Only when the process is about to end. */
+  close(): Promise<void>;
+}
+
+export interface Token {
+  /** Read from the token just now. */
+  facts(): Promise<TokenFacts>;
+  pinLengths(): Promise<{ readonly min: number; readonly max: number }>;
+  mechanisms(): Promise<Mechanism[]>;
+  /** Whether a stand-in may type the published rehearsal PIN into it. */
+  isRehearsal(): Promise<boolean>;
+  /** Why this token does not wrap this algorithm's keys, where that is known beforehand. */
+  notWrappable(algorithm: TokenAlgorithm): string | null;
+  /** A new session that may write. Login belongs to the token: it is shared by all sessions of this process. */
+  open(): Promise<Session>;
+}
+
+export interface Session {
+  /** `pin` is borrowed: the caller wipes it. Never repeated by anybody here. */
+  login(pin: Uint8Array): Promise<void>;
+  logout(): Promise<void>;
+  /** Whether the token still knows this session and a user is logged in. Never throws: a token that is gone says no. */
+  loggedIn(): Promise<boolean>;
+  close(): Promise<void>;
+
+  random(length: number): Promise<Uint8Array>;
+
+  /** Token objects in pages, in the token's order; a new search where `offset` is 0. */
+  list(offset: number, limit: number): Promise<{ total: number; objects: ObjectFact[] }>;
+  /** All objects that fit. */
+  find(name: ObjectName): Promise<ObjectFact[]>;
+
+  /** Returns the CKM_* name used. The halves are `{class, id, label}`. */
+  generateKeyPair(request: KeyPairRequest): Promise<string>;
+  attributes(name: ObjectName & { readonly class: KeyClass }): Promise<KeyAttributes>;
+  publicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: TokenAlgorithm): Promise<PublicKey>;
+  /** Signature in JOSE form (RFC 7518: ECDSA as r||s). */
+  sign(name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array): Promise<Uint8Array>;
+  /** CKA_EXTRACTABLE true -> false, the only direction there is. */
+  makeNonExtractable(name: ObjectName & { readonly class: 'private-key' }): Promise<void>;
+
+  /** A secret AES-256 key as session object, for wrapping and unwrapping only. `value` is borrowed. */
+  importWrappingKey(request: { readonly id: string; readonly label: string; readonly value: Uint8Array }): Promise<void>;
+  /** AES-KWP (RFC 5649). */
+  wrap(
+    key: ObjectName & { readonly class: 'private-key' },
+    under: ObjectName & { readonly class: 'secret-key' },
+  ): Promise<{ readonly mechanism: string; readonly wrapped: Uint8Array }>;
+  /** Into a session object that signs, is sensitive and cannot leave again. */
+  unwrap(request: {
+    readonly wrapped: Uint8Array;
+    readonly under: ObjectName & { readonly class: 'secret-key' };
+    readonly algorithm: TokenAlgorithm;
+    readonly id: string;
+    readonly label: string;
+  }): Promise<void>;
+
+  /** A private data object on the token. `value` is borrowed. */
+  putData(label: string, value: Uint8Array): Promise<void>;
+  getData(label: string): Promise<Secret>;
+  destroy(name: ObjectName): Promise<void>;
+}
+
+/** Throws unless exactly one object was found: no act on "the first of several". */
+export function oneMatch(name: ObjectName, found: number): void {
+  if (found === 1) return;
+  const label = name.label === undefined ? '' : ` labelled "${plain(name.label, 64)}"`;
+  const id = name.id === undefined ? '' : ` with CKA_ID ${name.id.slice(0, 64)}`;
+  throw new Refused(
+    refuse('ONE-MATCH', `exactly one ${name.class}${label}${id}`, found === 0 ? 'none' : `${found}`, 'List the objects on the token before going on.'),
+  );
+}
+
+/** Marks and controls that could make a label read as something else on screen or paper: shown as escapes. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\ufffd]/u;
+
+/** Text that a token gave, made safe to show and to store: at most `length` UTF-16 units, nothing invisible. */
+export function plain(text: string, length: number): string {
+  if (text.length <= length && /^[\x20-\x7e]*$/.test(text)) return text;
+  let out = '';
+  for (const character of text) {
+    const shown = UNSEEN.test(character) ? `\\u{${character.codePointAt(0)!.toString(16)}}` : character;
+    if (out.length + shown.length > length) return `${out.slice(0, length - 1)}…`;
+    out += shown;
+  }
+  return out;
+}
+
+/** The label of a token that `provision` makes: marked, clean, and of at most 32 bytes (PKCS#11 3.2 section 5.5.7). */
+export function rehearsalLabel(label: string): string {
+  const marked = label.startsWith('REHEARSAL') ? label : `REHEARSAL ${label}`;
+  if (plain(marked, 200) !== marked || marked !== marked.trim()) {
+    throw new Refused(refuse('LABEL-CLEAN', 'a label of visible characters', plain(marked, 64), 'Choose another label.'));
+  }
+  if (new TextEncoder().encode(marked).length > 32) {
+    throw new Refused(refuse('LABEL-LENGTH', 'at most 32 bytes, the mark REHEARSAL included', marked, 'Choose a shorter label.'));
+  }
+  return marked;
+}
+
+// --- names and numbers -----------------------------------------------------------------------------------------------
+
+const reversed = (table: Readonly<Record<string, number>>) => new Map(Object.entries(table).map(([name, number]) => [number, name]));
+const MECHANISM_NAMES = reversed(cryptoki.CKM);
+const KEY_TYPE_NAMES = reversed(cryptoki.CKK);
+
+export type MechanismName = keyof typeof cryptoki.CKM;
+
+export function mechanismNumber(name: string): number {
+  const number = (cryptoki.CKM as Readonly<Record<string, number>>)[name];
+  if (number === undefined) throw new Error('a mechanism that cryptoki.json does not have');
+  return number;
+}
+
+/** CKM_* name, or the number for a vendor's own. */
+export function mechanismName(number: number): string {
+  return MECHANISM_NAMES.get(number) ?? `0x${number.toString(16).padStart(8, '0')}`;
+}
+
+export function keyTypeName(number: number): string {
+  return KEY_TYPE_NAMES.get(number) ?? `0x${number.toString(16).padStart(8, '0')}`;
+}
+
+/** The CKF_* names of the bits that are set. */
+export function flagNames(table: 'CKF_TOKEN' | 'CKF_MECHANISM', flags: number): string[] {
+  return Object.entries(cryptoki[table]).flatMap(([name, bit]) => ((flags & bit) !== 0 ? [name] : []));
+}

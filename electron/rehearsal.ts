@@ -1,0 +1,105 @@
+/**
+ * A ceremony with scripted people: stand-ins take every seat, type the published rehearsal PIN and say what the script
+ * wants. The terminal's rehearsal, the benchmark and the tests are carried out by this file; it can do nothing that a
+ * person at the screen could not do, because it uses the same calls and the same `pendingAction`.
+ */
+import { pendingAction, type Pending, type State } from '../ceremonies/ceremony.ts';
+import { Refused, refuse } from '../ceremonies/refusal.ts';
+import { planOf, readScript, type Parameters, type Role } from '../ceremonies/script.ts';
+import { Fold, pushLine, type Hasher } from '../ceremonies/transcript.ts';
+import type { Answer, Answers, Bindings, Call, Entries, People, Request } from './contract.ts';
+
+/** The part of a House that a player needs. */
+export interface Table {
+  call<R extends Request>(request: R): Promise<Answer<R['call']>>;
+  onEntries(listener: (entries: Entries) => void): () => void;
+}
+
+/** The answer's value; throws `Refused` (a problem's code becomes the rule). */
+export async function ask<R extends Request>(table: Table, request: R): Promise<Answers[R['call']]> {
+  const answer = await table.call(request) as Answer<Call>;
+  if (answer.ok) return answer.value as Answers[R['call']];
+  if ('refusal' in answer) throw new Refused(answer.refusal);
+  const { code, message, hint } = answer.problem;
+  throw new Refused(refuse(code, `an answer to ${request.call}`, message, hint));
+}
+
+/** Names for the seats of a plan, one different person each. */
+export function standInNames(seats: readonly { readonly id: string }[]): People {
+  return seats.map(({ id }) => ({ seat: id, name: `Stand-in ${id}` }));
+}
+
+export interface Play {
+  readonly script: string;
+  readonly parameters: Parameters;
+  readonly module: string;
+  readonly bindings?: Bindings;
+  /** Called before every step and witness, with the state it is taken in. */
+  readonly onPending?: (pending: Pending, state: State) => void;
+  /** Leaves the table when this is true, before the next step. */
+  readonly until?: (state: State) => boolean;
+  readonly hasher?: Hasher;
+}
+
+/** Opens a rehearsal and plays it to its end. Returns the ceremony's id. */
+export async function playRehearsal(table: Table, play: Play): Promise<string> {
+  const scripts = await ask(table, { call: 'scripts' });
+  const { script, faults } = readScript(scripts.find((candidate) => candidate.name === play.script)?.text ?? '');
+  if (!script) {
+    const known = scripts.map((candidate) => candidate.name).join(', ');
+    throw new Refused(faults[0] && scripts.some((candidate) => candidate.name === play.script) ? faults[0] : refuse('SCRIPT-KNOWN', `one of: ${known}`, play.script, 'Choose a script from the list.'));
+  }
+  const parameters = { ...script.defaults, ...play.parameters };
+  const plan = planOf(script, parameters);
+  const bindings = play.bindings ?? (await ask(table, { call: 'provision', script: play.script, parameters, module: play.module })).bindings;
+  const { ceremony } = await ask(table, { call: 'open', script: play.script, parameters, people: standInNames(plan.seats), bindings, mode: 'rehearsal', standIns: true });
+  await playOn(table, ceremony, play);
+  return ceremony;
+}
+
+/** Plays an open (not interrupted) ceremony to its end. */
+export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'onPending' | 'until' | 'hasher'>): Promise<void> {
+  const record = await follow(table, ceremony, play.hasher);
+  try {
+    for (;;) {
+      const { state } = record.fold;
+      const pending = pendingAction(state);
+      if (play.until?.(state) === true) return;
+      play.onPending?.(pending, state);
+      switch (pending.kind) {
+        case 'step': await ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false }); break;
+        case 'witness': {
+          const role = Object.keys(pending.missing)[0] as Role;
+          const witness = state.people.find((person) => person.role === role && person.seat !== pending.step.who && !(state.current?.witnesses.includes(person.seat) ?? false));
+          await ask(table, { call: 'witness', ceremony, step: pending.step.id, seat: witness?.seat ?? '' });
+          break;
+        }
+        // A stand-in officer keeps what is whole and clears what is not.
+        case 'decide': await ask(table, { call: 'decide', ceremony, decision: pending.observation.state === 'present' ? 'keep' : 'clear', why: 'The stand-in officer looked at what was found.' }); break;
+        case 'back': await ask(table, { call: 'back', ceremony, present: pending.present }); break;
+        case 'over': return;
+        case 'opening': case 'checkpoint': case 'outcome': case 'look': case 'clear': case 'close':
+          // The conductor does these by itself; a person only sees them after an error, and tries again.
+          await ask(table, { call: 'note', ceremony, seat: state.people[0]?.seat ?? '', text: 'The stand-ins wait for the conductor.' });
+          break;
+      }
+    }
+  } finally {
+    record.end();
+  }
+}
+
+/** Folds a ceremony's lines as they come. */
+async function follow(table: Table, ceremony: string, hasher?: Hasher): Promise<{ fold: Fold; end: () => void }> {
+  const fold = new Fold(hasher);
+  const take = (from: number, lines: readonly string[]) => {
+    lines.forEach((line, index) => {
+      if (from + index !== fold.state.count) return; // already known
+      const refusal = pushLine(fold, line);
+      if (refusal) throw new Refused(refusal);
+    });
+  };
+  const end = table.onEntries((entries) => { if (entries.ceremony === ceremony) take(entries.from, entries.lines); });
+  take(0, (await ask(table, { call: 'entries', ceremony, from: 0 })).lines);
+  return { fold, end };
+}

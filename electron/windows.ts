@@ -1,0 +1,201 @@
+/**
+ * The windows: the main one, the booth over it, and the plain page that stands in when the app cannot start.
+ *
+ * Web preferences come from hardening.ts and nowhere else. Types only from electron: what makes windows is handed in, so
+ * that the decisions here have plain tests. It must never learn what was typed in a booth.
+ */
+import type { BrowserWindow, BrowserWindowConstructorOptions, MessagePortMain } from 'electron';
+import type { Refusal } from '../ceremonies/refusal.ts';
+import type { BoothChannel, BoothFacts } from './booth/preload.ts';
+import type { BoothMessage, Notice } from './devices/protocol.ts';
+import { webPreferences } from './hardening.ts';
+
+type Wanted = Extract<Notice, { kind: 'pin-wanted' }>;
+type WindowClass = new (options: BrowserWindowConstructorOptions) => BrowserWindow;
+
+// --- the main window ------------------------------------------------------------------------------------------------
+
+export const PAGE = 'app://page/index.html';
+export const PLAIN_PAGE = 'app://plain/';
+
+const ZOOM_STEP = 1.1;
+const ZOOM_LIMITS = [0.5, 4] as const;
+
+export function openMainWindow(Window: WindowClass, options: { readonly preload: string; readonly release: boolean; readonly dark: boolean }): BrowserWindow {
+  const window = new Window({
+    title: 'Conclave',
+    width: 1280,
+    height: 800,
+    minWidth: 640,
+    minHeight: 480,
+    backgroundColor: options.dark ? '#121110' : '#faf8f4',
+    webPreferences: webPreferences(options.preload, options.release),
+  });
+  // There is no menu, so the two things of a menu that a room needs are keys: a whole screen, and larger letters.
+  window.webContents.on('before-input-event', (event, input) => {
+    if (input.type !== 'keyDown') return;
+    if (input.key === 'F11') {
+      event.preventDefault();
+      window.setFullScreen(!window.isFullScreen());
+      return;
+    }
+    const factor = zoomAfter(window.webContents.getZoomFactor(), input);
+    if (factor === null) return;
+    event.preventDefault();
+    window.webContents.setZoomFactor(factor);
+  });
+  return window;
+}
+
+/** Ctrl with + - 0; null: this key does not zoom. */
+export function zoomAfter(factor: number, input: { readonly key: string; readonly control: boolean; readonly alt: boolean; readonly meta: boolean }): number | null {
+  if (!input.control || input.alt || input.meta) return null;
+  const [least, most] = ZOOM_LIMITS;
+  switch (input.key) {
+    case '+':
+    case '=':
+      return Math.min(most, factor * ZOOM_STEP);
+    case '-':
+      return Math.max(least, factor / ZOOM_STEP);
+    case '0':
+      return 1;
+    default:
+      return null;
+  }
+}
+
+// --- the plain page -------------------------------------------------------------------------------------------------
+
+const escape = (text: string) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+
+const PLAIN_STYLE = `
+:root { color-scheme: light dark; }
+body { margin: 0; min-height: 100vh; display: grid; place-content: center; background: #faf8f4; color: #1c1a17; font: 1.25rem/1.5 'DejaVu Sans', sans-serif; }
+main { max-width: 46rem; padding: 2rem; }
+h1 { margin: 0 0 1rem; font-size: 2.25rem; line-height: 1.2; }
+dt { margin-top: 1rem; opacity: 0.7; font-size: 1rem; }
+dd { margin: 0; overflow-wrap: anywhere; }
+code { font-family: 'DejaVu Sans Mono', monospace; }
+.next { margin-top: 2rem; padding-left: 1rem; border-left: 0.3rem solid #1f4e9c; }
+@media (prefers-color-scheme: dark) { body { background: #121110; color: #f1ebe1; } .next { border-color: #8db8ff; } }
+`;
+
+/** What is shown where the app itself cannot be: the refusal, in full, without any script. */
+export function plainPage({ rule, expected, found, next }: Refusal): { html: string; style: string } {
+  const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Conclave: ${escape(rule)}</title><style>${PLAIN_STYLE}</style></head>
+<body><main role="alert">
+<h1>✕ Conclave cannot go on</h1>
+<dl>
+<dt>Rule</dt><dd id="rule"><code>${escape(rule)}</code></dd>
+<dt>Expected</dt><dd id="expected">${escape(expected)}</dd>
+<dt>Found</dt><dd id="found">${escape(found)}</dd>
+</dl>
+<p class="next" id="next">${escape(next)}</p>
+</main></body></html>`;
+  return { html, style: PLAIN_STYLE };
+}
+
+// --- booths ---------------------------------------------------------------------------------------------------------
+
+/** Of all that a notice says, what the booth shows. */
+export function boothFacts({ ticket, token, asked, attempts, min, max }: Wanted): BoothFacts {
+  const seat = asked.person.replaceAll('-', ' ');
+  return {
+    ticket,
+    who: asked.name,
+    seat: seat.charAt(0).toUpperCase() + seat.slice(1),
+    purpose: asked.purpose,
+    card: { label: token.label, serial: token.serial, model: token.model },
+    attempts, min, max,
+  };
+}
+
+/**
+ * One booth at a time: whoever asks while one is open waits. `open` opens one and returns what closes it; a ticket that
+ * is settled before its turn never opens.
+ */
+export function boothQueue(open: (module: string, wanted: Wanted) => () => void): (module: string, notice: Notice) => void {
+  const waiting: { module: string; wanted: Wanted }[] = [];
+  let current: { module: string; ticket: number; close: () => void } | undefined;
+  const next = () => {
+    const first = waiting.shift();
+    if (first === undefined) return;
+    const { module, wanted } = first;
+    current = { module, ticket: wanted.ticket, close: open(module, wanted) };
+  };
+  return (module, notice) => {
+    if (notice.kind === 'pin-wanted') {
+      waiting.push({ module, wanted: notice });
+      if (current === undefined) next();
+      return;
+    }
+    const is = (other: { module: string; ticket: number }) => other.module === module && other.ticket === notice.ticket;
+    if (current !== undefined && is(current)) {
+      current.close();
+      current = undefined;
+      next();
+    } else {
+      const at = waiting.findIndex(({ module: of, wanted }) => is({ module: of, ticket: wanted.ticket }));
+      if (at !== -1) waiting.splice(at, 1);
+    }
+  };
+}
+
+export interface BoothOptions {
+  readonly preload: string;
+  readonly release: boolean;
+  /** The window it stands over; undefined where that is gone. */
+  readonly over: BrowserWindow | undefined;
+  /** A fresh way to the device process that asked. */
+  readonly port: () => MessagePortMain | undefined;
+  /** For the process that draws it. */
+  readonly forbidCoreDumps: (pid: number) => void;
+}
+
+/** Opens a booth that covers the main window. The returned function closes it for good. */
+export function openBooth(Window: WindowClass, wanted: Wanted, options: BoothOptions): () => void {
+  const { over, port, preload, release } = options;
+  const booth = new Window({
+    title: 'PIN booth',
+    ...(over === undefined ? { width: 1120, height: 740 } : { ...over.getBounds(), parent: over, modal: true }),
+    show: false,
+    frame: false,
+    resizable: false,
+    movable: false,
+    minimizable: false,
+    maximizable: false,
+    fullscreenable: false,
+    skipTaskbar: true,
+    backgroundColor: '#0d0c0b',
+    webPreferences: webPreferences(preload, release),
+  });
+  booth.setContentProtection(true); // no screen capture; Linux has no such thing, and says nothing
+  booth.setAlwaysOnTop(true, 'screen-saver');
+
+  // Without its keys a booth can still be cancelled: over a port of its own, and a cancelling is all that is ever sent on it.
+  const cancelWithoutIt = () => port()?.postMessage({ ticket: wanted.ticket, cancelled: true } satisfies BoothMessage);
+  const contents = booth.webContents;
+  contents.once('did-finish-load', () => {
+    const way = port();
+    if (way === undefined) return; // the device process has just ended, which settles the ticket
+    options.forbidCoreDumps(contents.getOSProcessId());
+    contents.postMessage('booth:open' satisfies BoothChannel, boothFacts(wanted), [way]);
+    booth.show();
+    booth.focus();
+    contents.focus();
+  });
+  contents.on('did-fail-load', cancelWithoutIt);
+  contents.on('preload-error', cancelWithoutIt);
+  contents.on('render-process-gone', cancelWithoutIt);
+  // Closed by the window manager: the same as Esc. The window itself goes when the ticket is settled.
+  booth.on('close', (event) => {
+    event.preventDefault();
+    contents.send('booth:cancel' satisfies BoothChannel);
+  });
+  void booth.loadURL('app://booth/booth.html').catch(() => undefined); // did-fail-load says the same
+  return () => {
+    if (booth.isDestroyed()) return;
+    booth.destroy(); // asks nobody: no 'close'
+    over?.focus();
+  };
+}

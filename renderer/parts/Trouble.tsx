@@ -1,0 +1,39 @@
+/** A refusal or a failure: the rule or the code, what was expected and found, what to do now. And that nothing was lost. */
+import { useEffect, useRef, type ReactNode } from 'react';
+import type { Refusal } from '../../ceremonies/refusal.ts';
+import type { Problem } from '../store.ts';
+import { t } from '../texts.ts';
+import { Mark } from './Mark.tsx';
+
+interface Props {
+  readonly refusal: Refusal | null;
+  readonly problem: Problem | null;
+  /** What is known about the device: only after a step on one. */
+  readonly device?: string;
+  readonly children?: ReactNode;
+}
+
+export function TroublePanel({ refusal, problem, device, children }: Props) {
+  const panel = useRef<HTMLElement>(null);
+  const name = refusal?.rule ?? problem?.code ?? '';
+  useEffect(() => { panel.current?.scrollIntoView({ block: 'nearest' }); }, [name]);
+  return (
+    <section className="trouble" role="alert" ref={panel}>
+      <h2><Mark name="refused" quiet /> {refusal ? t.refusal.refused : t.refusal.failed} <code>{name}</code></h2>
+      {refusal ? (
+        <dl>
+          <div><dt>{t.refusal.expected}</dt><dd>{refusal.expected}</dd></div>
+          <div><dt>{t.refusal.found}</dt><dd>{refusal.found}</dd></div>
+          <div className="do"><dt>{t.refusal.next}</dt><dd>{refusal.next}</dd></div>
+        </dl>
+      ) : (
+        <dl>
+          <div><dt>{t.refusal.found}</dt><dd>{problem?.message}</dd></div>
+          <div className="do"><dt>{t.refusal.next}</dt><dd>{problem?.hint}</dd></div>
+        </dl>
+      )}
+      <p className="calm">{t.refusal.nothingLost}{device === undefined ? '' : ` ${device}`}</p>
+      {children}
+    </section>
+  );
+}

@@ -1,0 +1,320 @@
+/**
+ * The stage: one instruction, one thing to press, the ring of seats, and the record growing beside them.
+ *
+ * What is pending comes from the same `pendingAction` that the conductor asks. This screen decides nothing; it presses a
+ * button on behalf of the person whose step it is, and shows what the record then says.
+ */
+import { useEffect, useMemo, useState } from 'react';
+import { currentAct, personAt, pendingAction, type Pending, type State } from '../../ceremonies/ceremony.ts';
+import type { ActionName } from '../../ceremonies/evidence.ts';
+import type { PlanStep } from '../../ceremonies/script.ts';
+import { Band } from '../parts/Band.tsx';
+import { Field, NumberField } from '../parts/Dialogs.tsx';
+import { Mark } from '../parts/Mark.tsx';
+import { RecordList } from '../parts/Record.tsx';
+import { Resume } from '../parts/Resume.tsx';
+import { Seats } from '../parts/Seats.tsx';
+import { Actor, Acts, Instruction, Next } from '../parts/Stage.tsx';
+import { TroublePanel } from '../parts/Trouble.tsx';
+import { store, useClock, useConclave, useShortcut } from '../page.ts';
+import { elapsed, groups, lastDuration, objectLine, timeOf } from '../reading.ts';
+import { presentSerials, summaryOf, type Record, type Work } from '../store.ts';
+import { seatTitle, t } from '../texts.ts';
+
+/** How often the foot asks which tokens are there, while somebody can see it. */
+const ESTATE_MS = 3000;
+
+export function Ceremony({ ceremony }: { readonly ceremony: string }) {
+  const record = useConclave((state) => state.record);
+  const trouble = useConclave((state) => state.trouble);
+  if (record?.ceremony !== ceremony) {
+    return <main className="waiting"><p>{t.loading}</p>{trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}</main>;
+  }
+  return <Room record={record} />;
+}
+
+function Room({ record }: { readonly record: Record }) {
+  const { state } = record;
+  const interrupted = useConclave((conclave) => summaryOf(conclave, record.ceremony)?.interrupted ?? false);
+  const work = useConclave((conclave) => conclave.work);
+  useEstate(work === null);
+  useShortcut('x', () => store.getState().show('unexpected'), state.phase === 'open');
+  const pending = pendingAction(state);
+  // A checkpoint is the app's own business and lasts a moment: the room goes on seeing what it waits for.
+  const seen = pending.kind === 'checkpoint' ? pendingAction({ ...state, checkpointDue: false }) : pending;
+  const step = 'step' in pending ? pending.step.id : state.current?.step.id ?? '';
+  return (
+    <div className="ceremony">
+      <CeremonyBand state={state} />
+      <main className="stage" data-step={step} data-pending={pending.kind} data-busy={work !== null || pending.kind === 'checkpoint'}>
+        <Acts state={state} />
+        <div className="scene">
+          {interrupted && !work ? <Resume key={record.ceremony} state={state} /> : <Scene record={record} pending={seen} writing={pending.kind === 'checkpoint'} work={work} />}
+          <div className="beside"><Seats state={state} /></div>
+        </div>
+        <Next state={state} />
+      </main>
+      <RecordList entries={record.entries} state={state} names={record.names} broken={record.broken} />
+      <Foot state={state} />
+    </div>
+  );
+}
+
+export function CeremonyBand({ state, at }: { readonly state: State; readonly at?: string }) {
+  const now = useClock(5000);
+  const time = at ?? now.toISOString();
+  const { plan, opening } = state;
+  const act = currentAct(state);
+  const first = useConclave((conclave) => conclave.record?.entries[0]?.at);
+  return (
+    <Band mode={opening?.mode ?? 'rehearsal'} title={plan?.title ?? ''} act={plan && state.phase === 'open' ? t.ceremony.act(act + 1, plan.acts.length, plan.acts[act]?.title ?? '') : ''}
+      right={<><span>{t.ceremony.clock(timeOf(time))}</span>{first === undefined || at !== undefined ? null : <span>{t.ceremony.opened(elapsed(first, state.phase === 'open' ? time : state.lastAt))}</span>}</>} />
+  );
+}
+
+/** Asks for the estate while the page is visible and no step is under way: a busy token is not to be asked twice. */
+function useEstate(idle: boolean): void {
+  useEffect(() => {
+    if (!idle) return undefined;
+    const look = () => { if (document.visibilityState === 'visible') void store.getState().refreshEstate(); };
+    look();
+    const timer = setInterval(look, ESTATE_MS);
+    return () => clearInterval(timer);
+  }, [idle]);
+}
+
+function Scene({ record, pending, writing, work }: { readonly record: Record; readonly pending: Pending; readonly writing: boolean; readonly work: Work | null }) {
+  const { state } = record;
+  const estate = useConclave((conclave) => conclave.estate);
+  const labels = useMemo(() => presentSerials(estate), [estate]);
+  switch (pending.kind) {
+    case 'opening': case 'checkpoint': return <p className="instruction">{t.ceremony.writing}</p>;
+    case 'over': return <Over state={state} how={pending.how} />;
+    case 'close': return <div className="instruction"><h1 tabIndex={-1}>{t.ceremony.closing}</h1><Failure state={state} /></div>;
+    case 'back': return <Back key={state.count} state={state} present={pending.present} busy={work !== null || writing} />;
+    case 'step': case 'outcome': case 'look': case 'clear': case 'decide': case 'witness':
+      return (
+        <Instruction key={pending.step.id} state={state} step={pending.step} pending={pending} labels={labels}>
+          <Doing record={record} pending={pending} step={pending.step} writing={writing} work={work} />
+        </Instruction>
+      );
+  }
+}
+
+type StepPending = Extract<Pending, { readonly step: PlanStep }>;
+
+function Doing({ record, pending, step, writing, work }: { readonly record: Record; readonly pending: StepPending; readonly step: PlanStep; readonly writing: boolean; readonly work: Work | null }) {
+  const { state } = record;
+  const action = step.do.action;
+  const act = (acceptFinalTry = false) => void store.getState().ask({ call: 'act', ceremony: state.ceremony, step: step.id, acceptFinalTry });
+  const slow = useSlow(work);
+  if (work !== null && slow && ['act', 'decide', 'resume', 'disagree', 'abort'].includes(work.call)) return <LongWork record={record} step={step} action={action} work={work} />;
+  const busy = writing || work !== null;
+  switch (pending.kind) {
+    case 'step': return <><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={t.actions[action].button} letter={t.actions[action].key} busy={busy} press={() => act()} /></>;
+    case 'outcome': return <><p className="lead">{t.ceremony.outcomeWhy}</p><Failure state={state} /><Primary text={t.ceremony.outcome} letter="C" busy={busy} press={() => act()} /></>;
+    case 'look': return <><p className="lead">{t.ceremony.lookWhy}</p><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={t.ceremony.look} letter="L" busy={busy} press={() => act()} /></>;
+    case 'clear': return <><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={t.ceremony.clearNow} letter="" busy={busy} press={() => act()} destroys /></>;
+    case 'decide': return <Decide state={state} pending={pending} busy={busy} />;
+    case 'witness': return <Witnesses state={state} pending={pending} busy={busy} />;
+  }
+}
+
+/** The one thing to press. The letter is on the button; Enter and Space work where it has the focus. */
+function Primary({ text, letter, busy, press, destroys = false }: { readonly text: string; readonly letter: string; readonly busy: boolean; readonly press: () => void; readonly destroys?: boolean }) {
+  const dialog = useConclave((conclave) => conclave.dialog);
+  const last = useConclave((conclave) => conclave.trouble?.problem?.code === FINAL_TRY);
+  useShortcut(letter === '' ? 'no key' : letter, press, letter !== '' && !busy && dialog === null && !last);
+  if (last) return null; // the typed sentence stands in its place
+  return (
+    <p className="press">
+      <button type="button" className={`${destroys ? 'destroys' : 'main'} large`} data-testid="primary" disabled={busy} onClick={press}>
+        {text}{letter === '' ? null : <kbd aria-hidden="true">{letter}</kbd>}
+      </button>
+      <UnexpectedButton />
+    </p>
+  );
+}
+
+function UnexpectedButton() {
+  return <button type="button" className="quiet" onClick={() => store.getState().show('unexpected')}>{t.ceremony.unexpected}<kbd aria-hidden="true">X</kbd></button>;
+}
+
+/** True once the work has lasted long enough to deserve words: a panel that flashes is read by nobody. */
+function useSlow(work: Work | null): boolean {
+  const [slow, setSlow] = useState(false);
+  useEffect(() => {
+    setSlow(false);
+    if (work === null) return undefined;
+    const timer = setTimeout(() => setSlow(true), 300);
+    return () => clearTimeout(timer);
+  }, [work]);
+  return slow;
+}
+
+function LongWork({ record, step, action, work }: { readonly record: Record; readonly step: PlanStep; readonly action: ActionName; readonly work: Work }) {
+  const now = useClock(1000);
+  const { state } = record;
+  const standIns = useConclave((conclave) => conclave.standIns.includes(record.ceremony));
+  const { pin, working } = t.actions[action];
+  const last = useMemo(() => lastDuration(record.entries, state.plan, action), [record, state.plan, action]);
+  const seconds = Math.max(0, Math.round((performance.now() - work.since) / 1000));
+  const since = new Date(now.getTime() - seconds * 1000).toISOString();
+  const who = `${seatTitle(step.who)} (${personAt(state, step.who)?.name ?? ''})`;
+  const booth = work.call === 'disagree' ? t.work.boothMaybe(t.unexpected.by) : pin === 'doer' ? t.work.boothWho(who) : pin === 'quorum' ? t.work.boothQuorum : t.work.boothMaybe(who);
+  return (
+    <section className="work" aria-live="polite">
+      <h2>{working}</h2>
+      {pin === 'none' || standIns ? null : <p className="booth"><strong>{t.work.booth}.</strong> {booth}</p>}
+      {standIns && pin !== 'none' ? <p>{t.work.standIns}</p> : null}
+      <p aria-live="off" className="tabular">{t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)} {last === null ? t.work.first : t.work.last(String(last))}</p>
+      <p className="note">{t.work.stop}</p>
+    </section>
+  );
+}
+
+const FINAL_TRY = 'PIN_FINAL_TRY';
+
+/** What did not work, from the answer or, after a restart, from the record itself. */
+function Failure({ state, acceptFinalTry }: { readonly state: State; readonly acceptFinalTry?: () => void }) {
+  const trouble = useConclave((conclave) => conclave.trouble);
+  const work = useConclave((conclave) => conclave.work);
+  const [typed, setTyped] = useState('');
+  const recorded = state.current?.error ?? null;
+  if (work !== null || (trouble === null && recorded === null)) return null;
+  const problem = trouble ? trouble.problem : recorded;
+  const device = recorded === null ? undefined : state.current?.phase === 'ready' ? t.refusal.nothingChanged : t.refusal.maybeChanged;
+  return (
+    <TroublePanel refusal={trouble?.refusal ?? null} problem={problem} {...(device === undefined ? {} : { device })}>
+      {problem?.code === FINAL_TRY && acceptFinalTry ? (
+        <div className="final-try">
+          <p><strong>{t.refusal.finalTry}</strong> {t.refusal.whoDecides}</p>
+          <Field label={t.refusal.finalTryType(t.refusal.finalTrySentence)} value={typed} set={setTyped} />
+          <button type="button" className="destroys" disabled={typed.trim() !== t.refusal.finalTrySentence} onClick={acceptFinalTry}>{t.refusal.finalTryGo}</button>
+        </div>
+      ) : null}
+    </TroublePanel>
+  );
+}
+
+function Witnesses({ state, pending, busy }: { readonly state: State; readonly pending: Extract<Pending, { kind: 'witness' }>; readonly busy: boolean }) {
+  const { missing, step } = pending;
+  const seen = state.current?.witnesses ?? [];
+  const eligible = state.people.filter((person) => (missing[person.role] ?? 0) > 0 && person.seat !== step.who && !seen.includes(person.seat));
+  const wanted = Object.entries(missing).map(([role, count]) => t.plural(count, t.roles[role as keyof typeof t.roles].toLowerCase())).join(', ');
+  return (
+    <section className="witnesses">
+      <h2>{t.ceremony.witnessTitle} <span className="note">{t.ceremony.witnessHint(wanted)}</span></h2>
+      <Failure state={state} />
+      <ul>
+        {eligible.map((person, index) => <Witness key={person.seat} seat={person.seat} name={person.name} number={index + 1} busy={busy}
+          press={() => void store.getState().ask({ call: 'witness', ceremony: state.ceremony, step: step.id, seat: person.seat })} />)}
+      </ul>
+      <p className="press"><UnexpectedButton /></p>
+    </section>
+  );
+}
+
+function Witness({ seat, name, number, busy, press }: { readonly seat: string; readonly name: string; readonly number: number; readonly busy: boolean; readonly press: () => void }) {
+  const dialog = useConclave((conclave) => conclave.dialog);
+  useShortcut(String(number), press, number <= 9 && !busy && dialog === null);
+  return (
+    <li>
+      <button type="button" className="main saw" data-testid={`witness-${seat}`} disabled={busy} onClick={press}>
+        <strong>{t.ceremony.saw}</strong> <span>{seatTitle(seat)} ({name})</span>{number <= 9 ? <kbd aria-hidden="true">{number}</kbd> : null}
+      </button>
+    </li>
+  );
+}
+
+function Decide({ state, pending, busy }: { readonly state: State; readonly pending: Extract<Pending, { kind: 'decide' }>; readonly busy: boolean }) {
+  const [why, setWhy] = useState('');
+  const { observation } = pending;
+  const decide = (decision: 'keep' | 'clear') => void store.getState().ask({ call: 'decide', ceremony: state.ceremony, decision, why: why.trim() });
+  const half = observation.state === 'half';
+  return (
+    <section className="decide">
+      <p className="lead"><Mark name="reported" quiet /> {t.ceremony.found[observation.state]} {observation.detail}</p>
+      <ul className="plain mono">{observation.objects.map((object, index) => <li key={index}>{objectLine(object)}</li>)}</ul>
+      <Failure state={state} />
+      <Field label={t.ceremony.decideWhy} value={why} set={setWhy} long />
+      <p className="press">
+        <button type="button" className="main" disabled={busy || half || why.trim() === ''} onClick={() => decide('keep')}>{t.ceremony.keep}</button>
+        <button type="button" className="destroys" disabled={busy || why.trim() === ''} onClick={() => decide('clear')}>{t.ceremony.clear}</button>
+        <UnexpectedButton />
+      </p>
+      <p className="note">{half ? `${t.ceremony.keepHalf} ` : ''}{t.ceremony.clearHint}</p>
+    </section>
+  );
+}
+
+function Back({ state, present, busy }: { readonly state: State; readonly present: number; readonly busy: boolean }) {
+  const [count, setCount] = useState(Number.NaN);
+  return (
+    <div className="instruction">
+      <Actor state={state} seat="officer" />
+      <h1 tabIndex={-1}>{t.ceremony.backTitle}</h1>
+      <p className="lead">{t.ceremony.backWhy(present)}</p>
+      <NumberField label={t.ceremony.backCount} value={count} set={setCount} />
+      <Failure state={state} />
+      <p className="press">
+        <button type="button" className="main large" data-testid="primary" disabled={busy || Number.isNaN(count)} onClick={() => void store.getState().ask({ call: 'back', ceremony: state.ceremony, present: count })}>{t.ceremony.back}</button>
+        <UnexpectedButton />
+      </p>
+    </div>
+  );
+}
+
+function Over({ state, how }: { readonly state: State; readonly how: 'aborted' | 'closed' }) {
+  const work = useConclave((conclave) => conclave.work);
+  const [exported, setExported] = useState<{ path: string; sha256: string } | null>(null);
+  const busy = work !== null;
+  const exportBundle = async () => setExported(await store.getState().ask({ call: 'export', ceremony: state.ceremony }));
+  const replay = () => store.getState().openReplay(state.ceremony, state.plan?.title ?? '');
+  return (
+    <div className="instruction over">
+      <p className="actor"><Mark name={how === 'closed' ? 'verified' : 'refused'} quiet /> <strong>{how === 'closed' ? t.home.state.closed : t.home.state.aborted}</strong></p>
+      <h1 tabIndex={-1}>{how === 'closed' ? t.ceremony.closed : t.ceremony.aborted}</h1>
+      <p className="lead">{how === 'closed' ? t.ceremony.closedWhy : t.ceremony.abortedWhy}</p>
+      <Failure state={state} />
+      {exported ? (
+        <section className="exported" role="status">
+          <h2>{t.ceremony.exported}</h2>
+          <p><code className="path">{exported.path}</code></p>
+          <h2>{t.ceremony.exportedHash}</h2>
+          <p><code className="hex">{groups(exported.sha256)}</code></p>
+        </section>
+      ) : null}
+      <p className="press">
+        <button type="button" className="main large" data-testid="primary" disabled={busy} onClick={() => void exportBundle()}>{busy && work.call === 'export' ? t.ceremony.exporting : t.ceremony.export}</button>
+        <button type="button" className="large" data-testid="replay" disabled={busy} onClick={() => void replay()}>{busy && work.call === 'verify-own' ? t.ceremony.verifying : t.ceremony.replay}</button>
+        <button type="button" className="large" data-testid="verify-own" disabled={busy} onClick={() => store.getState().go({ at: 'audit', own: { ceremony: state.ceremony, title: state.plan?.title ?? '' } })}>{t.ceremony.verify}</button>
+      </p>
+    </div>
+  );
+}
+
+/** Which bound things are there, the clock, and the way out. Nothing else on the page moves by itself. */
+function Foot({ state }: { readonly state: State }) {
+  const estate = useConclave((conclave) => conclave.estate);
+  const present = useMemo(() => presentSerials(estate), [estate]);
+  const { opening } = state;
+  if (!opening) return null;
+  const cards = Object.entries(opening.bindings.cards);
+  const there = (serial: string) => present?.has(serial) ?? false;
+  return (
+    <footer className="foot">
+      {Object.entries(opening.bindings.tokens).map(([name, bound]) => (
+        <span key={name}>{present === null ? null : <Mark name={there(bound.serial) ? 'verified' : 'refused'} quiet />} {name} <code>{groups(bound.serial)}</code> {present === null ? '' : there(bound.serial) ? t.foot.connected : t.foot.gone}</span>
+      ))}
+      {cards.map(([card, seats]) => {
+        const serials = Object.values(seats).map((bound) => bound.serial);
+        const count = serials.filter(there).length;
+        return <span key={card}>{present === null ? null : <Mark name={count === serials.length ? 'verified' : 'reported'} quiet />} {t.foot.cards(card.replaceAll('-', ' '), present === null ? null : count, serials.length)}</span>;
+      })}
+      <span className="grow">{t.foot.clock(opening.clock)}</span>
+      <button type="button" className="quiet" onClick={() => store.getState().go({ at: 'home' })}>{t.ceremony.leave}</button>
+      <button type="button" className="quiet" onClick={() => store.getState().show('help')}>{t.nav.help}<kbd aria-hidden="true">?</kbd></button>
+    </footer>
+  );
+}

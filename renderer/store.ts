@@ -1,0 +1,283 @@
+/**
+ * What the page knows: a fold of the record's entries, and which screen is on.
+ *
+ * Lines come in, `Fold` checks and applies them (the very code that the conductor and the verdict run), and every
+ * screen draws the resulting State. The page never decides what may happen: it asks, and shows the answer. It holds no
+ * secret; none ever reaches it.
+ */
+import { createStore, type StoreApi } from 'zustand/vanilla';
+import type { Entry, State } from '../ceremonies/ceremony.ts';
+import type { Refusal } from '../ceremonies/refusal.ts';
+import type { Fold } from '../ceremonies/transcript.ts';
+import type { Verdict } from '../ceremonies/verify.ts';
+import type { Answer, Answers, Bridge, Call, CeremonySummary, Entries, Estate, Request, ScriptSummary } from '../electron/contract.ts';
+import { namesOf, read, type Names } from './reading.ts';
+import { t } from './texts.ts';
+
+export type Screen =
+  | { readonly at: 'home' }
+  | { readonly at: 'open'; readonly script: string }
+  | { readonly at: 'ceremony'; readonly ceremony: string }
+  | { readonly at: 'replay'; readonly title: string; readonly lines: readonly string[]; readonly verdict: Verdict | null; readonly back: Screen }
+  | { readonly at: 'tokens' }
+  | { readonly at: 'scripts' }
+  | { readonly at: 'audit'; readonly own?: { readonly ceremony: string; readonly title: string } };
+
+export type Theme = 'system' | 'paper' | 'night';
+export type Problem = Extract<Answer<'act'>, { readonly problem: unknown }>['problem'];
+
+/** Why something that was asked for did not happen: a rule refused it, or a device, the disk or a bug did. */
+export interface Trouble {
+  readonly call: Call;
+  readonly refusal: Refusal | null;
+  readonly problem: Problem | null;
+}
+
+/** One thing is under way; the room waits for it. `since` is the page's clock, in milliseconds. */
+export interface Work {
+  readonly call: Call;
+  readonly step: string | null;
+  readonly since: number;
+}
+
+/** The record on the screen: every entry so far and the state they add up to. */
+export interface Record {
+  readonly ceremony: string;
+  readonly entries: readonly Entry[];
+  readonly state: State;
+  readonly names: Names;
+  /** The rule that a line broke: then the page shows nothing after it. */
+  readonly broken: Refusal | null;
+}
+
+export interface Conclave {
+  readonly hello: Answers['hello'] | null;
+  readonly ceremonies: readonly CeremonySummary[] | null;
+  readonly scripts: readonly ScriptSummary[] | null;
+  readonly estate: Estate | null;
+  readonly screen: Screen;
+  readonly theme: Theme;
+  readonly record: Record | null;
+  readonly work: Work | null;
+  readonly trouble: Trouble | null;
+  readonly dialog: 'unexpected' | 'help' | null;
+  /** What a screen reader hears next. */
+  readonly said: string;
+  /** Ceremonies that this page opened with stand-ins; the record does not say, and the page cannot know of others. */
+  readonly standIns: readonly string[];
+  /** A device that types like a keyboard was noticed; its keys were swallowed. */
+  readonly flooded: boolean;
+
+  start(): Promise<void>;
+  go(screen: Screen): void;
+  show(dialog: Conclave['dialog']): void;
+  setTheme(theme: Theme): void;
+  dismiss(): void;
+  say(words: string): void;
+  /** Asks for something; a refusal becomes `trouble` and null is returned. Only one such thing is under way at a time. */
+  ask<R extends Request>(request: R): Promise<Answers[R['call']] | null>;
+  refreshCeremonies(): Promise<void>;
+  refreshScripts(): Promise<void>;
+  refreshEstate(): Promise<void>;
+  watch(ceremony: string): Promise<void>;
+  openReplay(ceremony: string, title: string): Promise<void>;
+}
+
+/** What the store needs of the world besides the bridge. */
+export interface World {
+  now(): number;
+  /** Lets the page draw between two slices of a long fold. */
+  rest(): Promise<void>;
+}
+
+/** A fold goes on at most this long before the page may draw: no task over 50 ms. */
+const SLICE_MS = 12;
+
+export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave> {
+  let fold: Fold | null = null;
+  /** Lines are taken one batch after the other, whatever order the answers come in. */
+  let queue: Promise<void> = Promise.resolve();
+
+  const store = createStore<Conclave>()((set, get) => ({
+    hello: null, ceremonies: null, scripts: null, estate: null, screen: { at: 'home' }, theme: 'system', record: null, work: null, trouble: null, dialog: null,
+    said: '', standIns: [], flooded: false,
+
+    async start() {
+      bridge.onEntries((entries) => { queue = queue.then(() => take(entries)); });
+      const answer = await bridge.call({ call: 'hello' });
+      if (answer.ok) set({ hello: answer.value });
+      else set({ trouble: troubleOf('hello', answer) });
+      await get().refreshCeremonies();
+    },
+
+    go(screen) {
+      set({ screen, trouble: null, dialog: null });
+      if (screen.at === 'home') void get().refreshCeremonies();
+      if (screen.at === 'ceremony') void get().watch(screen.ceremony);
+    },
+    show: (dialog) => set({ dialog }),
+    setTheme: (theme) => set({ theme }),
+    dismiss: () => set({ trouble: null }),
+    say: (said) => set({ said }),
+
+    async ask(request) {
+      if (get().work !== null) return null;
+      const step = 'step' in request ? request.step : null;
+      set({ work: { call: request.call, step, since: world.now() }, trouble: null });
+      const answer = await bridge.call(request);
+      await queue; // lines that came before the answer are on the screen before the button is back
+      set({ work: null, trouble: answer.ok ? null : troubleOf(request.call, answer) });
+      // Some refusals mean that the record was interrupted: the list knows.
+      if (!answer.ok) void get().refreshCeremonies();
+      return answer.ok ? answer.value : null;
+    },
+
+    async refreshCeremonies() {
+      const answer = await bridge.call({ call: 'ceremonies' });
+      if (answer.ok) set({ ceremonies: answer.value });
+      else set({ trouble: troubleOf('ceremonies', answer) });
+    },
+    async refreshScripts() {
+      const answer = await bridge.call({ call: 'scripts' });
+      if (answer.ok) set({ scripts: answer.value });
+      else set({ trouble: troubleOf('scripts', answer) });
+    },
+    async refreshEstate() {
+      const answer = await bridge.call({ call: 'estate' });
+      if (answer.ok) set({ estate: answer.value });
+      else if (get().screen.at === 'tokens') set({ trouble: troubleOf('estate', answer) });
+    },
+
+    async watch(ceremony) {
+      const loaded = queue.then(async () => {
+        if (get().record?.ceremony === ceremony) return;
+        fold = null;
+        set({ record: null });
+        await catchUp(ceremony);
+      });
+      queue = loaded;
+      await Promise.all([loaded, get().refreshCeremonies()]);
+    },
+
+    async openReplay(ceremony, title) {
+      const back = get().screen;
+      const answer = await get().ask({ call: 'verify-own', ceremony });
+      if (answer) set({ screen: { at: 'replay', title, lines: answer.lines, verdict: answer.verdict, back } });
+    },
+  }));
+
+  /** Lines that were pushed. Those of other records are not ours to draw; those we have already are not taken twice. */
+  async function take({ ceremony, from, lines }: Entries): Promise<void> {
+    const { record } = store.getState();
+    if (record?.ceremony !== ceremony) return;
+    const have = record.entries.length;
+    if (from > have) await catchUp(ceremony);
+    else await append(ceremony, lines.slice(have - from));
+  }
+
+  async function catchUp(ceremony: string): Promise<void> {
+    const { record } = store.getState();
+    const have = record?.ceremony === ceremony ? record.entries.length : 0;
+    const answer = await bridge.call({ call: 'entries', ceremony, from: have });
+    if (answer.ok) await append(ceremony, answer.value.lines);
+    else store.setState({ trouble: troubleOf('entries', answer) });
+  }
+
+  async function append(ceremony: string, lines: readonly string[]): Promise<void> {
+    if (lines.length === 0) return;
+    const { Fold, parseLine } = await foldCode();
+    const { record } = store.getState();
+    const before = record?.ceremony === ceremony ? record : null;
+    if (before?.broken) return;
+    fold ??= new Fold();
+    const added: Entry[] = [];
+    let broken: Refusal | null = null;
+    let slice = world.now();
+    for (const line of lines) {
+      broken = pushed(fold, line, parseLine, added);
+      if (broken) break;
+      if (world.now() - slice > SLICE_MS) {
+        await world.rest();
+        slice = world.now();
+      }
+    }
+    const entries = [...(before?.entries ?? []), ...added];
+    const names = before && added.every((entry) => entry.kind !== 'resumed') ? before.names : namesOf(entries);
+    const last = added.at(-1);
+    store.setState({
+      record: { ceremony, entries, state: fold.state, names, broken },
+      // One sentence for a whole batch; checkpoints are the app's own bookkeeping and are not read aloud.
+      ...(last && before ? { said: announced(added, fold.state, names) ?? store.getState().said } : {}),
+    });
+    if (added.some((entry) => entry.kind === 'lost' || entry.kind === 'resumed' || entry.kind === 'aborted' || entry.kind === 'closed')) {
+      void store.getState().refreshCeremonies();
+    }
+  }
+
+  return store;
+}
+
+/** Loaded only when a record is looked at: the first screen needs neither YAML nor zod nor hashes. */
+async function foldCode() {
+  await import('./jitless.ts');
+  return import('../ceremonies/transcript.ts');
+}
+
+function announced(added: readonly Entry[], state: State, names: Names): string | null {
+  const entry = added.findLast((candidate) => candidate.kind !== 'checkpoint');
+  return entry ? t.record.newEntry(entry.seq, read(entry, state, names).title) : null;
+}
+
+/** Pushes one line; what breaks a rule is returned, never thrown. */
+function pushed(fold: Fold, line: string, parse: (line: string) => Entry, added: Entry[]): Refusal | null {
+  try {
+    const entry = parse(line);
+    const refusal = fold.push(entry, new TextEncoder().encode(line));
+    if (refusal === null) added.push(entry);
+    return refusal;
+  } catch (error) {
+    if (error instanceof Error && 'refusal' in error) return error.refusal as Refusal;
+    throw error;
+  }
+}
+
+export interface Timeline {
+  readonly entries: readonly Entry[];
+  /** States after 0, 1, 2 … entries: one more than there are entries. */
+  readonly states: readonly State[];
+  readonly names: Names;
+  readonly broken: Refusal | null;
+}
+
+/** Every state a record went through, for the replay. Stops at the first line that breaks a rule and says which. */
+export async function timeline(lines: readonly string[], world: World): Promise<Timeline> {
+  const { Fold, parseLine } = await foldCode();
+  const fold = new Fold();
+  const entries: Entry[] = [];
+  const states: State[] = [fold.state];
+  let slice = world.now();
+  for (const line of lines) {
+    const broken = pushed(fold, line, parseLine, entries);
+    if (broken) return { entries, states, names: namesOf(entries), broken };
+    states.push(fold.state);
+    if (world.now() - slice > SLICE_MS) {
+      await world.rest();
+      slice = world.now();
+    }
+  }
+  return { entries, states, names: namesOf(entries), broken: null };
+}
+
+export function troubleOf(call: Call, answer: Exclude<Answer<Call>, { readonly ok: true }>): Trouble {
+  return 'refusal' in answer ? { call, refusal: answer.refusal, problem: null } : { call, refusal: null, problem: answer.problem };
+}
+
+/** The list's line about the record on the screen. */
+export function summaryOf(state: Pick<Conclave, 'ceremonies'>, ceremony: string): CeremonySummary | undefined {
+  return state.ceremonies?.find((candidate) => candidate.ceremony === ceremony);
+}
+
+/** Who is at hand as a token or card now, by serial number; null where the estate has not been asked for yet. */
+export function presentSerials(estate: Estate | null): ReadonlyMap<string, string> | null {
+  return estate && new Map(estate.modules.flatMap((module) => module.slots.flatMap((slot) => (slot.token ? [[slot.token.serial, slot.token.label] as const] : []))));
+}

@@ -1,0 +1,564 @@
+/**
+ * A genuine record without devices: real keys, real signatures, a real certificate and every seal, made by asking
+ * `pendingAction` what comes next and `check` whether it may, exactly as the conductor does.
+ *
+ * The same options give the same bytes (RSA keys aside): keys come from digests of names, signatures are deterministic.
+ * Only the shares are invented: nothing but a commitment to each ever reaches a record, and nobody can look behind it.
+ */
+import assert from 'node:assert/strict';
+import { createPrivateKey, generateKeyPairSync, sign as nodeSign, type KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { aeskwp } from '@noble/ciphers/aes.js';
+import { ed25519 } from '@noble/curves/ed25519.js';
+import { p256, p384, p521 } from '@noble/curves/nist.js';
+import { sha256, sha512 } from '@noble/hashes/sha2.js';
+import { concat, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
+import {
+  cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, pendingAction, presenceStatement, resumeStatement, sealStatement,
+  type Data, type Entry, type Kind, type State,
+} from '../../ceremonies/ceremony.ts';
+import type {
+  ActionName, Evidence, Identity, Intent, KeyAttributes, ObjectFact, Observation, PublicJwk, SignaturePair, TokenFacts,
+} from '../../ceremonies/evidence.ts';
+import { ALGORITHMS, type RootAlgorithmName } from '../../ceremonies/keys/algorithms.ts';
+import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
+import { parsePublicKey, publicKeyFromParts, toJwk, type PublicKey } from '../../ceremonies/keys/public-key.ts';
+import { mlDsaPublicFromSeed, signMlDsa65 } from '../../ceremonies/keys/signatures.ts';
+import { weakKeyTests } from '../../ceremonies/keys/weak.ts';
+import { CERTIFICATE_LINTS, rootCertificate, throwawayLint, type TbsSigner } from '../../ceremonies/keys/x509.ts';
+import { certificateProfile } from '../../ceremonies/profile.ts';
+import { planOf, readScript, type Parameters, type PlanStep } from '../../ceremonies/script.ts';
+import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
+
+const ROOT_CA = readFileSync(join(import.meta.dirname, '../../ceremonies/scripts/root-ca.yaml'), 'utf8');
+
+/** The smallest ceremony there is: three people, one act, no token. For tests that look at every byte. */
+export const MINI_SCRIPT = `conclave: 1
+name: mini
+title: A meeting of three
+version: 1
+purpose: The smallest record that has everything a record needs.
+people: { officer: 1, custodian: 0, witness: 1, auditor: 1 }
+room: { tokens: {}, cards: { identity-card: { for: person, at: holder } } }
+acts:
+  - act: Opening
+    minutes: 5
+    steps:
+      - { id: read-hash, for-each: person, title: Compare the fingerprint, do: { confirm-script: {} } }
+      - { id: enrol, for-each: person, title: Prove that you are here, do: { enrol: {} } }
+`;
+
+/** What goes otherwise than planned: before the step it is filed under, `fail` and `crash` in the middle of it. */
+export type Happening =
+  | { readonly kind: 'note'; readonly text: string }
+  | { readonly kind: 'exception' }
+  | { readonly kind: 'break'; readonly present?: number }
+  | { readonly kind: 'disagree'; readonly seat: string; readonly words?: string }
+  | { readonly kind: 'lost'; readonly module?: string }
+  | { readonly kind: 'abort'; readonly left?: readonly ObjectFact[] }
+  /** The record ends here: open, unfinished. */
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'resume'; readonly officer?: 'same' | 'another'; readonly present?: readonly string[] }
+  /** The step is begun and fails; then it is tried again. */
+  | { readonly kind: 'fail'; readonly nothingChanged?: boolean; readonly found?: Observation['state']; readonly decision?: 'keep' | 'clear' }
+  /** The step is begun and the machine dies; the record is resumed. */
+  | { readonly kind: 'crash'; readonly officer?: 'same' | 'another'; readonly found?: Observation['state']; readonly decision?: 'keep' | 'clear' };
+
+export interface RecordOptions {
+  /** `root-ca` (the default), `mini`, or the text of a script. */
+  readonly script?: string;
+  readonly threshold?: number;
+  readonly shares?: number;
+  readonly algorithm?: RootAlgorithmName;
+  readonly mode?: 'rehearsal' | 'real';
+  readonly people?: Readonly<Record<string, string>>;
+  readonly warnings?: readonly string[];
+  /** By step id. */
+  readonly happenings?: Readonly<Record<string, readonly Happening[]>>;
+  /** This many notes after the opening, to make a long record. */
+  readonly notes?: number;
+  /** Another seed: another ceremony id, other keys. */
+  readonly seed?: string;
+}
+
+export interface ScriptedRecord {
+  readonly options: RecordOptions;
+  readonly lines: readonly string[];
+  readonly entries: readonly Entry[];
+  /** The state in front of each entry. */
+  readonly before: readonly State[];
+  /** The state at the end. */
+  readonly state: State;
+  /** The transcript as a file. */
+  readonly bytes: Uint8Array;
+}
+
+export async function scriptedRecord(options: RecordOptions = {}): Promise<ScriptedRecord> {
+  const room = new ScriptedRoom(options);
+  await room.run();
+  return room.record();
+}
+
+/** What a script, its parameters, and nobody's cards become: for tests that need only a plan. */
+export function scriptText(options: RecordOptions): string {
+  return options.script === undefined || options.script === 'root-ca' ? ROOT_CA : options.script === 'mini' ? MINI_SCRIPT : options.script;
+}
+
+const NAMES: Readonly<Record<string, string>> = {
+  officer: 'Ada Ofterdingen', 'custodian-1': 'Bela Custis', 'custodian-2': 'Chiara Custos', 'custodian-3': 'Dmitri Kustov', witness: 'Wanda Zeuge', auditor: 'Anselm Prüfer',
+};
+const MODULE = 'embedded';
+
+export class ScriptedRoom {
+  readonly fold = new Fold();
+  readonly lines: string[] = [];
+  readonly entries: Entry[] = [];
+  readonly before: State[] = [];
+  readonly #options: RecordOptions;
+  readonly #happenings: Map<string, Happening[]>;
+  readonly #seed: string;
+  readonly #ceremony: string;
+  #clock = Date.UTC(2026, 2, 2, 9, 0, 0);
+  #counter = 0;
+  #recorders = 0;
+  #root: RootKey | null = null;
+  #objects: ObjectFact[] = [];
+  #afterwards: { found: Observation['state']; decision: 'keep' | 'clear' } = { found: 'absent', decision: 'clear' };
+  #stopped = false;
+  #notes: number;
+
+  constructor(options: RecordOptions = {}) {
+    this.#options = options;
+    this.#happenings = new Map(Object.entries(options.happenings ?? {}).map(([step, list]) => [step, [...list]]));
+    this.#seed = options.seed ?? 'scripted';
+    this.#ceremony = toHex(this.#digest('ceremony').subarray(0, 16));
+    this.#notes = options.notes ?? 0;
+  }
+
+  get state(): State {
+    return this.fold.state;
+  }
+
+  record(): ScriptedRecord {
+    const { lines, entries, before, state } = this;
+    return { options: this.#options, lines, entries, before, state, bytes: utf8(lines.map((line) => `${line}\n`).join('')) };
+  }
+
+  /** To the end, or until the pending step is `until` (nothing of it has happened yet). */
+  async run(until?: string): Promise<void> {
+    while (!this.#stopped) {
+      const pending = pendingAction(this.state);
+      if (until !== undefined && pending.kind === 'step' && pending.step.id === until) return;
+      if (pending.kind === 'over') break;
+      await this.next();
+    }
+    assert.deepEqual([...this.#happenings].filter(([, list]) => list.length > 0), [], 'every happening had its step');
+  }
+
+  /** Does the one thing that is pending. */
+  async next(): Promise<void> {
+    const pending = pendingAction(this.state);
+    switch (pending.kind) {
+      case 'opening': return this.#open();
+      case 'checkpoint': return this.checkpoint();
+      case 'back': return this.append('back', { present: pending.present });
+      case 'step': return this.#step(pending.step);
+      case 'outcome': return this.#outcome(pending.step);
+      case 'look': {
+        const { found } = this.#afterwards;
+        return this.append('found', { begun: this.#begun(), observation: this.#observed(found) }, { step: pending.step.id });
+      }
+      case 'decide':
+        return this.append('decided', { begun: this.#begun(), decision: this.#afterwards.decision, why: 'Officer and witness looked at the list and agree.' }, { step: pending.step.id, by: 'officer' });
+      case 'clear':
+        this.#objects = [];
+        return this.append('cleared', { begun: this.#begun(), observation: this.#observed('absent') }, { step: pending.step.id });
+      case 'witness': {
+        for (const [role, wanted] of Object.entries(pending.missing)) {
+          const able = this.state.people.filter((person) => person.role === role && person.seat !== pending.step.who && !this.state.current?.witnesses.includes(person.seat));
+          for (const person of able.slice(0, wanted)) this.append('witnessed', {}, { step: pending.step.id, by: person.seat });
+        }
+        return;
+      }
+      case 'close': return this.append('closed', {});
+      case 'over': return;
+    }
+  }
+
+  /** Writes one entry: `check` must allow it. */
+  append<K extends Kind>(kind: K, data: Data<K>, where: { step?: string; by?: string } = {}): void {
+    const { state } = this;
+    this.#clock += 1250;
+    const draft: Entry<K> = {
+      v: 1, ceremony: this.#ceremony, seq: state.count, at: new Date(this.#clock).toISOString(), kind, ...where, data,
+      prev: state.phase === 'empty' ? toBase64url(sha512(utf8((data as Data<'opened'>).script))) : state.lastHash,
+    };
+    const line = encodeLine(draft);
+    const entry = parseLine(line);
+    this.before.push(state);
+    const refusal = this.fold.push(entry, utf8(line));
+    assert.equal(refusal, null, `${kind} ${where.step ?? ''}: ${JSON.stringify(refusal)}`);
+    this.lines.push(line);
+    this.entries.push(entry);
+  }
+
+  checkpoint(): void {
+    const { state } = this;
+    this.#clock += 10;
+    const at = new Date(this.#clock + 1250).toISOString();
+    const message = checkpointMessage({ ceremony: this.#ceremony, seq: state.count, at, prev: state.lastHash });
+    this.append('checkpoint', { signature: toBase64url(ed25519.sign(message, this.#digest(`recorder ${this.#recorders}`))) });
+  }
+
+  // --- people ----------------------------------------------------------------------------------------------------------
+
+  /** The keys on an identity card. They follow from the card's serial number. */
+  identity(card: string): { readonly classical: PublicKey; readonly pq: PublicKey } {
+    let identity = IDENTITIES.get(this.#seed + card);
+    if (!identity) {
+      identity = {
+        classical: publicKeyFromParts('ecdsa-p256', { raw: p256.getPublicKey(this.#digest(`classical ${card}`), false) }),
+        pq: mlDsaPublicFromSeed(this.#digest(`pq ${card}`)),
+      };
+      IDENTITIES.set(this.#seed + card, identity);
+    }
+    return identity;
+  }
+
+  /** Both signatures of the person in `seat`, with the card that is bound to the seat now (or with another one). */
+  sign(seat: string, payload: string, card = cardOf(this.state, 'identity-card', seat) ?? ''): SignaturePair {
+    const { classical, pq } = this.identity(card);
+    const [first, second] = headersOf({ signer: seat, classical, pq });
+    return [
+      { protected: first, signature: toBase64url(p256.sign(signingInput(first, payload), this.#digest(`classical ${card}`))) },
+      { protected: second, signature: toBase64url(signMlDsa65(this.#digest(`pq ${card}`), signingInput(second, payload), this.#digest(`hedge ${this.#counter++}`))) },
+    ];
+  }
+
+  // --- what goes as planned ----------------------------------------------------------------------------------------------
+
+  #open(): void {
+    const { script } = readScript(scriptText(this.#options));
+    assert.ok(script, 'a script without faults');
+    const chosen = { algorithm: this.#options.algorithm, shares: this.#options.shares, threshold: this.#options.threshold };
+    const parameters: Parameters = { ...script.defaults, ...Object.fromEntries(Object.entries(chosen).filter(([key, value]) => value !== undefined && Object.hasOwn(script.parameters, key))) as Parameters };
+    const plan = planOf(script, parameters);
+    const bound = (serial: string) => ({ module: MODULE, serial });
+    const real = this.#options.mode === 'real';
+    this.append('opened', {
+      format: 'conclave-transcript/1', script: script.text, parameters, mode: this.#options.mode ?? 'rehearsal',
+      people: plan.seats.map(({ id }) => ({ seat: id, name: this.#options.people?.[id] ?? NAMES[id] ?? `Person ${id}` })),
+      bindings: {
+        tokens: Object.fromEntries(plan.tokens.map((token) => [token, bound(`TOKEN-${token}`)])),
+        cards: Object.fromEntries(Object.entries(plan.room.cards).map(([card, spec]) => [card, Object.fromEntries(
+          plan.seats.filter((seat) => spec.for === 'person' || seat.role === 'custodian').map((seat) => [seat.id, bound(`${card === 'share-card' ? 'SHARE' : 'CARD'}-${seat.id}`)]))])),
+      },
+      modules: [{
+        name: MODULE, kind: real ? 'pkcs11' : 'software', path: real ? '/usr/lib/vendor/libvendor.so' : '(embedded)', sha256: toHex(this.#digest('module')),
+        library: real ? 'A vendor\'s library' : 'Conclave software token', version: '1.0',
+      }],
+      recorder: this.#newRecorder(), app: { version: '0.1.0', build: toHex(this.#digest('build')) },
+      runtime: { node: '24.21.0', electron: null, development: false }, clock: 'system clock, UTC', warnings: [...this.#options.warnings ?? []],
+    });
+  }
+
+  #newRecorder(): PublicJwk {
+    this.#recorders += 1;
+    const raw = ed25519.getPublicKey(this.#digest(`recorder ${this.#recorders}`));
+    return toJwk(publicKeyFromParts('ed25519', { raw })) as PublicJwk;
+  }
+
+  async #step(step: PlanStep): Promise<void> {
+    const list = this.#happenings.get(step.id) ?? [];
+    const happening = list.shift();
+    if (happening && happening.kind !== 'fail' && happening.kind !== 'crash') return this.#happen(happening);
+    if (this.#notes > 0) {
+      this.#notes -= 1;
+      if (happening) list.unshift(happening);
+      return this.append('noted', { text: `Note ${this.#notes}: all is well.` });
+    }
+    if (isHuman(step.do.action as ActionName)) {
+      const evidence = step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : {};
+      return this.append('done', { begun: null, evidence }, { step: step.id, by: step.who });
+    }
+    this.append('begun', { intent: this.#intent(step) }, { step: step.id, by: step.who });
+    if (!happening) return this.#outcome(step);
+    this.#afterwards = { found: happening.found ?? 'absent', decision: happening.decision ?? 'clear' };
+    if (happening.kind === 'fail') {
+      return this.append('failed', {
+        begun: this.#begun(), nothingChanged: happening.nothingChanged ?? true,
+        error: { code: 'CKR_PIN_INCORRECT', message: 'The PIN is wrong.', hint: 'Let its holder try again, slowly.' },
+      }, { step: step.id });
+    }
+    this.#resume(happening.officer ?? 'same');
+  }
+
+  async #outcome(step: PlanStep): Promise<void> {
+    const evidence = await this.#evidence(step);
+    this.append('done', { begun: this.#begun(), evidence: evidence as Record<string, unknown> }, { step: step.id, by: step.who });
+  }
+
+  #begun(): number {
+    return this.state.current?.begun ?? assert.fail('nothing was begun');
+  }
+
+  #happen(happening: Exclude<Happening, { kind: 'fail' | 'crash' }>): void {
+    switch (happening.kind) {
+      case 'note': return this.append('noted', { text: happening.text }, { by: 'witness' });
+      case 'exception':
+        return this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer' });
+      case 'break': return this.append('break', { present: happening.present ?? this.state.people.length, reason: 'Lunch.' }, { by: 'officer' });
+      case 'disagree': {
+        const words = happening.words ?? 'I did not see the serial number myself.';
+        const statement = disagreementStatement(this.state, happening.seat, words);
+        return this.append('disagreed', { words, statement, signatures: this.sign(happening.seat, statement) }, { by: happening.seat });
+      }
+      case 'lost': return this.append('lost', { module: happening.module ?? MODULE, how: 'killed', detail: 'signal SIGSEGV' });
+      case 'abort': return this.append('aborted', { reason: 'The token does not answer any more.', left: [...happening.left ?? []] }, { by: 'officer' });
+      case 'stop':
+        this.#stopped = true;
+        return;
+      case 'resume': return this.#resume(happening.officer ?? 'same', happening.present);
+    }
+  }
+
+  #resume(officer: 'same' | 'another', present?: readonly string[]): void {
+    const another = officer === 'another' ? { name: `Olga Nachfolger ${this.state.resumptions + 1}`, card: { module: MODULE, serial: `CARD-officer-${this.state.resumptions + 2}` } } : null;
+    this.append('resumed', { recorder: this.#newRecorder(), present: [...present ?? this.state.people.map((person) => person.seat)], officer: another, reason: 'The machine lost its power.' }, { by: 'officer' });
+  }
+
+  #observed(state: Observation['state']): Observation {
+    const id = (this.state.current?.intent as Partial<Intent<'generate-key'>> | null)?.id ?? '';
+    const half = (kind: 'private-key' | 'public-key'): ObjectFact => ({ class: kind, id, label: 'Root CA', keyType: 'CKK_EC' });
+    switch (state) {
+      case 'none': case 'absent': return { state, objects: [], detail: 'no object with this CKA_ID' };
+      case 'half': return { state, objects: [half('public-key')], detail: 'a public key without its private key' };
+      case 'present': return { state, objects: [half('private-key'), half('public-key')], detail: 'a whole key pair' };
+    }
+  }
+
+  #intent(step: PlanStep): Intent {
+    const { state } = this;
+    const card = cardOf(state, 'identity-card', step.who) ?? '';
+    const token = 'on' in step.do ? state.opening?.bindings.tokens[step.do.on]?.serial ?? '' : state.key?.token ?? '';
+    const id = state.key?.id ?? '';
+    const set = state.backup?.set.id ?? '';
+    switch (step.do.action) {
+      case 'confirm-script': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
+      case 'enrol': return { card, id: this.#fresh(16), challenge: toBase64url(this.#digest(`challenge ${this.#counter++}`)) };
+      case 'inspect-token': case 'take-inventory': return { token };
+      case 'test-random': return { token, bytes: step.do.bytes };
+      case 'generate-key': return { token, id: this.#fresh(16), label: step.do.label, algorithm: step.do.algorithm };
+      case 'prove-key': case 'lock-key': return { token, id };
+      case 'issue-certificate':
+        return { token, id, serialNumber: `4${this.#fresh(16).slice(1)}`, notBefore: '2026-03-02T09:00:00.000Z', notAfter: `${2026 + step.do.years}-03-02T09:00:00.000Z` };
+      case 'make-backup-key': return { token, set: toBase64url(fromHex(this.#fresh(16))), epoch: (state.backup?.set.epoch ?? 0) + 1 };
+      case 'wrap-key': return { token, id, set };
+      case 'give-share':
+        return { card: cardOf(state, 'share-card', step.who) ?? '', object: `share-${this.#fresh(4)}`, set, x: custodianNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []] };
+      case 'read-back-share': {
+        const share = state.backup?.given[step.who] ?? assert.fail('no share to read back');
+        return { card: share.card, object: share.object, set, x: share.x };
+      }
+      case 'prove-recovery': {
+        const custodians = Object.keys(state.backup?.given ?? {});
+        const { threshold } = state.backup?.set ?? assert.fail('no set');
+        return { token, set, quorum: custodians.slice(custodians.length - threshold), nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)) };
+      }
+      case 'sign-seal': return { card, statement: sealStatement(state) };
+      case 'sign-resume': return { card, statement: resumeStatement(state) };
+    }
+  }
+
+  async #evidence(step: PlanStep): Promise<Evidence> {
+    const { state } = this;
+    const { intent } = state.current ?? assert.fail('no step');
+    const given = intent as Intent;
+    switch (step.do.action) {
+      case 'confirm-script': case 'put-away': return assert.fail('people alone');
+      case 'enrol': {
+        const { card, challenge } = given as Intent<'enrol'>;
+        const { classical, pq } = this.identity(card);
+        const statement = presenceStatement(state, step.who, challenge, state.current?.headBefore ?? '');
+        const identity: Identity = { classical: toJwk(classical) as PublicJwk, pq: toJwk(pq) as PublicJwk, held: { classical: 'token', pq: 'sealed-seed' } };
+        return { card: tokenFacts(card), identity, made: true, statement, signatures: this.sign(step.who, statement, card) };
+      }
+      case 'inspect-token': {
+        const { algorithm, needs } = step.do;
+        return {
+          token: tokenFacts((given as Intent<'inspect-token'>).token), module: state.opening?.modules[0] ?? assert.fail('no module'),
+          mechanisms: ['CKM_EC_KEY_PAIR_GEN', 'CKM_ECDSA', 'CKM_AES_KEY_GEN', 'CKM_AES_KEY_WRAP_KWP'],
+          needs: needs.map((name) => ({ name, proof: 'verified' as const, detail: `${name} with ${algorithm}, tried with session objects` })),
+        };
+      }
+      case 'test-random': return {
+        bytes: step.do.bytes, claim: 'These tests find a source that is broken, not one that is weak.',
+        tests: [
+          { name: 'byte frequencies', statistic: 'chi2 = 251.3', limit: '150 to 380', passed: true },
+          { name: 'longest run', statistic: '16', limit: 'at most 40', passed: true },
+        ],
+      };
+      case 'take-inventory': return { token: (given as Intent<'take-inventory'>).token, objects: [...this.#objects] };
+      case 'generate-key': {
+        const { token, id, label } = given as Intent<'generate-key'>;
+        const root = this.#rootKey(step.do.algorithm);
+        const extractable = step.do.attributes.extractable === 'until-locked';
+        const halves = [attributes('private-key', id, label, extractable), attributes('public-key', id, label, null)] as const;
+        this.#objects = [...this.#objects, ...halves.map((half): ObjectFact => ({ class: half.class, id, label, keyType: half.keyType }))];
+        return { token, mechanism: 'CKM_EC_KEY_PAIR_GEN', spki: toBase64url(root.publicKey.spki), private: halves[0], public: halves[1] };
+      }
+      case 'prove-key': {
+        const { id, label, algorithm, private: half } = state.key ?? assert.fail('no key');
+        const message = this.#digest(`possession ${this.#counter++}`);
+        const root = this.#rootKey(algorithm as RootAlgorithmName);
+        return {
+          spki: toBase64url(root.publicKey.spki), private: half, public: attributes('public-key', id, label, null),
+          weakTests: [...weakKeyTests(root.publicKey.algorithm)], possession: { message: toBase64url(message), signature: toBase64url(root.sign(message)) },
+        };
+      }
+      case 'issue-certificate': {
+        const profile = certificateProfile(state, given as Intent<'issue-certificate'>);
+        const root = this.#rootKey(profile.publicKey.algorithm as RootAlgorithmName);
+        const throwaway = makeRootKey(profile.publicKey.algorithm as RootAlgorithmName, this.#digest('throwaway'));
+        const signer = (key: RootKey): TbsSigner => (tbs) => Promise.resolve(key.sign(tbs));
+        const linted = await throwawayLint(profile, { publicKey: throwaway.publicKey, sign: signer(throwaway) });
+        const { tbs, der } = await rootCertificate(linted, signer(root));
+        return { lintedTbs: toBase64url(sha256(linted.tbs)), signedTbs: toBase64url(sha256(tbs)), lints: [...CERTIFICATE_LINTS], certificate: toBase64url(der) };
+      }
+      case 'make-backup-key': {
+        const { set, epoch } = given as Intent<'make-backup-key'>;
+        const { shares, threshold } = state.plan?.set ?? assert.fail('no set');
+        const commitments = Array.from({ length: shares }, (_, i) => toBase64url(this.#digest(`share ${set} ${i + 1}`)));
+        return { set: { id: set, epoch, threshold, shares, commitments, secret: toBase64url(this.#digest(`commitment ${set}`)) }, sources: ['token', 'system'], subsetsTried: 3 };
+      }
+      case 'wrap-key': {
+        const { algorithm, private: half } = state.key ?? assert.fail('no key');
+        const wrapped = aeskwp(this.#digest(`backup key ${(given as Intent<'wrap-key'>).set}`)).encrypt(this.#rootKey(algorithm as RootAlgorithmName).pkcs8());
+        return { mechanism: 'CKM_AES_KEY_WRAP_KWP', wrapped: toBase64url(wrapped), private: half };
+      }
+      case 'give-share': {
+        const { card, object, x, erases } = given as Intent<'give-share'>;
+        return { card: tokenFacts(card), object, x, commitment: state.backup?.set.commitments[x - 1] ?? '', erased: erases };
+      }
+      case 'read-back-share': {
+        const { card, object, x } = given as Intent<'read-back-share'>;
+        return { card, object, x, commitment: state.backup?.set.commitments[x - 1] ?? '' };
+      }
+      case 'prove-recovery': {
+        const { quorum, nonce } = given as Intent<'prove-recovery'>;
+        const root = this.#rootKey(state.key?.algorithm as RootAlgorithmName);
+        return {
+          quorum: quorum.map((seat) => ({ seat, card: state.backup?.given[seat]?.card ?? '', x: state.backup?.given[seat]?.x ?? 0 })),
+          possession: { message: nonce, signature: toBase64url(root.sign(fromBase64url(nonce))) }, destroyed: true,
+        };
+      }
+      case 'lock-key': return { private: { ...state.key?.private ?? assert.fail('no key'), extractable: false } };
+      case 'wipe-backup-key': return { how: state.backup?.alive === true ? 'overwritten' : 'process-ended' };
+      case 'sign-seal': case 'sign-resume': return { signatures: this.sign(step.who, (given as Intent<'sign-seal'>).statement) };
+    }
+  }
+
+  #rootKey(algorithm: RootAlgorithmName): RootKey {
+    this.#root ??= makeRootKey(algorithm, this.#digest('root key'));
+    return this.#root;
+  }
+
+  #fresh(bytes: number): string {
+    return toHex(this.#digest(`fresh ${this.#counter++}`).subarray(0, bytes));
+  }
+
+  #digest(of: string): Uint8Array {
+    return sha256(utf8(`${this.#seed} ${of}`));
+  }
+}
+
+/** Key pairs cost most of a record's time and are the same in all of them. */
+const IDENTITIES = new Map<string, { readonly classical: PublicKey; readonly pq: PublicKey }>();
+
+function tokenFacts(serial: string): TokenFacts {
+  return {
+    serial, label: `REHEARSAL ${serial}`.slice(0, 32), model: 'Software token', manufacturer: 'Conclave', firmware: '1.0', hardware: '1.0',
+    flags: ['CKF_RNG', 'CKF_LOGIN_REQUIRED', 'CKF_USER_PIN_INITIALIZED', 'CKF_TOKEN_INITIALIZED'],
+  };
+}
+
+function attributes(half: 'private-key' | 'public-key', id: string, label: string, extractable: boolean | null): KeyAttributes {
+  const secret = half === 'private-key';
+  return {
+    class: half, keyType: 'CKK_EC', id, label, token: true, private: secret, sensitive: secret ? true : null, extractable,
+    alwaysSensitive: secret ? true : null, neverExtractable: secret ? extractable !== true : null, local: true, modifiable: true,
+    sign: secret ? true : null, verify: secret ? null : true, encrypt: secret ? null : false, decrypt: secret ? false : null, wrap: secret ? null : false,
+    unwrap: secret ? false : null, derive: false, generatedBy: 'CKM_EC_KEY_PAIR_GEN',
+  };
+}
+
+interface RootKey {
+  readonly publicKey: PublicKey;
+  /** JOSE form. */
+  sign(message: Uint8Array): Uint8Array;
+  pkcs8(): Uint8Array;
+}
+
+function makeRootKey(algorithm: RootAlgorithmName, seed: Uint8Array): RootKey {
+  const row = ALGORITHMS[algorithm];
+  switch (row.family) {
+    case 'ecdsa': {
+      const curve = { 'ecdsa-p256': p256, 'ecdsa-p384': p384, 'ecdsa-p521': p521 }[row.name];
+      // More bytes than the order has, reduced: FIPS 186-5 appendix A.2.1.
+      const secret = curve.utils.randomSecretKey(concat(sha512(seed), sha512(sha512(seed))).slice(0, curve.lengths.seed));
+      const publicKey = publicKeyFromParts(algorithm, { raw: curve.getPublicKey(secret, false) });
+      return { publicKey, sign: (message) => curve.sign(message, secret), pkcs8: () => pkcs8({ ...toJwk(publicKey), d: toBase64url(secret) }) };
+    }
+    case 'eddsa': {
+      const publicKey = publicKeyFromParts(algorithm, { raw: ed25519.getPublicKey(seed) });
+      return { publicKey, sign: (message) => ed25519.sign(message, seed), pkcs8: () => pkcs8({ ...toJwk(publicKey), d: toBase64url(seed) }) };
+    }
+    case 'rsa': {
+      const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: row.modulusBits });
+      return {
+        publicKey: parsePublicKey(new Uint8Array(publicKey.export({ format: 'der', type: 'spki' })), algorithm),
+        sign: (message) => new Uint8Array(nodeSign(row.hash.replace('-', ''), message, privateKey)),
+        pkcs8: () => exported(privateKey),
+      };
+    }
+  }
+}
+
+function pkcs8(jwk: object): Uint8Array {
+  return exported(createPrivateKey({ key: jwk as import('node:crypto').JsonWebKey, format: 'jwk' }));
+}
+
+function exported(key: KeyObject): Uint8Array {
+  return new Uint8Array(key.export({ format: 'der', type: 'pkcs8' }));
+}
+
+/**
+ * What somebody can do who holds the recorder's keys and nobody's card: the record with some entries changed, chained
+ * and checkpointed anew. `edit` gives an entry back (changed or not), several in its place, or none. Nothing is checked.
+ */
+export function rewritten(record: ScriptedRecord, edit: (entry: Entry, index: number) => Entry | readonly Entry[] | null): string[] {
+  const lines: string[] = [];
+  const seed = record.options.seed ?? 'scripted';
+  let recorder = 0;
+  let prev = record.entries[0]?.prev ?? '';
+  record.entries.forEach((entry, index) => {
+    const edited = edit(entry, index) ?? [];
+    for (const one of Array.isArray(edited) ? edited as readonly Entry[] : [edited as Entry]) {
+      if (one.kind === 'opened' || one.kind === 'resumed') recorder += 1;
+      let draft: Entry = { ...one, seq: lines.length, prev };
+      if (draft.kind === 'checkpoint') {
+        draft = { ...draft, data: { signature: toBase64url(ed25519.sign(checkpointMessage(draft), sha256(utf8(`${seed} recorder ${recorder}`)))) } };
+      }
+      const line = encodeLine(draft);
+      lines.push(line);
+      prev = toBase64url(sha512(utf8(line)));
+    }
+  });
+  return lines;
+}
+
+/** A transcript file of these lines. */
+export function fileOf(lines: readonly string[]): Uint8Array {
+  return utf8(lines.map((line) => `${line}\n`).join(''));
+}

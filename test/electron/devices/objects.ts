@@ -1,0 +1,40 @@
+/**
+ * An independent look: every object on every token of a data folder, read by a process of its own with its own login.
+ * Run as a program it prints JSON; `allObjects` is how tests ask.
+ */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { ObjectFact } from '../../../ceremonies/evidence.ts';
+import { openPkcs11Module } from '../../../electron/devices/pkcs11.ts';
+import { openSoftwareModule } from '../../../electron/devices/software-token.ts';
+import type { ModuleConfig } from '../../../electron/devices/protocol.ts';
+import { SOFTHSM } from '../house.ts';
+
+export type Seen = ObjectFact & { readonly serial: string; readonly tokenLabel: string };
+
+/** `pin`: of every token. Tests use throw-away PINs only. */
+export async function allObjects(module: ModuleConfig['kind'], home: string, pin: string): Promise<Seen[]> {
+  const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), module, home, pin], {
+    env: { ...process.env, SOFTHSM2_CONF: join(home, 'softhsm', 'softhsm2.conf') }, maxBuffer: 64 * 1024 * 1024,
+  });
+  return JSON.parse(stdout) as Seen[];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [, , kind, home = '', pin = ''] = process.argv;
+  const module = kind === 'software' ? openSoftwareModule(join(home, 'software-tokens'), 'software', '') : openPkcs11Module('softhsm', SOFTHSM, undefined);
+  const seen: Seen[] = [];
+  for (const { token: facts } of await module.slots()) {
+    if (!facts || !facts.flags.includes('CKF_TOKEN_INITIALIZED')) continue;
+    const session = await (await module.token(facts.serial)).open();
+    await session.login(new TextEncoder().encode(pin));
+    const { objects } = await session.list(0, 10_000);
+    seen.push(...objects.map((object) => ({ ...object, serial: facts.serial, tokenLabel: facts.label })));
+    await session.logout();
+    await session.close();
+  }
+  process.stdout.write(JSON.stringify(seen));
+  await module.close();
+}

@@ -1,0 +1,317 @@
+/**
+ * Every operation of protocol.ts, end to end in a device process of its own, stated once and run for each twin
+ * (software-operations.test.ts, softhsm2-operations.test.ts).
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { fromBase64url, toBase64url } from '../../../ceremonies/bytes.ts';
+import { fromJwk, parsePublicKey } from '../../../ceremonies/keys/public-key.ts';
+import { verifyAll } from '../../../ceremonies/keys/jws.ts';
+import { verifySignature } from '../../../ceremonies/keys/signatures.ts';
+import { publicKeyOf, tbsOf, verifySelfSigned } from '../../../ceremonies/keys/x509.ts';
+import type { RootAlgorithmName } from '../../../ceremonies/keys/algorithms.ts';
+import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
+import { asked, cards, DeviceProcess, failure, later, place, type Place } from './device-process.ts';
+
+const hexId = () => randomBytes(16).toString('hex');
+const b64 = (bytes: Uint8Array) => toBase64url(Uint8Array.from(bytes));
+const subject = { commonName: 'Test Root', organization: 'Conclave', organizationalUnit: 'REHEARSAL - NOT FOR USE', country: 'XX' };
+const dates = { serialNumber: `4${randomBytes(16).toString('hex').slice(1)}`, notBefore: '2026-11-22T00:00:00.000Z', notAfter: '2046-11-21T23:59:59.000Z' };
+
+export function operations(kind: 'software' | 'softhsm2'): void {
+  let at: Place;
+  before(() => { at = place(kind); });
+  after(() => at.remove());
+
+  /** The whole of a root-CA ceremony at the tokens, 2-of-3. */
+  const ceremony = (algorithm: RootAlgorithmName) => async () => {
+    const device = await at.start();
+    const [root, ...people] = await cards(device, `root ${algorithm}`, `c1 ${algorithm}`, `c2 ${algorithm}`, `c3 ${algorithm}`);
+    assert.ok(root);
+    const token = root.serial;
+    const officer = asked('officer');
+    const custodians = ['custodian-1', 'custodian-2', 'custodian-3'];
+
+    const statement = b64(Buffer.from('{"present":true}'));
+    const required = [];
+    for (const [i, card] of people.entries()) {
+      const person = custodians[i]!;
+      const enrolled = await device.call('enrol', { card: card.serial, id: hexId(), statement, asked: asked(person) });
+      assert.equal(enrolled.made, true);
+      assert.equal(enrolled.card.serial, card.serial);
+      const keys = { signer: person, classical: fromJwk(enrolled.identity.classical), pq: fromJwk(enrolled.identity.pq) };
+      required.push(keys);
+      assert.deepEqual(await verifyAll({ payload: statement, signatures: enrolled.signatures }, [keys]), []);
+      const again = await device.call('enrol', { card: card.serial, id: hexId(), statement, asked: asked(person) });
+      assert.equal(again.made, false);
+      assert.deepEqual(again.identity, enrolled.identity);
+    }
+
+    const needs = ['generate', 'sign', 'wrap', 'recover'] as const;
+    const inspected = await device.call('inspect-token', { token, needs: [...needs], algorithm, asked: officer });
+    assert.deepEqual(inspected.needs.map(({ name, proof }) => [name, proof]), needs.map((name) => [name, 'verified']));
+    assert.ok(inspected.mechanisms.length > 5);
+    const random = await device.call('test-random', { token, bytes: 65_536 });
+    assert.ok(random.tests.length >= 2 && random.tests.every(({ passed }) => passed));
+    assert.deepEqual((await device.call('take-inventory', { token, asked: officer })).objects, []);
+
+    const id = hexId();
+    const absent = await device.call('look', { token, id, asked: officer });
+    assert.equal(absent.state, 'absent');
+    const made = await device.call('generate-key', { token, id, label: 'Root CA', algorithm, extractable: true, asked: officer });
+    assert.deepEqual([made.private.id, made.private.label, made.private.local, made.private.extractable, made.private.neverExtractable], [id, 'Root CA', true, true, false]);
+    await assert.rejects(device.call('generate-key', { token, id, label: 'Root CA', algorithm, extractable: true, asked: officer }), failure('ID-FRESH', true));
+    assert.equal((await device.call('look', { token, id, asked: officer })).state, 'present');
+    const inventory = await device.call('take-inventory', { token, asked: officer });
+    assert.deepEqual(inventory.objects.map((object) => JSON.stringify(object)).toSorted(), [made.private, made.public]
+      .map(({ class: half, label, keyType }) => JSON.stringify({ class: half, id, label, keyType })).toSorted());
+
+    const proof = await device.call('prove-key', { token, id, algorithm, asked: officer });
+    assert.equal(proof.spki, made.spki);
+    const key = parsePublicKey(fromBase64url(made.spki), algorithm);
+    assert.equal(await verifySignature(key, fromBase64url(proof.possession.message), fromBase64url(proof.possession.signature)), true);
+
+    const issued = await device.call('issue-certificate', { token, id, algorithm, subject, ...dates, asked: officer });
+    const der = fromBase64url(issued.certificate);
+    assert.equal(await verifySelfSigned(der), true);
+    assert.deepEqual(publicKeyOf(der).spki, key.spki);
+    assert.equal(issued.lintedTbs, issued.signedTbs);
+    assert.equal(issued.signedTbs, createHash('sha256').update(tbsOf(der)).digest('base64url'));
+
+    await assert.rejects(device.call('wrap-key', { token, id, asked: officer }), failure('BACKUP_KEY_GONE', true));
+    const { set, subsetsTried, sources } = await device.call('make-backup-key', { token, set: b64(randomBytes(16)), epoch: 1, threshold: 2, custodians, asked: officer });
+    assert.deepEqual([set.shares, set.threshold, subsetsTried, sources], [3, 2, 3, ['token', 'system']]);
+    const { wrapped, private: still } = await device.call('wrap-key', { token, id, asked: officer });
+    assert.equal(still.extractable, true);
+
+    const objects = people.map(() => `conclave-share-${hexId().slice(0, 16)}`);
+    for (const [i, card] of people.entries()) {
+      const given = await device.call('give-share', { card: card.serial, object: objects[i]!, x: i + 1, erases: [], asked: asked(custodians[i]!) });
+      assert.equal(given.commitment, set.commitments[i]);
+      const readBack = await device.call('read-back-share', { card: card.serial, object: objects[i]!, set: set.id, x: i + 1, asked: asked(custodians[i]!) });
+      assert.equal(readBack.commitment, set.commitments[i]);
+    }
+    const first = { card: people[0]!.serial, asked: asked('custodian-1') };
+    await assert.rejects(device.call('give-share', { ...first, object: objects[0]!, x: 1, erases: [] }), failure('OBJECT-FREE', true));
+    await assert.rejects(device.call('read-back-share', { ...first, object: objects[0]!, set: set.id, x: 2 }), failure('SHARE-SWAPPED'));
+    await assert.rejects(device.call('read-back-share', { ...first, object: objects[1]!, set: set.id, x: 2 }), failure('ONE-MATCH'));
+    const replaced = await device.call('give-share', { ...first, object: `${objects[0]!}-b`, x: 1, erases: [objects[0]!, 'never-was'] });
+    assert.deepEqual(replaced.erased, [objects[0]]);
+    objects[0] = `${objects[0]!}-b`;
+
+    const nonce = b64(randomBytes(32));
+    const member = (i: number) => ({ seat: custodians[i]!, card: people[i]!.serial, object: objects[i]!, x: i + 1, asked: asked(custodians[i]!) });
+    const recovery = { token, id, algorithm, wrapped, nonce, spki: made.spki, set, asked: officer };
+    const recovered = await device.call('prove-recovery', { ...recovery, quorum: [member(0), member(2)] });
+    assert.equal(recovered.possession.message, nonce);
+    assert.equal(await verifySignature(key, fromBase64url(nonce), fromBase64url(recovered.possession.signature)), true);
+    await assert.rejects(device.call('prove-recovery', { ...recovery, quorum: [member(0), member(0)] }), failure('SHARE-DUPLICATE', true));
+    await assert.rejects(device.call('prove-recovery', { ...recovery, quorum: [member(0), { ...member(1), x: 3 }] }), failure('SHARE-SWAPPED', true));
+    await assert.rejects(device.call('prove-recovery', { ...recovery, set: { ...set, id: b64(randomBytes(16)) }, quorum: [member(0), member(1)] }), failure('SHARE-FOREIGN-SET', true));
+
+    const locked = await device.call('lock-key', { token, id, asked: officer });
+    assert.deepEqual([locked.private.extractable, locked.private.neverExtractable], [false, false]);
+    assert.deepEqual((await device.call('lock-key', { token, id, asked: officer })).private, locked.private);
+    await assert.rejects(device.call('wrap-key', { token, id, asked: officer }), failure('CKR_KEY_UNEXTRACTABLE', true));
+    assert.deepEqual((await device.call('take-inventory', { token, asked: officer })).objects.length, 2, 'nothing but the key pair is left on the token');
+
+    assert.deepEqual(await device.call('wipe-backup-key', {}), { how: 'overwritten' });
+    assert.deepEqual(await device.call('wipe-backup-key', {}), { how: 'process-ended' });
+    // The shares outlive the process that made them.
+    await device.call('log-out', { token });
+    await device.end();
+    const next = await at.start();
+    const { commitment } = await next.call('read-back-share', { card: people[1]!.serial, object: objects[1]!, set: set.id, x: 2, asked: asked('custodian-2') });
+    assert.equal(commitment, set.commitments[1]);
+    const signed = await next.call('sign', { card: people[2]!.serial, payloads: [statement, nonce], asked: asked('custodian-3') });
+    for (const [i, payload] of [statement, nonce].entries()) assert.deepEqual(await verifyAll({ payload, signatures: signed.signatures[i]! }, [required[2]!]), []);
+    const cleared = await next.call('clear', { token, id, asked: officer });
+    assert.deepEqual([cleared.before.state, cleared.before.objects.length, cleared.after.state], ['present', 2, 'absent']);
+    for (const process of [device, next]) assert.ok(process.notices.length === 0 && !process.traffic.join().includes(REHEARSAL_PIN));
+    await next.end();
+  };
+
+  test('a whole root-CA ceremony, ecdsa-p384', ceremony('ecdsa-p384'));
+  test('a whole root-CA ceremony, rsa-3072', ceremony('rsa-3072'));
+  if (kind === 'software') test('a whole root-CA ceremony, ed25519', ceremony('ed25519'));
+  else {
+    test('what the token cannot do is said beforehand: no backup of Edwards keys', async () => {
+      const device = await at.start();
+      const [root] = await cards(device, 'edwards');
+      const { needs } = await device.call('inspect-token', { token: root!.serial, needs: ['generate', 'sign', 'wrap', 'recover'], algorithm: 'ed25519', asked: asked('officer') });
+      assert.deepEqual(needs.map(({ proof }) => proof), ['verified', 'verified', null, null]);
+      assert.match(needs[2]!.detail, /does not wrap Edwards keys.*CKR_/);
+      await device.end();
+    });
+
+    test('a stand-in types into rehearsal tokens only', async () => {
+      execFileSync('softhsm2-util', ['--init-token', '--free', '--label', 'production', '--pin', REHEARSAL_PIN, '--so-pin', REHEARSAL_PIN],
+        { env: { ...process.env, ...(at.module.kind === 'pkcs11' ? at.module.env : {}) } });
+      const device = await at.start();
+      const { slots } = await device.call('slots', {});
+      const real = slots.find(({ token }) => token?.label === 'production')?.token;
+      assert.ok(real);
+      await assert.rejects(device.call('take-inventory', { token: real.serial, asked: asked('officer') }), failure('STAND_IN_REFUSED', true));
+      device.atBooth = ({ ticket }) => device.type(ticket, REHEARSAL_PIN);
+      assert.deepEqual((await device.call('take-inventory', { token: real.serial, asked: asked('officer', { standIn: false }) })).objects, []);
+      await device.end();
+    });
+  }
+
+  test('the booth: right, wrong, cancelled, stale, absent', async () => {
+    const device = await at.start();
+    const [card] = await cards(device, 'booth');
+    const body = { token: card!.serial, asked: asked('officer', { standIn: false, purpose: 'list it' }) };
+    device.atBooth = ({ ticket }) => device.cancel(ticket);
+    await assert.rejects(device.call('take-inventory', body), failure('PIN_CANCELLED', true));
+    device.atBooth = ({ ticket }) => {
+      device.type(ticket + 7, REHEARSAL_PIN); // an answer to another question counts for nothing
+      device.type(ticket, '000000');
+    };
+    await assert.rejects(device.call('take-inventory', body), failure('CKR_PIN_INCORRECT', true));
+    device.atBooth = ({ ticket }) => device.type(ticket, REHEARSAL_PIN);
+    await device.call('take-inventory', body);
+    await device.call('take-inventory', body); // still logged in: nobody is asked again
+    const wanted = device.notices.filter((notice) => notice.kind === 'pin-wanted');
+    const settled = device.notices.filter((notice) => notice.kind === 'pin-settled');
+    assert.deepEqual(wanted.map(({ ticket }) => ticket), [1, 2, 3]);
+    assert.deepEqual(settled.map(({ ticket, outcome }) => [ticket, outcome]), [[1, 'cancelled'], [2, 'refused'], [3, 'accepted']]);
+    assert.deepEqual([wanted[0]!.token.serial, wanted[0]!.asked.purpose, wanted[0]!.attempts], [card!.serial, 'list it', 'fine']);
+    assert.ok(wanted[0]!.min >= 4 && wanted[0]!.max >= 32);
+    assert.doesNotMatch(device.traffic.join('\n'), new RegExp(`${REHEARSAL_PIN}|000000`));
+    await device.call('log-out', { token: card!.serial });
+    await device.call('take-inventory', body);
+    await device.end();
+
+    const mute = await at.start({ booth: false });
+    await assert.rejects(mute.call('take-inventory', body), failure('BOOTH_MISSING', true));
+    await mute.end();
+  });
+
+  if (kind === 'software') {
+    test('the last try needs words, and a locked token says so', async () => {
+      const device = await at.start();
+      const [card] = await cards(device, 'tries');
+      const body = (acceptFinalTry: boolean) => ({ token: card!.serial, asked: asked('officer', { standIn: false, acceptFinalTry }) });
+      device.atBooth = ({ ticket }) => device.type(ticket, '000000');
+      await assert.rejects(device.call('take-inventory', body(false)), failure('CKR_PIN_INCORRECT', true));
+      await assert.rejects(device.call('take-inventory', body(false)), (thrown: Error) => failure('CKR_PIN_INCORRECT', true)(thrown) && /One try is left/.test(thrown.message));
+      await assert.rejects(device.call('take-inventory', body(false)), failure('PIN_FINAL_TRY', true));
+      // A stand-in does not use up the last try either.
+      await assert.rejects(device.call('take-inventory', { token: card!.serial, asked: asked('officer') }), failure('PIN_FINAL_TRY', true));
+      await assert.rejects(device.call('take-inventory', body(true)), failure('CKR_PIN_LOCKED', true));
+      await assert.rejects(device.call('take-inventory', body(true)), failure('CKR_PIN_LOCKED', true));
+      assert.deepEqual(device.notices.flatMap((notice) => (notice.kind === 'pin-wanted' ? [notice.attempts] : [notice.outcome])), ['fine', 'refused', 'low', 'refused', 'final', 'locked']);
+      await device.end();
+    });
+  }
+
+  test('objects: paged, public without login, all with it', async () => {
+    const device = await at.start();
+    const [card] = await cards(device, 'paged');
+    const token = card!.serial;
+    const algorithm = 'ecdsa-p256';
+    for (let n = 0; n < 3; n++) await device.call('generate-key', { token, id: hexId(), label: `key ${n}`, algorithm, extractable: false, asked: asked('officer') });
+    const all = await device.call('objects', { token, offset: 0, limit: 100 });
+    assert.deepEqual([all.total, all.loggedIn], [6, true]);
+    await device.call('log-out', { token });
+    const pages = [];
+    for (let offset = 0; offset < 3; offset++) {
+      const page = await device.call('objects', { token, offset, limit: 1 });
+      assert.deepEqual([page.total, page.loggedIn], [3, false]);
+      pages.push(...page.objects);
+    }
+    assert.deepEqual(pages.map(({ class: half, label }) => `${half} ${label}`).toSorted(), [0, 1, 2].map((n) => `public-key key ${n}`));
+    const { mechanisms } = await device.call('mechanisms', { token });
+    assert.ok(mechanisms.some(({ name }) => name === 'CKM_ECDSA'));
+    await device.end();
+  });
+
+  test('killed in the middle of making a key: look tells, clear clears, and nothing else is touched', async () => {
+    let device = await at.start();
+    const [card] = await cards(device, 'crash');
+    const token = card!.serial;
+    const other = hexId();
+    await device.call('generate-key', { token, id: other, label: 'other', algorithm: 'ecdsa-p256', extractable: false, asked: asked('officer') });
+    const states = new Set<string>();
+    for (let round = 0; round < 4; round++) {
+      const id = hexId();
+      await device.call('inspect-token', { token, needs: [], algorithm: 'ecdsa-p256', asked: asked('officer') });
+      const lost = device.call('generate-key', { token, id, label: 'Root CA', algorithm: 'ecdsa-p256', extractable: true, asked: asked('officer') });
+      lost.catch(() => undefined);
+      await later(round * 4);
+      await device.kill();
+      device = await at.start();
+      const { before: found, after: left } = await device.call('clear', { token, id, asked: asked('officer') });
+      states.add(found.state);
+      assert.equal(found.state === 'absent', found.objects.length === 0);
+      assert.equal(left.state, 'absent');
+      assert.equal((await device.call('look', { token, id: other, asked: asked('officer') })).state, 'present');
+    }
+    assert.ok([...states].every((state) => ['absent', 'half', 'present'].includes(state)));
+    await device.end();
+  });
+
+  test('killed in the middle of enrolment: the next one finds or completes one identity', async () => {
+    let device = await at.start();
+    const statement = b64(Buffer.from('{}'));
+    const [card] = await cards(device, 'enrol crash');
+    const enrol = () => device.call('enrol', { card: card!.serial, id: hexId(), statement, asked: asked('witness') });
+    for (const delay of [15, 30, 45, 60]) {
+      at.keep();
+      enrol().catch(() => undefined);
+      await later(delay);
+      await device.kill();
+      at.mend();
+      device = await at.start();
+    }
+    const { identity } = await enrol();
+    const again = await enrol();
+    assert.deepEqual([again.made, again.identity], [false, identity]);
+    await device.end();
+  });
+
+  test('an enrolment that stopped between key and seed is completed with the same key; debris is removed', async () => {
+    const device = await at.start();
+    const [card, half] = await cards(device, 'no seed', 'half');
+    const statement = b64(Buffer.from('{}'));
+    const id = hexId();
+    // Exactly what enrolment does first.
+    await device.call('generate-key', { token: card!.serial, id, label: 'conclave-identity', algorithm: 'ecdsa-p256', extractable: false, asked: asked('witness') });
+    const looked = await device.call('look', { token: card!.serial, id, asked: asked('witness') });
+    assert.equal(looked.state, 'half', looked.detail);
+    await assert.rejects(device.call('sign', { card: card!.serial, payloads: [statement], asked: asked('witness') }), failure('IDENTITY-ON-CARD', true));
+    const enrolled = await device.call('enrol', { card: card!.serial, id: hexId(), statement, asked: asked('witness') });
+    assert.equal(enrolled.made, true);
+    const whole = await device.call('look', { token: card!.serial, id, asked: asked('witness') });
+    assert.deepEqual([whole.state, whole.objects.length], ['present', 3]);
+    const cleared = await device.call('clear', { token: card!.serial, id, asked: asked('witness') });
+    assert.equal(cleared.after.state, 'absent');
+    assert.equal(half!.label, 'REHEARSAL half');
+    await device.end();
+  });
+
+  test('bad requests are values: unknown, malformed, before start, other module, missing token, wrong algorithm', async () => {
+    const raw = new DeviceProcess();
+    await assert.rejects(raw.call('slots', {}), failure('DEVICE_NOT_STARTED', true));
+    await assert.rejects(raw.raw('format-disk', {}), failure('REQUEST_INVALID', true));
+    await assert.rejects(raw.raw('__proto__', {}), failure('REQUEST_INVALID', true));
+    await assert.rejects(raw.raw('slots', { extra: 1 }), failure('REQUEST_INVALID', true));
+    await raw.call('start', { module: at.module });
+    assert.equal((await raw.call('start', { module: at.module })).module?.name, at.name);
+    await assert.rejects(raw.call('start', { module: { kind: 'recorder', name: 'recorder' } }), failure('DEVICE_OTHER_MODULE', true));
+    await assert.rejects(raw.call('recorder-new', {}), failure('DEVICE_OTHER_MODULE', true));
+    await assert.rejects(raw.call('enrol', { card: 'nobody', id: '00', statement: '', asked: asked('x') }), failure('TOKEN_MISSING', true));
+    const [card] = await cards(raw, 'bad');
+    await assert.rejects(raw.call('prove-key', { token: card!.serial, id: '00', algorithm: 'rot13', asked: asked('x') }), failure('ALGORITHM-KNOWN', true));
+    await assert.rejects(raw.call('prove-key', { token: card!.serial, id: '00', algorithm: 'ml-dsa-65', asked: asked('x') }), failure('ALGORITHM-ON-TOKEN', true));
+    await assert.rejects(raw.call('prove-key', { token: card!.serial, id: '00', algorithm: 'ecdsa-p256', asked: asked('x') }), failure('ONE-MATCH', true));
+    raw.child.send('not a message');
+    raw.child.send({ kind: 'request', id: 'x' });
+    raw.child.send({ kind: 'booth' });
+    assert.deepEqual(await raw.call('log-out', { token: 'nobody' }), {});
+    await raw.end();
+  });
+}

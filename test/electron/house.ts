@@ -1,0 +1,68 @@
+/** For tests: a whole house of plain Node processes on a data folder of its own, with any PKCS#11 modules beside it. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { nodeLauncher, startHouse, type BoothPort, type House } from '../../electron/processes.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** `npm test` has just made the bundles, which start three times as fast; a single test run by hand takes the sources. */
+const bundled = (name: string, source: string) => process.env['CONCLAVE_TEST_BUNDLES'] === '1' ? join(ROOT, 'build', 'out', name) : join(ROOT, 'electron', source, 'process.ts');
+export const CONDUCTOR = bundled('conductor.cjs', 'conductor');
+export const DEVICES = bundled('devices.cjs', 'devices');
+export const SCRIPTS = join(ROOT, 'ceremonies', 'scripts');
+export const SOFTHSM = ['/usr/lib/softhsm/libsofthsm2.so', '/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so'].find((path) => existsSync(path)) ?? '/usr/lib/softhsm/libsofthsm2.so';
+
+export function temporaryFolder(name: string): string {
+  return mkdtempSync(join(tmpdir(), `conclave-test-${name}-`));
+}
+
+export function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Writes modules.json with SoftHSM2 on a token folder of its own. */
+export function withSoftHsm(home: string): string {
+  mkdirSync(join(home, 'softhsm', 'tokens'), { recursive: true, mode: 0o700 });
+  const conf = join(home, 'softhsm', 'softhsm2.conf');
+  writeFileSync(conf, `directories.tokendir = ${join(home, 'softhsm', 'tokens')}\nobjectstore.backend = file\nlog.level = ERROR\n`);
+  writeModules(home, [{ kind: 'pkcs11', name: 'softhsm', path: SOFTHSM, env: { SOFTHSM2_CONF: conf } }]);
+  return conf;
+}
+
+export function writeModules(home: string, modules: readonly object[], production: readonly string[] = []): void {
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  const file = join(home, 'modules.json');
+  writeFileSync(file, JSON.stringify({ modules, production }));
+  chmodSync(file, 0o600);
+}
+
+/** A blank SoftHSM token with this PIN, made by SoftHSM's own tool. */
+export function softHsmToken(conf: string, label: string, pin: string): void {
+  execFileSync('softhsm2-util', ['--init-token', '--free', '--label', label, '--so-pin', '87654321', '--pin', pin], { env: { ...process.env, SOFTHSM2_CONF: conf }, stdio: 'ignore' });
+}
+
+export interface TestHouseOptions {
+  /** Another program in the conductor's place, e.g. one that kills itself. */
+  readonly conductor?: string;
+  readonly scripts?: string;
+  /** For the processes of this house only. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function openHouse(home: string, options: TestHouseOptions = {}): Promise<House<BoothPort>> {
+  const launcher = nodeLauncher({ node: process.execPath, conductor: options.conductor ?? CONDUCTOR, devices: DEVICES });
+  // Children inherit the environment when they start; the conductor starts before `startHouse` first waits.
+  const before = { ...process.env };
+  Object.assign(process.env, options.env);
+  const house = startHouse(launcher, {
+    home, scriptsFolder: options.scripts ?? SCRIPTS, app: { version: '0.0.0-test', build: 'test' },
+    runtime: { node: process.versions.node, electron: null, development: true },
+  });
+  for (const name of Object.keys(options.env ?? {})) {
+    if (before[name] === undefined) delete process.env[name];
+    else process.env[name] = before[name];
+  }
+  return house;
+}
