@@ -113,9 +113,11 @@ function sealFiles(record: FoldedRecord): Map<string, Jws> {
       files.set(name, { payload: statement, signatures: [...others?.signatures ?? [], ...signatures] });
     }
   }
+  // An act is sealed again where an interruption sent the ceremony back behind its seal.
+  const acts = new Map<string, number>();
   for (const seal of record.state.seals) {
     const pairs = (record.state.plan?.seats ?? []).flatMap((seat) => seal.signatures[seat.id] ?? []);
-    files.set(`seals/act-${seal.act + 1}.jws.json`, { payload: seal.statement, signatures: pairs });
+    files.set(`seals/${ordinal(acts, `act-${seal.act + 1}`)}.jws.json`, { payload: seal.statement, signatures: pairs });
   }
   return files;
 }
@@ -315,8 +317,7 @@ function verifyGuide({ state, lines, sha512 }: FoldedRecord, seals: readonly str
   const people = [...keys].filter(([name]) => !name.startsWith('keys/recorder-'));
   const byAlgorithm = (family: 'classical' | 'ml-dsa') => people.filter(([, key]) => (ALGORITHMS[key.algorithm].family === 'ml-dsa') === (family === 'ml-dsa'));
   const cases = (family: 'classical' | 'ml-dsa') => byAlgorithm(family).map(([name, key]) => `    ${thumbprint(key)}) echo ${name} ;;`).join('\n');
-  const acts = state.seals.map((seal) => seal.act + 1);
-  const expected = seals.length;
+  const acts = seals.flatMap((name) => /^seals\/(act-.*)\.jws\.json$/.exec(name)?.[1] ?? []);
   return `<!-- ${VERIFY_EDITION} -->
 # Verifying this record without the program that made it
 
@@ -384,10 +385,10 @@ every signer with both keys. It holds only if EVERY listed signer signed with BO
 
 \`\`\`sh
 for act in ${acts.join(' ')}; do
-  sed 's/^{"payload":"\\([^"]*\\)".*/\\1/' "seals/act-$act.jws.json" | b64d > "$w/head.json"
+  sed 's/^{"payload":"\\([^"]*\\)".*/\\1/' "seals/$act.jws.json" | b64d > "$w/head.json"
   count=$(sed 's/.*"count":\\([0-9]*\\).*/\\1/' "$w/head.json"); last=$(sed 's/.*"last":"\\([^"]*\\)".*/\\1/' "$w/head.json")
   if [ "$(sed -n "\${count}p" transcript.jsonl | tr -d '\\n' | h512)" = "$last" ]
-  then echo "seal of act $act covers entries 0 to $((count - 1))"; else echo "seal of act $act covers ANOTHER record"; fi
+  then echo "$act covers entries 0 to $((count - 1))"; else echo "$act covers ANOTHER record"; fi
 done
 \`\`\`
 
@@ -445,7 +446,7 @@ check_ml_dsa() {
 each_signature check_ml_dsa
 \`\`\`
 
-Every file of seals/ (${expected} here) must be named once per signer in each of the two lists, and nothing may be BAD.
+Every file of seals/ (${seals.length} here) must be named once per signer in each of the two lists, and nothing may be BAD.
 
 ## 5. The seals with jose
 

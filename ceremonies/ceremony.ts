@@ -17,7 +17,7 @@ import {
   type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type ShareSet,
 } from './evidence.ts';
 import { thumbprint } from './keys/public-key.ts';
-import { refuse, type Refusal } from './refusal.ts';
+import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
 import { readScript, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 import { plainText } from './text.ts';
@@ -263,10 +263,19 @@ export function signersOf(state: State): Signer[] {
 const NOW = 'Do what the screen asks for now; nothing is lost.';
 const STOP = 'Stop here. Record an exception, and let officer and witness decide whether to repeat the step or to abort.';
 
-/** May this entry be the next one? Null, or the rule it breaks. Never throws on an entry of the right outer shape. */
+/** May this entry be the next one? Null, or the rule it breaks. Never throws on an entry that `parseLine` let through. */
 export function check(state: State, entry: Entry): Refusal | null {
+  try {
+    return judge(state, entry);
+  } catch (error) {
+    if (error instanceof Refused) return error.refusal; // a value inside, such as a key, has no proper form
+    throw error;
+  }
+}
+
+function judge(state: State, entry: Entry): Refusal | null {
   const schema = Object.hasOwn(ENTRY_DATA, entry.kind) ? ENTRY_DATA[entry.kind] as z.ZodType : null;
-  if (!schema) return refuse('ENTRY-KIND', 'a known kind of entry', String(entry.kind), STOP);
+  if (!schema) return refuse('ENTRY-KIND', 'a known kind of entry', entry.kind, STOP);
   const parsed = schema.safeParse(entry.data);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -274,21 +283,20 @@ export function check(state: State, entry: Entry): Refusal | null {
   }
   if (entry.seq !== state.count) return refuse('SEQUENCE', `entry number ${state.count}`, `${entry.seq}`, STOP);
   if (entry.at < state.lastAt) return refuse('TIME-FORWARD', `a time not before ${state.lastAt}`, entry.at, 'Check the clock; the record\'s own order decides.');
-  if (state.phase === 'empty') return entry.kind === 'opened' ? checkOpened(entry as Entry<'opened'>) : refuse('OPENED-FIRST', 'the entry `opened`', entry.kind, NOW);
-  if (entry.kind === 'opened') return refuse('OPENED-ONCE', 'one opening', 'a second one', STOP);
+  if (entry.kind === 'opened') return state.phase === 'empty' ? checkOpened(entry as Entry<'opened'>) : refuse('OPENED-ONCE', 'one opening', 'a second one', STOP);
+  if (state.phase === 'empty') return refuse('OPENED-FIRST', 'the entry `opened`', entry.kind, NOW);
   if (entry.ceremony !== state.ceremony) return refuse('ONE-CEREMONY', state.ceremony, entry.ceremony, STOP);
   if (entry.by !== undefined && !personAt(state, entry.by)) return refuse('KNOWN-PERSON', 'a seat of this ceremony', entry.by, NOW);
   if (state.phase !== 'open') {
+    // An end that the recorder has not signed is none yet: after a crash the record is resumed and ended again.
+    if (state.checkpointDue && entry.kind === 'resumed') return checkResumed(state, entry.data as Data<'resumed'>);
     return entry.kind === 'checkpoint' && state.checkpointDue ? null
       : refuse('RECORD-OVER', 'nothing after the end', entry.kind, `This record is ${state.phase}. Open a new ceremony.`);
   }
   // These may always happen: they say what became of the machine or of the room.
-  switch (entry.kind) {
-    case 'checkpoint': return state.checkpointDue ? null : refuse('CHECKPOINT-DUE', 'a checkpoint only where one is due', 'one out of place', STOP);
-    case 'lost': return null;
-    case 'resumed': return checkResumed(state, entry.data as Data<'resumed'>);
-    default: break;
-  }
+  if (entry.kind === 'checkpoint') return state.checkpointDue ? null : refuse('CHECKPOINT-DUE', 'a checkpoint only where one is due', 'one out of place', STOP);
+  if (entry.kind === 'lost') return null;
+  if (entry.kind === 'resumed') return checkResumed(state, entry.data as Data<'resumed'>);
   if (state.checkpointDue) return refuse('CHECKPOINT-DUE', 'a checkpoint', entry.kind, NOW);
   switch (entry.kind) {
     case 'aborted': return texts(entry.by ? null : refuse('BY-WHOM', 'who aborts', 'nobody', NOW), ['reason', (entry.data as Data<'aborted'>).reason]);
@@ -306,7 +314,7 @@ export function check(state: State, entry: Entry): Refusal | null {
       return present === state.onBreak.present ? null
         : refuse('HEAD-COUNT', `${state.onBreak.present} people, as before the break`, `${present}`, 'Wait for the missing people, or abort. Nobody joins and nobody is replaced in a break.');
     }
-    default: break;
+    case 'begun': case 'done': case 'failed': case 'found': case 'decided': case 'cleared': case 'witnessed': case 'closed': break;
   }
   if (state.onBreak) return refuse('ON-BREAK', 'nothing during a break', entry.kind, 'Count heads and end the break first.');
   if (entry.kind === 'closed') return state.current === null ? null : refuse('IN-ORDER', `step ${state.current.step.id}`, 'the end', NOW);
@@ -454,7 +462,9 @@ function checkStep(state: State, entry: Entry): Refusal | null {
         ?? (current.witnesses.includes(witness.seat) ? refuse('WITNESS-ONCE', 'every witness once', witness.seat, NOW) : null)
         ?? ((missing[witness.role] ?? 0) > 0 ? null : refuse('WITNESS-WANTED', `witnesses: ${Object.keys(missing).join(', ')}`, witness.role, NOW));
     }
-    default: return refuse('ENTRY-KIND', 'an entry that fits a step', entry.kind, STOP);
+    case 'opened': case 'noted': case 'exception': case 'break': case 'back': case 'disagreed': case 'checkpoint': case 'lost': case 'resumed':
+    case 'aborted': case 'closed':
+      return refuse('ENTRY-KIND', 'an entry that fits a step', entry.kind, STOP); // judged before; listed so that a new kind cannot be forgotten
   }
 }
 
@@ -687,7 +697,6 @@ export function apply(state: State, entry: Entry, head: Head): State {
 }
 
 function applyKind(state: State, entry: Entry): State {
-  const { current } = state;
   switch (entry.kind) {
     case 'opened': return open(state, entry as Entry<'opened'>);
     case 'checkpoint': case 'noted': return state;
@@ -699,20 +708,25 @@ function applyKind(state: State, entry: Entry): State {
     case 'closed': return { ...state, phase: 'closed' };
     case 'lost': return interrupted(state);
     case 'resumed': return resume(interrupted(state), entry as Entry<'resumed'>);
-    default: break;
+    case 'begun': case 'done': case 'failed': case 'found': case 'decided': case 'cleared': case 'witnessed':
+      return state.current ? applyStep(state, state.current, entry as Entry<StepKind>) : state;
   }
-  if (!current) return state;
+}
+
+type StepKind = 'begun' | 'done' | 'failed' | 'found' | 'decided' | 'cleared' | 'witnessed';
+
+function applyStep(state: State, current: Current, entry: Entry<StepKind>): State {
   switch (entry.kind) {
     case 'begun': {
       const intent = (entry.data as Data<'begun'>).intent as Intent;
-      const id = 'id' in intent && LASTING.includes(current.step.do.action) ? [intent.id as string] : [];
+      const id = 'id' in intent && LASTING.includes(current.step.do.action) ? [intent.id] : [];
       return { ...state, ids: [...state.ids, ...id], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
     }
     case 'done': {
       const evidence = (entry.data as Data<'done'>).evidence as Evidence;
       const after = effect(state, current, evidence);
-      const witnessed = { ...current, phase: 'witnessing' as const, evidence, witnesses: [] };
-      return Object.keys(current.step.witnesses).length === 0 ? complete(after) : { ...after, current: witnessed };
+      const witnessing = { ...current, phase: 'witnessing' as const, evidence, witnesses: [] };
+      return Object.keys(current.step.witnesses).length === 0 ? complete(after) : { ...after, current: witnessing };
     }
     case 'failed': {
       const data = entry.data as Data<'failed'>;
@@ -730,7 +744,6 @@ function applyKind(state: State, entry: Entry): State {
       const after = { ...state, current: { ...current, witnesses: [...current.witnesses, entry.by ?? ''] } };
       return Object.keys(missingWitnesses(after)).length === 0 ? complete(after) : after;
     }
-    default: return state;
   }
 }
 
@@ -818,7 +831,7 @@ function resume(before: State, entry: Entry<'resumed'>): State {
     : person.identity ? [virtual(person.seat, 'sign-resume')] : []);
   const underWay = state.queue.length > 0 ? state.parked : state.current?.phase === 'ready' ? null : state.current;
   return {
-    ...state, people, opening, queue, recorder: data.recorder, resumptions: number, checkpointDue: true,
+    ...state, phase: 'open', people, opening, queue, recorder: data.recorder, resumptions: number, checkpointDue: true,
     resumption: { count: entry.seq, last: entry.prev, present: data.present },
     parked: queue.length > 0 ? underWay : null,
     current: queue.length > 0 ? start(queue[0]) : underWay ?? start(state.plan?.steps[state.cursor]),

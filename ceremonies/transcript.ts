@@ -66,8 +66,8 @@ export function parseLine(line: string): Entry {
   if (typeof seq !== 'number' || seq < 0) throw malformed('an entry number', String(seq));
   if (typeof at !== 'string' || !TIME.test(at)) throw malformed('a time such as 2026-01-31T12:00:00.000Z', String(at));
   if (typeof kind !== 'string' || !Object.hasOwn(ENTRY_DATA, kind)) throw malformed('a known kind of entry', String(kind));
-  if (step !== undefined && (typeof step !== 'string' || step.length > 100)) throw malformed('a step id', String(step));
-  if (by !== undefined && (typeof by !== 'string' || by.length > 40)) throw malformed('a seat', String(by));
+  if (step !== undefined && (typeof step !== 'string' || step.length > 100)) throw malformed('a step id', typeof step);
+  if (by !== undefined && (typeof by !== 'string' || by.length > 40)) throw malformed('a seat', typeof by);
   if (typeof data !== 'object' || data === null || Array.isArray(data)) throw malformed('a data object', String(data));
   if (typeof prev !== 'string' || prev.length !== 86) throw malformed('the previous line\'s hash', String(prev).slice(0, 20));
   return value as Entry;

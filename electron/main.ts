@@ -110,6 +110,8 @@ async function run(): Promise<void> {
   window = main;
   main.on('closed', () => { window = undefined; });
 
+  main.webContents.on('did-finish-load', () => forbidCoreDumps(main.webContents.getOSProcessId()));
+
   const showRefusal = (what: Refusal) => {
     refusal = what;
     if (window !== undefined) void window.loadURL(PLAIN_PAGE).catch(() => undefined);

@@ -4,7 +4,7 @@
  * Web preferences come from hardening.ts and nowhere else. Types only from electron: what makes windows is handed in, so
  * that the decisions here have plain tests. It must never learn what was typed in a booth.
  */
-import type { BrowserWindow, BrowserWindowConstructorOptions, MessagePortMain } from 'electron';
+import type { BrowserWindow, BrowserWindowConstructorOptions, MessagePortMain, Rectangle } from 'electron';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { BoothChannel, BoothFacts } from './booth/preload.ts';
 import type { BoothMessage, Notice } from './devices/protocol.ts';
@@ -152,12 +152,23 @@ export interface BoothOptions {
   readonly forbidCoreDumps: (pid: number) => void;
 }
 
+const BOOTH_SIZE = { width: 1120, height: 740 };
+
+/** It covers the main window, and where that is smaller than a booth can be, stands around its middle. */
+export function boothBounds({ x, y, width, height }: Rectangle): Rectangle {
+  const grow = { x: Math.max(0, BOOTH_SIZE.width - width), y: Math.max(0, BOOTH_SIZE.height - height) };
+  return {
+    x: Math.max(0, x - Math.floor(grow.x / 2)), y: Math.max(0, y - Math.floor(grow.y / 2)),
+    width: width + grow.x, height: height + grow.y,
+  };
+}
+
 /** Opens a booth that covers the main window. The returned function closes it for good. */
 export function openBooth(Window: WindowClass, wanted: Wanted, options: BoothOptions): () => void {
   const { over, port, preload, release } = options;
   const booth = new Window({
     title: 'PIN booth',
-    ...(over === undefined ? { width: 1120, height: 740 } : { ...over.getBounds(), parent: over, modal: true }),
+    ...(over === undefined ? BOOTH_SIZE : { ...boothBounds(over.getBounds()), parent: over, modal: true }),
     show: false,
     frame: false,
     resizable: false,
@@ -179,6 +190,7 @@ export function openBooth(Window: WindowClass, wanted: Wanted, options: BoothOpt
     const way = port();
     if (way === undefined) return; // the device process has just ended, which settles the ticket
     options.forbidCoreDumps(contents.getOSProcessId());
+    contents.setZoomFactor(over?.webContents.getZoomFactor() ?? 1); // who needs larger letters needs them here
     contents.postMessage('booth:open' satisfies BoothChannel, boothFacts(wanted), [way]);
     booth.show();
     booth.focus();

@@ -1,13 +1,16 @@
 /**
- * What an entry says, in plain words: one line, and the facts behind it with what each is worth.
+ * What the screens say about entries and steps, in plain words: the record's short lines, the facts beside an
+ * instruction, the ring of seats, times and groups of digits.
  *
- * Pure text. Nothing is left out of the record here: every entry has a reading, and the raw line stays beside it. A fact
- * that nobody checked is never called verified: a token's attributes are its word only, a signature we verified is ours.
+ * Pure text. What an entry asserts and what it is worth is worded once, in ceremonies/describe.ts, for screen and paper
+ * alike; here it only gets the short line that fits beside the stage. Nothing is left out of the record: every entry has
+ * a line, and its raw data stays behind it.
  */
-import type { Data, Entry, Kind, State } from '../ceremonies/ceremony.ts';
-import type { Evidence, KeyAttributes, ObjectFact, Observation, Proof } from '../ceremonies/evidence.ts';
-import type { Plan, PlanStep } from '../ceremonies/script.ts';
-import { seatTitle, t, thingTitle } from './texts.ts';
+import type { Data, Entry, State } from '../ceremonies/ceremony.ts';
+import type { Description, Detail } from '../ceremonies/describe.ts';
+import type { ActionName, Evidence, KeyAttributes, ObjectFact, Proof } from '../ceremonies/evidence.ts';
+import type { PlanStep } from '../ceremonies/script.ts';
+import { personTitle, seatTitle, t } from './texts.ts';
 
 /** The shape in front of a line. Green, amber and red only for the first three; every shape has its word. */
 export type MarkName = 'verified' | 'reported' | 'refused' | 'said' | 'begun' | 'signed' | 'checkpoint' | 'pause' | 'plain' | 'not-reached';
@@ -15,70 +18,102 @@ export type MarkName = 'verified' | 'reported' | 'refused' | 'said' | 'begun' | 
 export interface Fact {
   readonly label: string;
   readonly value: string;
-  /** How it is set: as text, as monospace, in groups of four, or as numbered words. */
+  /** How it is set: as text, as monospace, in groups of four, bytes as groups with their words beneath, one per line. */
   readonly form: 'text' | 'mono' | 'hex' | 'bytes' | 'list';
   readonly proof?: Proof;
 }
 
-export interface Reading {
+/** An entry as it was told when it was folded: names and steps are those of its own time, not of a later state. */
+export interface Told {
+  readonly entry: Entry;
   readonly mark: MarkName;
+  /** One short line. */
   readonly title: string;
   /** The second, smaller line of the newest entries; may be empty. */
   readonly brief: string;
-  readonly facts: readonly Fact[];
+  /** The whole sentence, and what each part of it is worth. */
+  readonly sentence: string;
+  readonly detail: readonly Detail[];
+  /** `Custodian 1, (name)`; empty where nobody in particular acted. */
+  readonly who: string;
+  readonly step: PlanStep | null;
 }
 
-/** Names as they were when an entry was written: an officer who took over later does not sign earlier entries. */
-export interface Names {
-  at(seat: string, seq: number): string;
+const PEOPLE_ALONE: readonly ActionName[] = ['confirm-script', 'put-away'];
+const SIGNATURES: readonly ActionName[] = ['sign-seal', 'sign-resume'];
+
+/** `description` is what describe.ts says of `entry` in front of `before`. */
+export function told(entry: Entry, before: State, description: Description): Told {
+  const step = before.current !== null && before.current.step.id === entry.step ? before.current.step : null;
+  const name = before.people.find((person) => person.seat === entry.by)?.name ?? '';
+  const who = entry.by === undefined ? '' : personTitle(entry.by, name);
+  const [title, mark] = lineOf(entry, step, description);
+  const first = description.detail[0]?.text ?? '';
+  const personal = entry.kind !== 'done' || step === null || !step.who.startsWith('officer') || [...PEOPLE_ALONE, ...SIGNATURES, 'enrol'].includes(step.do.action);
+  return { entry, mark, title, brief: entry.kind === 'checkpoint' ? '' : personal && who !== '' && entry.kind !== 'failed' ? who : first, sentence: description.title, detail: description.detail, who, step };
 }
 
-export function namesOf(entries: readonly Entry[]): Names {
-  const first = new Map<string, string>();
-  const later: { seq: number; name: string }[] = [];
-  for (const entry of entries) {
-    if (entry.kind === 'opened') for (const person of (entry.data as Data<'opened'>).people) first.set(person.seat, person.name);
-    if (entry.kind === 'resumed') {
-      const { officer } = entry.data as Data<'resumed'>;
-      if (officer) later.push({ seq: entry.seq, name: officer.name });
+function lineOf(entry: Entry, step: PlanStep | null, { title, mark }: Description): [string, MarkName] {
+  const proven: MarkName = mark ?? 'plain';
+  switch (entry.kind) {
+    case 'opened': return [title, 'plain'];
+    case 'begun': return [title, 'begun'];
+    case 'done': {
+      const action = step?.do.action;
+      return [step?.title ?? title, action === undefined ? proven : PEOPLE_ALONE.includes(action) ? 'said' : SIGNATURES.includes(action) ? 'signed' : proven];
     }
+    case 'witnessed': return [t.record.saw(step?.title ?? ''), 'said'];
+    case 'noted': return [t.record.note((entry.data as Data<'noted'>).text), 'said'];
+    case 'decided': return [title, 'said'];
+    case 'exception': return [t.record.exception((entry.data as Data<'exception'>).number, (entry.data as Data<'exception'>).happened), 'reported'];
+    case 'break': return [t.record.pause((entry.data as Data<'break'>).reason), 'pause'];
+    case 'back': return [title, 'pause'];
+    case 'disagreed': return [t.record.disagreed(seatTitle(entry.by ?? '')), 'refused'];
+    case 'checkpoint': return [t.record.checkpoint, 'checkpoint'];
+    case 'resumed': return [t.record.resumed((entry.data as Data<'resumed'>).reason), 'reported'];
+    case 'aborted': return [t.record.aborted((entry.data as Data<'aborted'>).reason), 'refused'];
+    case 'closed': return [title, 'verified'];
+    case 'failed': case 'found': case 'cleared': case 'lost': return [title, proven];
   }
-  return {
-    at: (seat, seq) => {
-      if (seat === 'officer') {
-        const officer = later.findLast((change) => change.seq <= seq);
-        if (officer) return officer.name;
-      }
-      return first.get(seat) ?? seat;
-    },
+}
+
+// --- raw data --------------------------------------------------------------------------------------------------------
+
+/** Members that hold bytes as base64url, and members that hold hex or a serial number. Everything else is text. */
+const BYTES = new Set([
+  'x', 'y', 'n', 'e', 'pub', 'signature', 'protected', 'statement', 'challenge', 'nonce', 'message', 'spki', 'certificate', 'wrapped', 'commitment', 'commitments',
+  'secret', 'lintedTbs', 'signedTbs', 'set', 'prev',
+]);
+const HEX = new Set(['id', 'sha256', 'serial', 'card', 'token', 'build', 'serialNumber']);
+
+/** An entry's data as it stands in the line, member by member: bytes as hex in groups, with words where they are a digest. */
+export function rawFacts(entry: Entry): Fact[] {
+  const facts: Fact[] = [];
+  const walk = (path: readonly string[], value: unknown): void => {
+    const label = path.join(' · ');
+    const member = path.findLast((part) => !/^\d+$/.test(part)) ?? '';
+    if (Array.isArray(value)) {
+      if (value.length > 0 && value.every((item) => typeof item === 'string') && !BYTES.has(member)) facts.push(list(label, value));
+      else value.forEach((item, index) => { walk([...path, String(index + 1)], item); });
+    } else if (typeof value === 'object' && value !== null) {
+      for (const [key, item] of Object.entries(value)) walk([...path, key], item);
+    } else if (typeof value === 'string') {
+      // The share number is called x as well, and is a number; a seat's name can stand where a card's serial does elsewhere.
+      const form = BYTES.has(member) && /^[A-Za-z0-9_-]{16,}$/.test(value) ? 'bytes' : HEX.has(member) && /^[0-9a-f]+$/i.test(value) ? 'hex' : value.includes('\n') ? 'list' : 'mono';
+      facts.push({ label, value, form });
+    } else {
+      facts.push(mono(label, String(value)));
+    }
   };
-}
-
-const steps = new WeakMap<Plan, Map<string, PlanStep>>();
-
-/** The step an entry belongs to. The signatures of a resumption stand in no script: they get a title of their own. */
-export function stepTitle(plan: Plan | null, id: string | undefined): string {
-  if (id === undefined || plan === null) return '';
-  let map = steps.get(plan);
-  if (!map) steps.set(plan, (map = new Map(plan.steps.map((step) => [step.id, step]))));
-  const step = map.get(id);
-  if (step) return step.title;
-  return id.includes('/enrol/') ? 'Prove presence, as the new officer' : id.includes('/sign-resume/') ? 'Confirm that the record is continued' : id;
-}
-
-export function stepOf(plan: Plan | null, id: string | undefined): PlanStep | undefined {
-  if (plan === null || id === undefined) return undefined;
-  stepTitle(plan, id);
-  return steps.get(plan)?.get(id);
+  walk([], entry.data);
+  return [...facts, bytes('prev', entry.prev)];
 }
 
 const text = (label: string, value: string, proof?: Proof): Fact => ({ label, value, form: 'text', ...(proof && { proof }) });
 const mono = (label: string, value: string, proof?: Proof): Fact => ({ label, value, form: 'mono', ...(proof && { proof }) });
 const hex = (label: string, value: string, proof?: Proof): Fact => ({ label, value, form: 'hex', ...(proof && { proof }) });
-const bytes = (label: string, value: string, proof?: Proof): Fact => ({ label, value, form: 'bytes', ...(proof && { proof }) });
+const bytes = (label: string, value: string): Fact => ({ label, value, form: 'bytes' });
 const list = (label: string, value: readonly string[], proof?: Proof): Fact => ({ label, value: value.join('\n'), form: 'list', ...(proof && { proof }) });
-
-const yesNo = (value: boolean | null) => (value === null ? t.unknown : value ? t.yes : t.no);
 
 /** Names as the rest of the industry says them; the script's own name where we know no other. */
 export function algorithmName(name: string): string {
@@ -93,281 +128,23 @@ export function groups(value: string): string {
   return value.replace(/(.{4})(?=.)/g, '$1 ');
 }
 
-/** A long fingerprint in one breath: its two ends. Never what two people compare. */
-export function short(value: string): string {
-  return value.length <= 12 ? value : `${value.slice(0, 4)}…${value.slice(-4)}`;
-}
-
-const ATTRIBUTES: readonly (readonly [keyof KeyAttributes, string])[] = [
-  ['token', 'stays on the token'], ['private', 'needs a login'], ['sensitive', 'cannot be read in the clear'], ['extractable', 'can leave wrapped'],
-  ['alwaysSensitive', 'never could be read in the clear'], ['neverExtractable', 'never could leave'], ['local', 'was made on this token'],
-  ['modifiable', 'its attributes can be changed'], ['sign', 'signs'], ['verify', 'verifies'], ['encrypt', 'encrypts'], ['decrypt', 'decrypts'], ['wrap', 'wraps'],
-  ['unwrap', 'unwraps'], ['derive', 'derives'],
-];
-const ATTRIBUTE_NAMES: Partial<Record<keyof KeyAttributes, string>> = {
-  alwaysSensitive: 'ALWAYS_SENSITIVE', neverExtractable: 'NEVER_EXTRACTABLE',
-};
-
-function keyFacts(key: KeyAttributes): Fact[] {
-  return [
-    mono('Label', key.label, 'reported'), hex('CKA_ID', key.id, 'reported'), mono('Key type', key.keyType, 'reported'),
-    ...(key.generatedBy === null ? [] : [mono('Generated by', key.generatedBy, 'reported')]),
-    ...ATTRIBUTES.filter(([name]) => key[name] !== null).map(([name, words]) =>
-      text(`CKA_${ATTRIBUTE_NAMES[name] ?? name.toUpperCase()}`, `${yesNo(key[name] as boolean)}: ${words}`, 'reported')),
-  ];
-}
-
 export function objectLine(object: ObjectFact): string {
   return [object.class, object.keyType, object.label === '' ? 'without a label' : `“${object.label}”`, object.id === '' ? '' : `id ${groups(object.id)}`].filter((part) => part !== '').join(' · ');
 }
 
-function observationFacts(observation: Observation): Fact[] {
-  return [text('Found', t.ceremony.found[observation.state]), text('In detail', observation.detail), ...(observation.objects.length > 0 ? [list('Objects', observation.objects.map(objectLine), 'reported')] : [])];
-}
-
-/** What the intent says before a device is touched. */
-function intentFacts(step: PlanStep | undefined, action: string, intent: Readonly<Record<string, unknown>>): Fact[] {
-  const labels: Record<string, string> = {
-    card: 'Card', token: 'Token', id: 'CKA_ID', label: 'Label', algorithm: 'Algorithm', bytes: 'Bytes', serialNumber: 'Serial number of the certificate',
-    notBefore: 'Valid from', notAfter: 'Valid until', set: 'Set of shares', epoch: 'Epoch', object: 'Object', x: 'Share number', erases: 'Erases', quorum: 'Drawn by lot',
-    nonce: 'Fresh nonce', challenge: 'Fresh challenge', statement: 'Statement to be signed',
-  };
-  const order = Object.keys(labels);
-  return [
-    text('About to', t.actions[action as keyof typeof t.actions].button),
-    ...Object.entries(intent).sort(([a], [b]) => order.indexOf(a) - order.indexOf(b)).filter(([, value]) => !(Array.isArray(value) && value.length === 0)).map(([name, value]): Fact => {
-      const label = labels[name] ?? name;
-      if (name === 'quorum') return list(label, (value as string[]).map(seatTitle));
-      if (Array.isArray(value)) return list(label, value.map(String));
-      if (name === 'card' || name === 'token') return hex(`${label}, serial`, String(value));
-      if (name === 'id' || name === 'serialNumber') return hex(label, String(value));
-      if (name === 'algorithm') return text(label, algorithmName(String(value)));
-      if (name === 'nonce' || name === 'challenge' || name === 'statement' || name === 'set') return bytes(label, String(value));
-      return text(label, String(value));
-    }),
-    ...(step && step.moves.length > 0 ? [list('Moves', step.moves.map((move) => t.ceremony.move(thingTitle(move.what), move.from, move.to)))] : []),
-  ];
-}
-
-/** What was done, its worth, and the facts. Signatures are checked by the verdict; here they are what was recorded. */
-function evidenceReading(action: string, evidence: Evidence): Pick<Reading, 'mark' | 'brief' | 'facts'> {
-  switch (action) {
-    case 'confirm-script': {
-      const e = evidence as Evidence<'confirm-script'>;
-      return { mark: 'said', brief: 'the words are the same', facts: [list('Words', e.words.split(' '))] };
-    }
-    case 'enrol': {
-      const e = evidence as Evidence<'enrol'>;
-      return {
-        mark: 'signed', brief: `card ${groups(e.card.serial)}`,
-        facts: [
-          hex('Card, serial', e.card.serial, 'reported'), mono('Card, label', e.card.label, 'reported'),
-          text('Identity', e.made ? 'made now' : 'was on the card already'),
-          text('Classical key', `${e.identity.classical.kty}, held on the token`), text('ML-DSA key', e.identity.held.pq === 'token' ? 'held on the token' : 'its seed sealed on the same card'),
-          bytes('Presence statement', e.statement), text('Signatures', 'both recorded; the verdict checks them'),
-        ],
-      };
-    }
-    case 'inspect-token': {
-      const e = evidence as Evidence<'inspect-token'>;
-      return {
-        mark: 'verified', brief: e.needs.map((need) => need.name).join(', '),
-        facts: [
-          hex('Serial', e.token.serial, 'reported'), mono('Label', e.token.label, 'reported'), mono('Model', e.token.model, 'reported'),
-          mono('Manufacturer', e.token.manufacturer, 'reported'), mono('Firmware', e.token.firmware, 'reported'), mono('Hardware', e.token.hardware, 'reported'),
-          mono('Module', e.module.path, 'verified'), hex('Module, SHA-256', e.module.sha256, 'verified'),
-          ...e.needs.map((need) => text(`Can ${need.name}`, need.detail, need.proof ?? 'reported')),
-          list(`${e.mechanisms.length} mechanisms`, e.mechanisms, 'reported'), list('Flags', e.token.flags, 'reported'),
-        ],
-      };
-    }
-    case 'test-random': {
-      const e = evidence as Evidence<'test-random'>;
-      return {
-        mark: e.tests.every((test) => test.passed) ? 'verified' : 'refused', brief: `${e.bytes.toLocaleString('en')} bytes, ${e.tests.length} tests`,
-        facts: [...e.tests.map((test) => text(test.name, `${test.statistic} (limit ${test.limit}): ${test.passed ? 'passed' : 'failed'}`, 'verified')), text('What this shows', e.claim)],
-      };
-    }
-    case 'take-inventory': {
-      const e = evidence as Evidence<'take-inventory'>;
-      return {
-        mark: 'reported', brief: `${e.objects.length} objects`,
-        facts: [hex('Token, serial', e.token), list(`${e.objects.length} objects`, e.objects.map(objectLine), 'reported')],
-      };
-    }
-    case 'generate-key': {
-      const e = evidence as Evidence<'generate-key'>;
-      return {
-        mark: 'reported', brief: attributesBrief(e.private),
-        facts: [mono('Mechanism', e.mechanism), ...keyFacts(e.private), bytes('Public key (SPKI)', e.spki)],
-      };
-    }
-    case 'prove-key': {
-      const e = evidence as Evidence<'prove-key'>;
-      return {
-        mark: 'verified', brief: 'a fresh signature, checked without the token',
-        facts: [
-          text('Proof of possession', 'a fresh message was signed', 'verified'), bytes('Message', e.possession.message), bytes('Signature', e.possession.signature),
-          list('Weak-key tests passed', e.weakTests, 'verified'), ...keyFacts(e.private), bytes('Public key (SPKI)', e.spki),
-        ],
-      };
-    }
-    case 'issue-certificate': {
-      const e = evidence as Evidence<'issue-certificate'>;
-      return {
-        mark: 'verified', brief: 'linted bytes = signed bytes',
-        facts: [bytes('SHA-256 of the linted bytes', e.lintedTbs, 'verified'), bytes('SHA-256 of the signed bytes', e.signedTbs, 'verified'), list('Lints passed', e.lints, 'verified'), bytes('Certificate (DER)', e.certificate)],
-      };
-    }
-    case 'make-backup-key': {
-      const e = evidence as Evidence<'make-backup-key'>;
-      return {
-        mark: 'verified', brief: `${e.set.threshold} of ${e.set.shares}`,
-        facts: [
-          text('Quorum', `any ${e.set.threshold} of ${e.set.shares} shares`), text('Random from', e.sources.join(' and ')),
-          text('Quorums tried', `${e.subsetsTried}, put together and compared`, 'verified'), bytes('Set', e.set.id), text('Epoch', `${e.set.epoch}`),
-          list('Commitments to the shares', e.set.commitments), bytes('Commitment to the key', e.set.secret),
-        ],
-      };
-    }
-    case 'wrap-key': {
-      const e = evidence as Evidence<'wrap-key'>;
-      return { mark: 'reported', brief: e.mechanism, facts: [mono('Mechanism', e.mechanism), bytes('Wrapped key', e.wrapped), ...keyFacts(e.private)] };
-    }
-    case 'give-share': {
-      const e = evidence as Evidence<'give-share'>;
-      return {
-        mark: 'reported', brief: `share ${e.x}, on card ${groups(e.card.serial)}`,
-        facts: [
-          text('Share number', `${e.x}`), hex('Card, serial', e.card.serial, 'reported'), mono('Card, label', e.card.label, 'reported'), mono('Object', e.object),
-          bytes('Commitment', e.commitment, 'verified'), ...(e.erased.length > 0 ? [list('Erased', e.erased, 'reported')] : []),
-        ],
-      };
-    }
-    case 'read-back-share': {
-      const e = evidence as Evidence<'read-back-share'>;
-      return {
-        mark: 'verified', brief: `share ${e.x} is on card ${groups(e.card)}`,
-        facts: [text('Share number', `${e.x}`), hex('Card, serial', e.card, 'reported'), mono('Object', e.object), bytes('Commitment of what was read', e.commitment, 'verified')],
-      };
-    }
-    case 'prove-recovery': {
-      const e = evidence as Evidence<'prove-recovery'>;
-      return {
-        mark: 'verified', brief: e.quorum.map((member) => seatTitle(member.seat)).join(', '),
-        facts: [
-          list('Quorum', e.quorum.map((member) => `${seatTitle(member.seat)}: share ${member.x}, card ${groups(member.card)}`)),
-          text('Recovered key', 'signed this step’s nonce', 'verified'), bytes('Signature', e.possession.signature, 'verified'), text('Copy destroyed', 'destroyed and looked for again', 'reported'),
-        ],
-      };
-    }
-    case 'lock-key': {
-      const e = evidence as Evidence<'lock-key'>;
-      return { mark: 'reported', brief: 'EXTRACTABLE no', facts: keyFacts(e.private) };
-    }
-    case 'wipe-backup-key': {
-      const e = evidence as Evidence<'wipe-backup-key'>;
-      return { mark: 'reported', brief: e.how === 'overwritten' ? 'overwritten' : 'ended with its process', facts: [text('How', e.how === 'overwritten' ? 'Its memory was overwritten. Only ending the process wipes everything.' : 'The process that held it has ended.')] };
-    }
-    case 'sign-seal': case 'sign-resume':
-      return { mark: 'signed', brief: 'two signatures', facts: [text('Signatures', 'classical and ML-DSA, both recorded; the verdict checks them')] };
-    default: return { mark: 'said', brief: '', facts: [] };
-  }
-}
-
 function attributesBrief(key: KeyAttributes): string {
-  const flag = (name: string, value: boolean | null, wanted: boolean) => (value === wanted ? [`${name} ${yesNo(value)}`] : []);
-  return [...flag('LOCAL', key.local, true), ...flag('SENSITIVE', key.sensitive, true), `EXTRACTABLE ${yesNo(key.extractable)}`].join(', ');
+  const says = (name: string, value: boolean | null) => `${name} ${value === null ? t.unknown : value ? t.yes : t.no}`;
+  return [says('LOCAL', key.local), says('SENSITIVE', key.sensitive), says('EXTRACTABLE', key.extractable)].join(', ');
 }
 
-/** Reads an entry. `state` is any later state of the same record (its plan is what matters). */
-export function read(entry: Entry, state: State, names: Names): Reading {
-  const step = stepOf(state.plan, entry.step);
-  const title = stepTitle(state.plan, entry.step);
-  const action = step?.do.action ?? (entry.step?.includes('/enrol/') ? 'enrol' : 'sign-resume');
-  const who = entry.by === undefined ? '' : `${seatTitle(entry.by)} (${names.at(entry.by, entry.seq)})`;
-  const as = <K extends Kind>() => entry.data as Data<K>;
-  switch (entry.kind) {
-    case 'opened': {
-      const data = as<'opened'>();
-      return {
-        mark: 'plain', title: `Opened: ${state.script?.title ?? 'ceremony'}`, brief: `${t.mode[data.mode].toLowerCase()}, ${data.people.length} people`,
-        facts: [
-          text('Mode', t.mode[data.mode]), text('Format', data.format), ...(state.script ? [list('Script in words', state.script.words), bytes('Script, SHA-512', state.script.hash)] : []),
-          list('People', data.people.map((person) => `${seatTitle(person.seat)}: ${person.name}`)),
-          list('Parameters', Object.entries(data.parameters).map(([name, value]) => `${name}: ${value}`)),
-          list('Tokens', Object.entries(data.bindings.tokens).map(([name, bound]) => `${name}: ${groups(bound.serial)} on ${bound.module}`)),
-          list('Cards', Object.entries(data.bindings.cards).flatMap(([card, seats]) => Object.entries(seats).map(([seat, bound]) => `${card} of ${seatTitle(seat)}: ${groups(bound.serial)} on ${bound.module}`))),
-          ...data.modules.flatMap((module) => [mono('Module', `${module.name}: ${module.path}`), hex('Module, SHA-256', module.sha256)]),
-          text('App', `version ${data.app.version}`), hex('Build', data.app.build),
-          text('Runtime', `Node ${data.runtime.node}, Electron ${data.runtime.electron ?? 'none'}${data.runtime.development ? ', development runtime' : ''}`),
-          text('Clock', data.clock), ...(data.warnings.length > 0 ? [list('Warnings', data.warnings)] : []),
-        ],
-      };
-    }
-    case 'begun': return { mark: 'begun', title: `Begun: ${title}`, brief: who, facts: intentFacts(step, action, as<'begun'>().intent) };
-    case 'done': {
-      const inner = evidenceReading(action, as<'done'>().evidence as Evidence);
-      return { ...inner, title, brief: ['sign-seal', 'sign-resume', 'confirm-script', 'put-away'].includes(action) ? who : inner.brief };
-    }
-    case 'failed': {
-      const { error, nothingChanged } = as<'failed'>();
-      return {
-        mark: 'refused', title: `Did not work: ${title}`, brief: error.code,
-        facts: [mono('Code', error.code), text('What it means', error.message), text('Do now', error.hint), text('On the device', nothingChanged ? t.refusal.nothingChanged : t.refusal.maybeChanged)],
-      };
-    }
-    case 'found': {
-      const { observation } = as<'found'>();
-      return { mark: 'reported', title: `Looked: ${title}`, brief: t.ceremony.found[observation.state], facts: observationFacts(observation) };
-    }
-    case 'decided': {
-      const { decision, why } = as<'decided'>();
-      return { mark: 'said', title: decision === 'keep' ? 'Decided to keep what was found' : 'Decided to clear what was found', brief: who, facts: [text('Why', why), text('Step', title)] };
-    }
-    case 'cleared': {
-      const { observation } = as<'cleared'>();
-      return { mark: 'reported', title: `Cleared: ${title}`, brief: observation.detail, facts: observationFacts(observation) };
-    }
-    case 'witnessed': return { mark: 'said', title: `Saw it: ${title}`, brief: who, facts: [] };
-    case 'noted': return { mark: 'said', title: `Note: ${as<'noted'>().text}`, brief: who, facts: [text('Note', as<'noted'>().text)] };
-    case 'exception': {
-      const data = as<'exception'>();
-      return { mark: 'reported', title: `Exception ${data.number}: ${data.happened}`, brief: who, facts: [text('Expected', data.expected), text('Happened', data.happened), text('Decided', data.decided)] };
-    }
-    case 'break': return { mark: 'pause', title: `Break: ${as<'break'>().reason}`, brief: t.plural(as<'break'>().present, 'person', 'people'), facts: [text('Counted', `${as<'break'>().present}`), text('Reason', as<'break'>().reason)] };
-    case 'back': return { mark: 'pause', title: 'Back from the break', brief: t.plural(as<'back'>().present, 'person', 'people'), facts: [text('Counted', `${as<'back'>().present}`)] };
-    case 'disagreed': return { mark: 'refused', title: `Does not agree: ${seatTitle(entry.by ?? '')}`, brief: as<'disagreed'>().words, facts: [text('In their own words', as<'disagreed'>().words), bytes('Signed statement', as<'disagreed'>().statement)] };
-    case 'checkpoint': return { mark: 'checkpoint', title: 'Checkpoint', brief: 'everything before is signed by the recorder key', facts: [bytes('Signature', as<'checkpoint'>().signature)] };
-    case 'lost': {
-      const data = as<'lost'>();
-      return { mark: 'refused', title: `Device process lost: ${data.module}`, brief: data.how, facts: [mono('Code', 'DEVICE_PROCESS_LOST'), text('How', data.how), text('In detail', data.detail)] };
-    }
-    case 'resumed': {
-      const data = as<'resumed'>();
-      return {
-        mark: 'reported', title: `Resumed: ${data.reason}`, brief: `${data.present.length} present`,
-        facts: [text('Reason', data.reason), list('Present', data.present.map(seatTitle)), text('Officer', data.officer ? `${data.officer.name}, with a card of their own` : 'the same')],
-      };
-    }
-    case 'aborted': {
-      const data = as<'aborted'>();
-      return { mark: 'refused', title: `Aborted: ${data.reason}`, brief: who, facts: [text('Reason', data.reason), list('Left on the token', data.left.map(objectLine), 'reported')] };
-    }
-    case 'closed': return { mark: 'verified', title: 'Closed', brief: 'every act is sealed by everybody', facts: [] };
-  }
-}
+// --- times -----------------------------------------------------------------------------------------------------------
 
 /** Whole seconds between `begun` and `done` of the last step with this action in the record; null where there was none. */
-export function lastDuration(entries: readonly Entry[], plan: Plan | null, action: string): number | null {
-  for (let i = entries.length - 1; i >= 0; i -= 1) {
-    const done = entries[i];
-    if (done?.kind !== 'done' || stepOf(plan, done.step)?.do.action !== action) continue;
-    const { begun } = done.data as Data<'done'>;
-    const start = begun === null ? undefined : entries[begun];
-    if (start) return Math.max(1, Math.round((Date.parse(done.at) - Date.parse(start.at)) / 1000));
-  }
-  return null;
+export function lastDuration(rows: readonly Told[], action: string): number | null {
+  const done = rows.findLast((row) => row.entry.kind === 'done' && row.step?.do.action === action);
+  const begun = done && (done.entry.data as Data<'done'>).begun;
+  const start = begun === null || begun === undefined ? undefined : rows[begun];
+  return done && start ? Math.max(1, Math.round((Date.parse(done.entry.at) - Date.parse(start.entry.at)) / 1000)) : null;
 }
 
 /** `14:02` of an RFC 3339 time: the record's own clock, never the page's zone. */

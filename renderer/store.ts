@@ -7,11 +7,12 @@
  */
 import { createStore, type StoreApi } from 'zustand/vanilla';
 import type { Entry, State } from '../ceremonies/ceremony.ts';
+import type { Description } from '../ceremonies/describe.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { Fold } from '../ceremonies/transcript.ts';
 import type { Verdict } from '../ceremonies/verify.ts';
 import type { Answer, Answers, Bridge, Call, CeremonySummary, Entries, Estate, Request, ScriptSummary } from '../electron/contract.ts';
-import { namesOf, read, type Names } from './reading.ts';
+import { told, type Told } from './reading.ts';
 import { t } from './texts.ts';
 
 export type Screen =
@@ -43,9 +44,8 @@ export interface Work {
 /** The record on the screen: every entry so far and the state they add up to. */
 export interface Record {
   readonly ceremony: string;
-  readonly entries: readonly Entry[];
+  readonly rows: readonly Told[];
   readonly state: State;
-  readonly names: Names;
   /** The rule that a line broke: then the page shows nothing after it. */
   readonly broken: Refusal | null;
 }
@@ -170,14 +170,14 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
   async function take({ ceremony, from, lines }: Entries): Promise<void> {
     const { record } = store.getState();
     if (record?.ceremony !== ceremony) return;
-    const have = record.entries.length;
+    const have = record.rows.length;
     if (from > have) await catchUp(ceremony);
     else await append(ceremony, lines.slice(have - from));
   }
 
   async function catchUp(ceremony: string): Promise<void> {
     const { record } = store.getState();
-    const have = record?.ceremony === ceremony ? record.entries.length : 0;
+    const have = record?.ceremony === ceremony ? record.rows.length : 0;
     const answer = await bridge.call({ call: 'entries', ceremony, from: have });
     if (answer.ok) await append(ceremony, answer.value.lines);
     else store.setState({ trouble: troubleOf('entries', answer) });
@@ -185,55 +185,58 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
 
   async function append(ceremony: string, lines: readonly string[]): Promise<void> {
     if (lines.length === 0) return;
-    const { Fold, parseLine } = await foldCode();
+    const code = await foldCode();
     const { record } = store.getState();
     const before = record?.ceremony === ceremony ? record : null;
     if (before?.broken) return;
-    fold ??= new Fold();
-    const added: Entry[] = [];
+    fold ??= new code.Fold();
+    const added: Told[] = [];
     let broken: Refusal | null = null;
     let slice = world.now();
     for (const line of lines) {
-      broken = pushed(fold, line, parseLine, added);
+      broken = pushed(code, fold, line, added);
       if (broken) break;
       if (world.now() - slice > SLICE_MS) {
         await world.rest();
         slice = world.now();
       }
     }
-    const entries = [...(before?.entries ?? []), ...added];
-    const names = before && added.every((entry) => entry.kind !== 'resumed') ? before.names : namesOf(entries);
-    const last = added.at(-1);
     store.setState({
-      record: { ceremony, entries, state: fold.state, names, broken },
+      record: { ceremony, rows: [...(before?.rows ?? []), ...added], state: fold.state, broken },
       // One sentence for a whole batch; checkpoints are the app's own bookkeeping and are not read aloud.
-      ...(last && before ? { said: announced(added, fold.state, names) ?? store.getState().said } : {}),
+      ...(before ? { said: announced(added) ?? store.getState().said } : {}),
     });
-    if (added.some((entry) => entry.kind === 'lost' || entry.kind === 'resumed' || entry.kind === 'aborted' || entry.kind === 'closed')) {
-      void store.getState().refreshCeremonies();
-    }
+    if (added.some(({ entry }) => ['lost', 'resumed', 'aborted', 'closed'].includes(entry.kind))) void store.getState().refreshCeremonies();
   }
 
   return store;
 }
 
+interface FoldCode {
+  readonly Fold: typeof Fold;
+  readonly parseLine: (line: string) => Entry;
+  readonly describe: (entry: Entry, before: State) => Description;
+}
+
 /** Loaded only when a record is looked at: the first screen needs neither YAML nor zod nor hashes. */
-async function foldCode() {
+async function foldCode(): Promise<FoldCode> {
   await import('./jitless.ts');
-  return import('../ceremonies/transcript.ts');
+  const [{ Fold, parseLine }, { describe }] = await Promise.all([import('../ceremonies/transcript.ts'), import('../ceremonies/describe.ts')]);
+  return { Fold, parseLine, describe };
 }
 
-function announced(added: readonly Entry[], state: State, names: Names): string | null {
-  const entry = added.findLast((candidate) => candidate.kind !== 'checkpoint');
-  return entry ? t.record.newEntry(entry.seq, read(entry, state, names).title) : null;
+function announced(added: readonly Told[]): string | null {
+  const row = added.findLast(({ entry }) => entry.kind !== 'checkpoint');
+  return row ? t.record.newEntry(row.entry.seq, row.title) : null;
 }
 
-/** Pushes one line; what breaks a rule is returned, never thrown. */
-function pushed(fold: Fold, line: string, parse: (line: string) => Entry, added: Entry[]): Refusal | null {
+/** Pushes one line; what breaks a rule is returned, never thrown. An entry is told in front of the state it came to. */
+function pushed({ parseLine, describe }: FoldCode, fold: Fold, line: string, added: Told[]): Refusal | null {
   try {
-    const entry = parse(line);
+    const entry = parseLine(line);
+    const before = fold.state;
     const refusal = fold.push(entry, new TextEncoder().encode(line));
-    if (refusal === null) added.push(entry);
+    if (refusal === null) added.push(told(entry, before, describe(entry, before)));
     return refusal;
   } catch (error) {
     if (error instanceof Error && 'refusal' in error) return error.refusal as Refusal;
@@ -242,30 +245,29 @@ function pushed(fold: Fold, line: string, parse: (line: string) => Entry, added:
 }
 
 export interface Timeline {
-  readonly entries: readonly Entry[];
-  /** States after 0, 1, 2 … entries: one more than there are entries. */
+  readonly rows: readonly Told[];
+  /** States after 0, 1, 2 … entries: one more than there are rows. */
   readonly states: readonly State[];
-  readonly names: Names;
   readonly broken: Refusal | null;
 }
 
 /** Every state a record went through, for the replay. Stops at the first line that breaks a rule and says which. */
 export async function timeline(lines: readonly string[], world: World): Promise<Timeline> {
-  const { Fold, parseLine } = await foldCode();
-  const fold = new Fold();
-  const entries: Entry[] = [];
+  const code = await foldCode();
+  const fold = new code.Fold();
+  const rows: Told[] = [];
   const states: State[] = [fold.state];
   let slice = world.now();
   for (const line of lines) {
-    const broken = pushed(fold, line, parseLine, entries);
-    if (broken) return { entries, states, names: namesOf(entries), broken };
+    const broken = pushed(code, fold, line, rows);
+    if (broken) return { rows, states, broken };
     states.push(fold.state);
     if (world.now() - slice > SLICE_MS) {
       await world.rest();
       slice = world.now();
     }
   }
-  return { entries, states, names: namesOf(entries), broken: null };
+  return { rows, states, broken: null };
 }
 
 export function troubleOf(call: Call, answer: Exclude<Answer<Call>, { readonly ok: true }>): Trouble {

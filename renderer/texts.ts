@@ -56,6 +56,12 @@ export function thingTitle(what: string): string {
   return seat === undefined ? thing : `${thing.replaceAll('-', ' ')} of ${seatTitle(seat)}`;
 }
 
+/** A person once: rehearsal names say the seat already, real ones do not. */
+export function personTitle(seat: string, name: string): string {
+  const title = seatTitle(seat);
+  return name.startsWith(title) ? name : `${title}, ${name}`;
+}
+
 export const t = {
   app: 'Conclave',
   roles: ROLES,
@@ -178,6 +184,7 @@ export const t = {
     quorum: 'Drawn by lot',
     witnessTitle: 'Who saw it?',
     witnessHint: (missing: string) => `Still wanted: ${missing}.`,
+    again: 'Try again',
     saw: 'I saw it',
     decideTitle: 'The officer decides',
     decideWhy: 'Why',
@@ -217,7 +224,7 @@ export const t = {
     connected: 'connected',
     gone: 'not there',
     cards: (name: string, count: number | null, of: number) => (count === null ? `${name}s: ${of}` : `${name}s: ${count} of ${of} there`),
-    clock: (source: string) => `Clock: ${source}`,
+    clock: (source: string) => `clock: ${source}`,
   },
 
   work: {
@@ -241,6 +248,14 @@ export const t = {
     by: 'By',
     step: 'Step',
     empty: 'Nothing yet.',
+    saw: (what: string) => `Saw it: ${what}`,
+    note: (words: string) => `Note: ${words}`,
+    exception: (number: number, what: string) => `Exception ${number}: ${what}`,
+    pause: (reason: string) => `Break: ${reason}`,
+    disagreed: (who: string) => `${who} does not agree`,
+    checkpoint: 'Checkpoint',
+    resumed: (reason: string) => `Resumed: ${reason}`,
+    aborted: (reason: string) => `Aborted: ${reason}`,
     newEntry: (seq: number, title: string) => `Entry ${seq}: ${title}`,
     broken: 'The record cannot be read further',
   },
@@ -296,7 +311,7 @@ export const t = {
 
   resume: {
     title: 'Resume this ceremony',
-    lead: 'The record was interrupted. Nothing is lost. A new recorder key begins; the people who are present sign the old head and the new key before anything else happens.',
+    lead: 'Nothing is lost. Before anything else happens, the people who are present sign the old head and a new recorder key.',
     stopped: (step: string) => `It stopped at: ${step}`,
     present: 'Who is present now',
     officer: 'Officer',
@@ -388,7 +403,7 @@ export const t = {
 
   scripts: {
     title: 'Scripts',
-    list: 'Scripts on this machine',
+    list: 'Installed',
     text: 'Text',
     edit: 'Edit a copy',
     editing: 'A copy, linted as you type. It is not saved: a script is changed where it is reviewed.',

@@ -11,7 +11,8 @@
 
 import 'reflect-metadata';
 import { AsnConvert } from '@peculiar/asn1-schema';
-import { Certificate, SubjectPublicKeyInfo, type Name as AsnName, type Time } from '@peculiar/asn1-x509';
+import { Certificate, SubjectPublicKeyInfo, Version } from '@peculiar/asn1-x509';
+import type { Name as AsnName, Time } from '@peculiar/asn1-x509';
 import {
   BasicConstraintsExtension,
   KeyUsageFlags,
@@ -19,8 +20,8 @@ import {
   Name,
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
-  X509Certificate,
 } from '@peculiar/x509';
+import type { X509Certificate } from '@peculiar/x509';
 import { sha1 } from '@noble/hashes/legacy.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes, forWebCrypto, toHex } from '../bytes.ts';
@@ -219,11 +220,6 @@ export function publicKeyOf(der: Uint8Array): PublicKey {
   return parsePublicKey(new Uint8Array(AsnConvert.serialize(parse(der).tbsCertificate.subjectPublicKeyInfo)));
 }
 
-/** SHA-256 of the certificate's DER: the fingerprint that other tools print. */
-export function certificateFingerprint(der: Uint8Array): Uint8Array {
-  return sha256(der);
-}
-
 /**
  * Does the key inside the certificate verify the signature on it? False for a signature that does not fit or is not
  * well formed. Throws `Refused` when the certificate or its key cannot be read. Judges the signature and nothing else:
@@ -299,7 +295,7 @@ export function lintCertificate(der: Uint8Array, profile?: RootProfile): Refusal
   const tbs = certificate.tbsCertificate;
 
   // RFC 5280 section 4.1.2.1: v3 is the number 2. Unique identifiers (section 4.1.2.8) must not be there.
-  if (Number(tbs.version) !== 2) find('CERTIFICATE-VERSION', 'version 3', `version ${Number(tbs.version) + 1}`);
+  if (tbs.version !== Version.v3) find('CERTIFICATE-VERSION', 'version 3', `version ${tbs.version + 1}`);
   if (tbs.issuerUniqueID !== undefined || tbs.subjectUniqueID !== undefined) find('CERTIFICATE-VERSION', 'no unique identifiers', 'one');
 
   const serial = new Uint8Array(tbs.serialNumber);
@@ -351,7 +347,7 @@ export function lintCertificate(der: Uint8Array, profile?: RootProfile): Refusal
 
   // RFC 5280 sections 4.2.1.2, 4.2.1.3, 4.2.1.9. An extension that nobody asked for is a mistake, critical or not.
   const wantedOids = [BASIC_CONSTRAINTS, KEY_USAGE, SUBJECT_KEY_IDENTIFIER];
-  const extensions = [...(tbs.extensions ?? [])];
+  const extensions = tbs.extensions === undefined ? [] : Array.from(tbs.extensions);
   const oids = extensions.map((extension) => extension.extnID);
   if (oids.length !== wantedOids.length || !wantedOids.every((oid) => oids.includes(oid))) {
     find('CERTIFICATE-EXTENSIONS', wantedOids.join(', '), oids.slice(0, 12).join(', ') || 'none');

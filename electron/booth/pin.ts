@@ -65,13 +65,12 @@ export class PinTyping {
     const gap = time - this.#last;
     const character = [...key].length === 1; // named keys ('Enter', 'Shift', 'Dead') have longer names
     if (character || key === 'Enter') this.#last = time;
-    if (this.#deaf && (gap < SILENCE_MS || repeat)) return 'nothing';
-    this.#deaf = false;
-
-    if (key === 'Escape') {
+    if (key === 'Escape') { // always: no device types it
       this.wipe();
       return 'cancelled';
     }
+    if (this.#deaf && (gap < SILENCE_MS || repeat)) return 'nothing';
+    this.#deaf = false;
     if (chord) return 'nothing';
     if (key === 'Backspace') return this.#erase();
     if (repeat) return 'nothing';

@@ -24,11 +24,12 @@ export type BoothChannel = 'booth:open' | 'booth:cancel';
 /** On body[data-state]; booth.css draws each. */
 type State = 'empty' | 'typing' | 'fits' | 'wrong' | 'given' | 'cancelled';
 
+/** PKCS#11 v3.2 section 3.2, CKF_USER_PIN_*: a token says that a wrong PIN was entered, and that one try is left; never a number. */
 const TRIES: Readonly<Record<BoothFacts['attempts'], string>> = {
   fine: 'No wrong PIN is reported since the last right one.',
-  low: '! A wrong PIN has been entered before. Few tries are left.',
+  low: '! A wrong PIN has been entered since the last right one. Not all tries are left.',
   final: '✕ This is the last try. A wrong PIN locks it.',
-  unknown: 'Nobody can read from it how many tries are left.',
+  unknown: 'It does not say how many tries are left.',
 };
 
 /** Control and direction characters, which could make one card look like another, become visible. */

@@ -245,7 +245,7 @@ export class Conductor {
     // Shares never cross a process: the card that receives one hangs on the module that holds the backup key.
     const home = new Set(Object.values(request.bindings.tokens).map((bound) => bound.module));
     const stray = Object.values(request.bindings.cards['share-card'] ?? {}).find((bound) => !home.has(bound.module));
-    if (home.size > 1 || (home.size === 1 && stray)) throw new Refused(refuse('SHARES-ONE-MODULE', 'token and share cards on one module', `${[...home, stray?.module ?? ''].join(', ')}`, 'Choose share cards on the token\'s module.'));
+    if (home.size > 1 || (home.size === 1 && stray)) throw new Refused(refuse('SHARES-ONE-MODULE', 'token and share cards on one module', [...home, stray?.module ?? ''].join(', '), 'Choose share cards on the token\'s module.'));
     const estate = await this.#readEstate();
     for (const { module, serial } of serials) {
       const slots = estate.modules.find((candidate) => candidate.name === module)?.slots ?? [];

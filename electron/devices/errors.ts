@@ -60,13 +60,15 @@ export type Progress = 'untouched' | 'writing' | 'written';
 export function deviceError(thrown: unknown, progress: Progress = 'untouched'): DeviceError {
   if (thrown instanceof Refused) {
     const { rule, expected, found, next } = thrown.refusal;
-    // A refusal is our own check, made before a write or after it: what was written before it stays written.
-    return error(rule, `Expected ${expected}; found ${found}.`, next, progress === 'untouched');
+    // A refusal is our own check. Inside a write it comes before the token is called; what was written before it stays.
+    return error(rule, `Expected ${expected}; found ${found}.`, next, progress !== 'written');
   }
   if (thrown instanceof TokenError) {
     const [what, next, nothingDone] = TEXTS[thrown.code] ?? TEXTS['CKR_VENDOR_DEFINED']!;
     const number = thrown.number === null ? '' : ` Its number is 0x${thrown.number.toString(16)}.`;
-    return error(thrown.code, what + number, thrown.hint ?? next, progress === 'untouched' || (progress === 'writing' && nothingDone));
+    return error(
+      thrown.code, what + number, thrown.hint ?? next, progress === 'untouched' || (progress === 'writing' && nothingDone),
+    );
   }
   if (thrown instanceof Fault) {
     const [what, next, nothingDone] = TEXTS[thrown.code]!;

@@ -7,6 +7,7 @@
  * A success code is no proof: what was made is read back, signatures are verified in software, what was destroyed is looked
  * for again in another session. Never retries a PIN, never repeats a write, never touches "the first of several" objects.
  */
+import { isUtf8 } from 'node:buffer';
 import { randomFillSync } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { hkdf } from '@noble/hashes/hkdf.js';
@@ -33,7 +34,7 @@ type Body<O extends Operation> = z.output<(typeof OPERATIONS)[O]['request']>;
 /** What the process around the operations gives them. */
 export interface Surroundings {
   notify(notice: Notice): void;
-  /** The PIN typed for this ticket, to be wiped by the caller; null when cancelled. Throws Fault BOOTH_MISSING. */
+  /** The PIN typed for this ticket, to be wiped by the caller; null when cancelled. Throws Fault BOOTH_MISSING at once. */
   pin(ticket: number): Promise<Secret | null>;
   /** The program that is running, for the software token's facts. */
   readonly program: string;
@@ -82,7 +83,9 @@ export class Operations {
   async answer(operation: unknown, body: unknown): Promise<{ ok: true; body: unknown } | { ok: false; error: DeviceError }> {
     const work = new Work();
     try {
-      if (typeof operation !== 'string' || !Object.hasOwn(OPERATIONS, operation)) throw new Fault('REQUEST_INVALID', 'There is no such operation.');
+      if (typeof operation !== 'string' || !Object.hasOwn(OPERATIONS, operation)) throw new Fault(
+        'REQUEST_INVALID', 'There is no such operation.',
+      );
       const name = operation as Operation;
       const request = OPERATIONS[name].request.safeParse(body);
       if (!request.success) throw new Fault('REQUEST_INVALID', where(request.error));
@@ -108,13 +111,15 @@ export class Operations {
       case 'start': return this.#start(body as Body<'start'>);
       case 'slots': return { slots: await this.#tokens().slots() } satisfies Answer<'slots'>;
       case 'objects': return this.#objects(body as Body<'objects'>);
-      case 'mechanisms': return { mechanisms: await (await this.#tokens().token((body as Body<'mechanisms'>).token)).mechanisms() } satisfies Answer<'mechanisms'>;
+      case 'mechanisms': return { mechanisms: await (await this.#tokens().token(
+        (body as Body<'mechanisms'>).token,
+      )).mechanisms() } satisfies Answer<'mechanisms'>;
       case 'provision': return this.#provision(body as Body<'provision'>, work);
       case 'log-out': return this.#logOut(body as Body<'log-out'>);
       case 'recorder-new': return this.#recorderNew();
       case 'recorder-sign': return this.#recorderSign(body as Body<'recorder-sign'>);
       case 'enrol': return this.#enrol(body as Body<'enrol'>, work);
-      case 'sign': return this.#sign(body as Body<'sign'>, work);
+      case 'sign': return this.#sign(body as Body<'sign'>);
       case 'inspect-token': return this.#inspect(body as Body<'inspect-token'>);
       case 'test-random': return this.#testRandom(body as Body<'test-random'>);
       case 'take-inventory': return this.#takeInventory(body as Body<'take-inventory'>);
@@ -191,7 +196,9 @@ export class Operations {
   async #provision({ labels }: Body<'provision'>, work: Work): Promise<Answer<'provision'>> {
     const module = this.#tokens();
     const tokens = [];
-    for (const label of labels) tokens.push(await work.write(() => lend(rehearsalPin(), (pin) => module.provision(label, pin))));
+    for (const label of labels) tokens.push(
+      await work.write(() => lend(rehearsalPin(), (pin) => module.provision(label, pin))),
+    );
     return { tokens };
   }
 
@@ -210,19 +217,22 @@ export class Operations {
       await lend(rehearsalPin(), (pin) => session.login(pin));
       return;
     }
+    const lengths = await token.pinLengths();
     const ticket = ++this.#ticket;
-    const low = facts.flags.includes('CKF_USER_PIN_COUNT_LOW');
-    const settle = (outcome: Extract<Notice, { kind: 'pin-settled' }>['outcome']) => this.#surroundings.notify({ kind: 'pin-settled', ticket, outcome });
-    const waiting = this.#surroundings.pin(ticket);
-    this.#surroundings.notify({ kind: 'pin-wanted', ticket, token: facts, asked, attempts: final ? 'final' : low ? 'low' : 'fine', ...(await token.pinLengths()) });
-    let pin: Secret | null = null;
-    try {
-      pin = await waiting;
-    } finally {
-      if (pin === null) settle('cancelled');
-    }
+    const settle = (outcome: Extract<Notice, { kind: 'pin-settled' }>['outcome']) => this.#surroundings.notify(
+      { kind: 'pin-settled', ticket, outcome },
+    );
+    // First the ear, then the question: an answer must never come to nobody.
+    const answer = this.#surroundings.pin(ticket);
+    const attempts = final ? 'final' : facts.flags.includes('CKF_USER_PIN_COUNT_LOW') ? 'low' : 'fine';
+    this.#surroundings.notify({ kind: 'pin-wanted', ticket, token: facts, asked, attempts, ...lengths });
+    const pin = await answer;
+    if (pin === null) settle('cancelled');
     if (pin === null) throw new Fault('PIN_CANCELLED');
     try {
+      // What the token would refuse for its form must not cost a try: an empty PIN above all.
+      if (pin.bytes.length < lengths.min || (lengths.max > 0 && pin.bytes.length > lengths.max)) throw new TokenError('CKR_PIN_LEN_RANGE', 'C_Login');
+      if (!isUtf8(pin.bytes)) throw new TokenError('CKR_PIN_INVALID', 'C_Login');
       await session.login(pin.bytes);
     } catch (thrown) {
       if (!isTokenError(thrown, 'CKR_PIN_INCORRECT', 'CKR_PIN_LOCKED')) {
@@ -233,7 +243,9 @@ export class Operations {
       const locked = isTokenError(thrown, 'CKR_PIN_LOCKED') || after.includes('CKF_USER_PIN_LOCKED');
       settle(locked ? 'locked' : 'refused');
       if (locked) throw new TokenError('CKR_PIN_LOCKED', 'C_Login');
-      if (after.includes('CKF_USER_PIN_FINAL_TRY')) throw new TokenError('CKR_PIN_INCORRECT', 'C_Login', 'One try is left. A wrong PIN then locks the token for good.');
+      if (after.includes('CKF_USER_PIN_FINAL_TRY')) throw new TokenError(
+        'CKR_PIN_INCORRECT', 'C_Login', 'One try is left. A wrong PIN then locks the token for good.',
+      );
       throw thrown;
     } finally {
       pin.wipe();
@@ -323,13 +335,19 @@ export class Operations {
     });
   }
 
-  async #sign({ card: serial, payloads, asked }: Body<'sign'>, _work: Work): Promise<Answer<'sign'>> {
+  async #sign({ card: serial, payloads, asked }: Body<'sign'>): Promise<Answer<'sign'>> {
     return this.#card(serial, asked, async (card) => {
       const identity = await findIdentity(card.session);
-      if (!identity) throw new Refused(refuse('IDENTITY-ON-CARD', 'a card with an enrolled identity', 'none on this card', 'Check whose card this is, or enrol it.'));
+      if (!identity) throw new Refused(
+        refuse(
+          'IDENTITY-ON-CARD', 'a card with an enrolled identity', 'none on this card', 'Check whose card this is, or enrol it.',
+        ),
+      );
       return this.#withSeed(card, identity, async (seed, pq) => {
         const signatures: SignaturePair[] = [];
-        for (const payload of payloads) signatures.push(await signBoth(card.session, identity, seed, pq, asked.person, payload));
+        for (const payload of payloads) signatures.push(
+          await signBoth(card.session, identity, seed, pq, asked.person, payload),
+        );
         return { signatures };
       });
     });
@@ -350,7 +368,9 @@ export class Operations {
   async #inspect({ token: serial, needs, algorithm: name, asked }: Body<'inspect-token'>): Promise<Answer<'inspect-token'>> {
     const algorithm = tokenAlgorithm(name);
     const { token, session } = await this.#root(serial, asked);
-    const proven = await probe(session, token, algorithm, needs.includes('wrap') || needs.includes('recover'));
+    const proven = needs.length === 0 ? UNTRIED : await probe(
+      session, token, algorithm, needs.includes('wrap') || needs.includes('recover'),
+    );
     return {
       token: await token.facts(),
       module: this.#tokens().facts,
@@ -378,11 +398,17 @@ export class Operations {
   async #takeInventory({ token: serial, asked }: Body<'take-inventory'>): Promise<Answer<'take-inventory'>> {
     const { session } = await this.#root(serial, asked);
     const { total, objects } = await session.list(0, 2000);
-    if (total > 2000) throw new Refused(refuse('INVENTORY-SIZE', 'at most 2000 objects on a ceremony\'s token', `${total}`, 'Use a token of its own for the root key.'));
+    if (total > 2000) throw new Refused(
+      refuse(
+        'INVENTORY-SIZE', 'at most 2000 objects on a ceremony\'s token', `${total}`, 'Use a token of its own for the root key.',
+      ),
+    );
     return { token: serial, objects };
   }
 
-  async #generateKey({ token: serial, id, label, algorithm: name, extractable, asked }: Body<'generate-key'>, work: Work): Promise<Answer<'generate-key'>> {
+  async #generateKey(
+    { token: serial, id, label, algorithm: name, extractable, asked }: Body<'generate-key'>, work: Work,
+  ): Promise<Answer<'generate-key'>> {
     const algorithm = tokenAlgorithm(name);
     const { session } = await this.#root(serial, asked);
     await idIsFree(session, id);
@@ -395,7 +421,11 @@ export class Operations {
     const { session } = await this.#root(serial, asked);
     const { key, facts } = await readBack(session, id, algorithm);
     // Not a to-be-signed certificate, not a JOSE signing input: a text that says what it is for.
-    const message = concat(utf8('conclave: proof of possession '), await lend(await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes)));
+    const message = concat(
+      utf8('conclave: proof of possession '), await lend(
+        await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes),
+      ),
+    );
     const possession = await possess(session, { class: 'private-key', id }, algorithm, key, message);
     return { ...facts, weakTests: [...weakKeyTests(algorithm.name)], possession };
   }
@@ -428,16 +458,17 @@ export class Operations {
     await work.write(() => session.makeNonExtractable(name));
     const attributes = await session.attributes(name);
     // The attribute is the token's word; an attempt to wrap the key is the test of it.
-    const escaped = await withWrappingKey(session, randomFillSync(secretBytes(32)), async (under) => {
-      try {
-        await session.wrap(name, under);
-        return true;
-      } catch (thrown) {
-        if (isTokenError(thrown)) return false;
-        throw thrown;
-      }
+    const escaped = await withWrappingKey(
+      session, randomFillSync(secretBytes(32)), (under) => session.wrap(name, under),
+    ).then(() => true, (thrown: unknown) => {
+      if (!isTokenError(thrown) || GONE.includes(thrown.code)) throw thrown;
+      return false;
     });
-    if (escaped) throw new Refused(refuse('LOCKED', 'a key that no longer leaves the token', 'one that was wrapped all the same', 'Do not rely on this token. Record an exception.'));
+    if (escaped) throw new Refused(
+      refuse(
+        'LOCKED', 'a key that no longer leaves the token', 'one that was wrapped all the same', 'Do not rely on this token. Record an exception.',
+      ),
+    );
     return { private: attributes };
   }
 
@@ -468,7 +499,9 @@ export class Operations {
 
   // --- backup --------------------------------------------------------------------------------------------------------
 
-  async #makeBackupKey({ token: serial, set: id, epoch, threshold, custodians, asked }: Body<'make-backup-key'>): Promise<Answer<'make-backup-key'>> {
+  async #makeBackupKey(
+    { token: serial, set: id, epoch, threshold, custodians, asked }: Body<'make-backup-key'>,
+  ): Promise<Answer<'make-backup-key'>> {
     const { session } = await this.#root(serial, asked);
     this.#wipeBackup();
     const key = new Secret(await mixed(session, 'backup key'));
@@ -490,24 +523,38 @@ export class Operations {
     const { key } = this.#backupKey();
     const { session } = await this.#root(serial, asked);
     const name = { class: 'private-key', id } as const;
-    const { mechanism, wrapped } = await withWrappingKey(session, Uint8Array.from(key.bytes), (under) => session.wrap(name, under));
+    const { mechanism, wrapped } = await withWrappingKey(
+      session, Uint8Array.from(key.bytes), (under) => session.wrap(name, under),
+    );
     return { mechanism, wrapped: toBase64url(wrapped), private: await session.attributes(name) };
   }
 
-  async #giveShare({ card: serial, object, x, erases, asked }: Body<'give-share'>, work: Work): Promise<Answer<'give-share'>> {
+  async #giveShare(
+    { card: serial, object, x, erases, asked }: Body<'give-share'>, work: Work,
+  ): Promise<Answer<'give-share'>> {
     const { shares } = this.#backupKey();
     const share = shares.get(x);
-    if (!share) throw new Refused(refuse('SHARE-SET', `a share number from 1 to ${shares.size}`, `${x}`, 'Check the number of custodians in the script.'));
+    if (!share) throw new Refused(
+      refuse(
+        'SHARE-SET', `a share number from 1 to ${shares.size}`, `${x}`, 'Check the number of custodians in the script.',
+      ),
+    );
     return this.#card(serial, asked, async ({ token, session }) => {
       if ((await session.find({ class: 'data', label: object })).length > 0) {
-        throw new Refused(refuse('OBJECT-FREE', `no object ${object} on this card`, 'one that is there already', 'Look at the card before anything is written to it.'));
+        throw new Refused(
+          refuse(
+            'OBJECT-FREE', `no object ${object} on this card`, 'one that is there already', 'Look at the card before anything is written to it.',
+          ),
+        );
       }
       await lend(encodeShare(share), async (bytes) => {
         await work.write(() => session.putData(object, bytes));
         const stored = await session.getData(object);
         const same = equalBytes(stored.bytes, bytes);
         stored.wipe();
-        if (!same) throw new Refused(refuse('SHARE-DAMAGED', 'the share as it was written', 'other bytes on the card', 'Use another card.'));
+        if (!same) throw new Refused(
+          refuse('SHARE-DAMAGED', 'the share as it was written', 'other bytes on the card', 'Use another card.'),
+        );
       });
       const erased: string[] = [];
       for (const label of erases) {
@@ -524,10 +571,20 @@ export class Operations {
       const share = await readShare(session, object);
       try {
         const { header } = share;
-        if (header.set !== set) throw new Refused(refuse('SHARE-FOREIGN-SET', `a share of set ${set}`, `one of set ${header.set}`, 'Find out whose card this is.'));
-        if (header.x !== x) throw new Refused(refuse('SHARE-SWAPPED', `share ${x} on this card`, `share ${header.x}, made for ${header.custodian}`, 'Find out whose card this is before anything else happens.'));
+        if (header.set !== set) throw new Refused(
+          refuse(
+            'SHARE-FOREIGN-SET', `a share of set ${set}`, `one of set ${header.set}`, 'Find out whose card this is.',
+          ),
+        );
+        if (header.x !== x) throw new Refused(
+          refuse(
+            'SHARE-SWAPPED', `share ${x} on this card`, `share ${header.x}, made for ${header.custodian}`, 'Find out whose card this is before anything else happens.',
+          ),
+        );
         // While the set is still here the comparison is ours; afterwards it is the record's.
-        const finding = this.#backup?.set.id === set ? checkShare(share, { set: this.#backup.set, expectedX: x })[0] : undefined;
+        const finding = this.#backup?.set.id === set ? checkShare(
+          share, { set: this.#backup.set, expectedX: x },
+        )[0] : undefined;
         if (finding) throw new Refused(finding);
         return { card: serial, object, x, commitment: shareCommitment(share) };
       } finally {
@@ -536,7 +593,9 @@ export class Operations {
     });
   }
 
-  async #proveRecovery({ token: serial, algorithm: name, wrapped, nonce, spki, set, quorum, asked }: Body<'prove-recovery'>): Promise<Answer<'prove-recovery'>> {
+  async #proveRecovery(
+    { token: serial, algorithm: name, wrapped, nonce, spki, set, quorum, asked }: Body<'prove-recovery'>,
+  ): Promise<Answer<'prove-recovery'>> {
     const algorithm = tokenAlgorithm(name);
     const publicKey = parsePublicKey(fromBase64url(spki), algorithm.name);
     const shares: Share[] = [];
@@ -564,16 +623,18 @@ export class Operations {
     const { token, session } = root;
     const possession = await withWrappingKey(session, recovered, async (under) => {
       await session.unwrap({ wrapped: fromBase64url(wrapped), under, algorithm, id: target.id, label: 'conclave-recovered' });
-      try {
-        return await possess(session, target, algorithm, publicKey, fromBase64url(nonce));
-      } finally {
-        await session.destroy(target);
-      }
+      return andThen(
+        () => possess(session, target, algorithm, publicKey, fromBase64url(nonce)), () => session.destroy(target),
+      );
     });
     const fresh = await token.open();
     try {
       const left = await fresh.find(target);
-      if (left.length > 0) throw new Refused(refuse('DESTROYED', 'no recovered key on the token', `${left.length}`, 'Log out of the token: what lives in a session ends with it.'));
+      if (left.length > 0) throw new Refused(
+        refuse(
+          'DESTROYED', 'no recovered key on the token', `${left.length}`, 'Log out of the token: what lives in a session ends with it.',
+        ),
+      );
     } finally {
       await quietly(fresh.close());
     }
@@ -602,7 +663,9 @@ async function identityParts(session: Session): Promise<Map<string, { private: n
   const parts = new Map<string, { private: number; public: number; seed: number }>();
   for (const half of ['private', 'public'] as const) {
     for (const { id } of await session.find({ class: `${half}-key`, label: IDENTITY })) {
-      const known = parts.get(id) ?? { private: 0, public: 0, seed: (await session.find({ class: 'data', label: seedLabel(id) })).length };
+      const known = parts.get(id) ?? { private: 0, public: 0, seed: (await session.find(
+        { class: 'data', label: seedLabel(id) },
+      )).length };
       parts.set(id, { ...known, [half]: known[half] + 1 });
     }
   }
@@ -611,8 +674,12 @@ async function identityParts(session: Session): Promise<Map<string, { private: n
 
 /** The one whole identity, or null. Several are refused: nobody can tell which one the person means. */
 async function findIdentity(session: Session): Promise<Identity | null> {
-  const whole = [...(await identityParts(session))].filter(([, part]) => part.private === 1 && part.public === 1 && part.seed === 1);
-  if (whole.length > 1) throw new Refused(refuse('ONE-MATCH', 'one identity on this card', `${whole.length}`, 'Use a card of its own for every person.'));
+  const whole = [...(await identityParts(session))].filter(
+    ([, part]) => part.private === 1 && part.public === 1 && part.seed === 1,
+  );
+  if (whole.length > 1) throw new Refused(
+    refuse('ONE-MATCH', 'one identity on this card', `${whole.length}`, 'Use a card of its own for every person.'),
+  );
   const id = whole[0]?.[0];
   return id === undefined ? null : readIdentity(session, id);
 }
@@ -624,10 +691,14 @@ async function readIdentity(session: Session, id: string): Promise<Identity> {
       return { id, algorithm: ALGORITHMS[name], classical: parsePublicKey(classical.spki, name) };
     } catch (thrown) {
       // Another kind of key: its parts are missing, or have another length.
-      if (!(thrown instanceof Refused && thrown.refusal.rule.startsWith('KEY-')) && !isTokenError(thrown, 'CKR_ATTRIBUTE_TYPE_INVALID')) throw thrown;
+      if (!(thrown instanceof Refused && thrown.refusal.rule.startsWith('KEY-')) && !isTokenError(
+        thrown, 'CKR_ATTRIBUTE_TYPE_INVALID',
+      )) throw thrown;
     }
   }
-  throw new Refused(refuse('IDENTITY-ON-CARD', 'an identity key of a known kind', 'another kind of key', 'Use another card.'));
+  throw new Refused(
+    refuse('IDENTITY-ON-CARD', 'an identity key of a known kind', 'another kind of key', 'Use another card.'),
+  );
 }
 
 /**
@@ -639,11 +710,17 @@ async function makeIdentity(card: Held, id: string, work: Work): Promise<Identit
   const { session } = card;
   let identity: Identity | null = null;
   for (const [found, part] of await identityParts(session)) {
-    if (part.seed > 0) throw new Refused(refuse('IDENTITY-WHOLE', 'an identity with both its keys', 'half of one', 'Use another card, and have this one looked at.'));
+    if (part.seed > 0) throw new Refused(
+      refuse(
+        'IDENTITY-WHOLE', 'an identity with both its keys', 'half of one', 'Use another card, and have this one looked at.',
+      ),
+    );
     if (!identity && part.private === 1 && part.public === 1) identity = await ifItSigns(session, found);
     if (identity?.id === found) continue;
     for (const half of ['private-key', 'public-key'] as const) {
-      if ((half === 'private-key' ? part.private : part.public) > 0) await work.write(() => session.destroy({ class: half, id: found, label: IDENTITY }));
+      if ((half === 'private-key' ? part.private : part.public) > 0) await work.write(
+        () => session.destroy({ class: half, id: found, label: IDENTITY }),
+      );
     }
   }
   if (!identity) {
@@ -662,7 +739,9 @@ async function makeIdentity(card: Held, id: string, work: Work): Promise<Identit
 async function ifItSigns(session: Session, id: string): Promise<Identity | null> {
   try {
     const identity = await readIdentity(session, id);
-    await possess(session, { class: 'private-key', id }, identity.algorithm, identity.classical, utf8('conclave: does this key sign?'));
+    await possess(
+      session, { class: 'private-key', id }, identity.algorithm, identity.classical, utf8('conclave: does this key sign?'),
+    );
     return identity;
   } catch (thrown) {
     if (thrown instanceof Refused || (isTokenError(thrown) && !GONE.includes(thrown.code))) return null;
@@ -680,7 +759,9 @@ async function generateIdentityPair({ token, session }: Held, id: string, work: 
       return;
     } catch (thrown) {
       // These codes say that nothing was made (errors.json), so the next kind may be tried.
-      const curveMissing = isTokenError(thrown, 'CKR_DOMAIN_PARAMS_INVALID', 'CKR_CURVE_NOT_SUPPORTED', 'CKR_MECHANISM_INVALID', 'CKR_KEY_SIZE_RANGE');
+      const curveMissing = isTokenError(
+        thrown, 'CKR_DOMAIN_PARAMS_INVALID', 'CKR_CURVE_NOT_SUPPORTED', 'CKR_MECHANISM_INVALID', 'CKR_KEY_SIZE_RANGE',
+      );
       if (!curveMissing || i === candidates.length - 1) throw thrown;
     }
   }
@@ -688,7 +769,9 @@ async function generateIdentityPair({ token, session }: Held, id: string, work: 
 }
 
 /** Classical and ML-DSA signature over one payload, each verified here before it is given out. */
-async function signBoth(session: Session, { id, algorithm, classical }: Identity, seed: Uint8Array, pq: PublicKey, signer: string, payload: string): Promise<SignaturePair> {
+async function signBoth(
+  session: Session, { id, algorithm, classical }: Identity, seed: Uint8Array, pq: PublicKey, signer: string, payload: string,
+): Promise<SignaturePair> {
   const [classicalHeader, pqHeader] = headersOf({ signer, classical, pq });
   const one = signingInput(classicalHeader, payload);
   const two = signingInput(pqHeader, payload);
@@ -702,7 +785,11 @@ async function signBoth(session: Session, { id, algorithm, classical }: Identity
 
 function tokenAlgorithm(name: string): TokenAlgorithm {
   const algorithm = algorithmNamed(name);
-  if (algorithm.family === 'ml-dsa') throw new Refused(refuse('ALGORITHM-ON-TOKEN', 'an algorithm that tokens sign with here', algorithm.label, 'Choose another algorithm in the script.'));
+  if (algorithm.family === 'ml-dsa') throw new Refused(
+    refuse(
+      'ALGORITHM-ON-TOKEN', 'an algorithm that tokens sign with here', algorithm.label, 'Choose another algorithm in the script.',
+    ),
+  );
   return algorithm;
 }
 
@@ -710,7 +797,11 @@ function tokenAlgorithm(name: string): TokenAlgorithm {
 async function idIsFree(session: Session, id: string): Promise<void> {
   for (const kind of ['private-key', 'public-key', 'secret-key'] as const) {
     const found = await session.find({ class: kind, id });
-    if (found.length > 0) throw new Refused(refuse('ID-FRESH', `no object with CKA_ID ${id}`, `a ${kind}`, 'Look at the token before anything is made on it.'));
+    if (found.length > 0) throw new Refused(
+      refuse(
+        'ID-FRESH', `no object with CKA_ID ${id}`, `a ${kind}`, 'Look at the token before anything is made on it.',
+      ),
+    );
   }
 }
 
@@ -738,7 +829,11 @@ async function possess(
 }
 
 function unverified(): Refused {
-  return new Refused(refuse('PROOF-OF-POSSESSION', 'a signature that its public key verifies', 'one that does not fit', 'Do not use this key: have the token examined.'));
+  return new Refused(
+    refuse(
+      'PROOF-OF-POSSESSION', 'a signature that its public key verifies', 'one that does not fit', 'Do not use this key: have the token examined.',
+    ),
+  );
 }
 
 /** 32 bytes from the token and 32 from the system through HKDF-SHA-256 (RFC 5869): as good as the better of the two. */
@@ -759,11 +854,20 @@ async function withWrappingKey<T>(
 ): Promise<T> {
   const under = { class: 'secret-key', id: freshId(), lives: 'session' } as const;
   await lend(value, () => session.importWrappingKey({ id: under.id, label: 'conclave-backup-key', value }));
+  return andThen(() => use(under), () => session.destroy(under));
+}
+
+/** `tidy` after `use`, whatever happens; when both fail, the first failure is the one that is told. */
+async function andThen<T>(use: () => Promise<T>, tidy: () => Promise<void>): Promise<T> {
+  let result: T;
   try {
-    return await use(under);
-  } finally {
-    await session.destroy(under);
+    result = await use();
+  } catch (thrown) {
+    await quietly(tidy());
+    throw thrown;
   }
+  await tidy();
+  return result;
 }
 
 async function readShare(session: Session, object: string): Promise<Share> {
@@ -783,9 +887,13 @@ const PROBES: Readonly<Record<Need, string>> = {
   recover: 'The wrapped key was unwrapped into a session object and signed; verified in software.',
 };
 
+const UNTRIED: Readonly<Record<Need, string | null>> = { generate: 'not tried', sign: 'not tried', wrap: 'not tried', recover: 'not tried' };
+
 /** Tries everything for real, with objects that live in the session only. Null: it worked; else why not. */
-async function probe(session: Session, token: Token, algorithm: TokenAlgorithm, backup: boolean): Promise<Record<Need, string | null>> {
-  const proven: Record<Need, string | null> = { generate: 'not tried', sign: 'not tried', wrap: 'not tried', recover: 'not tried' };
+async function probe(
+  session: Session, token: Token, algorithm: TokenAlgorithm, backup: boolean,
+): Promise<Record<Need, string | null>> {
+  const proven: Record<Need, string | null> = { ...UNTRIED };
   const attempt = async (need: Need, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
@@ -847,7 +955,9 @@ async function probe(session: Session, token: Token, algorithm: TokenAlgorithm, 
 interface Found { readonly name: Parameters<Session['destroy']>[0]; readonly fact: ObjectFact }
 
 /** What there is under a CKA_ID (a key pair, an identity's seed) and under the labels of data objects. */
-async function observe(session: Session, id: string | undefined, labels: readonly string[]): Promise<{ observation: Observation; found: Found[] }> {
+async function observe(
+  session: Session, id: string | undefined, labels: readonly string[],
+): Promise<{ observation: Observation; found: Found[] }> {
   const found: Found[] = [];
   const lookFor = async (name: Found['name']): Promise<number> => {
     const facts = await session.find(name);

@@ -42,6 +42,8 @@ function leave(code: number): void {
 // No text of any exception leaves this process: a library may have put anything into it.
 process.on('uncaughtException', () => leave(BROKEN));
 process.on('unhandledRejection', () => leave(BROKEN));
+// Nor does a warning of the runtime's.
+process.removeAllListeners('warning');
 // Ctrl-C in a terminal goes to every process of the group; when to end is the parent's decision.
 process.on('SIGINT', () => undefined);
 
@@ -87,7 +89,7 @@ function listen(frames: BoothFrames, buffer: Uint8Array): void {
 }
 
 function askBooth(ticket: number): Promise<Secret | null> {
-  if (!parentPort && !listening) return Promise.reject(new Fault('BOOTH_MISSING'));
+  if (!parentPort && !listening) throw new Fault('BOOTH_MISSING');
   return new Promise((resolve) => {
     const timer = setTimeout(() => settle(null), BOOTH_PATIENCE);
     const settle = (pin: Secret | null) => {

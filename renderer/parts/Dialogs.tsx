@@ -6,7 +6,7 @@ import { useEffect, useId, useRef, useState, type ReactNode } from 'react';
 import type { Person } from '../../ceremonies/ceremony.ts';
 import type { Request } from '../../electron/contract.ts';
 import { store, useConclave } from '../page.ts';
-import { seatTitle, t } from '../texts.ts';
+import { personTitle, t } from '../texts.ts';
 import { TroublePanel } from './Trouble.tsx';
 
 export function Dialog({ title, children, onClose }: { readonly title: string; readonly children: ReactNode; readonly onClose: () => void }) {
@@ -55,7 +55,7 @@ function SeatField({ people, value, set }: { readonly people: readonly Person[];
     <div className="field">
       <label htmlFor={id}>{t.unexpected.by}</label>
       <select id={id} value={value} onChange={(event) => set(event.target.value)}>
-        {people.map((person) => <option key={person.seat} value={person.seat}>{seatTitle(person.seat)}: {person.name}</option>)}
+        {people.map((person) => <option key={person.seat} value={person.seat}>{personTitle(person.seat, person.name)}</option>)}
       </select>
     </div>
   );

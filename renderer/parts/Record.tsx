@@ -1,43 +1,40 @@
 /** The record, newest first. Every entry is there, checkpoints too: what is hidden in a filtered view is not read. */
 import { memo, useEffect, useMemo, useState } from 'react';
-import type { Entry, State } from '../../ceremonies/ceremony.ts';
 import type { Refusal } from '../../ceremonies/refusal.ts';
-import { read, timeOf, type Names, type Reading } from '../reading.ts';
-import { seatTitle, t } from '../texts.ts';
+import { rawFacts, timeOf, type Told } from '../reading.ts';
+import { t } from '../texts.ts';
 import { Mark } from './Mark.tsx';
 import { Facts, wordsOf } from './Words.tsx';
 
 const PAGE = 120;
+/** So many of the newest lines show what came of them without being opened. */
+const TOLD_IN_FULL = 4;
 
 interface Props {
-  readonly entries: readonly Entry[];
-  readonly state: State;
-  readonly names: Names;
+  readonly ceremony: string;
+  readonly rows: readonly Told[];
+  readonly head: string;
   readonly broken: Refusal | null;
 }
 
-export function RecordList({ entries, state, names, broken }: Props) {
+export function RecordList({ ceremony, rows, head, broken }: Props) {
   const [shown, setShown] = useState(PAGE);
   const [opened, setOpened] = useState<number | null>(null);
-  const ceremony = state.ceremony;
   useEffect(() => { setShown(PAGE); setOpened(null); }, [ceremony]);
-  const from = Math.max(0, entries.length - shown);
-  const rows = entries.slice(from).reverse();
+  const from = Math.max(0, rows.length - shown);
   const older = Math.min(PAGE, from);
   return (
     <aside className="record" aria-label={t.record.title}>
       <h2>{t.record.title}</h2>
       {broken ? <p className="broken"><Mark name="refused" quiet /> {t.record.broken}: <code>{broken.rule}</code> {broken.found}</p> : null}
-      <div className="rows" tabIndex={-1}>
-        <ol reversed start={entries.length - 1}>
-          {rows.map((entry, index) => (
-            <Row key={entry.seq} entry={entry} state={state} names={names} open={opened === entry.seq} newest={index < 4} toggle={setOpened} />
-          ))}
+      <div className="rows" role="group" aria-label={t.record.title} tabIndex={-1}>
+        <ol reversed start={rows.length - 1}>
+          {rows.slice(from).reverse().map((row, index) => <Row key={row.entry.seq} row={row} open={opened === row.entry.seq} newest={index < TOLD_IN_FULL} toggle={setOpened} />)}
         </ol>
-        {entries.length === 0 ? <p className="note">{t.record.empty}</p> : null}
+        {rows.length === 0 ? <p className="note">{t.record.empty}</p> : null}
         {older > 0 ? <button type="button" className="quiet" onClick={() => setShown(shown + PAGE)}>{t.record.older(older)}</button> : null}
       </div>
-      <Head hash={state.lastHash} />
+      <Head hash={head} />
     </aside>
   );
 }
@@ -52,45 +49,50 @@ const Head = memo(function Head({ hash }: { readonly hash: string }) {
   );
 });
 
-interface RowProps {
-  readonly entry: Entry;
-  readonly state: State;
-  readonly names: Names;
-  readonly open: boolean;
-  readonly newest: boolean;
-  readonly toggle: (seq: number | null) => void;
-}
-
-const Row = memo(function Row({ entry, state, names, open, newest, toggle }: RowProps) {
-  const reading = read(entry, state, names);
+/** A row changes only when it opens or ages, not with every entry of a growing record. */
+const Row = memo(function Row({ row, open, newest, toggle }: { readonly row: Told; readonly open: boolean; readonly newest: boolean; readonly toggle: (seq: number | null) => void }) {
+  const { seq } = row.entry;
   return (
-    <li className={`row row-${reading.mark}`}>
-      <button type="button" aria-expanded={open} onClick={() => toggle(open ? null : entry.seq)}>
-        <span className="seq">{entry.seq}</span>
-        <Mark name={reading.mark} />
-        <span className="title">{reading.title}</span>
-        {(newest || open) && reading.brief !== '' ? <span className="brief">{reading.brief}</span> : null}
+    <li className={`row row-${row.mark}`}>
+      <button type="button" aria-expanded={open} onClick={() => toggle(open ? null : seq)}>
+        <span className="seq">{seq}</span>
+        <Mark name={row.mark} />
+        <span className="title">{row.title}</span>
+        {newest && !open && row.brief !== '' ? <span className="brief">{row.brief}</span> : null}
       </button>
-      {open ? <Opened entry={entry} reading={reading} names={names} /> : null}
+      {open ? <Opened row={row} /> : null}
     </li>
   );
-  // A row changes only when it opens, ages, or its plan arrives: not with every state of a growing record.
-}, (before, after) => before.entry === after.entry && before.open === after.open && before.newest === after.newest && before.state.plan === after.state.plan
-  && before.names === after.names);
+});
 
-function Opened({ entry, reading, names }: { readonly entry: Entry; readonly reading: Reading; readonly names: Names }) {
+function Opened({ row }: { readonly row: Told }) {
+  const { entry } = row;
   return (
     <div className="opened">
+      <Details row={row} />
       <dl className="facts facts-small">
         <div><dt>{t.record.at}</dt><dd><time dateTime={entry.at}>{entry.at.slice(0, 10)} {timeOf(entry.at)}:{entry.at.slice(17, 23)} {t.utc}</time></dd></div>
-        {entry.by === undefined ? null : <div><dt>{t.record.by}</dt><dd>{seatTitle(entry.by)}, {names.at(entry.by, entry.seq)}</dd></div>}
+        {row.who === '' ? null : <div><dt>{t.record.by}</dt><dd>{row.who}</dd></div>}
         {entry.step === undefined ? null : <div><dt>{t.record.step}</dt><dd><code>{entry.step}</code></dd></div>}
       </dl>
-      <Facts facts={reading.facts} />
       <details>
         <summary>{t.record.raw}</summary>
-        <pre tabIndex={0}>{JSON.stringify(entry, null, 1)}</pre>
+        <Facts facts={rawFacts(entry)} />
       </details>
     </div>
+  );
+}
+
+/** The sentence, and every part of it with what it is worth. */
+export function Details({ row }: { readonly row: Told }) {
+  return (
+    <>
+      <p className="sentence"><Mark name={row.mark} /> {row.sentence}</p>
+      {row.detail.length === 0 ? null : (
+        <ul className="details">
+          {row.detail.map((detail, index) => <li key={index}>{detail.mark === null ? <span /> : <Mark name={detail.mark} />}<span>{detail.text}</span></li>)}
+        </ul>
+      )}
+    </>
   );
 }

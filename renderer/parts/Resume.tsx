@@ -3,7 +3,7 @@ import { useState } from 'react';
 import type { State } from '../../ceremonies/ceremony.ts';
 import { store, useConclave } from '../page.ts';
 import { groups } from '../reading.ts';
-import { seatTitle, t } from '../texts.ts';
+import { personTitle, t } from '../texts.ts';
 import { Field } from './Dialogs.tsx';
 import { TroublePanel } from './Trouble.tsx';
 
@@ -28,9 +28,10 @@ export function Resume({ state }: { readonly state: State }) {
   });
   return (
     <div className="instruction resume">
+      <div className="body">
       <h1 tabIndex={-1}>{t.resume.title}</h1>
       <p className="lead">{t.resume.lead}</p>
-      {state.current ? <p>{t.resume.stopped(`${seatTitle(state.current.step.who)}, ${state.current.step.title}`)}</p> : null}
+      {state.current ? <p>{t.resume.stopped(state.current.step.title)}</p> : null}
       <div className="form">
         <fieldset>
           <legend>{t.resume.present}</legend>
@@ -39,7 +40,7 @@ export function Resume({ state }: { readonly state: State }) {
               <label key={person.seat}>
                 <input type="checkbox" checked={present.includes(person.seat)}
                   onChange={(event) => setPresent(event.target.checked ? [...present, person.seat] : present.filter((seat) => seat !== person.seat))} />
-                <span>{seatTitle(person.seat)}: {person.name}</span>
+                <span>{personTitle(person.seat, person.name)}</span>
               </label>
             ))}
           </div>
@@ -66,8 +67,11 @@ export function Resume({ state }: { readonly state: State }) {
         <Field label={t.resume.reason} value={reason} set={setReason} long />
         {state.opening?.mode === 'rehearsal' ? <div className="checks"><label><input type="checkbox" checked={standIns} onChange={(event) => setStandIns(event.target.checked)} /><span>{t.resume.standIns}</span></label></div> : null}
       </div>
+      </div>
+      <div className="doing">
       {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
-      <button type="button" className="main large" data-testid="primary" disabled={!ready || work !== null} onClick={() => void go()}>{work ? t.resume.busy : t.resume.go}</button>
+      <p className="press"><button type="button" className="main large" data-testid="primary" disabled={!ready || work !== null} onClick={() => void go()}>{work ? t.resume.busy : t.resume.go}</button></p>
+      </div>
     </div>
   );
 }

@@ -4,8 +4,8 @@ import type { State } from '../../ceremonies/ceremony.ts';
 import { ringCount, seatSentence, seatViews, type SeatView } from '../reading.ts';
 import { t } from '../texts.ts';
 
-const WIDTH = 344;
-const HEIGHT = 336;
+const WIDTH = 320;
+const HEIGHT = 318;
 /** More seats than this: smaller, and without a label under each; their names are in the list beside the picture. */
 const LABELLED = 10;
 
@@ -16,8 +16,8 @@ export function Seats({ state }: { readonly state: State }) {
   return (
     <section className="seats" aria-label={t.ceremony.seats}>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
-        <text x={WIDTH / 2} y={152} className="ring-count">{count}/{of}</text>
-        <text x={WIDTH / 2} y={180} className="ring-what">{what}</text>
+        <text x={WIDTH / 2} y={146} className="ring-count">{count}/{of}</text>
+        <text x={WIDTH / 2} y={172} className="ring-what">{what}</text>
         {seats.map((seat, index) => <Seat key={seat.seat} seat={seat} labelled={labelled} {...placeOf(index, seats.length)} />)}
       </svg>
       <ul className="hidden">{seats.map((seat) => <li key={seat.seat}>{seatSentence(seat)}</li>)}</ul>
@@ -32,10 +32,10 @@ function placeOf(index: number, total: number): { x: number; y: number; r: numbe
   const perRing = Math.ceil(total / rings);
   const ring = Math.floor(index / perRing);
   const inThis = Math.min(perRing, total - ring * perRing);
-  const radius = 118 + (rings > 1 ? 24 : 0) - ring * 20;
+  const radius = 108 + (rings > 1 ? 24 : 0) - ring * 20;
   const r = Math.max(4, Math.min(25, (Math.PI * radius) / inThis * (total <= LABELLED ? 0.62 : 0.8)));
   const angle = (2 * Math.PI * (index - ring * perRing)) / inThis - Math.PI / 2;
-  return { x: WIDTH / 2 + radius * Math.cos(angle), y: 152 + radius * Math.sin(angle), r };
+  return { x: WIDTH / 2 + radius * Math.cos(angle), y: 146 + radius * Math.sin(angle), r };
 }
 
 function Seat({ seat, x, y, r, labelled }: { readonly seat: SeatView; readonly x: number; readonly y: number; readonly r: number; readonly labelled: boolean }) {

@@ -31,14 +31,22 @@ export function Acts({ state }: { readonly state: State }) {
 
 /** Whose step it is, in capitals as in the paper script. */
 export function Actor({ state, seat }: { readonly state: State; readonly seat: string }) {
-  return <p className="actor"><strong>{seatTitle(seat)}</strong> <span>{personAt(state, seat)?.name}</span></p>;
+  return <p className="actor"><strong>{seatTitle(seat)}</strong> <span>{nameBeside(seat, personAt(state, seat)?.name ?? '')}</span></p>;
 }
 
-export function Instruction({ state, step, pending, labels, children }: {
+/** A rehearsal's name repeats the seat; beside the seat's own title only the rest of it is news. */
+function nameBeside(seat: string, name: string): string {
+  const title = seatTitle(seat);
+  return name.startsWith(`${title} `) ? name.slice(title.length + 1) : name;
+}
+
+/** `terse`: only whose step it is and its title, where something else needs the room. */
+export function Instruction({ state, step, pending, labels, terse, children }: {
   readonly state: State;
   readonly step: PlanStep;
   readonly pending: Pending;
   readonly labels: ReadonlyMap<string, string> | null;
+  readonly terse: boolean;
   readonly children?: ReactNode;
 }) {
   const heading = useRef<HTMLHeadingElement>(null);
@@ -48,19 +56,25 @@ export function Instruction({ state, step, pending, labels, children }: {
   const asks = pending.kind === 'step' || pending.kind === 'witness' ? '' : PENDING_TITLES[pending.kind];
   return (
     <div className="instruction">
-      <Actor state={state} seat={step.who} />
-      <h1 ref={heading} tabIndex={-1}>{step.title}</h1>
-      {asks !== '' && pending.kind !== 'outcome' ? <h2 className="asks">{asks}</h2> : null}
-      {saying && step.moves.length > 0 ? <ul className="moves">{step.moves.map((move) => <li key={move.what}>{t.ceremony.move(thingTitle(move.what), move.from, move.to)}</li>)}</ul> : null}
-      <SpokenWords state={state} step={step} />
-      {saying || pending.kind === 'witness' ? (
-        <dl className="speech">
-          {step.say === '' || !saying ? null : <div className="say"><dt>{t.ceremony.say}</dt><dd>“{step.say}”</dd></div>}
-          {step.see === '' ? null : <div className="see"><dt>{t.ceremony.see}</dt><dd>{step.see}</dd></div>}
-        </dl>
-      ) : null}
-      <Facts facts={stageFacts(state, step, labels)} size="large" />
-      {children}
+      <div className="body">
+        <Actor state={state} seat={step.who} />
+        <h1 ref={heading} tabIndex={-1}>{step.title}</h1>
+        {asks !== '' && pending.kind !== 'outcome' ? <h2 className="asks">{asks}</h2> : null}
+        {terse ? null : (
+          <>
+            {saying && step.moves.length > 0 ? <ul className="moves">{step.moves.map((move) => <li key={move.what}>{t.ceremony.move(thingTitle(move.what), move.from, move.to)}</li>)}</ul> : null}
+            <SpokenWords state={state} step={step} />
+            {saying || pending.kind === 'witness' ? (
+              <dl className="speech">
+                {step.say === '' || !saying ? null : <div className="say"><dt>{t.ceremony.say}</dt><dd>“{step.say}”</dd></div>}
+                {step.see === '' ? null : <div className="see"><dt>{t.ceremony.see}</dt><dd>{step.see}</dd></div>}
+              </dl>
+            ) : null}
+            <Facts facts={stageFacts(state, step, labels)} size="large" />
+          </>
+        )}
+      </div>
+      <div className="doing">{children}</div>
     </div>
   );
 }
@@ -83,8 +97,6 @@ function SpokenWords({ state, step }: { readonly state: State; readonly step: Pl
 /** What comes after this step: an outline, never a button. */
 export function Next({ state }: { readonly state: State }) {
   const upcoming = state.queue[1] ?? (state.queue.length === 1 ? state.parked?.step : undefined) ?? state.plan?.steps[state.queue.length > 0 ? state.cursor : state.cursor + 1];
-  if (!state.current || state.phase !== 'open') return null;
-  return (
-    <p className="next"><strong>{t.ceremony.next}</strong> {upcoming ? <>{seatTitle(upcoming.who)}: {upcoming.title}</> : t.ceremony.nothingNext}</p>
-  );
+  if (!state.current) return null;
+  return <><strong>{t.ceremony.next}</strong> {upcoming ? <>{seatTitle(upcoming.who)}: {upcoming.title}</> : t.ceremony.nothingNext}</>;
 }

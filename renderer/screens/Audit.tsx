@@ -1,14 +1,14 @@
 /** The auditor's screen: a file goes in, the checklist of trust fills from top to bottom, every broken rule by its name. */
 import { useEffect, useId, useRef, useState, type DragEvent } from 'react';
 import type { Verdict } from '../../ceremonies/verify.ts';
+import { Hatch } from '../parts/Band.tsx';
 import { Frame } from '../parts/Frame.tsx';
 import { Mark } from '../parts/Mark.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
-import { Words } from '../parts/Words.tsx';
+import { Facts, Words } from '../parts/Words.tsx';
 import { store, useConclave } from '../page.ts';
-import { groups } from '../reading.ts';
 import type { Screen } from '../store.ts';
-import { seatTitle, t } from '../texts.ts';
+import { personTitle, t } from '../texts.ts';
 
 /** What the conductor accepts; said here, so that a large file is not sent for nothing. */
 const LARGEST = 268_435_456;
@@ -79,10 +79,11 @@ function Result({ checked, again }: { readonly checked: Checked; readonly again:
   const mark = verdict.verdict === 'valid' ? 'verified' : verdict.verdict === 'refused' ? 'refused' : 'reported';
   return (
     <div className="result">
+      {verdict.mode === 'rehearsal' ? <Hatch /> : null}
       <section className={`verdict verdict-${mark}`}>
         <h2 ref={heading} tabIndex={-1}><Mark name={mark} quiet /> {t.audit.verdict[verdict.verdict]}</h2>
         <p>{verdict.title === '' ? name : verdict.title}{verdict.mode ? <> · <span className={`tag tag-${verdict.mode}`}>{t.mode[verdict.mode]}</span></> : null} · {t.home.entries(verdict.entries)}</p>
-        <p>{verdict.pinned ? t.audit.pinned : t.audit.unpinned}</p>
+        <p><Mark name={verdict.pinned ? 'verified' : 'reported'} quiet /> {verdict.pinned ? t.audit.pinned : t.audit.unpinned}</p>
         <p className="buttons no-print">
           <button type="button" onClick={() => window.print()}>{t.audit.print}</button>
           <button type="button" disabled={lines.length === 0} onClick={() => store.getState().go({ at: 'replay', title: verdict.title, lines, verdict, back: { at: 'audit' } })}>{t.audit.replay}</button>
@@ -119,12 +120,9 @@ function Result({ checked, again }: { readonly checked: Checked; readonly again:
         <ul className="signers">
           {verdict.signers.map((signer) => (
             <li key={signer.seat}>
-              <h3>{seatTitle(signer.seat)}: {signer.name}</h3>
+              <h3>{personTitle(signer.seat, signer.name)}</h3>
               <Words words={signer.words} label={signer.name} />
-              <dl className="facts facts-small">
-                <div><dt>{t.audit.classical}</dt><dd><code className="hex">{groups(signer.classical)}</code></dd></div>
-                <div><dt>{t.audit.pq}</dt><dd><code className="hex">{groups(signer.pq)}</code></dd></div>
-              </dl>
+              <Facts facts={[{ label: t.audit.classical, value: signer.classical, form: 'bytes' }, { label: t.audit.pq, value: signer.pq, form: 'bytes' }]} />
             </li>
           ))}
         </ul>

@@ -19,7 +19,7 @@ import { TroublePanel } from '../parts/Trouble.tsx';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
 import { elapsed, groups, lastDuration, objectLine, timeOf } from '../reading.ts';
 import { presentSerials, summaryOf, type Record, type Work } from '../store.ts';
-import { seatTitle, t } from '../texts.ts';
+import { personTitle, t } from '../texts.ts';
 
 /** How often the foot asks which tokens are there, while somebody can see it. */
 const ESTATE_MS = 3000;
@@ -52,9 +52,9 @@ function Room({ record }: { readonly record: Record }) {
           {interrupted && !work ? <Resume key={record.ceremony} state={state} /> : <Scene record={record} pending={seen} writing={pending.kind === 'checkpoint'} work={work} />}
           <div className="beside"><Seats state={state} /></div>
         </div>
-        <Next state={state} />
+        {state.phase === 'open' ? <p className="next"><span><Next state={state} /></span><UnexpectedButton /></p> : null}
       </main>
-      <RecordList entries={record.entries} state={state} names={record.names} broken={record.broken} />
+      <RecordList ceremony={record.ceremony} rows={record.rows} head={state.lastHash} broken={record.broken} />
       <Foot state={state} />
     </div>
   );
@@ -65,7 +65,7 @@ export function CeremonyBand({ state, at }: { readonly state: State; readonly at
   const time = at ?? now.toISOString();
   const { plan, opening } = state;
   const act = currentAct(state);
-  const first = useConclave((conclave) => conclave.record?.entries[0]?.at);
+  const first = useConclave((conclave) => conclave.record?.rows[0]?.entry.at);
   return (
     <Band mode={opening?.mode ?? 'rehearsal'} title={plan?.title ?? ''} act={plan && state.phase === 'open' ? t.ceremony.act(act + 1, plan.acts.length, plan.acts[act]?.title ?? '') : ''}
       right={<><span>{t.ceremony.clock(timeOf(time))}</span>{first === undefined || at !== undefined ? null : <span>{t.ceremony.opened(elapsed(first, state.phase === 'open' ? time : state.lastAt))}</span>}</>} />
@@ -87,6 +87,7 @@ function Scene({ record, pending, writing, work }: { readonly record: Record; re
   const { state } = record;
   const estate = useConclave((conclave) => conclave.estate);
   const labels = useMemo(() => presentSerials(estate), [estate]);
+  const failed = useConclave((conclave) => conclave.trouble !== null) || (state.current?.error ?? null) !== null;
   switch (pending.kind) {
     case 'opening': case 'checkpoint': return <p className="instruction">{t.ceremony.writing}</p>;
     case 'over': return <Over state={state} how={pending.how} />;
@@ -94,7 +95,7 @@ function Scene({ record, pending, writing, work }: { readonly record: Record; re
     case 'back': return <Back key={state.count} state={state} present={pending.present} busy={work !== null || writing} />;
     case 'step': case 'outcome': case 'look': case 'clear': case 'decide': case 'witness':
       return (
-        <Instruction key={pending.step.id} state={state} step={pending.step} pending={pending} labels={labels}>
+        <Instruction key={pending.step.id} state={state} step={pending.step} pending={pending} labels={labels} terse={failed}>
           <Doing record={record} pending={pending} step={pending.step} writing={writing} work={work} />
         </Instruction>
       );
@@ -110,8 +111,9 @@ function Doing({ record, pending, step, writing, work }: { readonly record: Reco
   const slow = useSlow(work);
   if (work !== null && slow && ['act', 'decide', 'resume', 'disagree', 'abort'].includes(work.call)) return <LongWork record={record} step={step} action={action} work={work} />;
   const busy = writing || work !== null;
+  const again = state.current?.error !== null;
   switch (pending.kind) {
-    case 'step': return <><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={t.actions[action].button} letter={t.actions[action].key} busy={busy} press={() => act()} /></>;
+    case 'step': return <><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={again ? `${t.ceremony.again}: ${t.actions[action].button}` : t.actions[action].button} letter={t.actions[action].key} busy={busy} press={() => act()} /></>;
     case 'outcome': return <><p className="lead">{t.ceremony.outcomeWhy}</p><Failure state={state} /><Primary text={t.ceremony.outcome} letter="C" busy={busy} press={() => act()} /></>;
     case 'look': return <><p className="lead">{t.ceremony.lookWhy}</p><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={t.ceremony.look} letter="L" busy={busy} press={() => act()} /></>;
     case 'clear': return <><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={t.ceremony.clearNow} letter="" busy={busy} press={() => act()} destroys /></>;
@@ -131,7 +133,6 @@ function Primary({ text, letter, busy, press, destroys = false }: { readonly tex
       <button type="button" className={`${destroys ? 'destroys' : 'main'} large`} data-testid="primary" disabled={busy} onClick={press}>
         {text}{letter === '' ? null : <kbd aria-hidden="true">{letter}</kbd>}
       </button>
-      <UnexpectedButton />
     </p>
   );
 }
@@ -157,10 +158,10 @@ function LongWork({ record, step, action, work }: { readonly record: Record; rea
   const { state } = record;
   const standIns = useConclave((conclave) => conclave.standIns.includes(record.ceremony));
   const { pin, working } = t.actions[action];
-  const last = useMemo(() => lastDuration(record.entries, state.plan, action), [record, state.plan, action]);
+  const last = useMemo(() => lastDuration(record.rows, action), [record, action]);
   const seconds = Math.max(0, Math.round((performance.now() - work.since) / 1000));
   const since = new Date(now.getTime() - seconds * 1000).toISOString();
-  const who = `${seatTitle(step.who)} (${personAt(state, step.who)?.name ?? ''})`;
+  const who = personTitle(step.who, personAt(state, step.who)?.name ?? '');
   const booth = work.call === 'disagree' ? t.work.boothMaybe(t.unexpected.by) : pin === 'doer' ? t.work.boothWho(who) : pin === 'quorum' ? t.work.boothQuorum : t.work.boothMaybe(who);
   return (
     <section className="work" aria-live="polite">
@@ -210,7 +211,6 @@ function Witnesses({ state, pending, busy }: { readonly state: State; readonly p
         {eligible.map((person, index) => <Witness key={person.seat} seat={person.seat} name={person.name} number={index + 1} busy={busy}
           press={() => void store.getState().ask({ call: 'witness', ceremony: state.ceremony, step: step.id, seat: person.seat })} />)}
       </ul>
-      <p className="press"><UnexpectedButton /></p>
     </section>
   );
 }
@@ -221,7 +221,7 @@ function Witness({ seat, name, number, busy, press }: { readonly seat: string; r
   return (
     <li>
       <button type="button" className="main saw" data-testid={`witness-${seat}`} disabled={busy} onClick={press}>
-        <strong>{t.ceremony.saw}</strong> <span>{seatTitle(seat)} ({name})</span>{number <= 9 ? <kbd aria-hidden="true">{number}</kbd> : null}
+        <span><strong>{t.ceremony.saw}</strong><br />{personTitle(seat, name)}</span>{number <= 9 ? <kbd aria-hidden="true">{number}</kbd> : null}
       </button>
     </li>
   );
@@ -241,7 +241,6 @@ function Decide({ state, pending, busy }: { readonly state: State; readonly pend
       <p className="press">
         <button type="button" className="main" disabled={busy || half || why.trim() === ''} onClick={() => decide('keep')}>{t.ceremony.keep}</button>
         <button type="button" className="destroys" disabled={busy || why.trim() === ''} onClick={() => decide('clear')}>{t.ceremony.clear}</button>
-        <UnexpectedButton />
       </p>
       <p className="note">{half ? `${t.ceremony.keepHalf} ` : ''}{t.ceremony.clearHint}</p>
     </section>
@@ -259,7 +258,6 @@ function Back({ state, present, busy }: { readonly state: State; readonly presen
       <Failure state={state} />
       <p className="press">
         <button type="button" className="main large" data-testid="primary" disabled={busy || Number.isNaN(count)} onClick={() => void store.getState().ask({ call: 'back', ceremony: state.ceremony, present: count })}>{t.ceremony.back}</button>
-        <UnexpectedButton />
       </p>
     </div>
   );

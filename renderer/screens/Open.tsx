@@ -111,7 +111,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
         <aside>
           <section>
             <h2>{t.open.words}</h2>
-            <Words words={script.words} size="medium" label={t.open.words} />
+            <Words words={script.words} label={t.open.words} />
             <p className="note">{t.open.wordsHint}</p>
           </section>
           <section aria-live="polite">
@@ -128,8 +128,10 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
             </div>
           </fieldset>
           {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
+          <div className="go">
           {missing > 0 && plan ? <p className="note">{t.open.missing(missing)}</p> : null}
           <button type="button" className="main large" data-testid="primary" disabled={!ready} onClick={() => void open()}>{work?.call === 'open' ? t.open.opening : mode === 'real' ? t.open.goReal : t.open.go}</button>
+          </div>
         </aside>
       </div>
     </Frame>

@@ -3,15 +3,14 @@
  * says, what was re-verified just now. Nothing here can change anything.
  */
 import { useEffect, useMemo, useState } from 'react';
-import { pendingAction, type Entry, type State } from '../../ceremonies/ceremony.ts';
+import { pendingAction, type State } from '../../ceremonies/ceremony.ts';
 import type { Verdict } from '../../ceremonies/verify.ts';
 import { Mark } from '../parts/Mark.tsx';
-import { RecordList } from '../parts/Record.tsx';
+import { Details, RecordList } from '../parts/Record.tsx';
 import { Seats } from '../parts/Seats.tsx';
 import { Actor, Acts } from '../parts/Stage.tsx';
-import { Facts } from '../parts/Words.tsx';
 import { store, useShortcut, world } from '../page.ts';
-import { read, stepOf, stepTitle } from '../reading.ts';
+import type { Told } from '../reading.ts';
 import { timeline, type Screen, type Timeline } from '../store.ts';
 import { t } from '../texts.ts';
 import { CeremonyBand } from './Ceremony.tsx';
@@ -31,7 +30,7 @@ export function Replay({ screen }: { readonly screen: Extract<Screen, { at: 'rep
 }
 
 function Player({ line, screen }: { readonly line: Timeline; readonly screen: Extract<Screen, { at: 'replay' }> }) {
-  const last = line.entries.length;
+  const last = line.rows.length;
   const [at, setAt] = useState(Math.min(1, last));
   const [playing, setPlaying] = useState(false);
   const to = (position: number) => setAt(Math.max(0, Math.min(last, position)));
@@ -50,23 +49,23 @@ function Player({ line, screen }: { readonly line: Timeline; readonly screen: Ex
   useShortcut('End', () => to(last));
   useShortcut(' ', () => setPlaying(!playing));
   const state = line.states[at] ?? line.states[0];
-  const entries = useMemo(() => line.entries.slice(0, at), [line, at]);
+  const rows = useMemo(() => line.rows.slice(0, at), [line, at]);
   if (!state) return null;
-  const entry = entries.at(-1);
+  const row = rows.at(-1);
   return (
     <div className="ceremony replay">
-      <CeremonyBand state={state} at={entry?.at ?? ''} />
-      <main className="stage" data-step={entry?.step ?? ''} data-pending={pendingAction(state).kind}>
+      <CeremonyBand state={state} at={row?.entry.at ?? ''} />
+      <main className="stage" data-step={row?.entry.step ?? ''} data-pending={pendingAction(state).kind}>
         <Acts state={state} />
         <div className="scene">
           <div className="instruction">
-            {entry ? <Shown entry={entry} state={state} line={line} verdict={screen.verdict} /> : <h1>{t.replay.beforeStart}</h1>}
+            {row ? <Shown row={row} state={state} verdict={screen.verdict} /> : <h1>{t.replay.beforeStart}</h1>}
             {line.broken && at === last ? <p className="broken"><Mark name="refused" quiet /> {t.replay.broken(last)} <code>{line.broken.rule}</code>: {line.broken.found}</p> : null}
           </div>
           <div className="beside"><Seats state={state} /></div>
         </div>
       </main>
-      <RecordList entries={entries} state={state} names={line.names} broken={null} />
+      <RecordList ceremony={state.ceremony} rows={rows} head={state.lastHash} broken={null} />
       <footer className="foot player">
         <button type="button" className="quiet" onClick={() => store.getState().go(screen.back.at === 'replay' ? { at: 'home' } : screen.back)}>{t.back}</button>
         <button type="button" onClick={() => setPlaying(!playing)}>{playing ? t.replay.pause : t.replay.play}</button>
@@ -79,15 +78,14 @@ function Player({ line, screen }: { readonly line: Timeline; readonly screen: Ex
   );
 }
 
-function Shown({ entry, state, line, verdict }: { readonly entry: Entry; readonly state: State; readonly line: Timeline; readonly verdict: Verdict | null }) {
-  const step = stepOf(state.plan, entry.step);
-  const reading = read(entry, state, line.names);
+function Shown({ row, state, verdict }: { readonly row: Told; readonly state: State; readonly verdict: Verdict | null }) {
+  const { entry, step } = row;
   const checked = verdict?.reverified[entry.seq] ?? [];
   const findings = verdict?.findings.filter((finding) => finding.seq === entry.seq) ?? [];
   return (
     <>
       {entry.by === undefined ? null : <Actor state={state} seat={entry.by} />}
-      <h1>{entry.step === undefined ? reading.title : stepTitle(state.plan, entry.step)}</h1>
+      <h1>{step?.title ?? row.title}</h1>
       <div className="columns">
         <section>
           <h2>{t.replay.script}</h2>
@@ -95,20 +93,19 @@ function Shown({ entry, state, line, verdict }: { readonly entry: Entry; readonl
             <>
               <p className="note">{step.line > 0 ? t.replay.line(step.line) : t.replay.noLine}</p>
               {step.say === '' ? null : <p>“{step.say}”</p>}
-              {step.see === '' ? null : <p className="note">{step.see}</p>}
+              {step.see === '' ? null : <p className="note">{t.ceremony.see}: {step.see}</p>}
             </>
           ) : <p className="note">{t.replay.noLine}</p>}
         </section>
         <section>
           <h2>{t.replay.record}</h2>
-          <p><Mark name={reading.mark} /> {reading.title}</p>
-          <Facts facts={reading.facts} />
+          <Details row={row} />
         </section>
         <section className={findings.length > 0 ? 'bad' : ''}>
           <h2>{t.replay.checked}</h2>
           {findings.map((finding, index) => <p key={index} className="finding"><Mark name="refused" /> <code>{finding.rule}</code> {finding.found}</p>)}
           {verdict === null ? <p className="note">{t.replay.notVerified}</p>
-            : checked.length > 0 ? <ul className="plain">{checked.map((words, index) => <li key={index}><Mark name="verified" /> {words}</li>)}</ul>
+            : checked.length > 0 ? <ul className="details">{checked.map((words, index) => <li key={index}><Mark name="verified" /><span>{words}</span></li>)}</ul>
               : findings.length === 0 ? <p><Mark name="verified" /> {t.replay.nothingChecked}</p> : null}
         </section>
       </div>

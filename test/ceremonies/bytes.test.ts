@@ -21,7 +21,7 @@ test('base64url is that of Node, both ways, for any bytes', () => {
 });
 
 test('what base64url accepts, it writes: any text either round-trips or is refused', () => {
-  const text = fc.string({ unit: fc.constantFrom(...'AZaz09-_=+/ \n\u00e9\u0141'), maxLength: 12 });
+  const text = fc.string({ unit: fc.constantFrom(...Array.from('AZaz09-_=+/ \n\u00e9\u0141')), maxLength: 12 });
   fc.assert(
     fc.property(text, (given) => {
       let bytes: Uint8Array;

@@ -325,7 +325,7 @@ export class ScriptedRoom {
 
   #resume(officer: 'same' | 'another', present?: readonly string[]): void {
     const another = officer === 'another' ? { name: `Olga Nachfolger ${this.state.resumptions + 1}`, card: { module: MODULE, serial: `CARD-officer-${this.state.resumptions + 2}` } } : null;
-    this.append('resumed', { recorder: this.#newRecorder(), present: [...present ?? this.state.people.map((person) => person.seat)], officer: another, reason: 'The machine lost its power.' }, { by: 'officer' });
+    this.append('resumed', { recorder: this.#newRecorder(), present: [...present ?? this.state.people.map((person) => person.seat)], officer: another, reason: 'The machine lost its power.' });
   }
 
   #observed(state: Observation['state']): Observation {

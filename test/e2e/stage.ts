@@ -7,14 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { _electron, type ElectronApplication, type Page } from 'playwright';
 import { electronRuntime } from '../../build/electron.mjs';
-import { out, root } from '../../build/machine.mjs';
+import { isRoot, out, root } from '../../build/machine.mjs';
 
 export const runtime = electronRuntime();
 
 export interface Stage {
   readonly app: string;
   readonly home: string;
-  launch(options?: { readonly env?: Record<string, string>; readonly args?: readonly string[] }): Promise<Running>;
+  launch(options?: { readonly env?: Record<string, string>; readonly switches?: readonly string[] }): Promise<Running>;
   /** Ends what still runs and takes the folders away. */
   strike(): Promise<void>;
 }
@@ -49,8 +49,8 @@ export function setStage(): Stage {
   return {
     app,
     home,
-    launch: async ({ env = {}, args = [] } = {}) => {
-      const electron = await launch(app, { CONCLAVE_HOME: home, ...env }, args);
+    launch: async ({ env = {}, switches = [] } = {}) => {
+      const electron = await launch(app, { CONCLAVE_HOME: home, ...env }, switches);
       running.add(electron);
       const page = await electron.firstWindow();
       return {
@@ -72,9 +72,15 @@ export function setStage(): Stage {
   };
 }
 
-/** Starts the app in `folder` and hands out what Playwright drives. */
-export function launch(folder: string, env: Record<string, string>, args: readonly string[] = []): Promise<ElectronApplication> {
+/** Starts the app in `folder` (a checkout's root, or a stage's) and hands out what Playwright drives. */
+export function launch(folder: string, env: Record<string, string>, switches: readonly string[] = []): Promise<ElectronApplication> {
   if (runtime === undefined) throw new Error('there is no Electron here; run: node build/setup.mjs --for-tests');
   const own = Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined));
-  return _electron.launch({ executablePath: runtime.path, args: [...runtime.args, folder, ...args], env: { ...own, ...env }, timeout: 15_000 });
+  return _electron.launch({
+    executablePath: runtime.path,
+    args: [...runtime.args, ...switches, join(import.meta.dirname, 'fixtures/driven'), folder],
+    chromiumSandbox: !isRoot, // part of what is tested; Chromium has none for root
+    env: { ...own, ...env },
+    timeout: 60_000,
+  });
 }

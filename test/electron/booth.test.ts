@@ -36,6 +36,7 @@ const table: readonly { given: string; keys: readonly (string | Partial<Press>)[
   { given: 'Backspace over a character of several bytes', keys: [...'27€', 'Backspace', ...'é😀', 'Backspace', '1'], heard: 'typed', pin: '27é1', limits: { max: 16 } },
   { given: 'a character whose bytes no longer fit', keys: [...'271828', '€'], heard: 'too-long', pin: '' },
   { given: 'Esc', keys: [...'271828', 'Escape'], heard: 'cancelled', pin: '' },
+  { given: 'Esc in the middle of a burst', keys: [...'x'.repeat(20), 'Escape'], heard: 'cancelled', pin: '', limits: { gap: 5, max: 255 } },
   { given: 'named keys', keys: ['Shift', 'F1', 'Dead', 'Process', 'ArrowLeft', 'Unidentified', 'Tab', 'Delete'], heard: 'nothing', pin: '' },
   { given: 'Ctrl+V', keys: [{ key: 'v', chord: true }], heard: 'nothing', pin: '' },
   { given: 'a key held down', keys: ['2', { key: '2', repeat: true }, { key: '2', repeat: true }], heard: 'nothing', pin: '2' },

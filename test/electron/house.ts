@@ -54,15 +54,12 @@ export interface TestHouseOptions {
 export async function openHouse(home: string, options: TestHouseOptions = {}): Promise<House<BoothPort>> {
   const launcher = nodeLauncher({ node: process.execPath, conductor: options.conductor ?? CONDUCTOR, devices: DEVICES });
   // Children inherit the environment when they start; the conductor starts before `startHouse` first waits.
-  const before = { ...process.env };
-  Object.assign(process.env, options.env);
+  const before = process.env;
+  process.env = { ...before, ...options.env };
   const house = startHouse(launcher, {
     home, scriptsFolder: options.scripts ?? SCRIPTS, app: { version: '0.0.0-test', build: 'test' },
     runtime: { node: process.versions.node, electron: null, development: true },
   });
-  for (const name of Object.keys(options.env ?? {})) {
-    if (before[name] === undefined) delete process.env[name];
-    else process.env[name] = before[name];
-  }
+  process.env = before;
   return house;
 }

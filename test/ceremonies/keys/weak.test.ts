@@ -112,7 +112,7 @@ test('ROCA structure is seen at 3072 and 4096 bits', () => {
   assert.equal(M, 0x924cba6ae99dfa084537facc54948df0c23da044d8cabe0edd75bc6n);
   for (const [bits, name] of [[3072n, 'rsa-3072'], [4096n, 'rsa-4096']] as const) {
     const residue = power(65537n, 123456789n, M);
-    const n = ((3n << (bits - 2n)) / M) * M + residue;
+    const n: bigint = ((3n << (bits - 2n)) / M) * M + residue;
     assert.deepEqual(rules(rsa(n, 65537n, name)).filter((rule) => rule === 'WEAK-ROCA'), ['WEAK-ROCA']);
   }
 });

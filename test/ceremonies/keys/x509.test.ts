@@ -3,12 +3,11 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { AsnConvert } from '@peculiar/asn1-schema';
-import { Certificate, Extension } from '@peculiar/asn1-x509';
+import { Certificate, Extension, Version } from '@peculiar/asn1-x509';
 import { fromHex, toHex } from '../../../ceremonies/bytes.ts';
 import { ALGORITHMS, type AlgorithmName } from '../../../ceremonies/keys/algorithms.ts';
 import {
   CERTIFICATE_LINTS,
-  certificateFingerprint,
   lintCertificate,
   profileFaults,
   publicKeyOf,
@@ -68,7 +67,6 @@ test('every algorithm: built twice alike, clean under lint, verified here and by
     assert.equal(node.serialNumber.toLowerCase(), toHex(profile.serialNumber));
     assert.equal(new Date(node.validFrom).getTime(), profile.notBefore.getTime());
     assert.equal(new Date(node.validTo).getTime(), profile.notAfter.getTime());
-    assert.equal(node.fingerprint256.replaceAll(':', '').toLowerCase(), toHex(certificateFingerprint(der)));
     assert.match(pem, /^-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]{1,64}\n)+-----END CERTIFICATE-----\n$/);
   }
 });
@@ -162,7 +160,7 @@ test('the real key signs exactly the linted bytes, once, and only those', async 
   assert.deepEqual(tbs, linted.tbs);
 
   const never = (): Promise<Uint8Array> => Promise.reject(new Error('asked to sign'));
-  await assert.rejects(rootCertificate({ ...linted } as LintedTbs, never), rule('LINT-FIRST'));
+  await assert.rejects(rootCertificate({ ...linted }, never), rule('LINT-FIRST'));
   await assert.rejects(rootCertificate({ profile, tbs: linted.tbs } as unknown as LintedTbs, never), rule('LINT-FIRST'));
   linted.tbs[10]! ^= 1; // somebody tampered between lint and signature
   await assert.rejects(rootCertificate(linted, never), rule('TBS-IDENTICAL'));
@@ -205,7 +203,7 @@ test('every lint rule bites', async () => {
     one.extnValue.buffer = buffer(hex);
   };
   const table: readonly (readonly [string, (certificate: Certificate) => void])[] = [
-    ['CERTIFICATE-VERSION', (c) => { c.tbsCertificate.version = 1; }],
+    ['CERTIFICATE-VERSION', (c) => { c.tbsCertificate.version = Version.v2; }],
     ['CERTIFICATE-VERSION', (c) => { c.tbsCertificate.subjectUniqueID = buffer('00'); }],
     ['CERTIFICATE-SERIAL', (c) => { c.tbsCertificate.serialNumber = buffer('7f'); }],
     ['CERTIFICATE-SERIAL', (c) => { c.tbsCertificate.serialNumber = buffer('ff1b0a6c8d2e3f405162738495a6b7c8'); }],

@@ -42,8 +42,15 @@ describe('bad modules', { concurrency: 2 }, () => {
     await assert.rejects(device.call('slots', {}), /the process ended: SIGSEGV/);
     const aborting = await started('abort');
     await assert.rejects(aborting.call('slots', {}), /the process ended: SIGABRT/);
-    const leaving = await started('exit');
-    await assert.rejects(leaving.call('slots', {}), /the process ended: 0/);
+  });
+
+  test('exit() inside a library waits for the thread that listens to the booth: it shows as hanging, and is ended likewise', async () => {
+    const device = await started('exit');
+    const call = device.call('slots', {});
+    call.catch(() => undefined);
+    await Promise.race([device.exited, later(300)]);
+    await device.kill();
+    await assert.rejects(call, /the process ended/);
   });
 
   test('a hanging call is ended from outside', async () => {

@@ -22,19 +22,33 @@ export async function allObjects(module: ModuleConfig['kind'], home: string, pin
   return JSON.parse(stdout) as Seen[];
 }
 
+/** The private data objects of one SoftHSM token of `home`: what a canary test has to look for. Base64. */
+export async function allValues(home: string, label: string, pin: string): Promise<{ name: string; value: string }[]> {
+  const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), 'values', home, pin, label], {
+    env: { ...process.env, SOFTHSM2_CONF: join(home, 'softhsm', 'softhsm2.conf') },
+  });
+  return JSON.parse(stdout) as { name: string; value: string }[];
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [, , kind, home = '', pin = ''] = process.argv;
+  const [, , kind, home = '', pin = '', only] = process.argv;
   const module = kind === 'software' ? openSoftwareModule(join(home, 'software-tokens'), 'software', '') : openPkcs11Module('softhsm', SOFTHSM, undefined);
   const seen: Seen[] = [];
+  const values: { name: string; value: string }[] = [];
   for (const { token: facts } of await module.slots()) {
-    if (!facts || !facts.flags.includes('CKF_TOKEN_INITIALIZED')) continue;
+    if (!facts?.flags.includes('CKF_TOKEN_INITIALIZED') || (only !== undefined && facts.label !== only)) continue;
     const session = await (await module.token(facts.serial)).open();
     await session.login(new TextEncoder().encode(pin));
     const { objects } = await session.list(0, 10_000);
     seen.push(...objects.map((object) => ({ ...object, serial: facts.serial, tokenLabel: facts.label })));
+    if (kind === 'values') {
+      for (const { label } of objects.filter((object) => object.class === 'data')) {
+        values.push({ name: label, value: Buffer.from((await session.getData(label)).bytes).toString('base64') });
+      }
+    }
     await session.logout();
     await session.close();
   }
-  process.stdout.write(JSON.stringify(seen));
+  process.stdout.write(JSON.stringify(kind === 'values' ? values : seen));
   await module.close();
 }

@@ -5,6 +5,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fromBase64url, toBase64url } from '../../../ceremonies/bytes.ts';
 import { fromJwk, parsePublicKey } from '../../../ceremonies/keys/public-key.ts';
@@ -13,12 +15,33 @@ import { verifySignature } from '../../../ceremonies/keys/signatures.ts';
 import { publicKeyOf, tbsOf, verifySelfSigned } from '../../../ceremonies/keys/x509.ts';
 import type { RootAlgorithmName } from '../../../ceremonies/keys/algorithms.ts';
 import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
+import { openSoftwareModule } from '../../../electron/devices/software-token.ts';
 import { asked, cards, DeviceProcess, failure, later, place, type Place } from './device-process.ts';
 
 const hexId = () => randomBytes(16).toString('hex');
 const b64 = (bytes: Uint8Array) => toBase64url(Uint8Array.from(bytes));
 const subject = { commonName: 'Test Root', organization: 'Conclave', organizationalUnit: 'REHEARSAL - NOT FOR USE', country: 'XX' };
 const dates = { serialNumber: `4${randomBytes(16).toString('hex').slice(1)}`, notBefore: '2026-11-22T00:00:00.000Z', notAfter: '2046-11-21T23:59:59.000Z' };
+
+/** What lies on the cards, read by a process of its own (this one), occurs in nothing that came out of the device processes. */
+async function nowhere(at: Place, cardSerials: string[], objects: string[], devices: DeviceProcess[]): Promise<void> {
+  const traffic = devices.map((device) => device.traffic.join('\n')).join('\n');
+  const module = openSoftwareModule(join(at.folder, 'tokens'), 'test', '');
+  for (const [i, serial] of cardSerials.entries()) {
+    const session = await (await module.token(serial)).open();
+    await session.login(Buffer.from(REHEARSAL_PIN));
+    const share = await session.getData(objects[i]!);
+    const { objects: all } = await session.list(0, 100);
+    const seed = await session.getData(all.find(({ label }) => label.startsWith('conclave-identity-'))!.label);
+    for (const secret of [Buffer.from(share.bytes.subarray(-64, -32)), Buffer.from(seed.bytes)]) {
+      assert.equal(secret.length, 32);
+      for (const text of [secret.toString('hex'), secret.toString('base64').slice(0, 42), secret.toString('base64url').slice(0, 42), [...secret].join(',')]) {
+        assert.ok(!traffic.includes(text));
+      }
+    }
+    await session.close();
+  }
+}
 
 export function operations(kind: 'software' | 'softhsm2'): void {
   let at: Place;
@@ -129,6 +152,7 @@ export function operations(kind: 'software' | 'softhsm2'): void {
     for (const [i, payload] of [statement, nonce].entries()) assert.deepEqual(await verifyAll({ payload, signatures: signed.signatures[i]! }, [required[2]!]), []);
     const cleared = await next.call('clear', { token, id, asked: officer });
     assert.deepEqual([cleared.before.state, cleared.before.objects.length, cleared.after.state], ['present', 2, 'absent']);
+    if (kind === 'software') await nowhere(at, people.map(({ serial }) => serial), objects, [device, next]);
     for (const process of [device, next]) assert.ok(process.notices.length === 0 && !process.traffic.join().includes(REHEARSAL_PIN));
     await next.end();
   };
@@ -144,6 +168,27 @@ export function operations(kind: 'software' | 'softhsm2'): void {
       assert.deepEqual(needs.map(({ proof }) => proof), ['verified', 'verified', null, null]);
       assert.match(needs[2]!.detail, /does not wrap Edwards keys.*CKR_/);
       await device.end();
+    });
+
+    test('debris of a crash on the token is listed or left out, and stops nothing', async () => {
+      const device = await at.start();
+      const [card] = await cards(device, 'debris');
+      const token = card!.serial;
+      await device.call('generate-key', { token, id: '0102', label: 'whole', algorithm: 'ecdsa-p256', extractable: false, asked: asked('officer') });
+      await device.end();
+      // What a kill -9 during key generation leaves: empty files and torn ones.
+      const folder = readdirSync(join(at.folder, 'tokens')).map((name) => join(at.folder, 'tokens', name))
+        .find((path) => readFileSync(join(path, 'token.object')).includes(token));
+      assert.ok(folder !== undefined);
+      writeFileSync(join(folder, '00000000-0000-0000-0000-000000000001.object'), '');
+      writeFileSync(join(folder, '00000000-0000-0000-0000-000000000002.object'), randomBytes(100));
+      const next = await at.start();
+      const { objects } = await next.call('take-inventory', { token, asked: asked('officer') });
+      assert.equal(objects.filter(({ label }) => label === 'whole').length, 2);
+      assert.ok(objects.length <= 4);
+      const look = await next.call('look', { token, id: '0102', asked: asked('officer') });
+      assert.equal(look.state, 'present');
+      await next.end();
     });
 
     test('a stand-in types into rehearsal tokens only', async () => {
@@ -187,6 +232,7 @@ export function operations(kind: 'software' | 'softhsm2'): void {
 
     const mute = await at.start({ booth: false });
     await assert.rejects(mute.call('take-inventory', body), failure('BOOTH_MISSING', true));
+    assert.deepEqual(mute.notices, []);
     await mute.end();
   });
 

@@ -1,0 +1,405 @@
+/**
+ * The rules of a ceremony, each broken once: a genuine record gives the state and the entry that may follow it, the row
+ * changes one of the two, and `check` must name the rule. What goes otherwise than planned is played in whole records.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  apply, check, CHECKPOINT_EVERY, EMPTY, inventoryDifference, missingWitnesses, pendingAction, presenceStatement, sealStatement, signersOf,
+  type Entry, type Kind, type State,
+} from '../../ceremonies/ceremony.ts';
+import { fromBase64url, fromUtf8, toBase64url } from '../../ceremonies/bytes.ts';
+import { SEED } from './keys/seed.ts';
+import { fileOf, rewritten, scriptedRecord, ScriptedRoom, type ScriptedRecord } from './scripted.ts';
+
+const plain = await scriptedRecord();
+/** A record in which everything that can go otherwise than planned did. */
+const eventful = await scriptedRecord({
+  happenings: {
+    'token-random': [{ kind: 'exception' }, { kind: 'break' }, { kind: 'note', text: 'The door was closed.' }, { kind: 'exception' }],
+    'make-root': [{ kind: 'fail', nothingChanged: false, found: 'half', decision: 'clear' }, { kind: 'crash', officer: 'another', found: 'absent' }],
+    certify: [{ kind: 'disagree', seat: 'witness' }, { kind: 'fail' }],
+    'read-share/custodian-2': [{ kind: 'lost' }],
+    'give-share/custodian-2': [{ kind: 'crash' }],
+    'seal-6/custodian-1': [{ kind: 'resume' }],
+  },
+});
+
+interface Place { readonly before: State; readonly entry: Entry }
+
+type Loose = Record<string, unknown>;
+/** An entry's data, to be changed: a deep copy of what is frozen by its types only. */
+function edit(place: Place, change: (data: Loose, entry: Loose) => void): Place {
+  const entry = structuredClone(place.entry) as unknown as Loose;
+  change(entry['data'] as Loose, entry);
+  return { before: place.before, entry: entry as unknown as Entry };
+}
+
+function at(record: ScriptedRecord, kind: Kind, step?: string, which = 0): Place {
+  const index = record.entries.map((entry, i) => ({ entry, i })).filter(({ entry }) => entry.kind === kind && (step === undefined || entry.step === step))[which]?.i ?? assert.fail(`${kind} ${step ?? ''}`);
+  return { before: record.before[index] ?? EMPTY, entry: record.entries[index] ?? assert.fail() };
+}
+
+const opened = at(plain, 'opened');
+const openedReal = at(await scriptedRecord({ script: 'mini', mode: 'real' }), 'opened');
+const done = (step: string, record = plain) => at(record, 'done', step);
+const begun = (step: string, record = plain) => at(record, 'begun', step);
+/** Changes the evidence, or the intent. */
+const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
+const withState = (place: Place, change: Partial<State>): Place => ({ ...place, before: { ...place.before, ...change } });
+const withKey = (place: Place, change: Partial<NonNullable<State['key']>>): Place => withState(place, { key: { ...place.before.key ?? assert.fail('no key'), ...change } });
+const withBackup = (place: Place, change: Partial<NonNullable<State['backup']>>): Place => withState(place, { backup: { ...place.before.backup ?? assert.fail('no backup'), ...change } });
+/** The same entry, proposed when the record is somewhere else. */
+const misplaced = (place: Place, before: State): Place => edit({ ...place, before }, (_, entry) => { entry['seq'] = before.count; entry['at'] = before.lastAt; });
+const of = (before: State, kind: Kind, data: Loose, more: Loose = {}): Place => ({
+  before, entry: { v: 1, ceremony: before.ceremony, seq: before.count, at: before.lastAt, kind, data, prev: before.lastHash, ...more } as unknown as Entry,
+});
+
+const atBreak = at(eventful, 'back').before;
+const atExceptionTime = at(eventful, 'exception').before;
+const ended = plain.state;
+const overdue = at(plain, 'checkpoint').before;
+const resumed = at(eventful, 'resumed');
+const otherHash = toBase64url(new Uint8Array(64));
+const otherDigest = toBase64url(new Uint8Array(32));
+
+const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
+  ['ENTRY-KIND', 'a kind called like a member of every object', edit(done('token-random'), (_, entry) => { entry['kind'] = 'toString'; })],
+  ['ENTRY-DATA', 'a member too many', edit(opened, (data) => { data['colour'] = 'blue'; })],
+  ['ENTRY-DATA', 'a member too few', edit(opened, (data) => { delete data['clock']; })],
+  ['ENTRY-DATA', 'an intent of another action', edit(begun('token-random'), (data) => { data['intent'] = {}; })],
+  ['ENTRY-DATA', 'a private key where a public one belongs', edit(opened, (data) => { (data['recorder'] as Loose)['d'] = 'secret'; })],
+  ['SEQUENCE', 'a number too many', edit(done('token-random'), (_, entry) => { entry['seq'] = 1 + (entry['seq'] as number); })],
+  ['TIME-FORWARD', 'earlier than the entry before', edit(done('token-random'), (_, entry) => { entry['at'] = '2026-03-01T00:00:00.000Z'; })],
+  ['OPENED-FIRST', 'a note before the opening', of(EMPTY, 'noted', { text: 'Hello.' })],
+  ['OPENED-ONCE', 'a second opening', misplaced(opened, begun('token-random').before)],
+  ['CEREMONY-ID', 'an id of another form', edit(opened, (_, entry) => { entry['ceremony'] = 'ceremony-1'; })],
+  ['SCRIPT-YAML', 'a script that is none', edit(opened, (data) => { data['script'] = '%'; })],
+  ['SCRIPT-SHAPE', 'a script of another grammar', edit(opened, (data) => { data['script'] = 'conclave: 2'; })],
+  ['WIPE-AT-END', 'a script that was not rehearsed', edit(opened, (data) => { data['script'] = String(data['script']).replace('do: { wipe-backup-key: {} }', 'do: { put-away: {} }'); })],
+  ['SET-THRESHOLD', 'M greater than N', edit(opened, (data) => { (data['parameters'] as Loose)['threshold'] = 4; })],
+  ['SCRIPT-HASH', 'another script\'s hash', edit(opened, (_, entry) => { entry['prev'] = otherHash; })],
+  ['SEATS-FILLED', 'a seat without a person', edit(opened, (data) => { (data['people'] as unknown[]).pop(); })],
+  ['SEATS-FILLED', 'two people in other seats', edit(opened, (data) => { (data['people'] as unknown[]).reverse(); })],
+  ['TEXT-PRINTABLE', 'a person without a name', edit(opened, (data) => { (data['people'] as Loose[])[0]!['name'] = ' '; })],
+  ['TEXT-PRINTABLE', 'a name with a direction override', edit(opened, (data) => { (data['people'] as Loose[])[0]!['name'] = 'Ada \u202eretsiM'; })],
+  ['ONE-PERSON-ONE-ROLE', 'the officer as the witness', edit(opened, (data) => { (data['people'] as Loose[])[4]!['name'] = '  ada   OFTERDINGEN '; })],
+  ['BINDINGS-COMPLETE', 'a token without a serial number', edit(opened, (data) => { (data['bindings'] as { tokens: Loose }).tokens = {}; })],
+  ['BINDINGS-COMPLETE', 'a card too many', edit(opened, (data) => { (data['bindings'] as { cards: Record<string, Loose> }).cards['share-card']!['auditor'] = { module: 'embedded', serial: 'X' }; })],
+  ['ONE-CARD-ONE-PERSON', 'one card for two', edit(opened, (data) => { const cards = (data['bindings'] as { cards: Record<string, Loose> }).cards['identity-card']!; cards['auditor'] = cards['witness']; })],
+  ['MODULE-KNOWN', 'a module that is not listed', edit(opened, (data) => { (data['modules'] as Loose[])[0]!['name'] = 'another'; })],
+  ['REAL-NEEDS-RELEASE', 'a real ceremony on a development runtime', edit(openedReal, (data) => { (data['runtime'] as Loose)['development'] = true; })],
+  ['REAL-NEEDS-TOKEN', 'a real ceremony on the software token', edit(openedReal, (data) => { (data['modules'] as Loose[])[0]!['kind'] = 'software'; })],
+  ['ONE-CEREMONY', 'an entry of another ceremony', edit(done('token-random'), (_, entry) => { entry['ceremony'] = '0'.repeat(32); })],
+  ['KNOWN-PERSON', 'a stranger acts', edit(done('token-random'), (_, entry) => { entry['by'] = 'custodian-9'; })],
+  ['KNOWN-PERSON', 'a stranger is present', edit(resumed, (data) => { data['present'] = ['officer', 'custodian-9']; })],
+  ['RECORD-OVER', 'a note after the end', of(ended, 'noted', { text: 'One more thing.' })],
+  ['RECORD-OVER', 'a second checkpoint after the end', of(ended, 'checkpoint', { signature: 'A'.repeat(86) })],
+  ['CHECKPOINT-DUE', 'a note where a checkpoint is due', of(overdue, 'noted', { text: 'Hello.' })],
+  ['CHECKPOINT-DUE', 'a checkpoint where none is due', of(atExceptionTime, 'checkpoint', { signature: 'A'.repeat(86) })],
+  ['BY-WHOM', 'an exception that nobody decided', edit(at(eventful, 'exception'), (_, entry) => { delete entry['by']; })],
+  ['BY-WHOM', 'an abort by nobody', of(atExceptionTime, 'aborted', { reason: 'No.', left: [] })],
+  ['EXCEPTION-NUMBER', 'an exception with another number', edit(at(eventful, 'exception', undefined, 1), (data) => { data['number'] = 1; })],
+  ['TEXT-PRINTABLE', 'an exception without words', edit(at(eventful, 'exception'), (data) => { data['decided'] = ''; })],
+  ['TEXT-NORMAL-FORM', 'a note in another normal form', of(atExceptionTime, 'noted', { text: 'cafe\u0301' })],
+  ['ON-BREAK', 'a break in a break', of(atBreak, 'break', { present: 6, reason: 'Tea.' })],
+  ['ON-BREAK', 'the end of no break', of(atExceptionTime, 'back', { present: 6 })],
+  ['ON-BREAK', 'work in a break', misplaced(at(eventful, 'begun', 'token-random'), atBreak)],
+  ['HEAD-COUNT', 'somebody did not come back', edit(at(eventful, 'back'), (data) => { data['present'] = 5; })],
+  ['IN-ORDER', 'the end before the end', of(atExceptionTime, 'closed', {})],
+  ['IN-ORDER', 'another step', edit(begun('token-random'), (_, entry) => { entry['step'] = 'make-root'; })],
+  ['IN-ORDER', 'a step after the last', of({ ...at(plain, 'closed').before }, 'begun', { intent: {} }, { step: 'token-random', by: 'officer' })],
+  ['RESUME-QUORUM', 'somebody present twice', edit(resumed, (data) => { data['present'] = ['officer', 'officer']; })],
+  ['RESUME-QUORUM', 'no officer', edit(resumed, (data) => { data['present'] = ['custodian-1', 'custodian-2', 'witness']; })],
+  ['RESUME-QUORUM', 'too few custodians', edit(resumed, (data) => { data['present'] = ['officer', 'custodian-1', 'witness']; })],
+  ['RESUME-QUORUM', 'no witness', edit(resumed, (data) => { data['present'] = ['officer', 'custodian-1', 'custodian-2']; })],
+  ['ONE-PERSON-ONE-ROLE', 'a custodian takes the officer\'s seat', edit(resumed, (data) => { (data['officer'] as Loose)['name'] = 'bela custis'; })],
+  ['ONE-CARD-ONE-PERSON', 'a new officer with a used card', edit(resumed, (data) => { ((data['officer'] as Loose)['card'] as Loose)['serial'] = 'SHARE-custodian-1'; })],
+  ['ENROL-FIRST', 'disagreement before enrolment', misplaced(at(eventful, 'disagreed'), at(plain, 'done', 'read-hash/custodian-1').before)],
+  ['DISAGREEMENT-STATEMENT', 'other words than those signed', edit(at(eventful, 'disagreed'), (data) => { data['words'] = 'I agree.'; })],
+  ['BEGUN-FIRST', 'begun twice', misplaced(begun('token-random'), done('token-random').before)],
+  ['BEGUN-FIRST', 'done without a beginning', misplaced(done('token-random'), begun('token-random').before)],
+  ['BEGUN-FIRST', 'an act of people alone is begun', of(done('bag-cards/custodian-1').before, 'begun', { intent: {} }, { step: 'bag-cards/custodian-1', by: 'custodian-1' })],
+  ['BEGUN-FIRST', 'found where nothing was lost', misplaced(edit(at(eventful, 'found'), (_, entry) => { entry['step'] = 'token-random'; }), begun('token-random').before)],
+  ['BEGUN-FIRST', 'witnessed before it was done', misplaced(at(plain, 'witnessed', 'token-before'), begun('token-before').before)],
+  ['RIGHT-PERSON', 'begun by somebody else', edit(begun('token-random'), (_, entry) => { entry['by'] = 'witness'; })],
+  ['RIGHT-PERSON', 'done by nobody', edit(done('token-random'), (_, entry) => { delete entry['by']; })],
+  ['RIGHT-PERSON', 'decided by the witness', edit(at(eventful, 'decided'), (_, entry) => { entry['by'] = 'witness'; })],
+  ['ONE-OUTCOME', 'the outcome of another entry', edit(done('token-random'), (data) => { data['begun'] = 1; })],
+  ['ONE-OUTCOME', 'found for another entry', edit(at(eventful, 'found'), (data) => { data['begun'] = 1; })],
+  ['EVIDENCE-MATCHES-ACTION', 'the evidence of another action', edit(done('token-random'), (data) => { data['evidence'] = {}; })],
+  ['EVIDENCE-MATCHES-ACTION', 'a stripped signature', inside(done('seal-1/officer'), (e) => { (e['signatures'] as unknown[]).pop(); })],
+  ['HALF-KEY', 'half a key is kept', edit(at(eventful, 'decided'), (data) => { data['decision'] = 'keep'; })],
+  ['CLEARED-ABSENT', 'still there after it was destroyed', edit(at(eventful, 'cleared'), (data) => { (data['observation'] as Loose)['state'] = 'half'; })],
+  ['WITNESS-NOT-DOER', 'the officer sees the own act', edit(at(plain, 'witnessed', 'token-before'), (_, entry) => { entry['by'] = 'officer'; })],
+  ['WITNESS-NOT-DOER', 'nobody sees it', edit(at(plain, 'witnessed', 'token-before'), (_, entry) => { delete entry['by']; })],
+  ['WITNESS-ONCE', 'one custodian sees it twice', edit(at(plain, 'witnessed', 'make-root', 1), (_, entry) => { entry['by'] = 'custodian-1'; })],
+  ['WITNESS-WANTED', 'the auditor is not asked', edit(at(plain, 'witnessed', 'token-before'), (_, entry) => { entry['by'] = 'auditor'; })],
+
+  ['SCRIPT-HASH-CONFIRMED', 'other words', inside(done('read-hash/officer'), (e) => { e['words'] = 'abandon ability able'; })],
+  ['CARD-BOUND', 'enrolment with somebody else\'s card', inside(begun('enrol/witness'), (i) => { i['card'] = 'CARD-auditor'; })],
+  ['CARD-BOUND', 'another card answered', inside(done('enrol/witness'), (e) => { (e['card'] as Loose)['serial'] = 'CARD-auditor'; })],
+  ['ONE-PERSON-ONE-KEY', 'one key for two', { before: done('enrol/witness').before, entry: edit(done('enrol/witness'), (data) => { (data['evidence'] as Loose)['identity'] = ((done('enrol/officer').entry.data as Loose)['evidence'] as Loose)['identity']; }).entry }],
+  ['PRESENCE-FRESH', 'yesterday\'s challenge', withState(done('enrol/witness'), { current: { ...done('enrol/witness').before.current!, intent: { card: 'CARD-witness', id: '00', challenge: 'A'.repeat(32) } } })],
+  ['PRESENCE-FRESH', 'another head', withState(done('enrol/witness'), { current: { ...done('enrol/witness').before.current!, headBefore: otherHash } })],
+  ['TOKEN-BOUND', 'another token', inside(begun('token-out'), (i) => { i['token'] = 'TOKEN-other'; })],
+  ['TOKEN-BOUND', 'another token answered', inside(done('token-out'), (e) => { (e['token'] as Loose)['serial'] = 'TOKEN-other'; })],
+  ['TOKEN-CAN', 'it cannot wrap', inside(done('token-out'), (e) => { (e['needs'] as Loose[])[2]!['proof'] = null; })],
+  ['TOKEN-CAN', 'it only says that it can', inside(done('token-out'), (e) => { (e['needs'] as Loose[])[2]!['proof'] = 'reported'; })],
+  ['RANDOM-PLAUSIBLE', 'a test failed', inside(done('token-random'), (e) => { (e['tests'] as Loose[])[0]!['passed'] = false; })],
+  ['RANDOM-PLAUSIBLE', 'one test twice', inside(done('token-random'), (e) => { (e['tests'] as Loose[])[1]!['name'] = (e['tests'] as Loose[])[0]!['name']; })],
+  ['RANDOM-PLAUSIBLE', 'a smaller sample', inside(done('token-random'), (e) => { e['bytes'] = 2048; })],
+  ['INVENTORY-EXPLAINED', 'an object that nobody explains', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).push({ class: 'data', id: '', label: 'x', keyType: '' }); })],
+  ['INVENTORY-EXPLAINED', 'an object is missing', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).pop(); })],
+  ['AS-SCRIPTED', 'another algorithm', inside(begun('make-root'), (i) => { i['algorithm'] = 'ed25519'; })],
+  ['AS-SCRIPTED', 'another label', inside(begun('make-root'), (i) => { i['label'] = 'Root'; })],
+  ['KEY-ONCE', 'a second key', withState(begun('make-root'), { key: begun('certify').before.key })],
+  ['ID-FRESH', 'an id that was used before', withState(begun('make-root'), { ids: [((begun('make-root').entry.data as Loose)['intent'] as Loose)['id'] as string] })],
+  ['KEY-BOUND', 'another object answered', inside(done('make-root'), (e) => { (e['public'] as Loose)['id'] = '00'; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'not sensitive', inside(done('make-root'), (e) => { (e['private'] as Loose)['sensitive'] = false; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'imported, not made here', inside(done('make-root'), (e) => { (e['private'] as Loose)['local'] = false; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'no answer where one is needed', inside(done('make-root'), (e) => { (e['private'] as Loose)['sensitive'] = null; })],
+  ['KEY-BEFORE-USE', 'no key to prove', withState(begun('prove-root'), { key: null })],
+  ['KEY-BOUND', 'another key is proven', inside(begun('prove-root'), (i) => { i['id'] = '00'; })],
+  ['PUBLIC-PARAMETERS', 'another public key came back', inside(done('prove-root'), (e) => { e['spki'] = 'AAAA'; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'extractable when read back', inside(done('prove-root'), (e) => { (e['private'] as Loose)['alwaysSensitive'] = false; })],
+  ['WEAK-KEY', 'no weak-key tests', inside(done('prove-root'), (e) => { e['weakTests'] = []; })],
+  ['PROVEN-BEFORE-CERTIFIED', 'a key that has proven nothing', withKey(done('certify'), { proven: false })],
+  ['TBS-IDENTICAL', 'other bytes were signed', inside(done('certify'), (e) => { e['signedTbs'] = otherDigest; })],
+  ['SHARE-SET', 'a later epoch', inside(begun('backup-key'), (i) => { i['epoch'] = 7; })],
+  ['SHARE-SET', 'another set was made', inside(done('backup-key'), (e) => { (e['set'] as Loose)['id'] = 'A'.repeat(22); })],
+  ['SET-THRESHOLD', 'another M', inside(done('backup-key'), (e) => { (e['set'] as Loose)['threshold'] = 3; })],
+  ['SHARE-SET', 'two equal shares', inside(done('backup-key'), (e) => { const list = (e['set'] as { commitments: string[] }).commitments; list[1] = list[0]!; })],
+  ['TWO-SOURCES', 'the token\'s randomness alone', inside(done('backup-key'), (e) => { e['sources'] = ['token']; })],
+  ['SPLIT-PROVEN', 'a split that nobody tried', inside(done('backup-key'), (e) => { e['subsetsTried'] = 0; })],
+  ['SHARE-SET', 'wrapped under another set', inside(begun('wrap-root'), (i) => { i['set'] = 'A'.repeat(22); })],
+  ['PROVEN-BEFORE-WRAPPED', 'a key that has proven nothing is wrapped', withKey(done('wrap-root'), { proven: false })],
+  ['KEY-BOUND', 'another key was wrapped', inside(done('wrap-root'), (e) => { (e['private'] as Loose)['id'] = '00'; })],
+  ['SHARES-AFTER-SPLIT', 'the backup key is gone', withBackup(begun('give-share/custodian-2'), { alive: false })],
+  ['CARD-BOUND', 'somebody else\'s share card', inside(begun('give-share/custodian-2'), (i) => { i['card'] = 'SHARE-custodian-1'; })],
+  ['SHARE-SET', 'somebody else\'s number', inside(begun('give-share/custodian-2'), (i) => { i['x'] = 1; })],
+  ['VOID-SHARES-ERASED', 'a void share stays on its card', edit(at(eventful, 'begun', 'give-share/custodian-2', 1), (data) => { (data['intent'] as Loose)['erases'] = []; })],
+  ['CARD-BOUND', 'the share went elsewhere', inside(done('give-share/custodian-2'), (e) => { e['x'] = 3; })],
+  ['SHARE-COMMITMENT', 'another share was given', inside(done('give-share/custodian-2'), (e) => { e['commitment'] = otherDigest; })],
+  ['READ-BACK-EVERY-SHARE', 'nothing to read back', withBackup(begun('read-share/custodian-2'), { given: {} })],
+  ['SHARE-SET', 'another object is read', inside(begun('read-share/custodian-2'), (i) => { i['object'] = 'share-other'; })],
+  ['CARD-BOUND', 'read from another card', inside(done('read-share/custodian-2'), (e) => { e['card'] = 'SHARE-custodian-1'; })],
+  ['SHARE-COMMITMENT', 'another share came back', inside(done('read-share/custodian-2'), (e) => { e['commitment'] = otherDigest; })],
+  ['WRAP-BEFORE-RECOVERY', 'nothing to recover', withKey(begun('recovery'), { wrapped: null })],
+  ['READ-BACK-EVERY-SHARE', 'a share that was never read back', withBackup(begun('recovery'), { given: { ...begun('recovery').before.backup!.given, 'custodian-1': { ...begun('recovery').before.backup!.given['custodian-1']!, readBack: false } } })],
+  ['QUORUM-OF-PERSONS', 'one person counts twice', inside(begun('recovery'), (i) => { i['quorum'] = ['custodian-1', 'custodian-1']; })],
+  ['QUORUM-OF-PERSONS', 'more than the threshold', inside(begun('recovery'), (i) => { i['quorum'] = ['custodian-1', 'custodian-2', 'custodian-3']; })],
+  ['QUORUM-OF-PERSONS', 'a stranger in the quorum', inside(begun('recovery'), (i) => { i['quorum'] = ['custodian-1', 'witness']; })],
+  ['QUORUM-OF-PERSONS', 'another quorum came', inside(done('recovery'), (e) => { (e['quorum'] as Loose[])[0]!['seat'] = 'custodian-1'; })],
+  ['CARD-BOUND', 'a custodian with another card', inside(done('recovery'), (e) => { (e['quorum'] as Loose[])[0]!['card'] = 'SHARE-custodian-1'; })],
+  ['PROOF-OF-POSSESSION', 'an older message was signed', inside(done('recovery'), (e) => { (e['possession'] as Loose)['message'] = 'AAAA'; })],
+  ['KEY-BOUND', 'another key was locked', inside(done('lock-root'), (e) => { (e['private'] as Loose)['id'] = '00'; })],
+  ['LOCKED', 'still extractable', inside(done('lock-root'), (e) => { (e['private'] as Loose)['extractable'] = true; })],
+  ['WIPED-AFTER-PROOF', 'wiped before the proof', withKey(begun('wipe-backup'), { recoveryProven: false })],
+  ['WIPED-AFTER-PROOF', 'ended with a process that is alive', inside(done('wipe-backup'), (e) => { e['how'] = 'process-ended'; })],
+  ['SEAL-STATEMENT', 'a seal over something else', inside(begun('seal-2/officer'), (i) => { i['statement'] = 'e30'; })],
+  ['CARD-BOUND', 'a seal with somebody else\'s card', inside(begun('seal-2/officer'), (i) => { i['card'] = 'CARD-auditor'; })],
+  ['RESUME-STATEMENT', 'a resumption of something else', inside(at(eventful, 'begun', 'resume-1/sign-resume/witness'), (i) => { i['statement'] = 'e30'; })],
+];
+
+for (const [rule, what, { before, entry }] of ROWS) {
+  test(`${rule}: ${what}`, () => {
+    const refusal = check(before, entry);
+    assert.equal(refusal?.rule, rule, JSON.stringify(refusal));
+    for (const part of [refusal.expected, refusal.next]) assert.notEqual(part, '');
+  });
+}
+
+test('every rule of ceremony.ts has a row', () => {
+  const source = readFileSync(join(import.meta.dirname, '../../ceremonies/ceremony.ts'), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
+  const rules = new Set([...source.matchAll(/'([A-Z]+(?:-[A-Z]+)+|LOCKED|SEQUENCE)'/g)].map(([, rule]) => rule));
+  assert.deepEqual([...rules].filter((rule) => !ROWS.some(([row]) => row === rule)).sort(), []);
+});
+
+test('what a row changes was allowed before it was changed', () => {
+  for (const record of [plain, eventful]) record.entries.forEach((entry, index) => assert.equal(check(record.before[index] ?? EMPTY, entry), null));
+});
+
+// --- whole records ---------------------------------------------------------------------------------------------------------
+
+test('a record ends closed, every act sealed by everybody with one statement', () => {
+  for (const record of [plain, eventful]) {
+    assert.equal(record.state.phase, 'closed');
+    assert.equal(pendingAction(record.state).kind, 'over');
+    assert.deepEqual(record.state.seals.map((seal) => [seal.act, Object.keys(seal.signatures).length]), [0, 1, 2, 3, 4, 5].map((act) => [act, 6]));
+  }
+});
+
+test('a checkpoint follows the opening, every step and the end; 64 entries never pass without one', async () => {
+  const { entries } = await scriptedRecord({ script: 'mini', notes: 200 });
+  let since = 0;
+  for (const entry of entries) {
+    since = entry.kind === 'checkpoint' ? 0 : since + 1;
+    assert.ok(since <= CHECKPOINT_EVERY);
+  }
+  assert.equal(entries[1]?.kind, 'checkpoint');
+  assert.equal(entries.at(-1)?.kind, 'checkpoint');
+  assert.ok(entries.some((entry, index) => entry.kind === 'noted' && entries[index + 1]?.kind === 'checkpoint'));
+});
+
+test('a crash while the key is made: somebody looks, the officer decides, and the record goes on', async () => {
+  for (const [found, decision, kinds] of [
+    ['absent', 'clear', ['found', 'begun', 'done']],
+    ['half', 'clear', ['found', 'decided', 'cleared', 'begun', 'done']],
+    ['present', 'clear', ['found', 'decided', 'cleared', 'begun', 'done']],
+    ['present', 'keep', ['found', 'decided', 'done']],
+  ] as const) {
+    const { entries, state } = await scriptedRecord({ happenings: { 'make-root': [{ kind: 'crash', found, decision }] } });
+    assert.equal(state.phase, 'closed');
+    const from = entries.findIndex((entry) => entry.kind === 'found');
+    const next = entries.slice(from).filter((entry) => entry.step === 'make-root' && entry.kind !== 'witnessed').map((entry) => entry.kind);
+    assert.deepEqual(next, kinds, `${found}, ${decision}`);
+    const [first, last] = entries.filter((entry) => entry.kind === 'begun' && entry.step === 'make-root');
+    const id = (entry: Entry | undefined) => ((entry?.data as { intent?: { id?: string } } | undefined)?.intent ?? {}).id;
+    if (decision === 'clear') assert.notEqual(id(first), id(last), 'a new attempt has a new id');
+  }
+});
+
+test('a crash elsewhere makes the step ready again; nothing is skipped', async () => {
+  for (const step of ['token-random', 'certify', 'lock-root', 'seal-3/custodian-2', 'enrol/auditor']) {
+    const { entries, state } = await scriptedRecord({ happenings: { [step]: [{ kind: 'crash' }] } });
+    assert.equal(state.phase, 'closed', step);
+    assert.equal(state.resumptions, 1);
+    assert.equal(entries.filter((entry) => entry.kind === 'begun' && entry.step === step).length, 2, step);
+    assert.equal(entries.filter((entry) => entry.kind === 'done' && entry.step === step).length, 1, step);
+  }
+});
+
+test('the backup key dies before every share is out: the set starts again, and the void shares are erased', async () => {
+  const { entries, state } = await scriptedRecord({ happenings: { 'give-share/custodian-2': [{ kind: 'crash' }] } });
+  assert.equal(state.phase, 'closed');
+  assert.equal(state.backup?.set.epoch, 2);
+  assert.deepEqual(state.voidShares, {});
+  const given = entries.filter((entry) => entry.kind === 'begun' && entry.step?.startsWith('give-share/')).map((entry) => [entry.step, ((entry.data as Loose)['intent'] as { erases: string[] }).erases.length]);
+  assert.deepEqual(given, [['give-share/custodian-1', 0], ['give-share/custodian-2', 0], ['give-share/custodian-1', 1], ['give-share/custodian-2', 1], ['give-share/custodian-3', 0]]);
+});
+
+test('the backup key dies after every share is out: the set is good, and the wipe says what happened', async () => {
+  const { entries, state } = await scriptedRecord({ happenings: { 'read-share/custodian-2': [{ kind: 'lost' }] } });
+  assert.equal(state.backup?.set.epoch, 1);
+  const wiped = entries.find((entry) => entry.kind === 'done' && entry.step === 'wipe-backup');
+  assert.deepEqual((wiped?.data as Loose)['evidence'], { how: 'process-ended' });
+});
+
+test('another officer takes over: enrols, signs first, and signs the rest', async () => {
+  const { entries, state } = await scriptedRecord({ happenings: { certify: [{ kind: 'crash', officer: 'another' }] } });
+  assert.equal(state.people[0]?.name, 'Olga Nachfolger 1');
+  const queue = entries.filter((entry) => entry.kind === 'done' && entry.step?.startsWith('resume-1/')).map((entry) => entry.step);
+  assert.deepEqual(queue, ['resume-1/enrol/officer', ...['officer', 'custodian-1', 'custodian-2', 'custodian-3', 'witness', 'auditor'].map((seat) => `resume-1/sign-resume/${seat}`)]);
+  const before = JSON.parse(fromUtf8(fromBase64url(state.seals[2]?.statement ?? ''))) as { signers: { name: string }[] };
+  const after = JSON.parse(fromUtf8(fromBase64url(state.seals[3]?.statement ?? ''))) as { signers: { name: string }[] };
+  assert.equal(before.signers[0]?.name, 'Ada Ofterdingen');
+  assert.equal(after.signers[0]?.name, 'Olga Nachfolger 1');
+});
+
+test('an officer who took over and was interrupted before enrolling still has to enrol', async () => {
+  const { entries, state } = await scriptedRecord({ happenings: { certify: [{ kind: 'resume', officer: 'another' }], 'resume-1/enrol/officer': [{ kind: 'crash' }] } });
+  assert.equal(state.phase, 'closed');
+  assert.ok(entries.some((entry) => entry.kind === 'done' && entry.step === 'resume-2/enrol/officer'));
+  assert.ok(!entries.some((entry) => entry.kind === 'done' && entry.step === 'resume-1/enrol/officer'));
+});
+
+test('a crash before anybody has enrolled needs no signatures', async () => {
+  const { entries, state } = await scriptedRecord({ script: 'mini', happenings: { 'read-hash/witness': [{ kind: 'resume', officer: 'another', present: ['officer'] }] } });
+  assert.equal(state.phase, 'closed');
+  assert.deepEqual(entries.filter((entry) => entry.step?.startsWith('resume-')).map((entry) => entry.step), []);
+});
+
+test('a seal that was being signed starts again and covers the resumption', async () => {
+  const { state, entries } = await scriptedRecord({ happenings: { 'seal-3/custodian-1': [{ kind: 'crash' }] } });
+  const resumption = entries.find((entry) => entry.kind === 'resumed');
+  const { count } = JSON.parse(fromUtf8(fromBase64url(state.seals[2]?.statement ?? ''))) as { count: number };
+  assert.ok(count > (resumption?.seq ?? Infinity));
+  assert.equal(entries.filter((entry) => entry.kind === 'done' && entry.step === 'seal-3/officer').length, 2);
+});
+
+test('an exception, a note or a disagreement between two signatures leaves the seal as it is', async () => {
+  const { state } = await scriptedRecord({ happenings: { 'seal-2/witness': [{ kind: 'exception' }, { kind: 'note', text: 'Here.' }, { kind: 'disagree', seat: 'auditor', words: 'I saw two lamps.' }] } });
+  assert.equal(state.phase, 'closed');
+  assert.deepEqual(state.disagreements.map(({ seat, words }) => [seat, words]), [['auditor', 'I saw two lamps.']]);
+  assert.equal(Object.keys(state.seals[1]?.signatures ?? {}).length, 6);
+});
+
+test('the longest words of disagreement fit, in any script', async () => {
+  for (const words of ['\\'.repeat(1000), '\u4e2d'.repeat(1000)]) {
+    assert.equal((await scriptedRecord({ script: 'mini', happenings: { 'seal-1/auditor': [{ kind: 'disagree', seat: 'witness', words }] } })).state.phase, 'closed');
+  }
+});
+
+test('an abort ends the record with what is left', async () => {
+  const left = [{ class: 'private-key', id: '00ff', label: 'Root CA', keyType: 'CKK_EC' }] as const;
+  const { state, entries } = await scriptedRecord({ happenings: { 'token-after': [{ kind: 'abort', left }] } });
+  assert.equal(state.phase, 'aborted');
+  assert.deepEqual(entries.slice(-2).map((entry) => entry.kind), ['aborted', 'checkpoint']);
+  assert.deepEqual(pendingAction(state), { kind: 'over', how: 'aborted' });
+});
+
+test('pendingAction: one answer at a time', async () => {
+  const room = new ScriptedRoom();
+  const kinds = new Set<string>();
+  while (pendingAction(room.state).kind !== 'over') {
+    kinds.add(pendingAction(room.state).kind);
+    await room.next();
+  }
+  assert.deepEqual([...kinds].sort(), ['checkpoint', 'close', 'opening', 'step', 'witness']);
+  assert.equal(pendingAction(atBreak).kind, 'back');
+  assert.equal(pendingAction(at(eventful, 'found').before).kind, 'look');
+  assert.equal(pendingAction(at(eventful, 'decided').before).kind, 'decide');
+  assert.equal(pendingAction(at(eventful, 'cleared').before).kind, 'clear');
+  assert.equal(pendingAction(done('token-random').before).kind, 'outcome');
+});
+
+test('witnesses: the roles that are missing, until nobody is', () => {
+  assert.deepEqual(missingWitnesses(at(plain, 'witnessed', 'make-root').before), { custodian: 2, witness: 1 });
+  assert.deepEqual(missingWitnesses(at(plain, 'witnessed', 'make-root', 1).before), { custodian: 1, witness: 1 });
+});
+
+test('the statements are canonical JSON of exactly the members that FORMAT.md gives', () => {
+  const decode = (text: string) => JSON.parse(fromUtf8(fromBase64url(text))) as Loose;
+  assert.deepEqual(Object.keys(decode(presenceStatement(begun('enrol/officer').before, 'officer', 'x', 'y'))), ['ceremony', 'head', 'nonce', 'script', 'seat', 'type']);
+  const seal = decode(sealStatement(begun('seal-1/officer').before));
+  assert.deepEqual(Object.keys(seal), ['act', 'build', 'ceremony', 'count', 'last', 'policy', 'root', 'script', 'signers', 'type']);
+  assert.deepEqual(Object.keys((seal['signers'] as Loose[])[0] ?? {}), ['classical', 'name', 'pq', 'role', 'seat']);
+  assert.equal(signersOf(plain.state).length, 6);
+});
+
+test('inventories: order does not matter, number does', () => {
+  const a = { class: 'data', id: '01', label: 'x', keyType: '' } as const;
+  const b = { class: 'data', id: '02', label: 'x', keyType: '' } as const;
+  assert.deepEqual(inventoryDifference([a, b], [b, a]), []);
+  assert.equal(inventoryDifference([a], [a, a]).length, 1);
+  assert.equal(inventoryDifference([a], [b]).length, 2);
+});
+
+test('rewriting with the recorder\'s keys changes nothing when nothing is changed', () => {
+  assert.deepEqual(fileOf(rewritten(eventful, (entry) => entry)), eventful.bytes);
+});
+
+test('property: no value in an entry makes check throw, or apply after check', () => {
+  const places = [...plain.entries.keys()].map((index) => ({ before: plain.before[index] ?? EMPTY, entry: plain.entries[index]! }))
+    .filter(({ entry }, index, all) => all.findIndex((other) => other.entry.kind === entry.kind && other.before.current?.step.do.action === entry.step) === -1 || index < 120);
+  const value = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom('constructor', '__proto__', 'officer', '', 0, -1, null, [], {}), fc.integer(), fc.string());
+  fc.assert(fc.property(fc.nat(places.length - 1), fc.nat(), fc.nat(), value, (which, path, deeper, replacement) => {
+    const { before, entry } = structuredClone({ before: null, entry: places[which]!.entry }) as unknown as { before: null; entry: Loose } & { before: null };
+    assert.equal(before, null);
+    let target = entry['data'] as Loose;
+    for (const choice of [path, deeper]) {
+      const keys = Object.keys(target).filter((key) => typeof target[key] === 'object' && target[key] !== null);
+      if (keys.length > 0) target = target[keys[choice % keys.length]!] as Loose;
+    }
+    const keys = Object.keys(target);
+    if (keys.length > 0) target[keys[path % keys.length]!] = replacement;
+    const state = places[which]!.before;
+    const refusal = check(state, entry as unknown as Entry);
+    if (refusal === null) apply(state, entry as unknown as Entry, { hash: otherHash, root: () => otherDigest });
+    else assert.match(refusal.rule, /^[A-Z][A-Z-]+$/);
+  }), { seed: SEED, numRuns: 400 });
+});

@@ -1,0 +1,183 @@
+/** The model of the room: the shipped script passes, and every rule is heard when a reviewer's mistake breaks it, at its line. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { parse, stringify } from 'yaml';
+import { rehearse } from '../../ceremonies/rehearse.ts';
+import { readScript, type Fault, type Parameters } from '../../ceremonies/script.ts';
+import { MINI_SCRIPT } from './scripted.ts';
+
+const folder = join(import.meta.dirname, '../../ceremonies');
+const ROOT_CA = readFileSync(join(folder, 'scripts/root-ca.yaml'), 'utf8');
+
+interface Step { id: string; who?: string; 'for-each'?: string; moves?: { what: string; from: string; to: string }[]; do: Record<string, Record<string, unknown>> }
+interface Draft {
+  people: Record<string, unknown>;
+  set?: { shares: unknown; threshold: unknown };
+  parameters: Record<string, unknown>;
+  room: { tokens: Record<string, string>; cards: Record<string, { for: string; at: string }> };
+  acts: { act: string; minutes: number; steps: Step[] }[];
+}
+
+/** The shipped script with one change; read again, so that the faults have the lines of the changed text. */
+function rehearsed(change: (script: Draft) => void, values: Parameters = {}) {
+  const draft = parse(ROOT_CA) as Draft;
+  change(draft);
+  const { script, faults } = readScript(stringify(draft, { aliasDuplicateObjects: false }));
+  assert.deepEqual(faults, [], 'the grammar alone has nothing against it');
+  assert.ok(script);
+  return { script, ...rehearse(script, { ...script.defaults, ...values }) };
+}
+
+const steps = (script: Draft) => script.acts.flatMap((act) => act.steps);
+const step = (script: Draft, id: string) => steps(script).find((candidate) => candidate.id === id) ?? assert.fail(id);
+const attributes = (script: Draft) => step(script, 'make-root').do['generate-key']?.['attributes'] as Record<string, unknown>;
+
+function without(script: Draft, ...ids: string[]): void {
+  for (const act of script.acts) act.steps = act.steps.filter((one) => !ids.includes(one.id));
+  script.acts = script.acts.filter((act) => act.steps.length > 0);
+}
+
+/** Moves a step in front of another. */
+function before(script: Draft, id: string, other: string): void {
+  const moved = step(script, id);
+  without(script, id);
+  for (const act of script.acts) {
+    const at = act.steps.findIndex((one) => one.id === other);
+    if (at >= 0) act.steps.splice(at, 0, moved);
+  }
+}
+
+/** A copy of a step in front of another, under a new id. */
+function again(script: Draft, id: string, other: string): void {
+  const copy = { ...structuredClone(step(script, id)), id: `${id}-again` };
+  for (const act of script.acts) {
+    const at = act.steps.findIndex((one) => one.id === other);
+    if (at >= 0) act.steps.splice(at, 0, copy);
+  }
+}
+
+const BACKUP = ['backup-key', 'wrap-root', 'give-share', 'read-share', 'recovery', 'lock-root', 'wipe-backup', 'bag-cards'];
+
+test('the shipped script passes with every algorithm and the bounds of M and N', () => {
+  const { rehearsed: whole, script } = rehearsed(() => undefined);
+  assert.ok(whole);
+  assert.equal(whole.script, script);
+  assert.equal(whole.minutes, 95);
+  assert.equal(whole.plan.steps.length, 70);
+  for (const values of [{ shares: 2, threshold: 2 }, { shares: 255, threshold: 255 }, { algorithm: 'rsa-4096' }, { algorithm: 'ed25519' }]) {
+    assert.deepEqual(rehearsed(() => undefined, values).faults, []);
+  }
+});
+
+test('the smallest script passes', () => {
+  const { script } = readScript(MINI_SCRIPT);
+  assert.ok(script);
+  assert.deepEqual(rehearse(script, {}).faults, []);
+});
+
+test('a script without a backup passes when its key is never extractable', () => {
+  const { faults } = rehearsed((script) => {
+    without(script, ...BACKUP);
+    delete script.set;
+    delete script.parameters['threshold'];
+    attributes(script)['extractable'] = 'never';
+  });
+  assert.deepEqual(faults, []);
+});
+
+test('what the plan itself refuses is a fault without a line', () => {
+  const { rehearsed: none, faults } = rehearsed(() => undefined, { shares: 3, threshold: 9 });
+  assert.equal(none, null);
+  assert.deepEqual(faults.map(({ rule, line }) => [rule, line]), [['SET-THRESHOLD', 0]]);
+});
+
+/** Rule, what was done, and the step whose line the fault carries ('' for line 0). All faults are listed: nothing else may be heard. */
+const ROWS: readonly (readonly [rule: string, what: string, change: (script: Draft) => void, at: string, others?: readonly string[]])[] = [
+  ['ROOM-MOVE', 'a token taken from where it is not', (s) => { step(s, 'token-out').moves = [{ what: 'root-hsm', from: 'bag', to: 'table' }]; }, 'token-out'],
+  ['ROOM-MOVE', 'a move that goes nowhere', (s) => { step(s, 'token-random').moves = [{ what: 'root-hsm', from: 'table', to: 'table' }]; }, 'token-random'],
+  ['ROOM-MOVE', 'a card put in twice', (s) => { step(s, 'read-share').moves = [{ what: 'share-card', from: 'bag', to: 'reader' }]; }, 'read-share'],
+  ['ROOM-THING', 'a thing that is not there', (s) => { step(s, 'token-random').moves = [{ what: 'laptop', from: 'safe', to: 'table' }]; }, 'token-random'],
+  ['ROOM-THING', 'a thing called like a member of every object', (s) => { step(s, 'token-random').moves = [{ what: 'constructor', from: 'safe', to: 'table' }]; }, 'token-random'],
+  ['ROOM-THING', 'somebody else\'s card', (s) => { step(s, 'token-random').moves = [{ what: 'share-card', from: 'bag', to: 'table' }]; }, 'token-random'],
+  ['ROOM-THING', 'a token that is not there', (s) => { step(s, 'token-random').do = { 'test-random': { on: 'other-hsm', bytes: 65536 } }; }, 'token-random', ['INSPECT-FIRST', 'RANDOM-FIRST']],
+  ['ROOM-TOKEN-OUT', 'a token used in the safe', (s) => { delete step(s, 'token-out').moves; delete step(s, 'token-in').moves; }, 'token-out'],
+  ['ROOM-CARD-IN-READER', 'a share for a card in its bag', (s) => { delete step(s, 'give-share').moves; delete step(s, 'bag-cards').moves; }, 'give-share'],
+  ['ROOM-CARD-IN-READER', 'a recovery from cards in their bags', (s) => { before(s, 'bag-cards', 'recovery'); }, 'recovery'],
+  ['ROOM-CARD-IN-READER', 'an identity card out of reach', (s) => { s.room.cards['identity-card'] = { for: 'person', at: 'safe' }; }, 'enrol'],
+  ['ROOM-PUT-AWAY', 'a token left on the table', (s) => { delete step(s, 'token-in').moves; }, 'token-out'],
+  ['ROOM-PUT-AWAY', 'cards left in the readers', (s) => { without(s, 'bag-cards'); }, 'give-share'],
+  ['PEOPLE-CARDS', 'no identity cards', (s) => { delete s.room.cards['identity-card']; }, ''],
+  ['PEOPLE-CARDS', 'identity cards for custodians only', (s) => { s.room.cards['identity-card'] = { for: 'custodian', at: 'holder' }; }, ''],
+  ['PEOPLE-CARDS', 'no share cards', (s) => { delete s.room.cards['share-card']; for (const id of ['give-share', 'bag-cards']) delete step(s, id).moves; }, ''],
+  ['PEOPLE-ROLES', 'the auditor makes the key', (s) => { step(s, 'make-root').who = 'auditor'; }, 'make-root'],
+  ['PEOPLE-ROLES', 'everybody receives a share', (s) => { step(s, 'give-share')['for-each'] = 'person'; delete step(s, 'give-share').moves; delete step(s, 'bag-cards').moves; s.room.cards['share-card'] = { for: 'person', at: 'reader' }; }, 'give-share', ['READ-BACK-EVERY-SHARE', 'PROOF-AFTER-READ-BACK']],
+  ['CONFIRM-FIRST', 'nobody confirms', (s) => { without(s, 'read-hash'); }, 'enrol'],
+  ['CONFIRM-FIRST', 'only custodians confirm', (s) => { step(s, 'read-hash')['for-each'] = 'custodian'; }, 'enrol'],
+  ['CONFIRM-FIRST', 'somebody confirms late', (s) => { again(s, 'read-hash', 'token-random'); }, 'read-hash-again'],
+  ['CONFIRM-FIRST', 'enrolment before the script is confirmed', (s) => { before(s, 'enrol', 'read-hash'); }, 'enrol'],
+  ['ENROL-FIRST', 'nobody enrols', (s) => { without(s, 'enrol'); }, 'read-hash'],
+  ['ENROL-FIRST', 'enrolment after the token', (s) => { before(s, 'enrol', 'token-random'); }, 'enrol'],
+  ['ENROL-FIRST', 'enrolment twice', (s) => { again(s, 'enrol', 'enrol'); }, 'enrol'],
+  ['ENROL-FIRST', 'the token taken out while people enrol', (s) => { const moves = step(s, 'token-out').moves ?? []; delete step(s, 'token-out').moves; s.acts[0]?.steps.push({ ...step(s, 'read-hash'), id: 'sneak', who: 'officer', moves }); delete s.acts[0]?.steps.at(-1)?.['for-each']; }, 'sneak', ['CONFIRM-FIRST']],
+  ['INSPECT-FIRST', 'a token that was never inspected', (s) => { step(s, 'token-out').do = { 'put-away': {} }; }, 'token-random'],
+  ['RANDOM-FIRST', 'no test of the random source', (s) => { without(s, 'token-random'); }, 'make-root'],
+  ['INVENTORY-AROUND-CHANGE', 'no inventory before', (s) => { without(s, 'token-before'); }, 'make-root'],
+  ['INVENTORY-AROUND-CHANGE', 'no inventory after', (s) => { without(s, 'token-after'); }, 'make-root'],
+  ['KEY-BEFORE-USE', 'another key\'s name', (s) => { step(s, 'certify').do = { 'issue-certificate': { key: 'other', subject: { 'common-name': '$common-name', organization: '$organization', country: '$country' }, years: '$years' } }; }, 'certify'],
+  ['KEY-BEFORE-USE', 'a proof before the key', (s) => { before(s, 'prove-root', 'make-root'); }, 'prove-root', ['KEY-PROVEN', 'PROVEN-BEFORE-CERTIFIED', 'PROVEN-BEFORE-WRAPPED']],
+  ['KEY-ONCE', 'two keys', (s) => { again(s, 'token-after', 'certify'); again(s, 'make-root', 'certify'); step(s, 'make-root-again').do = structuredClone(step(s, 'make-root').do); again(s, 'token-before', 'certify'); }, 'make-root-again'],
+  ['KEY-PROVEN', 'a key that never proves itself', (s) => { without(s, 'prove-root', 'certify', ...BACKUP); delete s.set; for (const name of ['threshold', 'common-name', 'organization', 'country', 'years']) delete s.parameters[name]; attributes(s)['extractable'] = 'never'; }, 'make-root'],
+  ['PROVEN-BEFORE-CERTIFIED', 'a certificate before the proof', (s) => { before(s, 'certify', 'prove-root'); }, 'certify'],
+  ['PROVEN-BEFORE-WRAPPED', 'a backup before the proof', (s) => { before(s, 'backup-key', 'prove-root'); before(s, 'wrap-root', 'prove-root'); }, 'wrap-root'],
+  ['BACKUP-NEEDS-SET', 'a backup without a set', (s) => { delete s.set; delete s.parameters['threshold']; }, 'backup-key'],
+  ['BACKUP-NEEDS-SET', 'a set without a backup', (s) => { without(s, ...BACKUP); attributes(s)['extractable'] = 'never'; }, ''],
+  ['BACKUP-ONCE', 'two backup keys', (s) => { again(s, 'backup-key', 'wrap-root'); }, 'backup-key-again'],
+  ['BACKUP-BEFORE-WRAP', 'a key wrapped under nothing', (s) => { before(s, 'wrap-root', 'backup-key'); }, 'wrap-root'],
+  ['SHARES-AFTER-SPLIT', 'shares before the split', (s) => { before(s, 'give-share', 'backup-key'); }, 'give-share'],
+  ['SHARES-AFTER-SPLIT', 'shares before the key is wrapped', (s) => { before(s, 'give-share', 'wrap-root'); }, 'give-share'],
+  ['SHARES-AFTER-SPLIT', 'a custodian without a share', (s) => { const give = step(s, 'give-share'); delete give['for-each']; give.who = 'custodian'; const bag = step(s, 'bag-cards'); delete bag['for-each']; bag.who = 'custodian'; const read = step(s, 'read-share'); delete read['for-each']; read.who = 'custodian'; }, 'recovery'],
+  ['ONE-PERSON-ONE-SHARE', 'two shares for one person', (s) => { again(s, 'give-share', 'read-share'); delete step(s, 'give-share-again').moves; }, 'give-share-again'],
+  ['READ-BACK-EVERY-SHARE', 'read back before it was given', (s) => { before(s, 'read-share', 'give-share'); step(s, 'read-share').moves = step(s, 'give-share').moves ?? []; delete step(s, 'give-share').moves; }, 'read-share'],
+  ['READ-BACK-EVERY-SHARE', 'read back twice', (s) => { again(s, 'read-share', 'recovery'); }, 'read-share-again'],
+  ['READ-BACK-EVERY-SHARE', 'never read back', (s) => { without(s, 'read-share'); }, 'backup-key', ['PROOF-AFTER-READ-BACK']],
+  ['PROOF-AFTER-READ-BACK', 'a recovery before the shares are read back', (s) => { before(s, 'recovery', 'read-share'); }, 'recovery'],
+  ['WRAP-BEFORE-RECOVERY', 'a recovery of nothing', (s) => { without(s, 'wrap-root'); }, 'recovery', ['SHARES-AFTER-SPLIT']],
+  ['BACKUP-PROVEN', 'a backup that is never tried', (s) => { without(s, 'recovery', 'lock-root', 'wipe-backup'); }, 'backup-key', ['ATTRIBUTES-SAFE', 'WIPE-AT-END']],
+  ['LOCK-AFTER-PROOF', 'locked before the recovery', (s) => { before(s, 'lock-root', 'recovery'); }, 'lock-root'],
+  ['ATTRIBUTES-SAFE', 'never locked', (s) => { without(s, 'lock-root'); }, 'make-root'],
+  ['ATTRIBUTES-SAFE', 'wrapped though never extractable', (s) => { attributes(s)['extractable'] = 'never'; without(s, 'lock-root'); }, 'wrap-root'],
+  ['ATTRIBUTES-SAFE', 'locked though never extractable', (s) => { attributes(s)['extractable'] = 'never'; }, 'lock-root'],
+  ['ATTRIBUTES-SAFE', 'two uses', (s) => { attributes(s)['decrypt'] = true; }, 'make-root'],
+  ['ATTRIBUTES-SAFE', 'a key that vanishes with the session', (s) => { attributes(s)['token'] = false; }, 'make-root'],
+  ['WIPED-AFTER-PROOF', 'wiped before the recovery', (s) => { before(s, 'wipe-backup', 'recovery'); }, 'wipe-backup'],
+  ['WIPED-AFTER-PROOF', 'wiped twice', (s) => { again(s, 'wipe-backup', 'token-in'); }, 'wipe-backup-again'],
+  ['WIPE-AT-END', 'never wiped', (s) => { without(s, 'wipe-backup'); }, 'token-in'],
+];
+
+for (const [rule, what, change, at, others = []] of ROWS) {
+  test(`${rule}: ${what}`, () => {
+    const { rehearsed: whole, faults, script } = rehearsed(change);
+    assert.equal(whole, null);
+    const heard = [...new Set(faults?.map((fault: Fault) => fault.rule))].sort();
+    assert.deepEqual(heard, [...new Set([rule, ...others])].sort());
+    const lines = faults?.filter((fault) => fault.rule === rule).map((fault) => fault.line);
+    assert.ok(lines?.includes(at === '' ? 0 : script.lines[at] ?? assert.fail(at)), `lines ${lines?.join(', ')} without that of ${at}`);
+    for (const fault of faults ?? []) for (const part of [fault.expected, fault.found, fault.next]) assert.notEqual(part, '');
+  });
+}
+
+test('every rule of the rehearsal has a row', () => {
+  const source = readFileSync(join(folder, 'rehearse.ts'), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
+  const rules = new Set([...source.matchAll(/'([A-Z]+(?:-[A-Z]+)+)'/g)].map(([, rule]) => rule));
+  assert.deepEqual([...rules].filter((rule) => !ROWS.some(([row]) => row === rule)), []);
+});
+
+test('all faults are reported at once, each line once', () => {
+  const { faults } = rehearsed((script) => {
+    without(script, 'token-random', 'wipe-backup', 'bag-cards');
+    attributes(script)['derive'] = true;
+  });
+  assert.deepEqual(faults?.map((fault) => fault.rule).sort(), ['ATTRIBUTES-SAFE', 'RANDOM-FIRST', 'RANDOM-FIRST', 'ROOM-PUT-AWAY', 'WIPE-AT-END']);
+});

@@ -1,0 +1,132 @@
+/**
+ * An Electron main process that shows the real page, under its real policy and preload, over a pretended other half.
+ * Bundled and started by test/e2e/screens.test.ts; it is no part of the app.
+ */
+import { readFile } from 'node:fs/promises';
+import { extname, join, normalize } from 'node:path';
+import { app, BrowserWindow, ipcMain, protocol } from 'electron';
+import type { Request } from '../../electron/contract.ts';
+import { POLICIES, webPreferences } from '../../electron/hardening.ts';
+import { PretendBridge, pretendVerdict } from './bridge.ts';
+import { peopleFor, ROOT_CA, Room } from './pretend.ts';
+
+const [folder = '', preload = ''] = process.argv.slice(-2);
+const TYPES: Partial<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.woff2': 'font/woff2' };
+
+let bridge = new PretendBridge();
+let window: BrowserWindow | undefined;
+
+function fresh(): PretendBridge {
+  bridge = new PretendBridge();
+  bridge.onEntries((entries) => window?.webContents.send('conclave:entries', entries));
+  return bridge;
+}
+
+/** What the page meets, by name. Each begins from nothing. */
+const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
+  first: () => undefined,
+  list: (b) => {
+    b.add(new Room().toTheEnd());
+    b.interrupted.add(b.add(new Room().until('make-root')).ceremony);
+    const aborted = b.add(new Room().until('token-out'));
+    aborted.abort('officer', 'The serial number on the case is not the one in the script.');
+    b.add(new Room().until('certify'));
+  },
+  release: (b) => { b.development = false; b.warnings = []; b.add(new Room({ mode: 'real', development: false }).until('certify')); },
+  words: (b) => { b.add(new Room()); },
+  confirm: (b) => { b.add(new Room().until('read-hash/custodian-2')); },
+  enrol: (b) => { b.add(new Room().until('enrol/custodian-3')); },
+  move: (b) => { b.add(new Room().until('token-out')); },
+  generate: (b) => { b.add(new Room().until('make-root')); },
+  working: (b) => { b.slowness = 60_000; b.add(new Room().until('make-root')); },
+  quorum: (b) => { b.slowness = 60_000; b.add(new Room().until('recovery')); },
+  witness: (b) => {
+    const room = b.add(new Room().until('make-root'));
+    room.begin();
+    room.finish();
+    room.witness('custodian-2');
+  },
+  inventory: (b) => {
+    const room = b.add(new Room().until('token-after'));
+    room.begin();
+    room.finish();
+  },
+  certificate: (b) => {
+    const room = b.add(new Room().until('certify'));
+    room.begin();
+    room.finish();
+  },
+  share: (b) => { b.add(new Room().until('give-share/custodian-2')); },
+  seal: (b) => { b.add(new Room().until('seal-5/witness')); },
+  refused: (b) => {
+    b.add(new Room().until('prove-root'));
+    b.failNext.set('act', { ok: false, refusal: { rule: 'ATTRIBUTES-AS-SCRIPTED', expected: 'the script\'s truth table', found: 'sensitive is false, not true', next: 'The value is recorded as found. Record an exception, then repeat the step or abort.' } });
+  },
+  failed: (b) => {
+    const room = b.add(new Room().until('give-share/custodian-2'));
+    room.begin();
+    room.fail({ code: 'CKR_PIN_INCORRECT', message: 'The PIN that was typed is wrong.', hint: 'The holder looks at the PIN letter and types it once more. The app never tries by itself.' });
+  },
+  final: (b) => {
+    b.add(new Room().until('enrol/witness'));
+    b.failNext.set('act', { ok: false, problem: { code: 'PIN_FINAL_TRY', message: 'One try is left; a wrong PIN locks the token for good.', hint: 'Somebody must confirm in words that the last try may be used.' } });
+  },
+  decide: (b) => {
+    const room = b.add(new Room().until('make-root'));
+    room.begin();
+    room.lost();
+    room.found('present');
+  },
+  half: (b) => {
+    const room = b.add(new Room().until('make-root'));
+    room.begin();
+    room.lost();
+    room.found('half');
+  },
+  pause: (b) => { b.add(new Room().until('certify')).pause(6, 'Lunch'); },
+  interrupted: (b) => {
+    const room = b.add(new Room().until('certify'));
+    room.lost();
+    b.interrupted.add(room.ceremony);
+  },
+  resumed: (b) => {
+    const room = b.add(new Room().until('give-share/custodian-2'));
+    room.lost();
+    room.resume(['officer', 'custodian-1', 'custodian-2', 'witness'], 'The machine lost power.', { name: 'Second Officer (rehearsal)', card: { module: 'softhsm', serial: '00000000deadbeef' } });
+  },
+  over: (b) => { b.add(new Room().toTheEnd()); },
+  aborted: (b) => { b.add(new Room().until('wrap-root')).abort('officer', 'The safe could not be closed.'); },
+  crowd: (b) => { b.add(new Room({ parameters: { shares: 40, threshold: 12 } }).until('give-share/custodian-23')); },
+  names: (b) => {
+    const people = peopleFor(ROOT_CA, {}).map((person, index) => ({ ...person, name: ['Jürgen Łukasiewicz-Ågesen', 'Ωμέγα Παπαδόπουλος', 'Юлия Щербакова', 'Anne-Marie van den Heuvel-Bloemendaal', 'Nguyễn Thị Ánh', 'X'][index] ?? person.name }));
+    b.add(new Room({ people }).until('make-root'));
+  },
+  problem: (b) => { b.add(new Room().until('make-root')); b.problem = { code: 'DEVICE_PROCESS_LOST', message: 'The library ended the process that loaded it.', hint: 'Start it again with “Look again”.' }; b.missing = [b.rooms[0]?.state.opening?.bindings.tokens['root-hsm']?.serial ?? '']; },
+  broken: (b) => { b.add(new Room().toTheEnd()); b.verdict = pretendVerdict(214, false); },
+};
+
+Object.assign(globalThis, {
+  setScene(name: string): string {
+    const set = SCENES[name];
+    if (!set) throw new Error(`no scene ${name}`);
+    set(fresh());
+    return bridge.rooms[0]?.ceremony ?? '';
+  },
+  pretended: () => bridge,
+});
+
+protocol.registerSchemesAsPrivileged([{ scheme: 'app', privileges: { standard: true, secure: true, supportFetchAPI: true } }]);
+void app.whenReady().then(async () => {
+  fresh();
+  protocol.handle('app', async (request) => {
+    const path = normalize(decodeURIComponent(new URL(request.url).pathname));
+    const type = TYPES[extname(path)];
+    if (type === undefined) return new Response('', { status: 404 });
+    return new Response(await readFile(join(folder, path)), { headers: { 'Content-Type': type, 'Content-Security-Policy': POLICIES.page } });
+  });
+  ipcMain.handle('conclave:call', (_event, request: Request) => bridge.call(request));
+  // The partition of the real windows has its own protocol handlers; this one shows the page in the default session.
+  const { partition: _own, ...preferences } = webPreferences(preload, false);
+  window = new BrowserWindow({ width: 1280, height: 800, useContentSize: true, webPreferences: preferences });
+  await window.loadURL('app://page/index.html');
+});
