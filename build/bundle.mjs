@@ -113,7 +113,8 @@ async function bundleOne(wanted, fresh, id, say) {
       platform: page ? 'browser' : 'node',
       // The oldest runtime we start on: Electron 33 has Chromium 130 and Node 20.
       target: page ? 'chrome130' : 'node20',
-      external: EXTERNAL,
+      // The older .woff stand behind each .woff2 and are never fetched.
+      external: page ? ['*.woff'] : EXTERNAL,
       minify: true,
       keepNames: true, // class names stand in errors that people read
       sourcemap: 'linked',
@@ -126,7 +127,7 @@ async function bundleOne(wanted, fresh, id, say) {
         ...(!hasFiles ? {} : { 'import.meta.url': '__bundleUrl', 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' }),
       },
       ...(!hasFiles ? {} : { banner: { js: `const __bundleUrl = require('node:url').pathToFileURL(__filename).href;` } }),
-      loader: { '.woff2': 'file', '.woff': 'empty' },
+      loader: { '.woff2': 'file' },
       assetNames: 'renderer/fonts/[name]',
       // The first screen loads what it needs; the fold and the other screens come when they are asked for.
       splitting: page,

@@ -95,6 +95,29 @@ export function npm(args) {
     : run('npm', args);
 }
 
+/**
+ * A display of its own: no window opens on somebody's desk, and every run sees the same size.
+ * @template T
+ * @param {(display: string) => Promise<T>} use
+ */
+export async function withDisplay(use) {
+  if (!onPath('Xvfb')) {
+    throw new Trouble('Xvfb is not installed, and windows are tested and measured on it.', 'Run: node build/setup.mjs --for-tests');
+  }
+  // setpriv: it ends when we do, however we end.
+  const args = ['--pdeathsig', 'TERM', 'Xvfb', '-displayfd', '3', '-screen', '0', '1920x1200x24', '-nolisten', 'tcp'];
+  const server = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+  try {
+    const number = await new Promise((resolve, reject) => {
+      server.stdio[3]?.once('data', (chunk) => resolve(String(chunk).trim()));
+      server.once('exit', () => reject(new Trouble('Xvfb does not start.', 'Try it by hand: Xvfb :99')));
+    });
+    return await use(`:${number}`);
+  } finally {
+    server.kill();
+  }
+}
+
 /** @typedef {(text: string) => void} Say  tells people, in one line, what is going on */
 
 /**

@@ -12,7 +12,7 @@ import { spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
-import { Trouble, isRoot, onPath, projectNode, report, root } from './machine.mjs';
+import { Trouble, isRoot, projectNode, report, root, withDisplay } from './machine.mjs';
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
@@ -141,29 +141,6 @@ function explain(error) {
   const own = text.split('\n').filter((line) => !/^\s+at .*\(?node:/.test(line));
   const refusal = cause instanceof Error && 'refusal' in cause ? `\n${JSON.stringify(cause.refusal, undefined, 2)}` : '';
   return `${own.join('\n')}${refusal}`.replace(/^/gm, '      ');
-}
-
-/**
- * A display of their own for the end-to-end tests: no window opens on somebody's desk, and every run sees the same size.
- * @template T
- * @param {(display: string) => Promise<T>} use
- */
-async function withDisplay(use) {
-  if (!onPath('Xvfb')) {
-    throw new Trouble('The end-to-end tests need Xvfb, and it is not installed.', 'Run: node build/setup.mjs --for-tests');
-  }
-  // setpriv: it ends when we do, however we end.
-  const args = ['--pdeathsig', 'TERM', 'Xvfb', '-displayfd', '3', '-screen', '0', '1920x1200x24', '-nolisten', 'tcp'];
-  const server = spawn('setpriv', args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
-  try {
-    const number = await new Promise((resolve, reject) => {
-      server.stdio[3]?.once('data', (chunk) => resolve(String(chunk).trim()));
-      server.once('exit', () => reject(new Trouble('Xvfb does not start.', 'Try it by hand: Xvfb :99')));
-    });
-    return await use(`:${number}`);
-  } finally {
-    server.kill();
-  }
 }
 
 const NOBODY = 65_534;

@@ -40,7 +40,7 @@ export interface FoldedRecord {
   readonly root: string;
 }
 
-/** Folds the lines of a transcript, keeping every state. Goes on after a broken rule; stops at a line that is no entry. */
+/** Folds the lines of a transcript, keeping every state. Passes over entries that break a rule; stops at a line that is no entry. */
 export function foldRecord(lines: readonly string[], hasher?: Hasher): FoldedRecord {
   const fold = new Fold(hasher);
   const rows: Row[] = [];
@@ -53,9 +53,9 @@ export function foldRecord(lines: readonly string[], hasher?: Hasher): FoldedRec
     try {
       const entry = parseLine(line);
       const before = fold.state;
-      const { chain, rule } = fold.judge(entry);
-      if (!fold.tryForce(entry, utf8(line))) unread = chain ?? rule;
-      else rows.push({ entry, before, refusal: chain ?? rule });
+      const refusal = fold.push(entry, utf8(line));
+      if (refusal) fold.skip(utf8(line));
+      rows.push({ entry, before, refusal });
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       unread = error.refusal;
@@ -399,7 +399,7 @@ function sealSection(record: FoldedRecord): Markup {
 
 function closing(record: FoldedRecord): Markup {
   const { state, rows } = record;
-  const end = rows.find(({ entry }) => entry.kind === 'closed' || entry.kind === 'aborted');
+  const end = rows.findLast(({ entry }) => entry.kind === 'closed' || entry.kind === 'aborted');
   const sealed = (state.plan?.acts ?? []).every((_, act) => signersOf(state).every((signer) => state.seals.some((seal) => seal.act === act && seal.signatures[signer.seat] !== undefined)));
   const text = state.phase === 'closed'
     ? html`The record was closed at ${utc(end?.entry.at ?? '')}, in entry ${end?.entry.seq ?? ''}. ${sealed ? 'Every act is sealed by everyone.' : 'Not every act is sealed by everyone.'}`

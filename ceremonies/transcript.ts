@@ -147,25 +147,16 @@ export class Fold {
 
   /** Checks and applies one entry; `line` are its exact bytes. */
   push(entry: Entry, line: Uint8Array): Refusal | null {
-    const refusal = this.#chain(entry) ?? check(this.state, entry);
+    const refusal = this.chain(entry) ?? check(this.state, entry);
     if (refusal) return refusal;
     this.force(entry, line);
     return null;
   }
 
-  /** What `push` would refuse, chain and rule apart: for the verdict, which names both and goes on. */
-  judge(entry: Entry): { readonly chain: Refusal | null; readonly rule: Refusal | null } {
-    return { chain: this.#chain(entry), rule: check(this.state, entry) };
-  }
-
-  /** Like `force`, for an entry that was refused: false where its data do not even have the right shape. */
-  tryForce(entry: Entry, line: Uint8Array): boolean {
-    try {
-      this.force(entry, line);
-      return true;
-    } catch {
-      return false;
-    }
+  /** Does the entry follow the line before it? */
+  chain(entry: Entry): Refusal | null {
+    if (this.state.count === 0 || entry.prev === this.state.lastHash) return null;
+    return refuse('CHAIN', 'the hash of the line before', 'another one', 'A line was changed, removed, added or moved. Do not trust what follows.');
   }
 
   /** Applies without asking. */
@@ -179,9 +170,10 @@ export class Fold {
     return this.#tree.root();
   }
 
-  #chain(entry: Entry): Refusal | null {
-    if (this.state.phase === 'empty' || entry.prev === this.state.lastHash) return null;
-    return refuse('CHAIN', 'the hash of the line before', 'another one', 'A line was changed, removed, added or moved. Do not trust what follows.');
+  /** Follows the chain past an entry that means nothing, or nothing any more: only its place and its hash count. */
+  skip(line: Uint8Array): void {
+    this.#tree.add(line);
+    this.state = { ...this.state, count: this.state.count + 1, lastHash: this.#hasher.entry(line) };
   }
 }
 

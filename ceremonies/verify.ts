@@ -17,7 +17,7 @@ import { z } from 'zod';
 import { checkBundle, openFile } from './bundle.ts';
 import { equalBytes, fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
 import {
-  checkpointMessage, currentAct, EMPTY, personAt, signersOf, type Data, type Entry, type Person, type State,
+  check, checkpointMessage, currentAct, EMPTY, personAt, signersOf, type Data, type Entry, type Person, type State,
 } from './ceremony.ts';
 import type { Evidence, Intent, SignaturePair } from './evidence.ts';
 import { verifyAll } from './keys/jws.ts';
@@ -222,6 +222,28 @@ export async function verifyFile(bytes: Uint8Array, options: VerifyOptions = {})
   });
 }
 
+/** After these the state cannot follow the record any more. */
+const UNREADABLE: ReadonlySet<string> = new Set(['ENTRY-DATA', 'ENTRY-KIND', 'EVIDENCE-MATCHES-ACTION', 'RULE-JUDGED', 'OPENED-FIRST']);
+
+/** The rule an entry breaks. Behind other broken entries a state may be one that no honest record reaches. */
+function ruleBroken(before: State, entry: Entry): Refusal | null {
+  try {
+    return check(before, entry);
+  } catch (error) {
+    return refuse('RULE-JUDGED', 'an entry that can be judged', error instanceof Error ? error.message.slice(0, 100) : 'an error', NEXT);
+  }
+}
+
+/** Applies an entry even where it broke a rule, so that the verdict can name the others too; false where that cannot be done. */
+function advance(fold: Fold, entry: Entry, line: Uint8Array): boolean {
+  try {
+    fold.force(entry, line);
+    return fold.state.phase !== 'empty';
+  } catch {
+    return false;
+  }
+}
+
 function unreadable(error: unknown): Judged {
   const refusal = error instanceof Refused ? error.refusal : refuse('FILE-READABLE', 'a Conclave bundle or transcript', 'something else', 'Check that this is the right file.');
   const verdict: Verdict = {
@@ -255,6 +277,8 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
     return unreadable(error);
   }
   let malformed = 0;
+  /** False once the state is too broken to judge further entries by; file and chain are followed all the same. */
+  let lawful = true;
   for (const line of split) {
     lines.push(line.text);
     let entry: Entry;
@@ -267,15 +291,18 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
     }
     const seq = lines.length - 1;
     const before = fold.state;
-    const { chain, rule } = fold.judge(entry);
+    const chain = fold.chain(entry);
+    const rule = lawful ? ruleBroken(before, entry) : null;
     if (chain) { counts.chain += 1; add(chain, seq); }
     if (rule) { counts.rules += 1; add(rule, seq); }
-    if (chain || rule) {
-      if (!fold.tryForce(entry, line.bytes)) break;
-    } else {
-      fold.force(entry, line.bytes);
+    if (rule && UNREADABLE.has(rule.rule)) lawful = false;
+    reverified.push([]);
+    if (!lawful || !advance(fold, entry, line.bytes)) {
+      lawful = false;
+      fold.skip(line.bytes);
+    } else if (!rule) {
       const claims = claimsOf(before, entry);
-      reverified.push(claims.map((claim) => claim.what));
+      reverified[seq] = claims.map((claim) => claim.what);
       if (claims.length > 0) {
         counts.claims += claims.length;
         const kind = entry.kind === 'checkpoint' ? 'signatures' : 'keys';

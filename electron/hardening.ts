@@ -22,7 +22,7 @@ export interface Measure {
 }
 
 export const CHECKLIST: readonly Measure[] = [
-  { number: 1, rule: 'Only load secure content', status: 'kept', how: 'every byte comes from the app itself over app:; the network is switched off in four independent ways (request filter, resolver, proxy, offline emulation)' },
+  { number: 1, rule: 'Only load secure content', status: 'kept', how: 'every byte comes from the app itself over app:; the network is switched off in several independent ways (page policy, request filter, scheme handlers, resolver)' },
   { number: 2, rule: 'No Node.js integration', status: 'kept', how: 'nodeIntegration off in pages, frames and workers' },
   { number: 3, rule: 'Context isolation', status: 'kept', how: 'contextIsolation on in every window' },
   { number: 4, rule: 'Process sandboxing', status: 'kept, but', how: 'sandbox on in every window and for every renderer; Chromium has no sandbox for root, so as root the app runs for development only' },
@@ -75,7 +75,6 @@ export const SWITCHES: readonly (readonly [name: string, value?: string])[] = [
   ['no-pings'],
   ['no-first-run'],
   ['no-default-browser-check'],
-  ['force-webrtc-ip-handling-policy', 'disable_non_proxied_udp'],
   ['disable-features', [
     'AutofillServerCommunication', 'CertificateTransparencyComponentUpdater', 'DialMediaRouteProvider', 'InterestFeedContentSuggestions',
     'MediaRouter', 'NetworkTimeServiceQuerying', 'OptimizationHints', 'Translate', 'WebBluetooth', 'WebUSB', 'WebOTP',
@@ -127,7 +126,7 @@ const HEADERS = {
   'Cache-Control': 'no-store',
   'Permissions-Policy': [
     'camera', 'clipboard-read', 'display-capture', 'geolocation', 'hid', 'microphone', 'midi', 'payment',
-    'publickey-credentials-get', 'screen-wake-lock', 'serial', 'usb',
+    'publickey-credentials-get', 'screen-wake-lock', 'serial',
   ].map((feature) => `${feature}=()`).join(', '),
 } as const;
 
@@ -260,6 +259,7 @@ function hardenSession(session: Session, options: Installing): void {
   session.setDisplayMediaRequestHandler((_request, callback) => callback({}));
   // SECURITY 18
   session.protocol.handle(SCHEME, (request) => serve(request, options));
+  for (const scheme of ['file', 'http', 'https', 'ftp']) session.protocol.handle(scheme, () => Response.error());
 }
 
 function hardenContents(contents: WebContents, release: boolean): void {
@@ -267,6 +267,7 @@ function hardenContents(contents: WebContents, release: boolean): void {
   contents.on('will-frame-navigate', (event) => event.preventDefault());
   contents.on('will-redirect', (event) => event.preventDefault());
   contents.on('will-attach-webview', (event) => event.preventDefault()); // SECURITY 12
+  contents.setWebRTCIPHandlingPolicy('disable_non_proxied_udp'); // SECURITY 1: there is no proxy, so it sends nothing
   contents.setWindowOpenHandler(() => ({ action: 'deny' })); // SECURITY 14
   contents.on('select-bluetooth-device', (event, _devices, callback) => {
     event.preventDefault();

@@ -1,8 +1,9 @@
 /**
  * The one registry of algorithms: every number, name and size that another file needs to know about an algorithm.
  *
- * A new algorithm is a new row here, plus a branch wherever a `switch` over `family` then no longer compiles. Composite
- * and hash-based signatures will join as families of their own. Nothing here computes; nothing here may import code.
+ * A new algorithm is a new row here, plus a branch wherever a `switch` over `family` then no longer compiles. `ALGORITHMS`
+ * are those that roots and identities use today; ML-KEM, SLH-DSA, HSS, the composites and X-Wing have tables of their own
+ * below, because they have no JOSE form and no place in a script yet. Nothing here computes; nothing here may import code.
  *
  * Sources: SPKI and signature identifiers RFC 3279, 4055, 5480, 5758, 8410, 9881 · JOSE RFC 7518, 8037, 9864, 9964 ·
  * PKCS#11 numbers OASIS PKCS#11 3.2 header · strengths NIST SP 800-57 Part 1 Rev. 5 table 2, FIPS 204 table 1.
@@ -354,3 +355,277 @@ export const AES_KWP = {
   iv: 'a65959a6',
   pkcs11: { mechanisms: [0x210b, 0x210a] },
 } as const;
+
+// --- halves of composites ------------------------------------------------------------------------------------------------
+
+/** Curves by their WebCrypto or RFC 5639 name. `oid`: namedCurve of ECPrivateKey and of an EC SubjectPublicKeyInfo. */
+export const CURVE_FACTS = {
+  'P-256': { oid: '1.2.840.10045.3.1.7', fieldBytes: 32, securityBits: 128 },
+  'P-384': { oid: '1.3.132.0.34', fieldBytes: 48, securityBits: 192 },
+  'P-521': { oid: '1.3.132.0.35', fieldBytes: 66, securityBits: 256 },
+  brainpoolP256r1: { oid: '1.3.36.3.3.2.8.1.1.7', fieldBytes: 32, securityBits: 128 }, // RFC 5639 section 4.1
+  brainpoolP384r1: { oid: '1.3.36.3.3.2.8.1.1.11', fieldBytes: 48, securityBits: 192 },
+} as const satisfies Record<string, { oid: string; fieldBytes: number; securityBits: number }>;
+export type CurveName = keyof typeof CURVE_FACTS;
+
+/** RFC 8410 curves: raw keys, OID without parameters. `keyBytes` counts public and private keys alike. */
+export const EDWARDS_FACTS = {
+  Ed25519: { oid: '1.3.101.112', keyBytes: 32, signatureBytes: 64, securityBits: 128 },
+  Ed448: { oid: '1.3.101.113', keyBytes: 57, signatureBytes: 114, securityBits: 224 },
+} as const;
+export type EdwardsName = keyof typeof EDWARDS_FACTS;
+export const MONTGOMERY_FACTS = {
+  X25519: { oid: '1.3.101.110', keyBytes: 32, securityBits: 128 },
+  X448: { oid: '1.3.101.111', keyBytes: 56, securityBits: 224 },
+} as const;
+export type MontgomeryName = keyof typeof MONTGOMERY_FACTS;
+
+/** The classical half of a composite signature: what it is, and how IT hashes, whatever hash the composite's name says. */
+export type SignatureHalf =
+  | { readonly kind: 'rsa'; readonly modulusBits: number; readonly padding: 'pss' | 'pkcs1'; readonly hash: HashName }
+  | { readonly kind: 'ecdsa'; readonly curve: CurveName; readonly hash: HashName }
+  | { readonly kind: 'eddsa'; readonly curve: EdwardsName };
+
+export type KemHalf =
+  | { readonly kind: 'rsa-oaep'; readonly modulusBits: number }
+  | { readonly kind: 'ecdh'; readonly curve: CurveName }
+  | { readonly kind: 'xdh'; readonly curve: MontgomeryName };
+
+/** Octets. For `varies` members the number is the largest (DER integers); all others are exact. */
+interface Sizes {
+  readonly publicKey: number;
+  readonly privateKey: number;
+  readonly varies: readonly ('publicKey' | 'privateKey' | 'signature')[];
+}
+
+/** What every algorithm below has. Parameters of its identifier are always ABSENT, which is not NULL. */
+interface PostQuantumCommon {
+  readonly label: string;
+  readonly oid: string;
+  /** NIST category; that of the post-quantum half in a composite. */
+  readonly quantumCategory: 1 | 2 | 3 | 5;
+  readonly standing: Standing;
+  readonly source: string;
+}
+
+/** Made under a draft: every object made with it carries this name, so that it can be told from what the RFC will say. */
+interface Draft {
+  readonly profile: string;
+  /** PKCS#11 3.2 has no numbers for composites (3.3 drafts name CKM_COMP_SIG without one). */
+  readonly pkcs11: null;
+}
+
+export interface CompositeSignature extends PostQuantumCommon, Draft {
+  readonly family: 'composite-signature';
+  /** As in the draft, without its "id-". */
+  readonly name: string;
+  /** The signature label of the draft's section 6: ML-DSA's context, and part of M'. ASCII. */
+  readonly domain: string;
+  readonly preHash: 'SHA-256' | 'SHA-512' | 'SHAKE256-64';
+  readonly mlDsa: MlDsaName;
+  readonly traditional: SignatureHalf;
+  readonly sizes: Sizes & { readonly signature: number };
+}
+
+export interface CompositeKem extends PostQuantumCommon, Draft {
+  readonly family: 'composite-kem';
+  readonly name: string;
+  /** Last part of the combiner's input. ASCII. */
+  readonly domain: string;
+  readonly mlKem: MlKemName;
+  readonly traditional: KemHalf;
+  readonly sizes: Sizes & { readonly ciphertext: number };
+}
+
+export interface XWingAlgorithm extends PostQuantumCommon, Draft {
+  readonly family: 'x-wing';
+  readonly name: 'X-Wing';
+  readonly sizes: Sizes & { readonly ciphertext: number };
+}
+
+export type MlKemName = 'ml-kem-512' | 'ml-kem-768' | 'ml-kem-1024';
+export interface MlKemAlgorithm extends PostQuantumCommon {
+  readonly family: 'ml-kem';
+  readonly name: MlKemName;
+  readonly seedBytes: 64;
+  readonly publicKeyBytes: number;
+  readonly expandedBytes: number;
+  readonly ciphertextBytes: number;
+  readonly pkcs11: { readonly keyType: number; readonly generate: number; readonly mechanism: number; readonly parameterSet: number };
+}
+
+export type SlhDsaName = `slh-dsa-${'sha2' | 'shake'}-${'128' | '192' | '256'}${'s' | 'f'}`;
+export interface SlhDsaAlgorithm extends PostQuantumCommon {
+  readonly family: 'slh-dsa';
+  readonly name: SlhDsaName;
+  /** Security parameter n: public keys have 2n octets, private keys 4n. */
+  readonly n: 16 | 24 | 32;
+  readonly signatureBytes: number;
+  readonly pkcs11: Pkcs11 & { readonly parameterSet: number };
+}
+
+/** Verified only, never made in software: SP 800-208 section 8.1 keeps these keys inside one hardware module. */
+export interface HssAlgorithm {
+  readonly family: 'hss';
+  readonly name: 'hss-lms';
+  readonly label: string;
+  readonly oid: string;
+  readonly standing: Standing;
+  readonly source: string;
+}
+
+export type PostQuantumAlgorithm = CompositeSignature | CompositeKem | XWingAlgorithm | MlKemAlgorithm | SlhDsaAlgorithm | HssAlgorithm;
+
+const CKK_ML_KEM = 0x49;
+const CKK_SLH_DSA = 0x4b;
+const CKM_ML_KEM_KEY_PAIR_GEN = 0x000f;
+const CKM_ML_KEM = 0x0017;
+const CKM_SLH_DSA_KEY_PAIR_GEN = 0x002d;
+const CKM_SLH_DSA = 0x002e;
+
+const mlKem = (
+  size: 512 | 768 | 1024, arc: number, quantumCategory: 1 | 3 | 5, publicKeyBytes: number, expandedBytes: number, ciphertextBytes: number,
+): MlKemAlgorithm => ({
+  family: 'ml-kem', name: `ml-kem-${size}`, label: `ML-KEM-${size}`, oid: `2.16.840.1.101.3.4.4.${arc}`, quantumCategory, seedBytes: 64,
+  publicKeyBytes, expandedBytes, ciphertextBytes,
+  pkcs11: { keyType: CKK_ML_KEM, generate: CKM_ML_KEM_KEY_PAIR_GEN, mechanism: CKM_ML_KEM, parameterSet: arc },
+  standing: { state: 'approved', clause: 'FIPS 203' }, source: 'FIPS 203 table 3; RFC 9935',
+});
+
+/** FIPS 203 table 3. */
+export const ML_KEMS: { readonly [Name in MlKemName]: MlKemAlgorithm } = {
+  'ml-kem-512': mlKem(512, 1, 1, 800, 1632, 768),
+  'ml-kem-768': mlKem(768, 2, 3, 1184, 2400, 1088),
+  'ml-kem-1024': mlKem(1024, 3, 5, 1568, 3168, 1568),
+};
+
+// PKCS#11 alternates SHA2 and SHAKE, the OIDs do not: both numbers stand in each row.
+const slhDsa = (name: SlhDsaName, arc: number, parameterSet: number, n: 16 | 24 | 32, signatureBytes: number): SlhDsaAlgorithm => ({
+  family: 'slh-dsa', name, label: name.toUpperCase().replace(/[SF]$/, (last) => last.toLowerCase()), oid: `2.16.840.1.101.3.4.3.${arc}`,
+  quantumCategory: n === 16 ? 1 : n === 24 ? 3 : 5, n, signatureBytes,
+  pkcs11: { keyType: CKK_SLH_DSA, generate: CKM_SLH_DSA_KEY_PAIR_GEN, sign: CKM_SLH_DSA, signs: 'message', parameterSet },
+  standing: { state: 'approved', clause: 'FIPS 205' }, source: 'FIPS 205 table 2; RFC 9909',
+});
+
+/** FIPS 205 table 2; OIDs of RFC 9909 section 3. */
+export const SLH_DSAS: readonly SlhDsaAlgorithm[] = [
+  slhDsa('slh-dsa-sha2-128s', 20, 0x1, 16, 7856),
+  slhDsa('slh-dsa-sha2-128f', 21, 0x3, 16, 17088),
+  slhDsa('slh-dsa-sha2-192s', 22, 0x5, 24, 16224),
+  slhDsa('slh-dsa-sha2-192f', 23, 0x7, 24, 35664),
+  slhDsa('slh-dsa-sha2-256s', 24, 0x9, 32, 29792),
+  slhDsa('slh-dsa-sha2-256f', 25, 0xb, 32, 49856),
+  slhDsa('slh-dsa-shake-128s', 26, 0x2, 16, 7856),
+  slhDsa('slh-dsa-shake-128f', 27, 0x4, 16, 17088),
+  slhDsa('slh-dsa-shake-192s', 28, 0x6, 24, 16224),
+  slhDsa('slh-dsa-shake-192f', 29, 0x8, 24, 35664),
+  slhDsa('slh-dsa-shake-256s', 30, 0xa, 32, 29792),
+  slhDsa('slh-dsa-shake-256f', 31, 0xc, 32, 49856),
+];
+
+export const HSS_LMS: HssAlgorithm = {
+  family: 'hss', name: 'hss-lms', label: 'HSS/LMS', oid: '1.2.840.113549.1.9.16.3.17',
+  standing: { state: 'approved', clause: 'SP 800-208 section 8.1: keys are made and kept in hardware modules only' },
+  source: 'RFC 8554; RFC 9802',
+};
+
+// --- composites ----------------------------------------------------------------------------------------------------------
+
+const pss = (modulusBits: number, hash: HashName): SignatureHalf => ({ kind: 'rsa', modulusBits, padding: 'pss', hash });
+const pkcs1 = (modulusBits: number, hash: HashName): SignatureHalf => ({ kind: 'rsa', modulusBits, padding: 'pkcs1', hash });
+const ecdsa = (curve: CurveName, hash: HashName): SignatureHalf => ({ kind: 'ecdsa', curve, hash });
+const eddsa = (curve: EdwardsName): SignatureHalf => ({ kind: 'eddsa', curve });
+
+/** The name holds the PRE-HASH; the classical half keeps a hash of its own. `domain` differs from the name for brainpool. */
+const signature = (
+  arc: number, name: string, mlDsa: MlDsaName, traditional: SignatureHalf, [publicKey, privateKey, size]: readonly [number, number, number],
+  domain = `COMPSIG-${name}`,
+): CompositeSignature => ({
+  family: 'composite-signature', name, label: `${name} (composite)`, oid: `1.3.6.1.5.5.7.6.${arc}`, domain,
+  preHash: name.endsWith('SHA256') && !name.endsWith('SHAKE256') ? 'SHA-256' : name.endsWith('SHAKE256') ? 'SHAKE256-64' : 'SHA-512',
+  mlDsa, traditional,
+  sizes: {
+    publicKey, privateKey, signature: size,
+    varies: traditional.kind === 'rsa' ? ['publicKey', 'privateKey'] : traditional.kind === 'ecdsa' ? ['signature'] : [],
+  },
+  quantumCategory: ALGORITHMS[mlDsa].quantumCategory, profile: 'lamps-composite-sigs-19', pkcs11: null,
+  standing: { state: 'draft', clause: 'draft-ietf-lamps-pq-composite-sigs-19' }, source: 'draft-ietf-lamps-pq-composite-sigs-19 section 6',
+});
+
+/** All eighteen of draft-ietf-lamps-pq-composite-sigs-19, in the order of their OIDs. */
+export const COMPOSITE_SIGNATURES: readonly CompositeSignature[] = [
+  signature(37, 'MLDSA44-RSA2048-PSS-SHA256', 'ml-dsa-44', pss(2048, 'SHA-256'), [1582, 1226, 2676]),
+  signature(38, 'MLDSA44-RSA2048-PKCS15-SHA256', 'ml-dsa-44', pkcs1(2048, 'SHA-256'), [1582, 1226, 2676]),
+  signature(39, 'MLDSA44-Ed25519-SHA512', 'ml-dsa-44', eddsa('Ed25519'), [1344, 64, 2484]),
+  signature(40, 'MLDSA44-ECDSA-P256-SHA256', 'ml-dsa-44', ecdsa('P-256', 'SHA-256'), [1377, 83, 2492]),
+  signature(41, 'MLDSA65-RSA3072-PSS-SHA512', 'ml-dsa-65', pss(3072, 'SHA-256'), [2350, 1802, 3693]),
+  signature(42, 'MLDSA65-RSA3072-PKCS15-SHA512', 'ml-dsa-65', pkcs1(3072, 'SHA-256'), [2350, 1802, 3693]),
+  signature(43, 'MLDSA65-RSA4096-PSS-SHA512', 'ml-dsa-65', pss(4096, 'SHA-384'), [2478, 2383, 3821]),
+  signature(44, 'MLDSA65-RSA4096-PKCS15-SHA512', 'ml-dsa-65', pkcs1(4096, 'SHA-384'), [2478, 2383, 3821]),
+  signature(45, 'MLDSA65-ECDSA-P256-SHA512', 'ml-dsa-65', ecdsa('P-256', 'SHA-256'), [2017, 83, 3381]),
+  signature(46, 'MLDSA65-ECDSA-P384-SHA512', 'ml-dsa-65', ecdsa('P-384', 'SHA-384'), [2049, 96, 3413]),
+  signature(47, 'MLDSA65-ECDSA-brainpoolP256r1-SHA512', 'ml-dsa-65', ecdsa('brainpoolP256r1', 'SHA-256'), [2017, 84, 3381],
+    'COMPSIG-MLDSA65-ECDSA-BP256-SHA512'),
+  signature(48, 'MLDSA65-Ed25519-SHA512', 'ml-dsa-65', eddsa('Ed25519'), [1984, 64, 3373]),
+  signature(49, 'MLDSA87-ECDSA-P384-SHA512', 'ml-dsa-87', ecdsa('P-384', 'SHA-384'), [2689, 96, 4731]),
+  signature(50, 'MLDSA87-ECDSA-brainpoolP384r1-SHA512', 'ml-dsa-87', ecdsa('brainpoolP384r1', 'SHA-384'), [2689, 100, 4731],
+    'COMPSIG-MLDSA87-ECDSA-BP384-SHA512'),
+  signature(51, 'MLDSA87-Ed448-SHAKE256', 'ml-dsa-87', eddsa('Ed448'), [2649, 89, 4741]),
+  signature(52, 'MLDSA87-RSA3072-PSS-SHA512', 'ml-dsa-87', pss(3072, 'SHA-256'), [2990, 1802, 5011]),
+  signature(53, 'MLDSA87-RSA4096-PSS-SHA512', 'ml-dsa-87', pss(4096, 'SHA-384'), [3118, 2383, 5139]),
+  signature(54, 'MLDSA87-ECDSA-P521-SHA512', 'ml-dsa-87', ecdsa('P-521', 'SHA-512'), [2725, 114, 4766]),
+];
+
+const kem = (
+  arc: number, name: string, mlKemName: MlKemName, traditional: KemHalf, domain: string,
+  [publicKey, privateKey, ciphertext]: readonly [number, number, number],
+): CompositeKem => ({
+  family: 'composite-kem', name, label: `${name} (composite)`, oid: `1.3.6.1.5.5.7.6.${arc}`, domain, mlKem: mlKemName, traditional,
+  sizes: { publicKey, privateKey, ciphertext, varies: traditional.kind === 'rsa-oaep' ? ['publicKey', 'privateKey'] : [] },
+  quantumCategory: ML_KEMS[mlKemName].quantumCategory, profile: 'lamps-composite-kem-21', pkcs11: null,
+  standing: { state: 'draft', clause: 'draft-ietf-lamps-pq-composite-kem-21' }, source: 'draft-ietf-lamps-pq-composite-kem-21 section 6',
+});
+const oaep = (modulusBits: number): KemHalf => ({ kind: 'rsa-oaep', modulusBits });
+const ecdh = (curve: CurveName): KemHalf => ({ kind: 'ecdh', curve });
+const xdh = (curve: MontgomeryName): KemHalf => ({ kind: 'xdh', curve });
+
+/** All twelve of draft-ietf-lamps-pq-composite-kem-21, in the order of their OIDs. */
+export const COMPOSITE_KEMS: readonly CompositeKem[] = [
+  kem(55, 'MLKEM768-RSA2048-SHA3-256', 'ml-kem-768', oaep(2048), 'MLKEM768-RSAOAEP2048', [1454, 1258, 1344]),
+  kem(56, 'MLKEM768-RSA3072-SHA3-256', 'ml-kem-768', oaep(3072), 'MLKEM768-RSAOAEP3072', [1582, 1834, 1472]),
+  kem(57, 'MLKEM768-RSA4096-SHA3-256', 'ml-kem-768', oaep(4096), 'MLKEM768-RSAOAEP4096', [1710, 2415, 1600]),
+  kem(58, 'MLKEM768-X25519-SHA3-256', 'ml-kem-768', xdh('X25519'), '\\.//^\\', [1216, 96, 1120]), // X-Wing's label
+  kem(59, 'MLKEM768-ECDH-P256-SHA3-256', 'ml-kem-768', ecdh('P-256'), 'MLKEM768-P256', [1249, 115, 1153]),
+  kem(60, 'MLKEM768-ECDH-P384-SHA3-256', 'ml-kem-768', ecdh('P-384'), 'MLKEM768-P384', [1281, 128, 1185]),
+  kem(61, 'MLKEM768-ECDH-brainpoolP256r1-SHA3-256', 'ml-kem-768', ecdh('brainpoolP256r1'), 'MLKEM768-BP256', [1249, 116, 1153]),
+  kem(62, 'MLKEM1024-RSA3072-SHA3-256', 'ml-kem-1024', oaep(3072), 'MLKEM1024-RSAOAEP3072', [1966, 1834, 1952]),
+  kem(63, 'MLKEM1024-ECDH-P384-SHA3-256', 'ml-kem-1024', ecdh('P-384'), 'MLKEM1024-P384', [1665, 128, 1665]),
+  kem(64, 'MLKEM1024-ECDH-brainpoolP384r1-SHA3-256', 'ml-kem-1024', ecdh('brainpoolP384r1'), 'MLKEM1024-BP384', [1665, 132, 1665]),
+  kem(65, 'MLKEM1024-X448-SHA3-256', 'ml-kem-1024', xdh('X448'), 'MLKEM1024-X448', [1624, 120, 1624]),
+  kem(66, 'MLKEM1024-ECDH-P521-SHA3-256', 'ml-kem-1024', ecdh('P-521'), 'MLKEM1024-P521', [1701, 146, 1701]),
+];
+
+export const X_WING: XWingAlgorithm = {
+  family: 'x-wing', name: 'X-Wing', label: 'X-Wing', oid: '1.3.6.1.4.1.62253.25722',
+  sizes: { publicKey: 1216, privateKey: 32, ciphertext: 1120, varies: [] },
+  quantumCategory: 3, profile: 'connolly-xwing-kem-11', pkcs11: null,
+  standing: { state: 'draft', clause: 'draft-connolly-cfrg-xwing-kem-11' }, source: 'draft-connolly-cfrg-xwing-kem-11',
+};
+
+const BY_OID: ReadonlyMap<string, PostQuantumAlgorithm> = new Map(
+  [...Object.values(ML_KEMS), ...SLH_DSAS, ...COMPOSITE_SIGNATURES, ...COMPOSITE_KEMS, X_WING, HSS_LMS].map((row) => [row.oid, row]),
+);
+
+/** The row whose key identifier this is; ML-DSA and the classical algorithms are in `ALGORITHMS` instead. */
+export function postQuantumByOid(oid: string): PostQuantumAlgorithm | undefined {
+  return BY_OID.get(oid);
+}
+
+/** A composite signature by the draft's name, with or without its "id-". Throws `Refused` ALGORITHM-KNOWN. */
+export function compositeNamed(name: string): CompositeSignature {
+  const row = COMPOSITE_SIGNATURES.find((one) => one.name === name.replace(/^id-/, ''));
+  if (row === undefined) {
+    throw new Refused(refuse('ALGORITHM-KNOWN', 'a composite signature of the draft', JSON.stringify(name.slice(0, 60)), 'Check the name against the draft.'));
+  }
+  return row;
+}

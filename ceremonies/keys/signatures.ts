@@ -107,7 +107,7 @@ function webCryptoParameters(row: ClassicalAlgorithm): { key: EcKeyImportParams 
 }
 
 /** `crypto` is missing in old runtimes, `subtle` in pages without a secure origin. */
-function webCrypto(): SubtleCrypto | undefined {
+export function webCrypto(): SubtleCrypto | undefined {
   // eslint-disable-next-line no-restricted-globals -- verifies only: no randomness, no I/O, and noble gives the same verdicts
   const { crypto } = globalThis as { readonly crypto?: { readonly subtle?: SubtleCrypto } };
   return crypto?.subtle;

@@ -66,9 +66,7 @@ export function deviceError(thrown: unknown, progress: Progress = 'untouched'): 
   if (thrown instanceof TokenError) {
     const [what, next, nothingDone] = TEXTS[thrown.code] ?? TEXTS['CKR_VENDOR_DEFINED']!;
     const number = thrown.number === null ? '' : ` Its number is 0x${thrown.number.toString(16)}.`;
-    return error(
-      thrown.code, what + number, thrown.hint ?? next, progress === 'untouched' || (progress === 'writing' && nothingDone),
-    );
+    return error(thrown.code, what + number, thrown.hint ?? next, progress === 'untouched' || (progress === 'writing' && nothingDone));
   }
   if (thrown instanceof Fault) {
     const [what, next, nothingDone] = TEXTS[thrown.code]!;

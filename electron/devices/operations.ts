@@ -23,9 +23,13 @@ import { weakKeyFindings, weakKeyTests } from '../../ceremonies/keys/weak.ts';
 import type { SubjectName } from '../../ceremonies/keys/x509.ts';
 import { testRandom } from '../../ceremonies/randomness.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
-import { checkShare, combineChecked, encodeShare, makeShares, parseShare, proveSplit, shareCommitment, type Share } from '../../ceremonies/shares/share.ts';
+import {
+  checkShare, combineChecked, encodeShare, makeShares, parseShare, proveSplit, shareCommitment, type Share,
+} from '../../ceremonies/shares/share.ts';
 import { deviceError, Fault, isTokenError, TokenError, type Progress } from './errors.ts';
-import { OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type DeviceError, type ModuleConfig, type Notice, type Operation } from './protocol.ts';
+import {
+  OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type DeviceError, type ModuleConfig, type Notice, type Operation,
+} from './protocol.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
 import type { Session, Token, TokenAlgorithm, TokenModule } from './tokens.ts';
 
@@ -83,9 +87,7 @@ export class Operations {
   async answer(operation: unknown, body: unknown): Promise<{ ok: true; body: unknown } | { ok: false; error: DeviceError }> {
     const work = new Work();
     try {
-      if (typeof operation !== 'string' || !Object.hasOwn(OPERATIONS, operation)) throw new Fault(
-        'REQUEST_INVALID', 'There is no such operation.',
-      );
+      if (typeof operation !== 'string' || !Object.hasOwn(OPERATIONS, operation)) throw new Fault('REQUEST_INVALID', 'There is no such operation.');
       const name = operation as Operation;
       const request = OPERATIONS[name].request.safeParse(body);
       if (!request.success) throw new Fault('REQUEST_INVALID', where(request.error));
@@ -111,9 +113,7 @@ export class Operations {
       case 'start': return this.#start(body as Body<'start'>);
       case 'slots': return { slots: await this.#tokens().slots() } satisfies Answer<'slots'>;
       case 'objects': return this.#objects(body as Body<'objects'>);
-      case 'mechanisms': return { mechanisms: await (await this.#tokens().token(
-        (body as Body<'mechanisms'>).token,
-      )).mechanisms() } satisfies Answer<'mechanisms'>;
+      case 'mechanisms': return this.#mechanisms(body as Body<'mechanisms'>);
       case 'provision': return this.#provision(body as Body<'provision'>, work);
       case 'log-out': return this.#logOut(body as Body<'log-out'>);
       case 'recorder-new': return this.#recorderNew();
@@ -172,6 +172,10 @@ export class Operations {
     return this.#module;
   }
 
+  async #mechanisms({ token: serial }: Body<'mechanisms'>): Promise<Answer<'mechanisms'>> {
+    return { mechanisms: await (await this.#tokens().token(serial)).mechanisms() };
+  }
+
   async #objects({ token: serial, offset, limit }: Body<'objects'>): Promise<Answer<'objects'>> {
     const held = await this.#alive(serial);
     if (held) {
@@ -196,9 +200,7 @@ export class Operations {
   async #provision({ labels }: Body<'provision'>, work: Work): Promise<Answer<'provision'>> {
     const module = this.#tokens();
     const tokens = [];
-    for (const label of labels) tokens.push(
-      await work.write(() => lend(rehearsalPin(), (pin) => module.provision(label, pin))),
-    );
+    for (const label of labels) tokens.push(await work.write(() => lend(rehearsalPin(), (pin) => module.provision(label, pin))));
     return { tokens };
   }
 
@@ -219,9 +221,9 @@ export class Operations {
     }
     const lengths = await token.pinLengths();
     const ticket = ++this.#ticket;
-    const settle = (outcome: Extract<Notice, { kind: 'pin-settled' }>['outcome']) => this.#surroundings.notify(
-      { kind: 'pin-settled', ticket, outcome },
-    );
+    const settle = (outcome: Extract<Notice, { kind: 'pin-settled' }>['outcome']) => {
+      this.#surroundings.notify({ kind: 'pin-settled', ticket, outcome });
+    };
     // First the ear, then the question: an answer must never come to nobody.
     const answer = this.#surroundings.pin(ticket);
     const attempts = final ? 'final' : facts.flags.includes('CKF_USER_PIN_COUNT_LOW') ? 'low' : 'fine';
@@ -231,7 +233,8 @@ export class Operations {
     if (pin === null) throw new Fault('PIN_CANCELLED');
     try {
       // What the token would refuse for its form must not cost a try: an empty PIN above all.
-      if (pin.bytes.length < lengths.min || (lengths.max > 0 && pin.bytes.length > lengths.max)) throw new TokenError('CKR_PIN_LEN_RANGE', 'C_Login');
+      const { length } = pin.bytes;
+      if (length < lengths.min || (lengths.max > 0 && length > lengths.max)) throw new TokenError('CKR_PIN_LEN_RANGE', 'C_Login');
       if (!isUtf8(pin.bytes)) throw new TokenError('CKR_PIN_INVALID', 'C_Login');
       await session.login(pin.bytes);
     } catch (thrown) {
@@ -243,10 +246,8 @@ export class Operations {
       const locked = isTokenError(thrown, 'CKR_PIN_LOCKED') || after.includes('CKF_USER_PIN_LOCKED');
       settle(locked ? 'locked' : 'refused');
       if (locked) throw new TokenError('CKR_PIN_LOCKED', 'C_Login');
-      if (after.includes('CKF_USER_PIN_FINAL_TRY')) throw new TokenError(
-        'CKR_PIN_INCORRECT', 'C_Login', 'One try is left. A wrong PIN then locks the token for good.',
-      );
-      throw thrown;
+      throw after.includes('CKF_USER_PIN_FINAL_TRY')
+        ? new TokenError('CKR_PIN_INCORRECT', 'C_Login', 'One try is left. A wrong PIN then locks the token for good.') : thrown;
     } finally {
       pin.wipe();
     }
@@ -338,16 +339,10 @@ export class Operations {
   async #sign({ card: serial, payloads, asked }: Body<'sign'>): Promise<Answer<'sign'>> {
     return this.#card(serial, asked, async (card) => {
       const identity = await findIdentity(card.session);
-      if (!identity) throw new Refused(
-        refuse(
-          'IDENTITY-ON-CARD', 'a card with an enrolled identity', 'none on this card', 'Check whose card this is, or enrol it.',
-        ),
-      );
+      if (!identity) throw noIdentity('a card with an enrolled identity', 'none on this card');
       return this.#withSeed(card, identity, async (seed, pq) => {
         const signatures: SignaturePair[] = [];
-        for (const payload of payloads) signatures.push(
-          await signBoth(card.session, identity, seed, pq, asked.person, payload),
-        );
+        for (const payload of payloads) signatures.push(await signBoth(card.session, identity, seed, pq, asked.person, payload));
         return { signatures };
       });
     });
@@ -368,9 +363,7 @@ export class Operations {
   async #inspect({ token: serial, needs, algorithm: name, asked }: Body<'inspect-token'>): Promise<Answer<'inspect-token'>> {
     const algorithm = tokenAlgorithm(name);
     const { token, session } = await this.#root(serial, asked);
-    const proven = needs.length === 0 ? UNTRIED : await probe(
-      session, token, algorithm, needs.includes('wrap') || needs.includes('recover'),
-    );
+    const proven = needs.length === 0 ? UNTRIED : await probe(session, token, algorithm, needs.includes('wrap') || needs.includes('recover'));
     return {
       token: await token.facts(),
       module: this.#tokens().facts,
@@ -398,17 +391,14 @@ export class Operations {
   async #takeInventory({ token: serial, asked }: Body<'take-inventory'>): Promise<Answer<'take-inventory'>> {
     const { session } = await this.#root(serial, asked);
     const { total, objects } = await session.list(0, 2000);
-    if (total > 2000) throw new Refused(
-      refuse(
-        'INVENTORY-SIZE', 'at most 2000 objects on a ceremony\'s token', `${total}`, 'Use a token of its own for the root key.',
-      ),
-    );
+    if (total > 2000) {
+      throw new Refused(refuse('INVENTORY-SIZE', 'at most 2000 objects on the token', `${total}`, 'Use a token of its own for the root key.'));
+    }
     return { token: serial, objects };
   }
 
-  async #generateKey(
-    { token: serial, id, label, algorithm: name, extractable, asked }: Body<'generate-key'>, work: Work,
-  ): Promise<Answer<'generate-key'>> {
+  async #generateKey(body: Body<'generate-key'>, work: Work): Promise<Answer<'generate-key'>> {
+    const { token: serial, id, label, algorithm: name, extractable, asked } = body;
     const algorithm = tokenAlgorithm(name);
     const { session } = await this.#root(serial, asked);
     await idIsFree(session, id);
@@ -421,11 +411,7 @@ export class Operations {
     const { session } = await this.#root(serial, asked);
     const { key, facts } = await readBack(session, id, algorithm);
     // Not a to-be-signed certificate, not a JOSE signing input: a text that says what it is for.
-    const message = concat(
-      utf8('conclave: proof of possession '), await lend(
-        await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes),
-      ),
-    );
+    const message = concat(utf8('conclave: proof of possession '), await lend(await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes)));
     const possession = await possess(session, { class: 'private-key', id }, algorithm, key, message);
     return { ...facts, weakTests: [...weakKeyTests(algorithm.name)], possession };
   }
@@ -437,7 +423,10 @@ export class Operations {
     if (!subject.success) throw new Fault('REQUEST_INVALID', where(subject.error));
     const { session } = await this.#root(serial, asked);
     const publicKey = await session.publicKey({ class: 'public-key', id }, algorithm);
-    const profile = { subject: subject.data as SubjectName, serialNumber: fromHex(serialNumber), notBefore: new Date(notBefore), notAfter: new Date(notAfter), publicKey };
+    const profile = {
+      subject: subject.data as SubjectName, serialNumber: fromHex(serialNumber), publicKey,
+      notBefore: new Date(notBefore), notAfter: new Date(notAfter),
+    };
     // Loaded here: a third of this program's start, for one operation of one process.
     const { CERTIFICATE_LINTS, rootCertificate, tbsOf, throwawayLint } = await import('../../ceremonies/keys/x509.ts');
     const { makePair, signWithPkcs8 } = await import('./software-token.ts');
@@ -448,7 +437,8 @@ export class Operations {
     }));
     const { der } = await rootCertificate(linted, (tbs) => session.sign({ class: 'private-key', id }, algorithm, tbs));
     return {
-      lintedTbs: toBase64url(sha256(linted.tbs)), signedTbs: toBase64url(sha256(tbsOf(der))), lints: [...CERTIFICATE_LINTS], certificate: toBase64url(der),
+      lintedTbs: toBase64url(sha256(linted.tbs)), signedTbs: toBase64url(sha256(tbsOf(der))),
+      lints: [...CERTIFICATE_LINTS], certificate: toBase64url(der),
     };
   }
 
@@ -458,17 +448,14 @@ export class Operations {
     await work.write(() => session.makeNonExtractable(name));
     const attributes = await session.attributes(name);
     // The attribute is the token's word; an attempt to wrap the key is the test of it.
-    const escaped = await withWrappingKey(
-      session, randomFillSync(secretBytes(32)), (under) => session.wrap(name, under),
-    ).then(() => true, (thrown: unknown) => {
+    const attempt = withWrappingKey(session, randomFillSync(secretBytes(32)), (under) => session.wrap(name, under));
+    const escaped = await attempt.then(() => true, (thrown: unknown) => {
       if (!isTokenError(thrown) || GONE.includes(thrown.code)) throw thrown;
       return false;
     });
-    if (escaped) throw new Refused(
-      refuse(
-        'LOCKED', 'a key that no longer leaves the token', 'one that was wrapped all the same', 'Do not rely on this token. Record an exception.',
-      ),
-    );
+    if (escaped) {
+      throw new Refused(refuse('LOCKED', 'a key that no longer leaves the token', 'one that was wrapped all the same', 'Do not rely on this token.'));
+    }
     return { private: attributes };
   }
 
@@ -499,9 +486,8 @@ export class Operations {
 
   // --- backup --------------------------------------------------------------------------------------------------------
 
-  async #makeBackupKey(
-    { token: serial, set: id, epoch, threshold, custodians, asked }: Body<'make-backup-key'>,
-  ): Promise<Answer<'make-backup-key'>> {
+  async #makeBackupKey(body: Body<'make-backup-key'>): Promise<Answer<'make-backup-key'>> {
+    const { token: serial, set: id, epoch, threshold, custodians, asked } = body;
     const { session } = await this.#root(serial, asked);
     this.#wipeBackup();
     const key = new Secret(await mixed(session, 'backup key'));
@@ -523,38 +509,24 @@ export class Operations {
     const { key } = this.#backupKey();
     const { session } = await this.#root(serial, asked);
     const name = { class: 'private-key', id } as const;
-    const { mechanism, wrapped } = await withWrappingKey(
-      session, Uint8Array.from(key.bytes), (under) => session.wrap(name, under),
-    );
+    const { mechanism, wrapped } = await withWrappingKey(session, Uint8Array.from(key.bytes), (under) => session.wrap(name, under));
     return { mechanism, wrapped: toBase64url(wrapped), private: await session.attributes(name) };
   }
 
-  async #giveShare(
-    { card: serial, object, x, erases, asked }: Body<'give-share'>, work: Work,
-  ): Promise<Answer<'give-share'>> {
+  async #giveShare({ card: serial, object, x, erases, asked }: Body<'give-share'>, work: Work): Promise<Answer<'give-share'>> {
     const { shares } = this.#backupKey();
     const share = shares.get(x);
-    if (!share) throw new Refused(
-      refuse(
-        'SHARE-SET', `a share number from 1 to ${shares.size}`, `${x}`, 'Check the number of custodians in the script.',
-      ),
-    );
+    if (!share) throw new Refused(refuse('SHARE-SET', `a share number from 1 to ${shares.size}`, `${x}`, 'Check the number of custodians in the script.'));
     return this.#card(serial, asked, async ({ token, session }) => {
       if ((await session.find({ class: 'data', label: object })).length > 0) {
-        throw new Refused(
-          refuse(
-            'OBJECT-FREE', `no object ${object} on this card`, 'one that is there already', 'Look at the card before anything is written to it.',
-          ),
-        );
+        throw new Refused(refuse('OBJECT-FREE', `no object ${object} on this card`, 'one that is there', 'Look at the card before it is written to.'));
       }
       await lend(encodeShare(share), async (bytes) => {
         await work.write(() => session.putData(object, bytes));
         const stored = await session.getData(object);
         const same = equalBytes(stored.bytes, bytes);
         stored.wipe();
-        if (!same) throw new Refused(
-          refuse('SHARE-DAMAGED', 'the share as it was written', 'other bytes on the card', 'Use another card.'),
-        );
+        if (!same) throw new Refused(refuse('SHARE-DAMAGED', 'the share as it was written', 'other bytes on the card', 'Use another card.'));
       });
       const erased: string[] = [];
       for (const label of erases) {
@@ -571,20 +543,11 @@ export class Operations {
       const share = await readShare(session, object);
       try {
         const { header } = share;
-        if (header.set !== set) throw new Refused(
-          refuse(
-            'SHARE-FOREIGN-SET', `a share of set ${set}`, `one of set ${header.set}`, 'Find out whose card this is.',
-          ),
-        );
-        if (header.x !== x) throw new Refused(
-          refuse(
-            'SHARE-SWAPPED', `share ${x} on this card`, `share ${header.x}, made for ${header.custodian}`, 'Find out whose card this is before anything else happens.',
-          ),
-        );
+        const next = 'Find out whose card this is before anything else happens.';
+        if (header.set !== set) throw new Refused(refuse('SHARE-FOREIGN-SET', `a share of set ${set}`, `one of set ${header.set}`, next));
+        if (header.x !== x) throw new Refused(refuse('SHARE-SWAPPED', `share ${x} on this card`, `share ${header.x}, made for ${header.custodian}`, next));
         // While the set is still here the comparison is ours; afterwards it is the record's.
-        const finding = this.#backup?.set.id === set ? checkShare(
-          share, { set: this.#backup.set, expectedX: x },
-        )[0] : undefined;
+        const finding = this.#backup?.set.id === set ? checkShare(share, { set: this.#backup.set, expectedX: x })[0] : undefined;
         if (finding) throw new Refused(finding);
         return { card: serial, object, x, commitment: shareCommitment(share) };
       } finally {
@@ -593,9 +556,8 @@ export class Operations {
     });
   }
 
-  async #proveRecovery(
-    { token: serial, algorithm: name, wrapped, nonce, spki, set, quorum, asked }: Body<'prove-recovery'>,
-  ): Promise<Answer<'prove-recovery'>> {
+  async #proveRecovery(body: Body<'prove-recovery'>): Promise<Answer<'prove-recovery'>> {
+    const { token: serial, algorithm: name, wrapped, nonce, spki, set, quorum, asked } = body;
     const algorithm = tokenAlgorithm(name);
     const publicKey = parsePublicKey(fromBase64url(spki), algorithm.name);
     const shares: Share[] = [];
@@ -623,18 +585,14 @@ export class Operations {
     const { token, session } = root;
     const possession = await withWrappingKey(session, recovered, async (under) => {
       await session.unwrap({ wrapped: fromBase64url(wrapped), under, algorithm, id: target.id, label: 'conclave-recovered' });
-      return andThen(
-        () => possess(session, target, algorithm, publicKey, fromBase64url(nonce)), () => session.destroy(target),
-      );
+      return andThen(() => possess(session, target, algorithm, publicKey, fromBase64url(nonce)), () => session.destroy(target));
     });
     const fresh = await token.open();
     try {
       const left = await fresh.find(target);
-      if (left.length > 0) throw new Refused(
-        refuse(
-          'DESTROYED', 'no recovered key on the token', `${left.length}`, 'Log out of the token: what lives in a session ends with it.',
-        ),
-      );
+      if (left.length > 0) {
+        throw new Refused(refuse('DESTROYED', 'no recovered key on the token', `${left.length}`, 'Log out of the token: what lives in a session ends with it.'));
+      }
     } finally {
       await quietly(fresh.close());
     }
@@ -663,9 +621,7 @@ async function identityParts(session: Session): Promise<Map<string, { private: n
   const parts = new Map<string, { private: number; public: number; seed: number }>();
   for (const half of ['private', 'public'] as const) {
     for (const { id } of await session.find({ class: `${half}-key`, label: IDENTITY })) {
-      const known = parts.get(id) ?? { private: 0, public: 0, seed: (await session.find(
-        { class: 'data', label: seedLabel(id) },
-      )).length };
+      const known = parts.get(id) ?? { private: 0, public: 0, seed: (await session.find({ class: 'data', label: seedLabel(id) })).length };
       parts.set(id, { ...known, [half]: known[half] + 1 });
     }
   }
@@ -674,12 +630,8 @@ async function identityParts(session: Session): Promise<Map<string, { private: n
 
 /** The one whole identity, or null. Several are refused: nobody can tell which one the person means. */
 async function findIdentity(session: Session): Promise<Identity | null> {
-  const whole = [...(await identityParts(session))].filter(
-    ([, part]) => part.private === 1 && part.public === 1 && part.seed === 1,
-  );
-  if (whole.length > 1) throw new Refused(
-    refuse('ONE-MATCH', 'one identity on this card', `${whole.length}`, 'Use a card of its own for every person.'),
-  );
+  const whole = [...(await identityParts(session))].filter(([, part]) => part.private === 1 && part.public === 1 && part.seed === 1);
+  if (whole.length > 1) throw new Refused(refuse('ONE-MATCH', 'one identity on this card', `${whole.length}`, 'Use a card of its own for every person.'));
   const id = whole[0]?.[0];
   return id === undefined ? null : readIdentity(session, id);
 }
@@ -691,14 +643,14 @@ async function readIdentity(session: Session, id: string): Promise<Identity> {
       return { id, algorithm: ALGORITHMS[name], classical: parsePublicKey(classical.spki, name) };
     } catch (thrown) {
       // Another kind of key: its parts are missing, or have another length.
-      if (!(thrown instanceof Refused && thrown.refusal.rule.startsWith('KEY-')) && !isTokenError(
-        thrown, 'CKR_ATTRIBUTE_TYPE_INVALID',
-      )) throw thrown;
+      if (!(thrown instanceof Refused && thrown.refusal.rule.startsWith('KEY-')) && !isTokenError(thrown, 'CKR_ATTRIBUTE_TYPE_INVALID')) throw thrown;
     }
   }
-  throw new Refused(
-    refuse('IDENTITY-ON-CARD', 'an identity key of a known kind', 'another kind of key', 'Use another card.'),
-  );
+  throw noIdentity('an identity key of a known kind', 'another kind of key');
+}
+
+function noIdentity(expected: string, found: string): Refused {
+  return new Refused(refuse('IDENTITY-ON-CARD', expected, found, 'Check whose card this is, or enrol it.'));
 }
 
 /**
@@ -710,17 +662,14 @@ async function makeIdentity(card: Held, id: string, work: Work): Promise<Identit
   const { session } = card;
   let identity: Identity | null = null;
   for (const [found, part] of await identityParts(session)) {
-    if (part.seed > 0) throw new Refused(
-      refuse(
-        'IDENTITY-WHOLE', 'an identity with both its keys', 'half of one', 'Use another card, and have this one looked at.',
-      ),
-    );
+    if (part.seed > 0) {
+      throw new Refused(refuse('IDENTITY-WHOLE', 'an identity with both its keys', 'half of one', 'Use another card, and have this one looked at.'));
+    }
     if (!identity && part.private === 1 && part.public === 1) identity = await ifItSigns(session, found);
     if (identity?.id === found) continue;
     for (const half of ['private-key', 'public-key'] as const) {
-      if ((half === 'private-key' ? part.private : part.public) > 0) await work.write(
-        () => session.destroy({ class: half, id: found, label: IDENTITY }),
-      );
+      if ((half === 'private-key' ? part.private : part.public) === 0) continue;
+      await work.write(() => session.destroy({ class: half, id: found, label: IDENTITY }));
     }
   }
   if (!identity) {
@@ -739,9 +688,7 @@ async function makeIdentity(card: Held, id: string, work: Work): Promise<Identit
 async function ifItSigns(session: Session, id: string): Promise<Identity | null> {
   try {
     const identity = await readIdentity(session, id);
-    await possess(
-      session, { class: 'private-key', id }, identity.algorithm, identity.classical, utf8('conclave: does this key sign?'),
-    );
+    await possess(session, { class: 'private-key', id }, identity.algorithm, identity.classical, utf8('conclave: does this key sign?'));
     return identity;
   } catch (thrown) {
     if (thrown instanceof Refused || (isTokenError(thrown) && !GONE.includes(thrown.code))) return null;
@@ -759,9 +706,7 @@ async function generateIdentityPair({ token, session }: Held, id: string, work: 
       return;
     } catch (thrown) {
       // These codes say that nothing was made (errors.json), so the next kind may be tried.
-      const curveMissing = isTokenError(
-        thrown, 'CKR_DOMAIN_PARAMS_INVALID', 'CKR_CURVE_NOT_SUPPORTED', 'CKR_MECHANISM_INVALID', 'CKR_KEY_SIZE_RANGE',
-      );
+      const curveMissing = isTokenError(thrown, 'CKR_DOMAIN_PARAMS_INVALID', 'CKR_CURVE_NOT_SUPPORTED', 'CKR_MECHANISM_INVALID', 'CKR_KEY_SIZE_RANGE');
       if (!curveMissing || i === candidates.length - 1) throw thrown;
     }
   }
@@ -785,11 +730,9 @@ async function signBoth(
 
 function tokenAlgorithm(name: string): TokenAlgorithm {
   const algorithm = algorithmNamed(name);
-  if (algorithm.family === 'ml-dsa') throw new Refused(
-    refuse(
-      'ALGORITHM-ON-TOKEN', 'an algorithm that tokens sign with here', algorithm.label, 'Choose another algorithm in the script.',
-    ),
-  );
+  if (algorithm.family === 'ml-dsa') {
+    throw new Refused(refuse('ALGORITHM-ON-TOKEN', 'an algorithm that tokens sign with here', algorithm.label, 'Choose another algorithm in the script.'));
+  }
   return algorithm;
 }
 
@@ -797,11 +740,9 @@ function tokenAlgorithm(name: string): TokenAlgorithm {
 async function idIsFree(session: Session, id: string): Promise<void> {
   for (const kind of ['private-key', 'public-key', 'secret-key'] as const) {
     const found = await session.find({ class: kind, id });
-    if (found.length > 0) throw new Refused(
-      refuse(
-        'ID-FRESH', `no object with CKA_ID ${id}`, `a ${kind}`, 'Look at the token before anything is made on it.',
-      ),
-    );
+    if (found.length > 0) {
+      throw new Refused(refuse('ID-FRESH', `no object with CKA_ID ${id}`, `a ${kind}`, 'Look at the token before anything is made on it.'));
+    }
   }
 }
 
@@ -830,9 +771,7 @@ async function possess(
 
 function unverified(): Refused {
   return new Refused(
-    refuse(
-      'PROOF-OF-POSSESSION', 'a signature that its public key verifies', 'one that does not fit', 'Do not use this key: have the token examined.',
-    ),
+    refuse('PROOF-OF-POSSESSION', 'a signature that its public key verifies', 'one that does not fit', 'Do not use this key: have the token examined.'),
   );
 }
 
@@ -890,9 +829,7 @@ const PROBES: Readonly<Record<Need, string>> = {
 const UNTRIED: Readonly<Record<Need, string | null>> = { generate: 'not tried', sign: 'not tried', wrap: 'not tried', recover: 'not tried' };
 
 /** Tries everything for real, with objects that live in the session only. Null: it worked; else why not. */
-async function probe(
-  session: Session, token: Token, algorithm: TokenAlgorithm, backup: boolean,
-): Promise<Record<Need, string | null>> {
+async function probe(session: Session, token: Token, algorithm: TokenAlgorithm, backup: boolean): Promise<Record<Need, string | null>> {
   const proven: Record<Need, string | null> = { ...UNTRIED };
   const attempt = async (need: Need, work: () => Promise<void>): Promise<void> => {
     try {
@@ -978,10 +915,8 @@ async function observe(
   for (const label of labels) there += Math.min(await lookFor({ class: 'data', label }), 1);
   const state = wanted === 0 ? 'none' : found.length === 0 ? 'absent' : there >= wanted && found.length === there ? 'present' : 'half';
   const listed = found.map(({ fact }) => fact.class).join(', ');
-  return {
-    found,
-    observation: { state, objects: found.slice(0, 64).map(({ fact }) => fact), detail: found.length === 0 ? 'Nothing is there.' : `${found.length} of ${wanted} expected: ${listed}`.slice(0, 300) },
-  };
+  const detail = found.length === 0 ? 'Nothing is there.' : `${found.length} of ${wanted} expected: ${listed}`.slice(0, 300);
+  return { found, observation: { state, objects: found.slice(0, 64).map(({ fact }) => fact), detail } };
 }
 
 // --- small things ----------------------------------------------------------------------------------------------------

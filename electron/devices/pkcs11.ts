@@ -24,7 +24,8 @@ import { isRehearsalToken, quirksOf, type Quirks } from './quirks.ts';
 import { pinText, Secret } from './secret.ts';
 import {
   APPLICATION, flagNames, keyTypeName, mechanismName, mechanismNumber, oneMatch, plain, rehearsalLabel,
-  type KeyClass, type KeyPairRequest, type Mechanism, type ObjectName, type Session, type SlotFacts, type Token, type TokenAlgorithm, type TokenModule,
+  type KeyClass, type KeyPairRequest, type Mechanism, type ObjectName, type Session, type SlotFacts, type Token, type TokenAlgorithm,
+  type TokenModule,
 } from './tokens.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 
@@ -121,9 +122,7 @@ export function openPkcs11Module(name: string, path: string, parameters: string 
   const manufacturer = trimmed(info.manufacturerID);
   const version = `${info.libraryVersion.major}.${info.libraryVersion.minor}`;
   return new Pkcs11Module(native, quirksOf(manufacturer), {
-    name, kind: 'pkcs11', path: plain(path, 512), sha256, version, library: plain(
-      `${manufacturer}: ${trimmed(info.libraryDescription)}`, 128,
-    ),
+    name, kind: 'pkcs11', path: plain(path, 512), sha256, version, library: plain(`${manufacturer}: ${trimmed(info.libraryDescription)}`, 128),
   });
 }
 
@@ -220,9 +219,7 @@ class Pkcs11Module implements TokenModule {
   async provision(label: string, pin: Uint8Array): Promise<TokenFacts> {
     if (!this.quirks.provisions) throw new Fault('MODULE_CANNOT_PROVISION');
     const marked = rehearsalLabel(label);
-    const initialised = (slot: Handle) => (calling(
-      'C_GetTokenInfo', () => this.native.C_GetTokenInfo(slot),
-    ).flags & CKF_TOKEN_INITIALIZED) !== 0;
+    const initialised = (slot: Handle) => (calling('C_GetTokenInfo', () => this.native.C_GetTokenInfo(slot)).flags & CKF_TOKEN_INITIALIZED) !== 0;
     const before = new Set(this.#slots(true).filter(initialised).map((slot) => this.factsOf(slot).serial));
     const free = this.#slots(true).find((slot) => !initialised(slot));
     if (!free) throw new Fault('MODULE_CANNOT_PROVISION', 'There is no free slot.');
@@ -296,9 +293,7 @@ class Pkcs11Token implements Token {
 
   async open(): Promise<Session> {
     const slot = this.#find();
-    const handle = calling(
-      'C_OpenSession', () => this.#module.native.C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION),
-    );
+    const handle = calling('C_OpenSession', () => this.#module.native.C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION));
     return new Pkcs11Session(this.#module, slot, handle);
   }
 
@@ -323,9 +318,7 @@ const CLASSES = {
   'private-key': cryptoki.CKO.CKO_PRIVATE_KEY,
   'secret-key': cryptoki.CKO.CKO_SECRET_KEY,
 } as const;
-const CLASS_NAMES = new Map<number, keyof typeof CLASSES>(
-  Object.entries(CLASSES).map(([name, number]) => [number, name as keyof typeof CLASSES]),
-);
+const CLASS_NAMES = new Map<number, keyof typeof CLASSES>(Object.entries(CLASSES).map(([name, number]) => [number, name as keyof typeof CLASSES]));
 
 /** What a listing asks of an object, all in one call, where its class has these attributes. CKA_CLASS comes first. */
 const KEY_SHAPE = ['CKA_CLASS', 'CKA_LABEL', 'CKA_KEY_TYPE', 'CKA_ID'] as const;
@@ -398,11 +391,7 @@ class Pkcs11Session implements Session {
     const bytes = Buffer.from(new ArrayBuffer(length));
     // In pieces: some tokens refuse large requests, and none needs them.
     for (let at = 0; at < length; at += 16_384) {
-      calling(
-        'C_GenerateRandom', () => this.#native.C_GenerateRandom(
-          this.#handle, bytes.subarray(at, Math.min(at + 16_384, length)),
-        ),
-      );
+      calling('C_GenerateRandom', () => this.#native.C_GenerateRandom(this.#handle, bytes.subarray(at, Math.min(at + 16_384, length))));
     }
     return new Uint8Array(bytes.buffer);
   }
@@ -482,17 +471,13 @@ class Pkcs11Session implements Session {
       ? { n: value('CKA_MODULUS'), e: value('CKA_PUBLIC_EXPONENT') } : { raw: value('CKA_EC_POINT') });
   }
 
-  async sign(
-    name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array,
-  ): Promise<Uint8Array> {
+  async sign(name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array): Promise<Uint8Array> {
     const key = this.#one(name);
     calling('C_SignInit', () => this.#native.C_SignInit(this.#handle, { mechanism: algorithm.pkcs11.sign }, key));
     const data = algorithm.pkcs11.signs === 'digest' && algorithm.hash !== null
       ? createHash(algorithm.hash.replace('-', '').toLowerCase()).update(message).digest() : Buffer.from(message);
     const room = Buffer.alloc(LARGEST_SIGNATURE);
-    const signature = await this.#module.run(
-      'C_Sign', [data, room], () => this.#native.C_SignAsync(this.#handle, data, room),
-    );
+    const signature = await this.#module.run('C_Sign', [data, room], () => this.#native.C_SignAsync(this.#handle, data, room));
     // CKM_ECDSA gives r||s already (PKCS#11 3.2 section 6.3.1), which is the JOSE form.
     if (signature.length !== algorithm.signatureBytes) throw new TokenError('CKR_SIGNATURE_LEN_RANGE', 'C_Sign');
     return Uint8Array.from(signature);
@@ -502,11 +487,7 @@ class Pkcs11Session implements Session {
     const key = this.#one(name);
     // Some modules refuse false -> false as an attempt to write; repeating this after a crash must be harmless.
     if (this.#read(key, ['CKA_EXTRACTABLE']).get('CKA_EXTRACTABLE')?.[0] === 0) return;
-    calling(
-      'C_SetAttributeValue', () => this.#native.C_SetAttributeValue(
-        this.#handle, key, encodeTemplate({ CKA_EXTRACTABLE: false }),
-      ),
-    );
+    calling('C_SetAttributeValue', () => this.#native.C_SetAttributeValue(this.#handle, key, encodeTemplate({ CKA_EXTRACTABLE: false })));
   }
 
   async importWrappingKey({ id, label, value }: { id: string; label: string; value: Uint8Array }): Promise<void> {
@@ -581,9 +562,7 @@ class Pkcs11Session implements Session {
     try {
       const handles: Handle[] = [];
       while (handles.length < atMost) {
-        const batch = calling(
-          'C_FindObjects', () => this.#native.C_FindObjects(this.#handle, Math.min(BATCH, atMost - handles.length)),
-        );
+        const batch = calling('C_FindObjects', () => this.#native.C_FindObjects(this.#handle, Math.min(BATCH, atMost - handles.length)));
         if (batch.length === 0) break;
         handles.push(...batch);
       }
@@ -654,7 +633,8 @@ class Pkcs11Session implements Session {
 
 /** After these nothing more can be read in this session. */
 const LOST = [
-  'CKR_DEVICE_ERROR', 'CKR_DEVICE_REMOVED', 'CKR_TOKEN_NOT_PRESENT', 'CKR_SESSION_HANDLE_INVALID', 'CKR_SESSION_CLOSED', 'CKR_CRYPTOKI_NOT_INITIALIZED',
+  'CKR_DEVICE_ERROR', 'CKR_DEVICE_REMOVED', 'CKR_TOKEN_NOT_PRESENT', 'CKR_SESSION_HANDLE_INVALID', 'CKR_SESSION_CLOSED',
+  'CKR_CRYPTOKI_NOT_INITIALIZED',
 ];
 
 function searchFor(name: ObjectName): Template {

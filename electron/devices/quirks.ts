@@ -37,9 +37,7 @@ export const SOFTWARE_QUIRKS = Quirks.parse(software);
 
 /** The quirks of a module whose CK_INFO names this manufacturer. */
 export function quirksOf(manufacturer: string): Quirks {
-  return CHOICES.find(
-    (quirks) => quirks.manufacturer !== undefined && manufacturer.startsWith(quirks.manufacturer),
-  ) ?? STANDARD;
+  return CHOICES.find((quirks) => quirks.manufacturer !== undefined && manufacturer.startsWith(quirks.manufacturer)) ?? STANDARD;
 }
 
 /** Whether the stand-in PIN of rehearsals may be typed into a token with this label. */

@@ -12,7 +12,9 @@ import {
   createCipheriv, createDecipheriv, createHash, createPrivateKey, createPublicKey, generateKeyPair as generateKeyPairCallback,
   randomFillSync, scrypt as scryptCallback, scryptSync, sign as signWith, type KeyObject,
 } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { aeskwp } from '@noble/ciphers/aes.js';
@@ -122,9 +124,7 @@ class SoftwareModule implements TokenModule {
 
   async token(serial: string): Promise<Token> {
     // The serial number becomes a file name: nothing but what we make ourselves.
-    if (!/^[0-9A-F]{16}$/.test(serial) || !existsSync(
-      join(this.#folder, `${serial}.token`),
-    )) throw new Fault('TOKEN_MISSING');
+    if (!/^[0-9A-F]{16}$/.test(serial) || !existsSync(join(this.#folder, `${serial}.token`))) throw new Fault('TOKEN_MISSING');
     const token = this.#at(serial);
     await token.facts();
     return token;
@@ -174,7 +174,7 @@ class SoftwareToken implements Token {
 
   async facts(): Promise<TokenFacts> {
     const file = this.#read();
-    const bits = ALWAYS | (file.wrong >= 1 && file.wrong < TRIES ? COUNT_LOW : 0) | (file.wrong === TRIES - 1 ? FINAL_TRY : 0) | (file.wrong >= TRIES ? LOCKED : 0);
+    const bits = [ALWAYS, ALWAYS | COUNT_LOW, ALWAYS | COUNT_LOW | FINAL_TRY, ALWAYS | LOCKED][file.wrong]!;
     return {
       serial: file.serial, label: plain(file.label, 64), model: SOFTWARE_MODEL, manufacturer: 'Conclave', firmware: VERSION, hardware: VERSION,
       flags: flagNames('CKF_TOKEN', bits),
@@ -307,9 +307,7 @@ class SoftwareToken implements Token {
   change(uid: string, meta: Meta): void {
     const file = this.#read();
     const master = this.master('C_SetAttributeValue');
-    const objects = file.objects.map(
-      (stored) => (stored.uid === uid ? { ...stored, meta: this.#sealMeta(master, uid, meta) } : stored),
-    );
+    const objects = file.objects.map((stored) => (stored.uid === uid ? { ...stored, meta: this.#sealMeta(master, uid, meta) } : stored));
     this.#write({ ...file, objects });
     this.#opened.delete(uid);
   }
@@ -425,7 +423,9 @@ class SoftwareSession implements Session {
     const common = { id, label, keyType: keyTypeName(algorithm.pkcs11.keyType), algorithm: algorithm.name, generatedBy: mechanism };
     const privateMeta: Meta = {
       ...common, class: 'private-key',
-      flags: { ...NO_FLAGS, private: true, sensitive: true, extractable, alwaysSensitive: true, neverExtractable: !extractable, local: true, sign: true },
+      flags: {
+        ...NO_FLAGS, private: true, sensitive: true, extractable, alwaysSensitive: true, neverExtractable: !extractable, local: true, sign: true,
+      },
     };
     const publicMeta: Meta = { ...common, class: 'public-key', flags: { ...NO_FLAGS, extractable: true, local: true, verify: true } };
     await lend(pair.pkcs8, () => {
@@ -440,9 +440,7 @@ class SoftwareSession implements Session {
     return mechanism;
   }
 
-  async attributes(
-    name: ObjectName & { readonly class: 'private-key' | 'public-key' | 'secret-key' },
-  ): Promise<KeyAttributes> {
+  async attributes(name: ObjectName & { readonly class: 'private-key' | 'public-key' | 'secret-key' }): Promise<KeyAttributes> {
     this.#alive('C_GetAttributeValue');
     const { meta, held } = this.#token.one(name);
     const { flags: f } = meta;
@@ -461,9 +459,7 @@ class SoftwareSession implements Session {
     return parsePublicKey(this.#token.value(this.#token.one(name), 'C_GetAttributeValue'), algorithm.name);
   }
 
-  async sign(
-    name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array,
-  ): Promise<Uint8Array> {
+  async sign(name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array): Promise<Uint8Array> {
     this.#alive('C_Sign');
     const object = this.#token.one(name);
     if (!object.meta.flags.sign) throw new TokenError('CKR_KEY_FUNCTION_NOT_PERMITTED', 'C_SignInit');
@@ -580,9 +576,7 @@ function factOf(meta: Meta | null): ObjectFact {
 export async function makePair(algorithm: TokenAlgorithm): Promise<{ spki: Uint8Array; pkcs8: Uint8Array }> {
   const pair = algorithm.family === 'rsa'
     ? await generatePair('rsa', { modulusLength: algorithm.modulusBits, publicExponent: algorithm.publicExponent })
-    : algorithm.family === 'ecdsa' ? await generatePair(
-      'ec', { namedCurve: algorithm.jose.crv },
-    ) : await generatePair('ed25519');
+    : algorithm.family === 'ecdsa' ? await generatePair('ec', { namedCurve: algorithm.jose.crv }) : await generatePair('ed25519');
   return {
     spki: Uint8Array.from(pair.publicKey.export({ type: 'spki', format: 'der' })),
     pkcs8: takeBytes(pair.privateKey.export({ type: 'pkcs8', format: 'der' })),
@@ -595,11 +589,7 @@ export function signWithPkcs8(pkcs8: Uint8Array, algorithm: TokenAlgorithm, mess
   if (algorithm.family === 'eddsa') return Uint8Array.from(signWith(null, message, key));
   const hash = algorithm.hash.replace('-', '').toLowerCase();
   // RFC 7518 section 3.4: r and s at full length, one after the other.
-  return Uint8Array.from(
-    algorithm.family === 'ecdsa' ? signWith(
-      hash, message, { key, dsaEncoding: 'ieee-p1363' },
-    ) : signWith(hash, message, key),
-  );
+  return Uint8Array.from(algorithm.family === 'ecdsa' ? signWith(hash, message, { key, dsaEncoding: 'ieee-p1363' }) : signWith(hash, message, key));
 }
 
 function privateKeyOf(pkcs8: Uint8Array): KeyObject {
@@ -625,11 +615,7 @@ const TAG = 16;
 function seal(key: Uint8Array, about: string, plaintext: Uint8Array): string {
   const nonce = randomFillSync(secretBytes(NONCE));
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(utf8(about));
-  return toBase64url(
-    concat(
-      nonce, Uint8Array.from(cipher.update(plaintext)), Uint8Array.from(cipher.final()), Uint8Array.from(cipher.getAuthTag()),
-    ),
-  );
+  return toBase64url(concat(nonce, Uint8Array.from(cipher.update(plaintext)), Uint8Array.from(cipher.final()), Uint8Array.from(cipher.getAuthTag())));
 }
 
 /** Null where key, `about` or bytes do not fit. The caller wipes the result. */
@@ -658,18 +644,14 @@ const scryptIsNative = (() => {
 })();
 
 async function pinKey(pin: Uint8Array, salt: Uint8Array): Promise<Uint8Array> {
-  return takeBytes(
-    scryptIsNative ? await nativeScrypt(pin, salt, 32, SCRYPT) : await nobleScrypt(pin, salt, { ...SCRYPT, dkLen: 32 }),
-  );
+  return takeBytes(scryptIsNative ? await nativeScrypt(pin, salt, 32, SCRYPT) : await nobleScrypt(pin, salt, { ...SCRYPT, dkLen: 32 }));
 }
 
 /** RFC 5649 section 6, second example: a wrapped key must open in twenty years, so the code that wraps is tried first. */
 function selfTest(): void {
   const kek = fromHex('5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8');
   const wrapped = aeskwp(kek).encrypt(fromHex('466f7250617369'));
-  if (!equalBytes(wrapped, fromHex('afbeb0f07dfbf5419200f2ccb50bb24f'))) throw new TokenError(
-    'CKR_FIPS_SELF_TEST_FAILED', 'C_Initialize',
-  );
+  if (!equalBytes(wrapped, fromHex('afbeb0f07dfbf5419200f2ccb50bb24f'))) throw new TokenError('CKR_FIPS_SELF_TEST_FAILED', 'C_Initialize');
 }
 
 // --- files -----------------------------------------------------------------------------------------------------------
@@ -686,9 +668,7 @@ function replaceFile(folder: string, name: string, content: string): void {
     synced(folder, 'r', () => undefined);
   } catch (thrown) {
     rmSync(temporary, { force: true });
-    throw new TokenError(
-      (thrown as NodeJS.ErrnoException).code === 'ENOSPC' ? 'CKR_DEVICE_MEMORY' : 'CKR_DEVICE_ERROR', 'write',
-    );
+    throw new TokenError((thrown as NodeJS.ErrnoException).code === 'ENOSPC' ? 'CKR_DEVICE_MEMORY' : 'CKR_DEVICE_ERROR', 'write');
   }
 }
 

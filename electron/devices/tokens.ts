@@ -101,9 +101,7 @@ export interface Session {
   attributes(name: ObjectName & { readonly class: KeyClass }): Promise<KeyAttributes>;
   publicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: TokenAlgorithm): Promise<PublicKey>;
   /** Signature in JOSE form (RFC 7518: ECDSA as r||s). */
-  sign(
-    name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array,
-  ): Promise<Uint8Array>;
+  sign(name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array): Promise<Uint8Array>;
   /** CKA_EXTRACTABLE true -> false, the only direction there is. */
   makeNonExtractable(name: ObjectName & { readonly class: 'private-key' }): Promise<void>;
 
@@ -135,9 +133,7 @@ export function oneMatch(name: ObjectName, found: number): void {
   const label = name.label === undefined ? '' : ` labelled "${plain(name.label, 64)}"`;
   const id = name.id === undefined ? '' : ` with CKA_ID ${name.id.slice(0, 64)}`;
   throw new Refused(
-    refuse(
-      'ONE-MATCH', `exactly one ${name.class}${label}${id}`, found === 0 ? 'none' : `${found}`, 'List the objects on the token before going on.',
-    ),
+    refuse('ONE-MATCH', `exactly one ${name.class}${label}${id}`, found === 0 ? 'none' : `${found}`, 'List the objects on the token before going on.'),
   );
 }
 
@@ -163,18 +159,14 @@ export function rehearsalLabel(label: string): string {
     throw new Refused(refuse('LABEL-CLEAN', 'a label of visible characters', plain(marked, 64), 'Choose another label.'));
   }
   if (new TextEncoder().encode(marked).length > 32) {
-    throw new Refused(
-      refuse('LABEL-LENGTH', 'at most 32 bytes, the mark REHEARSAL included', marked, 'Choose a shorter label.'),
-    );
+    throw new Refused(refuse('LABEL-LENGTH', 'at most 32 bytes, the mark REHEARSAL included', marked, 'Choose a shorter label.'));
   }
   return marked;
 }
 
 // --- names and numbers -----------------------------------------------------------------------------------------------
 
-const reversed = (table: Readonly<Record<string, number>>) => new Map(
-  Object.entries(table).map(([name, number]) => [number, name]),
-);
+const reversed = (table: Readonly<Record<string, number>>) => new Map(Object.entries(table).map(([name, number]) => [number, name]));
 const MECHANISM_NAMES = reversed(cryptoki.CKM);
 const KEY_TYPE_NAMES = reversed(cryptoki.CKK);
 

@@ -20,7 +20,7 @@ export function Band({ mode, title, act, right }: { readonly mode: 'rehearsal' |
 export function Hatch() {
   return (
     <div className="hatch" aria-hidden="true">
-      <i className="top" /><i className="right" /><i className="bottom" /><i className="left" />
+      <i className="above" /><i className="right" /><i className="below" /><i className="left" />
       <b>{t.ceremony.rehearsal}</b>
     </div>
   );

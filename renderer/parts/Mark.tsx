@@ -13,7 +13,7 @@ const SHAPES: Record<MarkName, ReactElement> = {
   signed: <path d="M3 17l1.2-4.6L13.6 3a1.9 1.9 0 0 1 2.7 0l.7.7a1.9 1.9 0 0 1 0 2.7L7.6 15.8zM11.6 5l3.4 3.4" className="line" />,
   checkpoint: <><circle cx="10" cy="10" r="2.6" className="dot" /><path d="M10 1.5v5M10 13.5v5" className="line" /></>,
   pause: <path d="M6.5 4v12M13.5 4v12" className="line wide" />,
-  plain: <rect x="4" y="4" width="12" height="12" className="line" />,
+  plain: <circle cx="10" cy="10" r="3.4" className="dot" />,
   'not-reached': <circle cx="10" cy="10" r="7" className="line dashed" />,
 };
 

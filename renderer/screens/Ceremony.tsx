@@ -52,7 +52,7 @@ function Room({ record }: { readonly record: Record }) {
           {interrupted && !work ? <Resume key={record.ceremony} state={state} /> : <Scene record={record} pending={seen} writing={pending.kind === 'checkpoint'} work={work} />}
           <div className="beside"><Seats state={state} /></div>
         </div>
-        {state.phase === 'open' ? <p className="next"><span><Next state={state} /></span><UnexpectedButton /></p> : null}
+        {state.phase === 'open' && !interrupted ? <p className="next"><span><Next state={state} /></span><UnexpectedButton /></p> : null}
       </main>
       <RecordList ceremony={record.ceremony} rows={record.rows} head={state.lastHash} broken={record.broken} />
       <Foot state={state} />
@@ -310,7 +310,7 @@ function Foot({ state }: { readonly state: State }) {
         const count = serials.filter(there).length;
         return <span key={card}>{present === null ? null : <Mark name={count === serials.length ? 'verified' : 'reported'} quiet />} {t.foot.cards(card.replaceAll('-', ' '), present === null ? null : count, serials.length)}</span>;
       })}
-      <span className="grow">{t.foot.clock(opening.clock)}</span>
+      <span className="grow"><span className="clock">{t.foot.clock(opening.clock)}</span></span>
       <button type="button" className="quiet" onClick={() => store.getState().go({ at: 'home' })}>{t.ceremony.leave}</button>
       <button type="button" className="quiet" onClick={() => store.getState().show('help')}>{t.nav.help}<kbd aria-hidden="true">?</kbd></button>
     </footer>

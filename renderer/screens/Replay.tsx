@@ -78,6 +78,15 @@ function Player({ line, screen }: { readonly line: Timeline; readonly screen: Ex
   );
 }
 
+/** The step as it stands in the script: from its own line to the one before the next step or act. */
+function scriptLines(text: string, line: number): string {
+  const rest = text.split('\n').slice(line - 1);
+  const end = rest.findIndex((candidate, index) => index > 0 && /^\s*(- (id|act):|$)/.test(candidate));
+  const own = rest.slice(0, end < 0 ? rest.length : end);
+  const indent = Math.min(...own.map((candidate) => /^ */.exec(candidate)?.[0].length ?? 0));
+  return own.map((candidate) => candidate.slice(indent)).join('\n');
+}
+
 function Shown({ row, state, verdict }: { readonly row: Told; readonly state: State; readonly verdict: Verdict | null }) {
   const { entry, step } = row;
   const checked = verdict?.reverified[entry.seq] ?? [];
@@ -92,8 +101,8 @@ function Shown({ row, state, verdict }: { readonly row: Told; readonly state: St
           {step ? (
             <>
               <p className="note">{step.line > 0 ? t.replay.line(step.line) : t.replay.noLine}</p>
-              {step.say === '' ? null : <p>“{step.say}”</p>}
-              {step.see === '' ? null : <p className="note">{t.ceremony.see}: {step.see}</p>}
+              {step.line > 0 ? <pre>{scriptLines(state.script?.text ?? '', step.line)}</pre> : null}
+              {step.line > 0 || step.say === '' ? null : <p>“{step.say}”</p>}
             </>
           ) : <p className="note">{t.replay.noLine}</p>}
         </section>

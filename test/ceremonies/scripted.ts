@@ -291,7 +291,7 @@ export class ScriptedRoom {
         error: { code: 'CKR_PIN_INCORRECT', message: 'The PIN is wrong.', hint: 'Let its holder try again, slowly.' },
       }, { step: step.id });
     }
-    this.#resume(happening.officer ?? 'same');
+    this.resume(happening.officer ?? 'same');
   }
 
   async #outcome(step: PlanStep): Promise<void> {
@@ -319,11 +319,12 @@ export class ScriptedRoom {
       case 'stop':
         this.#stopped = true;
         return;
-      case 'resume': return this.#resume(happening.officer ?? 'same', happening.present);
+      case 'resume': return this.resume(happening.officer ?? 'same', happening.present);
     }
   }
 
-  #resume(officer: 'same' | 'another', present?: readonly string[]): void {
+  /** The record goes on under a new recorder key. */
+  resume(officer: 'same' | 'another' = 'same', present?: readonly string[]): void {
     const another = officer === 'another' ? { name: `Olga Nachfolger ${this.state.resumptions + 1}`, card: { module: MODULE, serial: `CARD-officer-${this.state.resumptions + 2}` } } : null;
     this.append('resumed', { recorder: this.#newRecorder(), present: [...present ?? this.state.people.map((person) => person.seat)], officer: another, reason: 'The machine lost its power.' });
   }

@@ -88,7 +88,8 @@ export class PretendBridge implements Bridge {
       case 'rehearse-model': return { faults: [], steps: 71, minutes: 95 };
       case 'provision': {
         const { bindings, labels } = bindingsFor(ROOT_CA, request.parameters, request.module);
-        this.#provisioned = labels;
+        this.#provisioned = { ...this.#provisioned, ...Object.fromEntries(Object.keys(labels).map((serial) => [serial, labels[serial] ?? ''])) };
+        this.#provisionedOn = request.module;
         return { bindings };
       }
       case 'open': return { ceremony: this.add(new Room({ parameters: request.parameters, people: request.people, mode: request.mode })).ceremony };
@@ -143,12 +144,14 @@ export class PretendBridge implements Bridge {
   }
 
   #provisioned: Record<string, string> = {};
+  #provisionedOn = 'softhsm';
 
   estate(): Estate {
-    const labels = { ...this.#provisioned, ...Object.assign({}, ...this.rooms.map((room) => room.labels)) as Record<string, string> };
+    const labels = { ...(this.#provisionedOn === 'softhsm' ? this.#provisioned : {}), ...Object.assign({}, ...this.rooms.map((room) => room.labels)) as Record<string, string> };
+    const software = this.#provisionedOn === 'software' ? Object.entries(this.#provisioned).map(([serial, label], slot) => ({ slot, description: '', token: factsOf(serial, label) })) : [];
     const free = { '00000000deadbeef': 'spare card', ...labels };
     return { modules: [
-      { name: 'software', problem: null, slots: [], facts: { name: 'software', kind: 'software', path: '(embedded)', sha256: 'cd'.repeat(32), library: 'Conclave software token', version: '0.1' } },
+      { name: 'software', problem: null, slots: software, facts: { name: 'software', kind: 'software', path: '(embedded)', sha256: 'cd'.repeat(32), library: 'Conclave software token', version: '0.1' } },
       {
         name: 'softhsm', problem: null,
         facts: { name: 'softhsm', kind: 'pkcs11', path: '/usr/lib/softhsm/libsofthsm2.so', sha256: 'ef'.repeat(32), library: 'Implementation of PKCS11', version: '2.6' },

@@ -216,13 +216,17 @@ export function operations(kind: 'software' | 'softhsm2'): void {
       device.type(ticket, '000000');
     };
     await assert.rejects(device.call('take-inventory', body), failure('CKR_PIN_INCORRECT', true));
+    for (const [typed, code] of [['', 'CKR_PIN_LEN_RANGE'], ['1'.repeat(255), 'CKR_PIN_']] as const) {
+      device.atBooth = ({ ticket }) => device.type(ticket, typed);
+      await assert.rejects(device.call('take-inventory', body), (thrown: Error) => thrown.message.startsWith(code));
+    }
     device.atBooth = ({ ticket }) => device.type(ticket, REHEARSAL_PIN);
     await device.call('take-inventory', body);
     await device.call('take-inventory', body); // still logged in: nobody is asked again
     const wanted = device.notices.filter((notice) => notice.kind === 'pin-wanted');
     const settled = device.notices.filter((notice) => notice.kind === 'pin-settled');
-    assert.deepEqual(wanted.map(({ ticket }) => ticket), [1, 2, 3]);
-    assert.deepEqual(settled.map(({ ticket, outcome }) => [ticket, outcome]), [[1, 'cancelled'], [2, 'refused'], [3, 'accepted']]);
+    assert.deepEqual(wanted.map(({ ticket }) => ticket), [1, 2, 3, 4, 5]);
+    assert.deepEqual(settled.map(({ ticket, outcome }) => [ticket, outcome]), [[1, 'cancelled'], [2, 'refused'], [3, 'refused'], [4, 'refused'], [5, 'accepted']]);
     assert.deepEqual([wanted[0]!.token.serial, wanted[0]!.asked.purpose, wanted[0]!.attempts], [card!.serial, 'list it', 'fine']);
     assert.ok(wanted[0]!.min >= 4 && wanted[0]!.max >= 32);
     assert.doesNotMatch(device.traffic.join('\n'), new RegExp(`${REHEARSAL_PIN}|000000`));

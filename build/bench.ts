@@ -1,0 +1,621 @@
+/**
+ * `npm run bench`: what the house costs, each figure beside the plain operation it stands on.
+ *
+ * Machines differ and are never quiet, so nothing here is a verdict: ours and theirs are measured in turn (A B A B) in one
+ * run, medians are printed with the spread, and the aim stands beside them. What cannot be measured here is named with
+ * the reason. Nothing outside a temporary folder is written (the app's bundles aside). It must never be part of a test's
+ * judgement: a test that fails because a machine was busy teaches people to ignore it.
+ */
+import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { hash, randomBytes, randomUUID } from 'node:crypto';
+import { closeSync, copyFileSync, existsSync, fdatasyncSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync, writeSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { parseArgs, promisify } from 'node:util';
+import { ALGORITHMS } from '../ceremonies/keys/algorithms.ts';
+import { verifyTranscript } from '../ceremonies/verify.ts';
+import { Conductor, DeviceProblem, type Devices } from '../electron/conductor/conductor.ts';
+import { openLedger, type Ledger } from '../electron/conductor/ledger.ts';
+import { nativeHasher, readConfiguration, SOFTWARE_MODULE } from '../electron/conductor/machine.ts';
+import { Operations } from '../electron/devices/operations.ts';
+import { openPkcs11Module } from '../electron/devices/pkcs11.ts';
+import { REHEARSAL_PIN, type DeviceReply, type ModuleConfig } from '../electron/devices/protocol.ts';
+import { nodeLauncher } from '../electron/processes.ts';
+import { ask, playOn, playRehearsal, type Table } from '../electron/rehearsal.ts';
+import { electronRuntime } from './electron.mjs';
+import { cache, isRoot, onPath, out, root, withDisplay } from './machine.mjs';
+
+// --- what is printed -------------------------------------------------------------------------------------------------
+
+/** One thing measured: the median of `runs`, and how far they spread. */
+export interface Sample {
+  readonly name: string;
+  readonly unit: 'ms' | 'MB';
+  readonly runs: number;
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface Figure {
+  readonly name: FigureName;
+  readonly title: string;
+  /** The figure that the aim is about; null where it could not be measured. */
+  readonly value: number | null;
+  readonly unit: string;
+  readonly aim: { readonly atLeast: number } | { readonly atMost: number };
+  readonly met: boolean | null;
+  readonly samples: readonly Sample[];
+  /** Ours divided by theirs, medians of the same run. */
+  readonly ratios: readonly { readonly to: string; readonly ratio: number }[];
+  readonly notes: readonly string[];
+  /** Why it could not be measured here. */
+  readonly skipped: string | null;
+}
+
+export interface Report {
+  readonly machine: {
+    readonly cores: number; readonly processor: string; readonly memory: number; readonly node: string; readonly electron: string | null;
+    /** One-minute load averages before and after. */
+    readonly load: readonly [number, number];
+  };
+  /** Small sizes and few runs: shows that everything can be measured, and little about how fast it is. */
+  readonly quick: boolean;
+  readonly figures: readonly Figure[];
+}
+
+const AIMS = {
+  verify: { title: 'Verifying a long record', unit: 'entries/s', aim: { atLeast: 150_000 } },
+  append: { title: 'Appending one entry durably', unit: '× raw write + fdatasync', aim: { atMost: 2 } },
+  list: { title: 'Listing a full token', unit: '× pkcs11-tool -O', aim: { atMost: 0.5 } },
+  start: { title: 'From start to the first usable screen', unit: 'ms more than an empty window', aim: { atMost: 250 } },
+  memory: { title: 'Memory of all processes, idle on the first screen', unit: 'MB more than an empty window', aim: { atMost: 60 } },
+} as const;
+type FigureName = keyof typeof AIMS;
+const NAMES = Object.keys(AIMS) as FigureName[];
+
+type Measured = Pick<Figure, 'samples' | 'ratios' | 'notes'> & { readonly value: number };
+
+function figure(name: FigureName, measured: Measured): Figure {
+  const { aim } = AIMS[name];
+  const met = 'atLeast' in aim ? measured.value >= aim.atLeast : measured.value <= aim.atMost;
+  return { name, ...AIMS[name], ...measured, met, skipped: null };
+}
+
+function skipped(name: FigureName, why: string): Figure {
+  return { name, ...AIMS[name], value: null, met: null, samples: [], ratios: [], notes: [], skipped: why };
+}
+
+function sample(name: string, unit: Sample['unit'], values: readonly number[]): Sample {
+  return { name, unit, runs: values.length, median: median(values), min: Math.min(...values), max: Math.max(...values) };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** Every work in turn, `runs` times: whatever slows the machine down slows all of them. The first round is not counted. */
+async function alternately(runs: number, ...works: readonly (() => number | Promise<number>)[]): Promise<number[][]> {
+  const values: number[][] = works.map(() => []);
+  for (let run = -1; run < runs; run++) {
+    for (const [index, work] of works.entries()) {
+      const value = await work();
+      if (run >= 0) values[index]!.push(value);
+    }
+  }
+  return values;
+}
+
+async function milliseconds(work: () => unknown): Promise<number> {
+  const begun = performance.now();
+  await work();
+  return performance.now() - begun;
+}
+
+interface Sizes {
+  readonly runs: number;
+  readonly entries: number;
+  readonly appends: number;
+  readonly objects: number;
+  readonly starts: number;
+  readonly idles: number;
+  readonly idleMs: number;
+}
+const FULL: Sizes = { runs: 5, entries: 100_000, appends: 600, objects: 10_000, starts: 9, idles: 3, idleMs: 10_000 };
+const QUICK: Sizes = { runs: 1, entries: 2000, appends: 40, objects: 200, starts: 1, idles: 1, idleMs: 500 };
+
+/** What a program prints is not what is measured, and a full pipe would slow it down. */
+const run = async (command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<void> => {
+  const child = spawn(command, args, { env, stdio: 'ignore' });
+  const code = await new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve));
+  if (code !== 0) throw new Error(`${command} ended with ${String(code)}`);
+};
+
+// --- a: verification -------------------------------------------------------------------------------------------------
+
+/**
+ * A record as long as that: a whole ceremony on the software token, played by the conductor itself without a disk, with
+ * notes, breaks and exceptions in its middle. Everything in it is genuine: closed, sealed, every checkpoint signed.
+ */
+async function longRecord(folder: string, entries: number): Promise<readonly string[]> {
+  const lines: string[] = [];
+  const ledger: Ledger = {
+    append: (_ceremony, _seq, line) => { lines.push(line); },
+    lines: (_ceremony, from) => lines.slice(from),
+    ceremonies: () => [],
+    close: () => undefined,
+  };
+  const listeners = new Set<Parameters<Table['onEntries']>[0]>();
+  const conductor = new Conductor({
+    ledger, devices: devicesInside(), configuration: readConfiguration(folder), hasher: nativeHasher, home: folder,
+    scripts: [{ name: 'root-ca', text: readFileSync(join(root, 'ceremonies/scripts/root-ca.yaml'), 'utf8') }],
+    app: { version: 'bench', build: 'bench' }, runtime: { node: process.versions.node, electron: null, development: true },
+    clock: { now: () => new Date(), source: () => 'the benchmark\'s' },
+    random: (bytes) => new Uint8Array(randomBytes(bytes)),
+    warnings: () => [],
+    saveBundle: () => { throw new Error('the benchmark exports nothing'); },
+    push: (pushed) => { for (const listener of listeners) listener(pushed); },
+  });
+  const table: Table = {
+    call: (request) => conductor.answer(request),
+    onEntries: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
+  const play = { script: 'root-ca', parameters: {}, module: SOFTWARE_MODULE, hasher: nativeHasher };
+  const ceremony = await playRehearsal(table, { ...play, until: (state) => state.seals.length > 0 });
+  for (let n = 1; lines.length < entries; n++) {
+    if (n % 50 === 0) {
+      await ask(table, { call: 'exception', ceremony, seat: 'witness', expected: `reading number ${n}`, happened: 'the reader needed a second try', decided: 'go on' });
+    } else if (n % 25 === 0) {
+      await ask(table, { call: 'break', ceremony, present: 6, reason: 'A window is opened.' });
+      await ask(table, { call: 'back', ceremony, present: 6 });
+    } else {
+      await ask(table, { call: 'note', ceremony, seat: 'officer', text: `The custodian waits for the reader to settle, number ${n}.` });
+    }
+  }
+  await playOn(table, ceremony, play);
+  return lines;
+}
+
+/** The device processes' work without their processes: nothing of it is measured. */
+function devicesInside(): Devices {
+  const started = new Map<string, Operations>();
+  const answer = async (operations: Operations, operation: string, body: unknown) => {
+    const reply = await operations.answer(operation, body);
+    if (reply.ok) return reply.body;
+    throw new DeviceProblem(reply.error);
+  };
+  return {
+    call: async (module, operation, body) => {
+      let operations = started.get(module.name);
+      if (operations === undefined) {
+        operations = new Operations({ notify: () => undefined, pin: () => Promise.resolve(null), program: import.meta.filename });
+        started.set(module.name, operations);
+        await answer(operations, 'start', { module });
+      }
+      return await answer(operations, operation, body) as never;
+    },
+    busy: () => false,
+    losses: () => ({ count: 0, how: 'exited', detail: '' }),
+  };
+}
+
+async function benchVerify(folder: string, { runs, entries }: Sizes): Promise<Figure> {
+  say(`making a record of ${entries} entries`);
+  const lines = await longRecord(folder, entries);
+  const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''));
+  const file = join(folder, 'record.jsonl');
+  writeFileSync(file, bytes);
+  const commits = onPath('git') ? await commitsOf(join(folder, 'git'), lines) : null;
+
+  say('verifying it');
+  const [ours = [], raw = []] = await alternately(runs,
+    () => milliseconds(async () => {
+      const { verdict } = await verifyTranscript(bytes, { hasher: nativeHasher });
+      if (verdict.verdict !== 'valid') throw new Error(`the benchmark's own record is ${verdict.verdict}: ${verdict.findings[0]?.rule ?? ''}`);
+    }),
+    () => milliseconds(() => {
+      hash('sha256', bytes, 'hex');
+      for (const line of bytes.toString().split('\n')) if (line !== '') JSON.parse(line);
+    }));
+  const [command = [], fsck = []] = await alternately(Math.min(runs, 3),
+    () => milliseconds(() => run(process.execPath, [join(root, 'electron/cli.ts'), 'verify', file])),
+    ...(commits === null ? [] : [() => milliseconds(() => run('git', ['-C', commits, 'fsck', '--full', '--no-progress'], gitEnvironment(folder)))]));
+
+  const samples = [
+    sample('verifyTranscript, in a warm process', 'ms', ours),
+    sample('SHA-256 and JSON.parse of the same file', 'ms', raw),
+    sample('conclave verify, the whole command', 'ms', command),
+    ...(commits === null ? [] : [sample('git fsck of as many commits, the whole command', 'ms', fsck)]),
+  ];
+  return figure('verify', {
+    value: lines.length / (median(ours) / 1000),
+    samples,
+    ratios: [
+      { to: 'SHA-256 and JSON.parse', ratio: median(ours) / median(raw) },
+      ...(commits === null ? [] : [{ to: 'git fsck (command to command)', ratio: median(command) / median(fsck) }]),
+    ],
+    notes: [
+      `${lines.length} entries, ${(bytes.length / 1e6).toFixed(1)} MB, a closed record with ${lines.filter((line) => line.includes('"kind":"checkpoint"')).length} signed checkpoints`,
+      ...(commits === null ? ['git is not installed, so there is no git fsck beside it'] : []),
+    ],
+  });
+}
+
+const gitEnvironment = (folder: string): NodeJS.ProcessEnv => ({ PATH: process.env['PATH'], HOME: folder, GIT_CONFIG_NOSYSTEM: '1', LC_ALL: 'C' });
+
+/** A repository with one commit per line, the line as its message. */
+async function commitsOf(folder: string, lines: readonly string[]): Promise<string> {
+  const env = gitEnvironment(folder);
+  mkdirSync(folder);
+  execFileSync('git', ['init', '--quiet', '--bare', folder], { env, stdio: 'ignore' });
+  const child = spawn('git', ['-C', folder, 'fast-import', '--quiet'], { env, stdio: ['pipe', 'ignore', 'inherit'] });
+  const closed = new Promise<number | null>((resolve) => child.on('close', resolve));
+  await pipeline(Readable.from(lines.map((line, index) =>
+    `commit refs/heads/main\ncommitter Bench <bench@invalid> ${1_700_000_000 + index} +0000\ndata ${Buffer.byteLength(line)}\n${line}\n`)), child.stdin);
+  if (await closed !== 0) throw new Error('git fast-import failed');
+  return folder;
+}
+
+// --- b: durable append -----------------------------------------------------------------------------------------------
+
+async function benchAppend(folder: string, { appends }: Sizes): Promise<Figure> {
+  say(`appending ${appends} entries`);
+  const text = 'n'.repeat(300); // as long as an entry of a ceremony usually is
+  const ledger = await openLedger(join(folder, 'ledger'));
+  const file = openSync(join(folder, 'raw'), 'w');
+  let seq = 0;
+  try {
+    const [ours = [], raw = []] = await alternately(appends,
+      () => milliseconds(() => ledger.append('bench', seq, text)),
+      () => {
+        seq += 1;
+        return milliseconds(() => {
+          writeSync(file, `${text}\n`);
+          fdatasyncSync(file);
+        });
+      });
+    return figure('append', {
+      value: median(ours) / median(raw),
+      samples: [sample('an entry into the ledger (SQLite, WAL, synchronous=EXTRA)', 'ms', ours), sample('write + fdatasync of as many bytes', 'ms', raw)],
+      ratios: [{ to: 'write + fdatasync', ratio: median(ours) / median(raw) }],
+      notes: isInMemory(folder) ? ['the folder is in memory (tmpfs): nothing was written to a disk, and the figure means nothing'] : [],
+    });
+  } finally {
+    ledger.close();
+    closeSync(file);
+  }
+}
+
+// --- c: listing ------------------------------------------------------------------------------------------------------
+
+const SOFTHSM = ['/usr/lib/softhsm/libsofthsm2.so', '/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so', '/usr/local/lib/softhsm/libsofthsm2.so'].find((path) => existsSync(path));
+
+async function benchList(folder: string, { runs, objects }: Sizes): Promise<Figure> {
+  if (SOFTHSM === undefined) return skipped('list', 'SoftHSM2 is not installed (Debian package softhsm2)');
+  if (!onPath('pkcs11-tool')) return skipped('list', 'pkcs11-tool is not installed (Debian package opensc)');
+  say(`making a token with ${objects} objects`);
+  const { conf, serial } = await fullToken(join(folder, 'softhsm'), SOFTHSM, objects);
+  const env = { ...process.env, SOFTHSM2_CONF: conf };
+  const tool = ['--module', SOFTHSM, '--list-objects'];
+  const { stdout } = await promisify(execFile)('pkcs11-tool', tool, { env, maxBuffer: 1 << 28 });
+  const shown = stdout.match(/^Public Key Object/gm)?.length ?? 0;
+  if (shown !== objects) throw new Error(`pkcs11-tool lists ${shown} objects, not ${objects}`);
+
+  say('listing them');
+  const module: ModuleConfig = { kind: 'pkcs11', name: 'softhsm', path: SOFTHSM, env: { SOFTHSM2_CONF: conf } };
+  const whole: number[] = [];
+  const [ours = [], theirs = []] = await alternately(runs,
+    async () => {
+      const { fromProcess, fromInit } = await listing(module, serial, objects);
+      whole.push(fromProcess);
+      return fromInit;
+    },
+    () => milliseconds(() => run('pkcs11-tool', tool, env)));
+  return figure('list', {
+    value: median(ours) / median(theirs),
+    samples: [
+      sample('from C_Initialize to the last object in this process', 'ms', ours),
+      sample('the same from the start of the device process', 'ms', whole.slice(1)),
+      sample('pkcs11-tool -O, the whole command', 'ms', theirs),
+    ],
+    ratios: [
+      { to: 'pkcs11-tool -O', ratio: median(ours) / median(theirs) },
+      { to: 'pkcs11-tool -O, our process\'s start included', ratio: median(whole.slice(1)) / median(theirs) },
+    ],
+    notes: [`${objects} public keys on SoftHSM2: class, label, CKA_ID and key type of each, in pages of 500, through the device process`],
+  });
+}
+
+/** A SoftHSM token that holds so many public keys. SoftHSM writes slowly, so a few are made and their files copied. */
+async function fullToken(folder: string, library: string, objects: number): Promise<{ conf: string; serial: string }> {
+  const tokens = join(folder, 'tokens');
+  mkdirSync(tokens, { recursive: true, mode: 0o700 });
+  const conf = join(folder, 'softhsm2.conf');
+  writeFileSync(conf, `directories.tokendir = ${tokens}\nobjectstore.backend = file\nlog.level = ERROR\n`);
+  process.env['SOFTHSM2_CONF'] = conf; // the library reads it when it is loaded
+  const module = openPkcs11Module('softhsm', library, undefined);
+  const pin = () => new TextEncoder().encode(REHEARSAL_PIN);
+  const { serial } = await module.provision('bench', pin());
+  const session = await (await module.token(serial)).open();
+  await session.login(pin());
+  for (let n = 0; n < Math.min(8, objects); n++) {
+    const id = (n + 1).toString(16).padStart(8, '0');
+    await session.generateKeyPair({ algorithm: ALGORITHMS['ecdsa-p256'], id, label: `Key ${n + 1}`, extractable: false });
+    await session.destroy({ class: 'private-key', id });
+  }
+  await session.close();
+  await module.close();
+  const token = join(tokens, readdirSync(tokens)[0] ?? '');
+  const made = readdirSync(token).filter((name) => name.endsWith('.object') && name !== 'token.object');
+  for (let n = made.length; n < objects; n++) copyFileSync(join(token, made[n % made.length]!), join(token, `${randomUUID()}.object`));
+  return { conf, serial };
+}
+
+/** A fresh device process lists the token, page by page, as the Tokens screen asks for it. */
+async function listing(module: ModuleConfig, serial: string, objects: number): Promise<{ fromProcess: number; fromInit: number }> {
+  const spawned = performance.now();
+  const child = nodeLauncher({ node: process.execPath, conductor: '', devices: join(out, 'devices.cjs') }).devices(module.name);
+  try {
+    const waiting: ((reply: DeviceReply) => void)[] = [];
+    child.onMessage((reply) => waiting.shift()?.(reply as DeviceReply));
+    const asking = (operation: string, body: unknown) => new Promise<DeviceReply>((resolve, reject) => {
+      waiting.push(resolve);
+      child.onExit(() => reject(new Error('the device process ended')));
+      child.post({ kind: 'request', id: 1, operation, body });
+    });
+    const value = async (operation: string, body: unknown) => {
+      const reply = await asking(operation, body);
+      if (reply.kind === 'answer' && reply.ok) return reply.body;
+      throw new Error(`${operation}: ${JSON.stringify(reply)}`);
+    };
+    await asking('are-you-there', {}); // there is no such operation: that it says so shows that it is there
+    const begun = performance.now();
+    await value('start', { module });
+    for (let seen = 0; seen < objects;) {
+      const page = await value('objects', { token: serial, offset: seen, limit: 500 }) as { total: number; objects: readonly unknown[] };
+      if (page.total !== objects || page.objects.length === 0) throw new Error(`the token has ${page.total} objects, not ${objects}`);
+      seen += page.objects.length;
+    }
+    const ended = performance.now();
+    return { fromProcess: ended - spawned, fromInit: ended - begun };
+  } finally {
+    child.kill();
+    await new Promise((resolve) => child.onExit(resolve));
+  }
+}
+
+// --- d and e: windows ------------------------------------------------------------------------------------------------
+
+/**
+ * Runs the app in the folder that is the last argument, and says on stdout when the first thing that matches the selector
+ * is on the screen: laid out, and one frame later. The app itself knows nothing of it.
+ */
+const DRIVER = `'use strict';
+const { readFileSync, writeSync } = require('node:fs');
+const { join } = require('node:path');
+const { app } = require('electron');
+const folder = process.argv.at(-1);
+const shown = (selector) => new Promise((done) => {
+  const look = () => {
+    if (!document.querySelector(selector)?.checkVisibility()) return;
+    observer.disconnect();
+    requestAnimationFrame(() => setTimeout(done));
+  };
+  const observer = new MutationObserver(look);
+  observer.observe(document, { childList: true, subtree: true, attributes: true });
+  look();
+});
+app.once('browser-window-created', (event, window) => {
+  window.webContents.once('dom-ready', () => {
+    window.webContents.executeJavaScript('(' + shown + ')(' + JSON.stringify(process.env.CONCLAVE_BENCH_SHOWS) + ')').then(() => writeSync(1, 'on the screen\\n'));
+  });
+});
+const about = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+app.setAppPath(folder);
+app.setName(about.name);
+app.setVersion(about.version);
+require(join(folder, about.main));
+`;
+
+const EMPTY = `'use strict';
+const { app, BrowserWindow } = require('electron');
+app.setPath('userData', process.env.CONCLAVE_HOME);
+app.whenReady().then(() => new BrowserWindow({ width: 1280, height: 800 }).loadFile('index.html'));
+`;
+
+async function benchWindows(folder: string, { starts, idles, idleMs }: Sizes, wanted: readonly FigureName[]): Promise<Figure[]> {
+  const here = wanted.filter((name) => name === 'start' || name === 'memory');
+  const runtime = electronRuntime();
+  if (runtime === undefined) return here.map((name) => skipped(name, 'there is no Electron here (npm start fetches one)'));
+  if (!onPath('Xvfb')) return here.map((name) => skipped(name, 'Xvfb is not installed (Debian package xvfb)'));
+  if (!existsSync('/proc/self/smaps_rollup')) return here.map((name) => skipped(name, 'this system does not tell what a process holds (/proc/PID/smaps_rollup)'));
+
+  const driver = program(join(folder, 'driver'), { 'main.cjs': DRIVER });
+  const empty = program(join(folder, 'empty'), { 'main.cjs': EMPTY, 'index.html': '<!doctype html><html lang="en"><head><title>Empty</title></head><body><p>Empty</p></body></html>' });
+  const apps = {
+    'an empty window': { app: empty, shows: 'p', home: join(folder, 'empty-home') },
+    'Conclave': { app: root, shows: '[data-testid=primary]', home: join(folder, 'home') },
+  };
+  const startTimes = { 'an empty window': [] as number[], 'Conclave': [] as number[] };
+  const memories = { 'an empty window': [] as number[], 'Conclave': [] as number[] };
+  const measureMemory = here.includes('memory');
+  const rounds = here.includes('start') ? starts : idles;
+
+  say('opening windows');
+  await withDisplay(async (display) => {
+    for (let round = -1; round < rounds; round++) { // the first one makes data folders and warms the disk's cache
+      for (const name of ['an empty window', 'Conclave'] as const) {
+        const { app, shows, home } = apps[name];
+        mkdirSync(home, { recursive: true });
+        const begun = performance.now();
+        const child = spawn(runtime.path, [...runtime.args, driver, app], {
+          stdio: ['ignore', 'pipe', 'ignore'],
+          env: { ...process.env, DISPLAY: display, CONCLAVE_HOME: home, CONCLAVE_BENCH_SHOWS: shows },
+        });
+        try {
+          await onTheScreen(child, name);
+          const ms = performance.now() - begun;
+          if (round < 0) continue;
+          startTimes[name].push(ms);
+          if (!measureMemory || round < rounds - idles) continue;
+          await new Promise((resolve) => setTimeout(resolve, idleMs));
+          memories[name].push(proportionalMegabytes(child.pid ?? 0));
+        } finally {
+          await ended(child);
+        }
+      }
+    }
+  });
+
+  const where = [
+    `Electron ${runtime.version}${runtime.development ? ' (development runtime)' : ''} under Xvfb${isRoot ? ', as root and therefore without Chromium\'s sandbox' : ''}`,
+  ];
+  const compared = (unit: Sample['unit'], values: typeof startTimes, notes: readonly string[]): Measured => {
+    const [ours, theirs] = [median(values['Conclave']), median(values['an empty window'])];
+    return {
+      value: ours - theirs, samples: Object.entries(values).map(([name, of]) => sample(name, unit, of)),
+      ratios: [{ to: 'an empty window', ratio: ours / theirs }], notes: [...where, ...notes],
+    };
+  };
+  return here.map((name) => name === 'start'
+    ? figure('start', compared('ms', startTimes, ['from the start of the process to the first frame with the main button, or with the empty page\'s only line']))
+    : figure('memory', compared('MB', memories, [`PSS of every process of the app, ${idleMs / 1000} s after the screen was there`])));
+}
+
+function program(folder: string, files: Readonly<Record<string, string>>): string {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'conclave-bench', version: '0.0.0', main: 'main.cjs' }));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  return folder;
+}
+
+function onTheScreen(child: ChildProcess, name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const tooLong = setTimeout(() => reject(new Error(`${name} did not come within a minute`)), 60_000);
+    const settled = (how: () => void) => {
+      clearTimeout(tooLong);
+      how();
+    };
+    child.once('error', (error) => settled(() => reject(error)));
+    child.once('exit', (code) => settled(() => reject(new Error(`${name} ended with ${String(code)} before it was there`))));
+    child.stdout?.on('data', (text: Buffer) => {
+      if (text.includes('on the screen')) settled(resolve);
+    });
+  });
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill();
+  const impatient = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  await gone;
+  clearTimeout(impatient);
+}
+
+/** PSS of a process and all that it started: what is shared between processes counts once. */
+function proportionalMegabytes(pid: number): number {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
+    const parent = Number(/^PPid:\s+(\d+)/m.exec(text(`/proc/${name}/status`))?.[1] ?? 0);
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
+  }
+  const sum = (of: number): number =>
+    Number(/^Pss:\s+(\d+) kB/m.exec(text(`/proc/${of}/smaps_rollup`))?.[1] ?? 0) + (children.get(of) ?? []).reduce((total, child) => total + sum(child), 0);
+  return sum(pid) / 1024;
+}
+
+/** A file of /proc; nothing where its process has just ended. */
+function text(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+// --- the command -----------------------------------------------------------------------------------------------------
+
+const TMPFS = 0x0102_1994; // statfs(2), TMPFS_MAGIC
+
+function isInMemory(folder: string): boolean {
+  return statfsSync(folder).type === TMPFS;
+}
+
+/** On a disk where there is one: a folder in memory would make durability free. */
+function temporaryFolder(): string {
+  if (!isInMemory(tmpdir())) return mkdtempSync(join(tmpdir(), 'conclave-bench-'));
+  mkdirSync(cache, { recursive: true });
+  return mkdtempSync(join(cache, 'bench-'));
+}
+
+function say(what: string): void {
+  process.stderr.write(`  … ${what}\n`);
+}
+
+export async function bench(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args, options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, only: { type: 'string', multiple: true, default: [] } },
+  });
+  const unknown = values.only.find((name) => !(NAMES as string[]).includes(name));
+  if (unknown !== undefined) {
+    process.stderr.write(`conclave: --only ${unknown}: there is no such figure. There are: ${NAMES.join(', ')}\n`);
+    return 2;
+  }
+  const wanted = values.only.length === 0 ? NAMES : NAMES.filter((name) => values.only.includes(name));
+  const report = await measure(wanted, values.quick);
+  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : printed(report));
+  return 0;
+}
+
+async function measure(wanted: readonly FigureName[], quick: boolean): Promise<Report> {
+  const sizes = quick ? QUICK : FULL;
+  const before = loadavg()[0] ?? 0;
+  const folder = temporaryFolder();
+  const figures: Figure[] = [];
+  try {
+    // As a program of its own: stdout belongs to the figures.
+    execFileSync(process.execPath, [join(root, 'build/bundle.mjs')], { stdio: ['ignore', 2, 2] });
+    if (wanted.includes('verify')) figures.push(await benchVerify(folder, sizes));
+    if (wanted.includes('append')) figures.push(await benchAppend(folder, sizes));
+    if (wanted.includes('list')) figures.push(await benchList(folder, sizes));
+    figures.push(...await benchWindows(folder, sizes, wanted));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  const machine = {
+    cores: availableParallelism(), processor: cpus()[0]?.model ?? 'unknown', memory: totalmem(), node: process.versions.node,
+    electron: electronRuntime()?.version ?? null, load: [before, loadavg()[0] ?? 0] as const,
+  };
+  return { machine, quick, figures };
+}
+
+const number = (value: number) => value.toLocaleString('en', value < 10 ? { maximumFractionDigits: 2 } : value < 1000 ? { maximumFractionDigits: 1 } : { maximumFractionDigits: 0 });
+
+function printed({ machine, quick, figures }: Report): string {
+  const lines = [
+    `${machine.cores} cores (${machine.processor}), ${(machine.memory / 2 ** 30).toFixed(0)} GB, Node ${machine.node}, Electron ${machine.electron ?? 'none'}; load ${machine.load.map(number).join(' before, ')} after`,
+    ...(machine.load[0] > machine.cores / 2 ? ['! Something else was running: believe the ratios, not the absolute figures.'] : []),
+    ...(quick ? ['! --quick: small sizes and single runs. It shows that everything can be measured, not how fast it is.'] : []),
+  ];
+  for (const { title, value, unit, aim, met, samples, ratios, notes, skipped: why } of figures) {
+    lines.push('', title);
+    if (value === null) {
+      lines.push(`  · not measured: ${why ?? ''}`);
+      continue;
+    }
+    const wanted = 'atLeast' in aim ? `at least ${number(aim.atLeast)}` : `at most ${number(aim.atMost)}`;
+    lines.push(`  ${met === true ? '✓' : '✕'} ${number(value)} ${unit}   (aim: ${wanted}; ${met === true ? 'met' : 'not met'})`);
+    for (const one of samples) lines.push(`    ${`${number(one.median)} ${one.unit}`.padStart(12)}  ${one.name}   ${number(one.min)} to ${number(one.max)} in ${one.runs}`);
+    for (const { to, ratio } of ratios) lines.push(`    ${`${number(ratio)} ×`.padStart(12)}  ${to}`);
+    for (const note of notes) lines.push(`    ${note}`);
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,146 @@
+/**
+ * What people will read and sign with a pen. The golden file is a whole document; `UPDATE_GOLDEN=1` writes it anew. When it
+ * changes after a release, raise MINUTES_EDITION: bundles that exist hold minutes of the old one.
+ */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { describe, digestGroups, hexGroups, MARKS, personName, signerWords } from '../../ceremonies/describe.ts';
+import { EMPTY, signersOf, type Entry } from '../../ceremonies/ceremony.ts';
+import { edition, foldRecord, minutesHtml, MINUTES_EDITION, transcriptWords } from '../../ceremonies/minutes.ts';
+import { encodeLine, parseLine } from '../../ceremonies/transcript.ts';
+import { rewritten, scriptedRecord } from './scripted.ts';
+
+const eventful = await scriptedRecord({
+  warnings: ['Swap is in use.'],
+  happenings: {
+    'token-random': [{ kind: 'exception' }, { kind: 'break' }, { kind: 'note', text: 'The door was closed.' }],
+    'make-root': [{ kind: 'crash', officer: 'another', found: 'half', decision: 'clear' }],
+    certify: [{ kind: 'disagree', seat: 'witness' }, { kind: 'fail' }],
+    'read-share/custodian-2': [{ kind: 'lost' }],
+  },
+});
+const record = foldRecord(eventful.lines);
+const page = minutesHtml(record);
+const golden = join(import.meta.dirname, `golden/minutes-${MINUTES_EDITION}.html`);
+/** What a reader sees. */
+const textOf = (html: string) => html.replace(/<style>[\s\S]*?<\/style>/g, '').replace(/<[^>]*>/g, ' ').replace(/&#(\d+);/g, (_whole, code: string) => String.fromCharCode(Number(code))).replace(/\s+/g, ' ');
+
+test('the minutes are the golden file', () => {
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(golden, page);
+  assert.ok(existsSync(golden));
+  assert.equal(page, readFileSync(golden, 'utf8'), 'run this test with UPDATE_GOLDEN=1 and read what changed');
+  assert.ok(page.length < 200_000);
+});
+
+test('they are bound to exactly one transcript', () => {
+  const sha512 = createHash('sha512').update(eventful.bytes).digest('hex');
+  assert.equal(record.sha512, sha512);
+  const text = textOf(page);
+  for (const part of [hexGroups(sha512), transcriptWords(record).join(' '), `${eventful.lines.length} entries`, hexGroups(eventful.state.ceremony), eventful.state.script?.words.join(' ') ?? '']) assert.ok(text.includes(part), part);
+  const other = foldRecord(rewritten(eventful, (entry) => (entry.kind === 'noted' ? { ...entry, data: { text: 'The door was open.' } } : entry)));
+  assert.notDeepEqual(transcriptWords(other), transcriptWords(record));
+});
+
+test('a rehearsal says so on every page; a real ceremony does not', async () => {
+  const [head = ''] = /<thead>[\s\S]*?<\/thead>/.exec(page) ?? [];
+  assert.ok(head.includes('REHEARSAL') && head.includes('hatch'), 'in the head that is repeated on every page');
+  const real = minutesHtml(foldRecord((await scriptedRecord({ script: 'mini', mode: 'real' })).lines));
+  assert.doesNotMatch(real, /<b>REHEARSAL|REHEARSAL:|hatch/);
+  assert.ok(real.includes('Real ceremony'));
+});
+
+test('everything that did not go as planned is there', () => {
+  const text = textOf(page);
+  for (const part of [
+    'The lamp on the token turns green.', 'It stayed dark.', 'The lamp is broken; we go on.', 'The door was closed.', 'Break, 6 people present', 'CKR_PIN_INCORRECT', 'DEVICE_PROCESS_LOST',
+    'Olga Nachfolger 1 takes the officer\'s seat', 'I did not see the serial number myself.', 'a public key without its private key', 'What was left behind is destroyed', 'Swap is in use.',
+    'Every act is sealed by everyone.', 'What this record does not prove', 'Signed by hand',
+  ]) assert.ok(text.includes(part), part);
+  for (const person of eventful.state.people) assert.ok(text.includes(person.name));
+  for (const signer of signersOf(eventful.state)) for (const part of [signer.classical, signer.pq, signerWords(signer).join(' ')]) assert.ok(text.includes(part), part);
+  assert.ok(text.includes('Ada Ofterdingen'), 'the officer who was replaced, too');
+});
+
+test('an eventless record says that nothing happened', async () => {
+  const text = textOf(minutesHtml(foldRecord((await scriptedRecord({ script: 'mini' })).lines)));
+  for (const part of ['No exception was recorded.', 'No break was taken.', 'No attempt failed.', 'never interrupted', 'Nobody disagreed.', 'No key was made.', 'no warnings at the opening']) assert.ok(text.includes(part), part);
+});
+
+test('one file that acts on nothing: no script, nothing fetched, every mark with shape and word', () => {
+  assert.doesNotMatch(page, /<script|javascript:|\son\w+=|<img|<link|<iframe|<object|@import|https?:|url\((?!#)/i);
+  assert.match(page, /Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/);
+  for (const [, mark = '', text = ''] of page.matchAll(/<span class="mark (\w+)">([^<]*)</g)) {
+    const { shape, word } = MARKS[mark as keyof typeof MARKS];
+    assert.equal(text, `${shape} ${word}`);
+  }
+  assert.ok(page.includes(edition()));
+});
+
+test('hostile text stays text, and what cannot be seen is spelled out', () => {
+  const text = '<script>alert(1)</script>"\'&amp;\u202e\u0007';
+  const hostile = rewritten(eventful, (entry) => (entry.kind === 'failed' ? { ...entry, data: { ...entry.data, error: { code: text, message: text, hint: text } } } as Entry : entry));
+  const html = minutesHtml(foldRecord(hostile));
+  assert.ok(!html.includes('<script'));
+  assert.ok(html.includes('&#60;script&#62;alert(1)&#60;/script&#62;&#34;&#39;&#38;amp;[U+202E][U+0007]'));
+});
+
+test('broken records are printed as broken', () => {
+  const lied = rewritten(eventful, (entry) => (entry.kind === 'witnessed' && entry.step === 'token-before' ? { ...entry, by: 'officer' } : entry));
+  const broken = foldRecord(lied);
+  assert.equal(broken.rows.find((row) => row.refusal)?.refusal?.rule, 'WITNESS-NOT-DOER');
+  assert.ok(textOf(minutesHtml(broken)).includes('breaks WITNESS-NOT-DOER'));
+  const cut = foldRecord([...eventful.lines.slice(0, 40), 'no entry', ...eventful.lines.slice(40)]);
+  assert.equal(cut.unread?.rule, 'ENTRY-MALFORMED');
+  assert.equal(cut.rows.length, 40);
+  assert.ok(textOf(minutesHtml(cut)).includes('cannot be read beyond entry 39: ENTRY-MALFORMED'));
+  for (const lines of [[], ['x'], ['\ud800'], ['{}']]) assert.ok(minutesHtml(foldRecord(lines)).includes('A record that cannot be read'));
+});
+
+test('records without an end say so', async () => {
+  const open = textOf(minutesHtml(foldRecord(eventful.lines.slice(0, 30))));
+  assert.ok(open.includes('OPEN: unfinished') && open.includes('The record has no end.'));
+  const aborted = await scriptedRecord({ happenings: { 'token-after': [{ kind: 'abort', left: [{ class: 'private-key', id: '00ff', label: 'Root CA', keyType: 'CKK_EC' }] }] } });
+  const text = textOf(minutesHtml(foldRecord(aborted.lines)));
+  assert.ok(text.includes('ABORTED') && text.includes('The token does not answer any more.') && text.includes('left on a token: private-key CKK_EC "Root CA" 00ff'));
+});
+
+test('a verdict is printed with its findings; without one the minutes say that nobody judged', () => {
+  assert.ok(textOf(page).includes('Whether it is genuine says conclave verify'));
+  const valid = textOf(minutesHtml(record, { verdict: { verdict: 'valid', pinned: true, findings: [] } }));
+  assert.ok(valid.includes('✓ verified Valid: closed, sealed by everyone') && valid.includes('trust file'));
+  const refused = textOf(minutesHtml(record, { verdict: { verdict: 'refused', pinned: false, findings: [{ rule: 'CHAIN', expected: 'x', found: 'y', next: 'z', seq: 7 }] } }));
+  assert.ok(refused.includes('✕ refused REFUSED') && refused.includes('7 CHAIN x y') && refused.includes('signers not pinned'));
+});
+
+test('every entry has words of its own, and nothing undefined in them', () => {
+  const titles = new Set<string>();
+  eventful.entries.forEach((entry, index) => {
+    const { title, detail, mark } = describe(entry, eventful.before[index] ?? EMPTY);
+    titles.add(`${entry.kind}: ${title}`);
+    for (const text of [title, ...detail.map((item) => item.text)]) {
+      assert.notEqual(text.trim(), '', entry.kind);
+      assert.doesNotMatch(text, /undefined|\[object|NaN|null/, entry.kind);
+    }
+    assert.equal(mark !== null, detail.some((item) => item.mark !== null));
+  });
+  assert.ok(titles.size > 60);
+});
+
+test('the weakest mark is the entry\'s', () => {
+  const at = (kind: string) => {
+    const index = eventful.entries.findIndex((entry) => entry.kind === kind);
+    return describe(eventful.entries[index]!, eventful.before[index]!).mark;
+  };
+  assert.deepEqual(['failed', 'lost', 'checkpoint', 'witnessed', 'noted'].map(at), ['refused', 'refused', 'verified', 'reported', null]);
+});
+
+test('helpers', () => {
+  assert.equal(hexGroups('0011223344'), '0011 2233 44');
+  assert.equal(digestGroups(''), hexGroups('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'));
+  assert.equal(personName(eventful.state, 'witness'), 'Wanda Zeuge (witness)');
+  assert.equal(personName(eventful.state, undefined), 'nobody');
+  assert.equal(encodeLine(parseLine(eventful.lines[0]!)), eventful.lines[0]);
+});
