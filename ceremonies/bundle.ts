@@ -61,13 +61,14 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
   for (const [name, seal] of seals) text(name, `${writeGeneral(seal)}\n`);
   const keys = keyFiles(record);
   for (const [name, key] of keys) text(name, pem('PUBLIC KEY', key.spki));
-  if (state.key?.certificate != null) {
-    const der = fromBase64url(state.key.certificate);
+  const { certificate, wrapped } = state.key ?? { certificate: null, wrapped: null };
+  if (certificate !== null) {
+    const der = fromBase64url(certificate);
     files.set('certificate.der', der);
     text('certificate.pem', pem('CERTIFICATE', der));
   }
-  if (state.key?.wrapped != null) {
-    files.set('wrapped-key.bin', fromBase64url(state.key.wrapped));
+  if (wrapped !== null) {
+    files.set('wrapped-key.bin', fromBase64url(wrapped));
     text('wrapped-key.json', wrappedKey(record));
   }
   text('VERIFY.md', verifyGuide(record, [...seals.keys()], keys));
@@ -475,7 +476,7 @@ for (const file of readdirSync('seals')) {
   console.log(missing.length === 0 ? 'good:' : 'MISSING SIGNATURES:', file, signed.size);
 }
 \`\`\`
-${state.key?.certificate == null ? '' : `
+${(state.key?.certificate ?? null) === null ? '' : `
 ## 6. The certificate
 
 \`\`\`sh

@@ -19,7 +19,7 @@ import {
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
-import { readScript, type Plan, type PlanStep, type Role, type Script } from './script.ts';
+import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 import { plainText } from './text.ts';
 
 export const FORMAT = 'conclave-transcript/1';
@@ -332,9 +332,18 @@ function texts(first: Refusal | null, ...fields: readonly (readonly [string, str
 }
 
 /** Reads script and parameters of an opening, and rehearses them; everything else about it is checked by `check`. */
-function planned(data: Data<'opened'>): { script: Script; plan: Plan } | Refusal {
-  const { script, faults: unreadable } = readScript(data.script);
-  const { rehearsed, faults } = script ? rehearse(script, data.parameters) : { rehearsed: null, faults: unreadable };
+function planned({ script: text, parameters }: Data<'opened'>): { script: Script; plan: Plan } | Refusal {
+  const key = `${JSON.stringify(parameters)}\n${text}`;
+  if (lastPlanned?.key !== key) lastPlanned = { key, result: planAfresh(text, parameters) };
+  return lastPlanned.result;
+}
+
+/** `check` and `apply` ask the same question right after each other, and so do all records under one script. */
+let lastPlanned: { readonly key: string; readonly result: { script: Script; plan: Plan } | Refusal } | null = null;
+
+function planAfresh(text: string, parameters: Parameters): { script: Script; plan: Plan } | Refusal {
+  const { script, faults: unreadable } = readScript(text);
+  const { rehearsed, faults } = script ? rehearse(script, parameters) : { rehearsed: null, faults: unreadable };
   if (rehearsed) return { script: rehearsed.script, plan: rehearsed.plan };
   const fault = faults[0];
   return refuse(fault?.rule ?? 'SCRIPT-SHAPE', fault?.expected ?? 'a valid script', `line ${fault?.line ?? 0}: ${fault?.found ?? ''}`, fault?.next ?? STOP);
@@ -343,10 +352,10 @@ function planned(data: Data<'opened'>): { script: Script; plan: Plan } | Refusal
 function checkOpened(entry: Entry<'opened'>): Refusal | null {
   const { data } = entry;
   if (!/^[0-9a-f]{32}$/.test(entry.ceremony)) return refuse('CEREMONY-ID', '32 hexadecimal digits', entry.ceremony, STOP);
+  if (entry.prev !== scriptHash(data.script)) return refuse('SCRIPT-HASH', 'the first entry to follow the script\'s hash', entry.prev, STOP);
   const result = planned(data);
   if ('rule' in result) return result;
-  const { plan, script } = result;
-  if (entry.prev !== script.hash) return refuse('SCRIPT-HASH', 'the first entry to follow the script\'s hash', entry.prev, STOP);
+  const { plan } = result;
   const seats = plan.seats.map((seat) => seat.id).join(' ');
   const taken = data.people.map((person) => person.seat).join(' ');
   if (seats !== taken) return refuse('SEATS-FILLED', `people for ${seats}`, taken, 'Name one person for every seat, in the script\'s order.');

@@ -29,7 +29,7 @@ const parameter = z.string().regex(/^\$[a-z][a-z0-9-]*$/, 'a parameter such as $
 
 /** A value that a script may leave to a parameter. After substitution the same schema is applied with `open` false. */
 function shapes<Open extends boolean>(open: Open) {
-  const or = <T extends z.ZodType>(schema: T) =>
+  const or = <T extends z.ZodType>(schema: T): Open extends true ? z.ZodUnion<[T, typeof parameter]> : T =>
     (open ? z.union([schema, parameter]) : schema) as Open extends true ? z.ZodUnion<[T, typeof parameter]> : T;
   const whole = (min: number, max: number) => or(z.int().min(min).max(max));
 

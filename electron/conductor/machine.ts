@@ -61,24 +61,32 @@ export function clockSource(): string {
   return existsSync('/run/systemd/timesync/synchronized') ? 'system clock, synchronised by the operating system' : 'system clock, synchronisation unknown';
 }
 
-/** One buffer for the prefixed bytes of the Merkle tree: a record of 100,000 entries makes 200,000 hashes. */
-let scratch = Buffer.alloc(4096);
+const LEAF = 0;
+const NODE = 1;
+/** Room for the bytes that are hashed: a record of 100,000 entries makes 200,000 hashes of its tree. */
+let leaf = new Uint8Array(4096);
+const node = new Uint8Array(65).fill(NODE, 0, 1);
 
-function prefixed(prefix: number, ...parts: readonly Uint8Array[]): Uint8Array {
-  const length = parts.reduce((sum, part) => sum + part.length, 1);
-  if (scratch.length < length) scratch = Buffer.alloc(2 * length);
-  scratch[0] = prefix;
-  let at = 1;
-  for (const part of parts) {
-    scratch.set(part, at);
-    at += part.length;
-  }
-  return scratch.subarray(0, length);
+/** A digest as bytes. Asking Node for text and reading it costs a third of asking for a Buffer. */
+function sha256(bytes: Uint8Array): Uint8Array {
+  const text = hash('sha256', bytes, 'binary');
+  const digest = new Uint8Array(32);
+  for (let i = 0; i < 32; i++) digest[i] = text.charCodeAt(i);
+  return digest;
 }
 
 /** Node's own one-shot hashes: several times faster than the portable ones. */
 export const nativeHasher: Hasher = {
   entry: (line) => hash('sha512', line, 'base64url'),
-  leaf: (line) => hash('sha256', prefixed(0, line), 'buffer'),
-  node: (left, right) => hash('sha256', prefixed(1, left, right), 'buffer'),
+  leaf: (line) => {
+    if (leaf.length <= line.length) leaf = new Uint8Array(2 * line.length);
+    leaf[0] = LEAF;
+    leaf.set(line, 1);
+    return sha256(leaf.subarray(0, line.length + 1));
+  },
+  node: (left, right) => {
+    node.set(left, 1);
+    node.set(right, 33);
+    return sha256(node);
+  },
 };

@@ -49,8 +49,9 @@ function notation(json: Json, names = NAMED): string {
   if (Array.isArray(type)) return type.map((one: unknown) => notation({ ...json, type: one }, names)).join(' or ');
   switch (type) {
     case 'string': {
-      const what = json['pattern'] === undefined ? 'text' : PATTERNS.get(String(json['pattern'])) ?? PATTERNS.get(String((json['allOf'] as Json[] | undefined)?.[0]?.['pattern']));
-      return `${what ?? assert.fail(`pattern ${String(json['pattern'])}`)}${what === 'seat' ? '' : length(minLength, maxLength)}`;
+      const pattern = json['pattern'] as string | undefined;
+      const what = pattern === undefined ? 'text' : PATTERNS.get(pattern) ?? assert.fail(`pattern ${pattern}`);
+      return `${what}${what === 'seat' ? '' : length(minLength, maxLength)}`;
     }
     case 'integer': return minimum === undefined || minimum === Number.MIN_SAFE_INTEGER ? 'integer' : `integer from ${minimum}${maximum === undefined || maximum === Number.MAX_SAFE_INTEGER ? '' : ` to ${maximum}`}`;
     case 'boolean': return 'boolean';

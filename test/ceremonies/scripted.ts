@@ -6,7 +6,7 @@
  * Only the shares are invented: nothing but a commitment to each ever reaches a record, and nobody can look behind it.
  */
 import assert from 'node:assert/strict';
-import { createPrivateKey, generateKeyPairSync, sign as nodeSign, type KeyObject } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, sign as nodeSign, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { aeskwp } from '@noble/ciphers/aes.js';
@@ -527,7 +527,7 @@ function makeRootKey(algorithm: RootAlgorithmName, seed: Uint8Array): RootKey {
 }
 
 function pkcs8(jwk: object): Uint8Array {
-  return exported(createPrivateKey({ key: jwk as import('node:crypto').JsonWebKey, format: 'jwk' }));
+  return exported(createPrivateKey({ key: jwk as JsonWebKey, format: 'jwk' }));
 }
 
 function exported(key: KeyObject): Uint8Array {
