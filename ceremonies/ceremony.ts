@@ -696,13 +696,14 @@ export function inventoryDifference(before: readonly ObjectFact[], after: readon
 
 /** The state after `entry`. Precondition: `check(state, entry)` was null. */
 export function apply(state: State, entry: Entry, head: Head): State {
-  const next = { ...applyKind(state, entry), count: entry.seq + 1, lastHash: head.hash, lastAt: entry.at };
+  const next = applyKind(state, entry);
+  const [count, lastHash, lastAt] = [entry.seq + 1, head.hash, entry.at];
   if (entry.kind === 'checkpoint') {
     const atSeal = next.current?.step.do.action === 'sign-seal' && next.actEnd === null;
-    return { ...next, sinceCheckpoint: 0, checkpointDue: false, actEnd: atSeal ? { count: next.count, last: head.hash, root: head.root() } : next.actEnd };
+    return { ...next, count, lastHash, lastAt, sinceCheckpoint: 0, checkpointDue: false, actEnd: atSeal ? { count, last: lastHash, root: head.root() } : next.actEnd };
   }
-  const since = state.sinceCheckpoint + 1;
-  return { ...next, sinceCheckpoint: since, checkpointDue: next.checkpointDue || since >= CHECKPOINT_EVERY || next.phase !== 'open' };
+  const sinceCheckpoint = state.sinceCheckpoint + 1;
+  return { ...next, count, lastHash, lastAt, sinceCheckpoint, checkpointDue: next.checkpointDue || sinceCheckpoint >= CHECKPOINT_EVERY || next.phase !== 'open' };
 }
 
 function applyKind(state: State, entry: Entry): State {

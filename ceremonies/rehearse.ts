@@ -217,7 +217,9 @@ class Room {
         this.#onToken(step, what.on);
         this.#listed.add(what.on);
         return;
-      case 'generate-key': return this.#generate(step, what);
+      case 'generate-key':
+        this.#generate(step, what);
+        return;
       case 'prove-key': {
         const key = this.#keyOf(step, what.key);
         if (key) key.proven = true;
@@ -246,14 +248,18 @@ class Room {
         key.wrapped = true;
         return;
       }
-      case 'give-share': return this.#give(step);
+      case 'give-share':
+        this.#give(step);
+        return;
       case 'read-back-share':
         this.#cardInReader(step, step.who);
         if (!this.#given.has(step.who)) this.#fault('READ-BACK-EVERY-SHARE', step, `a share of ${step.who} to read back`, 'none was given');
         if (this.#readBack.has(step.who)) this.#fault('READ-BACK-EVERY-SHARE', step, 'every share read back once', `that of ${step.who} again`, 'Remove one of the two.');
         this.#readBack.add(step.who);
         return;
-      case 'prove-recovery': return this.#recover(step, what.key);
+      case 'prove-recovery':
+        this.#recover(step, what.key);
+        return;
       case 'lock-key': {
         const key = this.#keyOf(step, what.key);
         if (!key) return;

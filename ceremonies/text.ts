@@ -58,11 +58,11 @@ const UNPRINTABLE: readonly (readonly [number, number, string])[] = [
  */
 export function plainText(field: string, text: string, max: number): Refusal | null {
   if (text.length > max) return refuse('TEXT-LENGTH', `${field}: at most ${max} characters`, `${text.length}`, 'Shorten the text.');
+  if (/^[\x20-\x7e]*$/.test(text)) return null; // most text by far: the rest finds nothing in it
   let place = 0;
   for (const character of text) {
     place++;
     const code = character.codePointAt(0)!;
-    if (code >= 0x20 && code < 0x7f) continue;
     // U+xxFFFE and U+xxFFFF are non-characters in every plane (Unicode 16.0 section 23.7).
     const what = (code & 0xfffe) === 0xfffe ? 'a non-character' : UNPRINTABLE.find(([first, last]) => code >= first && code <= last)?.[2];
     if (what !== undefined) {

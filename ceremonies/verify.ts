@@ -19,9 +19,9 @@ import { equalBytes, fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts'
 import {
   check, checkpointMessage, currentAct, EMPTY, personAt, signersOf, type Data, type Entry, type Person, type State,
 } from './ceremony.ts';
-import type { Evidence, Intent, SignaturePair } from './evidence.ts';
+import type { Evidence, Intent, PublicJwk, SignaturePair } from './evidence.ts';
 import { verifyAll } from './keys/jws.ts';
-import { fromJwk, parsePublicKey } from './keys/public-key.ts';
+import { fromJwk, parsePublicKey, type PublicKey } from './keys/public-key.ts';
 import { verifySignature } from './keys/signatures.ts';
 import { weakKeyFindings } from './keys/weak.ts';
 import { lintCertificate, publicKeyOf, tbsOf, verifySelfSigned } from './keys/x509.ts';
@@ -93,7 +93,7 @@ function pairClaim(what: string, payload: string, pair: SignaturePair, person: P
     test: () => {
       const { identity, seat } = person ?? {};
       if (!identity || seat === undefined) return Promise.resolve([refuse('ENROL-FIRST', 'the keys of an enrolled person', 'none', NEXT)]);
-      return verifyAll({ payload, signatures: [...pair] }, [{ signer: seat, classical: fromJwk(identity.classical), pq: fromJwk(identity.pq) }]);
+      return verifyAll({ payload, signatures: [...pair] }, [{ signer: seat, classical: keyOf(identity.classical), pq: keyOf(identity.pq) }]);
     },
   };
 }
@@ -107,7 +107,7 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     const { recorder } = before;
     if (!recorder) return [];
     const signature = (entry.data as Data<'checkpoint'>).signature;
-    return [holds('CHECKPOINT-SIGNATURE', 'the recorder signed everything up to here', () => verifySignature(recorderKey(recorder), checkpointMessage(entry), fromBase64url(signature)))];
+    return [holds('CHECKPOINT-SIGNATURE', 'the recorder signed everything up to here', () => verifySignature(keyOf(recorder), checkpointMessage(entry), fromBase64url(signature)))];
   }
   if (entry.kind === 'disagreed') {
     const data = entry.data as Data<'disagreed'>;
@@ -151,11 +151,15 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
   }
 }
 
-let lastRecorder: { jwk: unknown; key: ReturnType<typeof fromJwk> } | null = null;
-/** A record has thousands of checkpoints under one key: parse it once. */
-function recorderKey(jwk: NonNullable<State['recorder']>): ReturnType<typeof fromJwk> {
-  if (lastRecorder?.jwk !== jwk) lastRecorder = { jwk, key: fromJwk(jwk) };
-  return lastRecorder.key;
+const keys = new WeakMap<PublicJwk, PublicKey>();
+/** A record has thousands of signatures under a few keys: each is parsed once, and what it takes to verify under it is kept. */
+function keyOf(jwk: PublicJwk): PublicKey {
+  let key = keys.get(jwk);
+  if (key === undefined) {
+    key = fromJwk(jwk);
+    keys.set(jwk, key);
+  }
+  return key;
 }
 
 function possessionClaim(what: string, spki: string, possession: { message: string; signature: string }): Claim {

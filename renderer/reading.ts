@@ -48,7 +48,8 @@ export function told(entry: Entry, before: State, description: Description): Tol
   const name = before.people.find((person) => person.seat === entry.by)?.name ?? '';
   const who = entry.by === undefined ? '' : personTitle(entry.by, name);
   const [title, mark] = lineOf(entry, step, description);
-  const first = description.detail[0]?.text ?? '';
+  // The reason of a resumption is its title already.
+  const first = description.detail[entry.kind === 'resumed' ? 1 : 0]?.text ?? '';
   const personal = entry.kind !== 'done' || step === null || !step.who.startsWith('officer') || [...PEOPLE_ALONE, ...SIGNATURES, 'enrol'].includes(step.do.action);
   return { entry, mark, title, brief: entry.kind === 'checkpoint' ? '' : personal && who !== '' && entry.kind !== 'failed' ? who : first, sentence: description.title, detail: description.detail, who, step };
 }

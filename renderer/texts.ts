@@ -109,7 +109,7 @@ export const t = {
     state: { open: 'open', closed: 'closed and sealed', aborted: 'aborted' },
     continue: 'Continue',
     resume: 'Resume',
-    watch: 'Open',
+    watch: 'View',
     replay: 'Replay',
     began: 'Began',
     last: 'Last entry',
@@ -169,7 +169,7 @@ export const t = {
     seats: 'Seats',
     seatMarks: {
       empty: 'not here yet', present: 'presence proven', given: 'share received', proven: 'share read back', signed: 'signed this act', saw: 'saw it',
-      acting: 'acts now', voidShare: 'holds a share that no longer counts',
+      acting: 'acts now', voidShare: 'a share there would not count',
     },
     present: 'present',
     shares: 'shares proven',

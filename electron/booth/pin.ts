@@ -25,10 +25,12 @@ export type Heard =
   /** Enter, but the PIN is too short: nothing happens. */
   | 'too-short'
   | 'cancelled'
-  /** More than a PIN can have: all of it is forgotten, and what follows without a pause too. */
+  /** The next three: all of it is forgotten, and every key but Backspace and Esc counts for nothing until one of them comes. */
   | 'too-long'
-  /** Keys as fast as only a device types: forgotten likewise. */
-  | 'machine';
+  /** Keys as fast as only a device types. */
+  | 'machine'
+  /** Text that no single key makes (a dead key, an input method, another program): a PIN without it would be a wrong one. */
+  | 'unusable';
 
 /**
  * HID tokens and scanners type some 44 characters, 1 to 20 ms apart, and Enter, into whatever has the focus. The fastest
@@ -36,8 +38,7 @@ export type Heard =
  */
 const MACHINE_KEYS = 16;
 const MACHINE_GAP_MS = 30;
-/** A burst is over after this much silence. */
-const SILENCE_MS = 400;
+const NO_SINGLE_KEY = new Set(['Dead', 'Compose', 'Process', 'Unidentified']);
 /** Where a token gives no sensible limits. PKCS#11 PINs are UTF-8, lengths in bytes. */
 const LONGEST = 255;
 
@@ -49,7 +50,7 @@ export class PinTyping {
   #length = 0;
   #last = -Infinity;
   #fast = 0;
-  #deaf = false;
+  #waitsForBackspace = false;
   readonly #encoder = new TextEncoder();
 
   constructor(limits: { readonly min: number; readonly max: number }) {
@@ -62,22 +63,20 @@ export class PinTyping {
   get fits(): boolean { return this.#length >= this.#min; }
 
   press({ key, time, repeat, chord }: Press): Heard {
-    const gap = time - this.#last;
-    const character = [...key].length === 1; // named keys ('Enter', 'Shift', 'Dead') have longer names
-    if (character || key === 'Enter') this.#last = time;
-    if (key === 'Escape') { // always: no device types it
+    if (key === 'Escape') {
       this.wipe();
       return 'cancelled';
     }
-    if (this.#deaf && (gap < SILENCE_MS || repeat)) return 'nothing';
-    this.#deaf = false;
     if (chord) return 'nothing';
     if (key === 'Backspace') return this.#erase();
+    if (this.#waitsForBackspace) return 'nothing';
+    if (NO_SINGLE_KEY.has(key)) return this.unusable();
     if (repeat) return 'nothing';
     if (key === 'Enter') return this.fits ? 'done' : 'too-short';
-    if (!character) return 'nothing';
+    if ([...key].length !== 1) return 'nothing'; // named keys, 'Shift' and such
 
-    this.#fast = gap < MACHINE_GAP_MS ? this.#fast + 1 : 1;
+    this.#fast = time - this.#last < MACHINE_GAP_MS ? this.#fast + 1 : 1;
+    this.#last = time;
     if (this.#fast >= MACHINE_KEYS) return this.#forget('machine');
     const room = this.#bytes.subarray(this.#length);
     const { read, written } = this.#encoder.encodeInto(key, room);
@@ -86,7 +85,16 @@ export class PinTyping {
     return 'typed';
   }
 
+  /** Text came in by another way than single keys. */
+  unusable(): Heard {
+    return this.#forget('unusable');
+  }
+
   #erase(): Heard {
+    if (this.#waitsForBackspace) {
+      this.#waitsForBackspace = false;
+      return 'erased';
+    }
     if (this.#length === 0) return 'nothing';
     // Back over the continuation bytes of one UTF-8 character (RFC 3629 section 3).
     do this.#length -= 1;
@@ -95,9 +103,9 @@ export class PinTyping {
     return 'erased';
   }
 
-  #forget(why: 'machine' | 'too-long'): Heard {
+  #forget(why: 'machine' | 'too-long' | 'unusable'): Heard {
     this.wipe();
-    this.#deaf = true;
+    this.#waitsForBackspace = true;
     return why;
   }
 

@@ -32,6 +32,8 @@ const TRIES: Readonly<Record<BoothFacts['attempts'], string>> = {
   unknown: 'It does not say how many tries are left.',
 };
 
+const FORGOTTEN = 'Nothing was sent, and all of it is forgotten. Press Backspace, then type the PIN by hand.';
+
 /** Control and direction characters, which could make one card look like another, become visible. */
 function visible(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
@@ -99,10 +101,13 @@ function open(facts: BoothFacts, port: MessagePort): void {
         else show('typing', 'This is shorter than any PIN of it. Type on; nothing was sent.');
         break;
       case 'too-long':
-        show('wrong', '! That is longer than any PIN of it. All of it is forgotten; nothing was sent. Type the PIN again.');
+        show('wrong', `! That is longer than any PIN of it. ${FORGOTTEN}`);
         break;
       case 'machine':
-        show('wrong', '! A device typed that, not a person. All of it is forgotten; nothing was sent. Type the PIN by hand.');
+        show('wrong', `! A device typed that, not a person. ${FORGOTTEN}`);
+        break;
+      case 'unusable':
+        show('wrong', `! That was no single key, and cannot be part of a PIN here. ${FORGOTTEN}`);
         break;
       case 'cancelled':
         cancel();
@@ -115,7 +120,7 @@ function open(facts: BoothFacts, port: MessagePort): void {
     }
   };
 
-  const field = element('pin');
+  const field = element('pin') as HTMLInputElement;
   window.addEventListener('keydown', (event) => {
     const { key, timeStamp, repeat } = event;
     // Nothing reaches the page; Tab has nowhere to go.
@@ -125,8 +130,17 @@ function open(facts: BoothFacts, port: MessagePort): void {
     const chord = (event.ctrlKey || event.altKey || event.metaKey) && !event.getModifierState('AltGraph');
     answer(typing.press({ key, time: timeStamp, repeat, chord }));
   }, true);
-  // The field is there for screen readers, which do not speak what is typed into a password field. It stays empty.
-  for (const kind of ['beforeinput', 'paste', 'copy', 'cut', 'drop', 'dragover', 'contextmenu', 'keyup', 'keypress']) {
+  // The field is there for screen readers, which do not speak what is typed into a password field. It stays empty: what
+  // gets as far as this came from no key.
+  for (const kind of ['beforeinput', 'input'] as const) {
+    window.addEventListener(kind, (event) => {
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      field.value = '';
+      if (!over) answer(typing.unusable());
+    }, true);
+  }
+  for (const kind of ['paste', 'copy', 'cut', 'drop', 'dragover', 'contextmenu', 'keyup', 'keypress']) {
     window.addEventListener(kind, (event) => {
       event.preventDefault();
       event.stopImmediatePropagation();

@@ -100,10 +100,11 @@ export function Unexpected({ ceremony, people, onClose }: { readonly ceremony: s
         {KINDS.map((name) => (
           <label key={name} className={kind === name ? 'chosen' : ''}>
             <input type="radio" name="kind" checked={kind === name} onChange={() => setKind(name)} />
-            <span><strong>{t.unexpected[name]}</strong><span className="note">{hint[name]}</span></span>
+            <span>{t.unexpected[name]}</span>
           </label>
         ))}
       </fieldset>
+      <p className="note" aria-live="polite">{hint[kind]}</p>
       <div className="form">
         {kind === 'pause' ? null : <SeatField people={people} value={seat} set={setSeat} />}
         {kind === 'exception' ? [field('expected', t.unexpected.expected), field('happened', t.unexpected.happened), field('decided', t.unexpected.decided)] : null}

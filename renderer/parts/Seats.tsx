@@ -13,12 +13,16 @@ export function Seats({ state }: { readonly state: State }) {
   const seats = seatViews(state);
   const { count, of, what } = ringCount(state);
   const labelled = seats.length <= LABELLED;
+  const where = places(seats.length);
   return (
     <section className="seats" aria-label={t.ceremony.seats}>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
         <text x={WIDTH / 2} y={146} className="ring-count">{count}/{of}</text>
         <text x={WIDTH / 2} y={172} className="ring-what">{what}</text>
-        {seats.map((seat, index) => <Seat key={seat.seat} seat={seat} labelled={labelled} {...placeOf(index, seats.length)} />)}
+        {seats.map((seat, index) => {
+          const place = where[index];
+          return place ? <Seat key={seat.seat} seat={seat} labelled={labelled} {...place} /> : null;
+        })}
       </svg>
       <ul className="hidden">{seats.map((seat) => <li key={seat.seat}>{seatSentence(seat)}</li>)}</ul>
       <Legend seats={seats} />
@@ -26,19 +30,34 @@ export function Seats({ state }: { readonly state: State }) {
   );
 }
 
-/** On one circle up to 24 seats, then on several; the officer sits at the top. */
-function placeOf(index: number, total: number): { x: number; y: number; r: number } {
-  const rings = total <= 24 ? 1 : Math.ceil(total / 64) + 1;
-  const perRing = Math.ceil(total / rings);
-  const ring = Math.floor(index / perRing);
-  const inThis = Math.min(perRing, total - ring * perRing);
-  const radius = 108 + (rings > 1 ? 24 : 0) - ring * 20;
-  const r = Math.max(4, Math.min(25, (Math.PI * radius) / inThis * (total <= LABELLED ? 0.62 : 0.8)));
-  const angle = (2 * Math.PI * (index - ring * perRing)) / inThis - Math.PI / 2;
-  return { x: WIDTH / 2 + radius * Math.cos(angle), y: 146 + radius * Math.sin(angle), r };
+interface Place {
+  readonly x: number;
+  readonly y: number;
+  readonly r: number;
 }
 
-function Seat({ seat, x, y, r, labelled }: { readonly seat: SeatView; readonly x: number; readonly y: number; readonly r: number; readonly labelled: boolean }) {
+/** Few seats share one circle, with room for their labels; a crowd sits on several, as large as fits around the count. */
+function places(total: number): Place[] {
+  const at = (radius: number, r: number, index: number, of: number): Place => {
+    const angle = (2 * Math.PI * index) / of - Math.PI / 2;
+    return { x: WIDTH / 2 + radius * Math.cos(angle), y: 146 + radius * Math.sin(angle), r };
+  };
+  if (total <= LABELLED) return Array.from({ length: total }, (_, index) => at(108, Math.min(25, 210 / total), index, total));
+  for (let r = 22; ; r -= 0.5) {
+    const apart = r * 2.3;
+    const rings: number[] = [];
+    for (let radius = 136 - r, left = total; left > 0 && radius - r >= 54; radius -= apart) {
+      const fits = Math.min(left, Math.floor((2 * Math.PI * radius) / apart));
+      rings.push(fits);
+      left -= fits;
+    }
+    if (r <= 3 || rings.reduce((sum, fits) => sum + fits, 0) >= total) {
+      return rings.flatMap((fits, ring) => Array.from({ length: fits }, (_, index) => at(136 - r - ring * apart, r, index, fits)));
+    }
+  }
+}
+
+function Seat({ seat, x, y, r, labelled }: Place & { readonly seat: SeatView; readonly labelled: boolean }) {
   const scale = r / 25;
   return (
     <g transform={`translate(${x} ${y}) scale(${scale})`} className={`seat${seat.present ? ' present' : ''}${seat.acting ? ' acting' : ''}`}>
@@ -57,7 +76,7 @@ function ShareMark({ share }: { readonly share: 'given' | 'proven' | 'void' }) {
   return (
     <>
       <rect x="-13" y="-9" width="26" height="18" rx="3" className={`card card-${share}`} />
-      {share === 'proven' ? <path d="M-6 0l4 4 8-8" className="card-check" /> : share === 'void' ? <path d="M-5 -4l10 8M5 -4l-10 8" className="card-cross" /> : <path d="M-8 -3h7" className="card-chip" />}
+      {share === 'proven' ? <path d="M-6 0l4 4 8-8" className="card-check" /> : share === 'void' ? null : <path d="M-8 -3h7" className="card-chip" />}
     </>
   );
 }

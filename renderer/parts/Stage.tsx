@@ -56,7 +56,7 @@ export function Instruction({ state, step, pending, labels, terse, children }: {
   const asks = pending.kind === 'step' || pending.kind === 'witness' ? '' : PENDING_TITLES[pending.kind];
   return (
     <div className="instruction">
-      <div className="body">
+      <div className={terse ? 'body terse' : 'body'}>
         <Actor state={state} seat={step.who} />
         <h1 ref={heading} tabIndex={-1}>{step.title}</h1>
         {asks !== '' && pending.kind !== 'outcome' ? <h2 className="asks">{asks}</h2> : null}

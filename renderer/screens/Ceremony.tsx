@@ -95,7 +95,7 @@ function Scene({ record, pending, writing, work }: { readonly record: Record; re
     case 'back': return <Back key={state.count} state={state} present={pending.present} busy={work !== null || writing} />;
     case 'step': case 'outcome': case 'look': case 'clear': case 'decide': case 'witness':
       return (
-        <Instruction key={pending.step.id} state={state} step={pending.step} pending={pending} labels={labels} terse={failed}>
+        <Instruction key={pending.step.id} state={state} step={pending.step} pending={pending} labels={labels} terse={failed || ['decide', 'look', 'clear'].includes(pending.kind)}>
           <Doing record={record} pending={pending} step={pending.step} writing={writing} work={work} />
         </Instruction>
       );
@@ -162,11 +162,12 @@ function LongWork({ record, step, action, work }: { readonly record: Record; rea
   const seconds = Math.max(0, Math.round((performance.now() - work.since) / 1000));
   const since = new Date(now.getTime() - seconds * 1000).toISOString();
   const who = personTitle(step.who, personAt(state, step.who)?.name ?? '');
+  const sure = work.call === 'act' && (pin === 'doer' || pin === 'quorum');
   const booth = work.call === 'disagree' ? t.work.boothMaybe(t.unexpected.by) : pin === 'doer' ? t.work.boothWho(who) : pin === 'quorum' ? t.work.boothQuorum : t.work.boothMaybe(who);
   return (
     <section className="work" aria-live="polite">
       <h2>{working}</h2>
-      {pin === 'none' || standIns ? null : <p className="booth"><strong>{t.work.booth}.</strong> {booth}</p>}
+      {pin === 'none' || standIns ? null : <p className="booth">{sure ? <strong>{t.work.booth}. </strong> : null}{booth}</p>}
       {standIns && pin !== 'none' ? <p>{t.work.standIns}</p> : null}
       <p aria-live="off" className="tabular">{t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)} {last === null ? t.work.first : t.work.last(String(last))}</p>
       <p className="note">{t.work.stop}</p>
@@ -285,8 +286,8 @@ function Over({ state, how }: { readonly state: State; readonly how: 'aborted' |
       ) : null}
       <p className="press">
         <button type="button" className="main large" data-testid="primary" disabled={busy} onClick={() => void exportBundle()}>{busy && work.call === 'export' ? t.ceremony.exporting : t.ceremony.export}</button>
-        <button type="button" className="large" data-testid="replay" disabled={busy} onClick={() => void replay()}>{busy && work.call === 'verify-own' ? t.ceremony.verifying : t.ceremony.replay}</button>
-        <button type="button" className="large" data-testid="verify-own" disabled={busy} onClick={() => store.getState().go({ at: 'audit', own: { ceremony: state.ceremony, title: state.plan?.title ?? '' } })}>{t.ceremony.verify}</button>
+        <button type="button" data-testid="replay" disabled={busy} onClick={() => void replay()}>{busy && work.call === 'verify-own' ? t.ceremony.verifying : t.ceremony.replay}</button>
+        <button type="button" data-testid="verify-own" disabled={busy} onClick={() => store.getState().go({ at: 'audit', own: { ceremony: state.ceremony, title: state.plan?.title ?? '' } })}>{t.ceremony.verify}</button>
       </p>
     </div>
   );

@@ -7,7 +7,7 @@ import { Refused, type Refusal } from '../../ceremonies/refusal.ts';
 import { planOf, readScript, type Parameters, type ParameterValue, type Plan, type Script } from '../../ceremonies/script.ts';
 import type { Answer, Bindings, Estate } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
-import { DevelopmentWarning, Frame } from '../parts/Frame.tsx';
+import { Frame } from '../parts/Frame.tsx';
 import { Mark } from '../parts/Mark.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
 import { Words } from '../parts/Words.tsx';
@@ -76,7 +76,6 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
     <Frame wide busy={work !== null}>
       <div className="title-row"><h1>{script.title}</h1><span className={`tag tag-${mode}`}>{t.mode[mode]}</span></div>
       <p className="lead">{script.purpose}</p>
-      <DevelopmentWarning />
       <div className="open">
         <div className="form">
           <fieldset>

@@ -58,7 +58,7 @@ function Player({ line, screen }: { readonly line: Timeline; readonly screen: Ex
       <main className="stage" data-step={row?.entry.step ?? ''} data-pending={pendingAction(state).kind}>
         <Acts state={state} />
         <div className="scene">
-          <div className="instruction">
+          <div className="instruction" tabIndex={0} role="region" aria-label={t.replay.record}>
             {row ? <Shown row={row} state={state} verdict={screen.verdict} /> : <h1>{t.replay.beforeStart}</h1>}
             {line.broken && at === last ? <p className="broken"><Mark name="refused" quiet /> {t.replay.broken(last)} <code>{line.broken.rule}</code>: {line.broken.found}</p> : null}
           </div>

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Refused } from '../../ceremonies/refusal.ts';
-import { planOf, readScript, scriptHash, scriptJsonSchema, scriptWords, seatsOf, type Parameters, type Script } from '../../ceremonies/script.ts';
+import { planOf, readScript, scriptHash, scriptJsonSchema, scriptWords, seatsOf, type Script } from '../../ceremonies/script.ts';
 import { SEED } from './keys/seed.ts';
 import { MINI_SCRIPT } from './scripted.ts';
 
@@ -141,7 +141,7 @@ const PARAMETERS: readonly (readonly [what: string, values: Readonly<Record<stri
 for (const [what, values, rule] of PARAMETERS) {
   test(`parameters: ${what}${rule === '' ? ' is allowed' : ` is ${rule}`}`, () => {
     const script = sound(ROOT_CA);
-    const plan = () => planOf(script, { ...script.defaults, ...values } as Parameters);
+    const plan = () => planOf(script, { ...script.defaults, ...values });
     if (rule === '') assert.ok(plan().steps.length > 0);
     else assert.throws(plan, (error) => error instanceof Refused && error.refusal.rule === rule);
   });

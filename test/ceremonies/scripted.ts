@@ -19,7 +19,7 @@ import {
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import type {
-  ActionName, Evidence, Identity, Intent, KeyAttributes, ObjectFact, Observation, PublicJwk, SignaturePair, TokenFacts,
+  Evidence, Identity, Intent, KeyAttributes, ObjectFact, Observation, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
 import { ALGORITHMS, type RootAlgorithmName } from '../../ceremonies/keys/algorithms.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
@@ -160,20 +160,29 @@ export class ScriptedRoom {
   async next(): Promise<void> {
     const pending = pendingAction(this.state);
     switch (pending.kind) {
-      case 'opening': return this.#open();
-      case 'checkpoint': return this.checkpoint();
-      case 'back': return this.append('back', { present: pending.present });
+      case 'opening':
+        this.#open();
+        return;
+      case 'checkpoint':
+        this.checkpoint();
+        return;
+      case 'back':
+        this.append('back', { present: pending.present });
+        return;
       case 'step': return this.#step(pending.step);
       case 'outcome': return this.#outcome(pending.step);
       case 'look': {
         const { found } = this.#afterwards;
-        return this.append('found', { begun: this.#begun(), observation: this.#observed(found) }, { step: pending.step.id });
+        this.append('found', { begun: this.#begun(), observation: this.#observed(found) }, { step: pending.step.id });
+        return;
       }
       case 'decide':
-        return this.append('decided', { begun: this.#begun(), decision: this.#afterwards.decision, why: 'Officer and witness looked at the list and agree.' }, { step: pending.step.id, by: 'officer' });
+        this.append('decided', { begun: this.#begun(), decision: this.#afterwards.decision, why: 'Officer and witness looked at the list and agree.' }, { step: pending.step.id, by: 'officer' });
+        return;
       case 'clear':
         this.#objects = [];
-        return this.append('cleared', { begun: this.#begun(), observation: this.#observed('absent') }, { step: pending.step.id });
+        this.append('cleared', { begun: this.#begun(), observation: this.#observed('absent') }, { step: pending.step.id });
+        return;
       case 'witness': {
         for (const [role, wanted] of Object.entries(pending.missing)) {
           const able = this.state.people.filter((person) => person.role === role && person.seat !== pending.step.who && !this.state.current?.witnesses.includes(person.seat));
@@ -181,7 +190,9 @@ export class ScriptedRoom {
         }
         return;
       }
-      case 'close': return this.append('closed', {});
+      case 'close':
+        this.append('closed', {});
+        return;
       case 'over': return;
     }
   }
@@ -272,31 +283,37 @@ export class ScriptedRoom {
   async #step(step: PlanStep): Promise<void> {
     const list = this.#happenings.get(step.id) ?? [];
     const happening = list.shift();
-    if (happening && happening.kind !== 'fail' && happening.kind !== 'crash') return this.#happen(happening);
+    if (happening && happening.kind !== 'fail' && happening.kind !== 'crash') {
+      this.#happen(happening);
+      return;
+    }
     if (this.#notes > 0) {
       this.#notes -= 1;
       if (happening) list.unshift(happening);
-      return this.append('noted', { text: `Note ${this.#notes}: all is well.` });
+      this.append('noted', { text: `Note ${this.#notes}: all is well.` });
+      return;
     }
-    if (isHuman(step.do.action as ActionName)) {
+    if (isHuman(step.do.action)) {
       const evidence = step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : {};
-      return this.append('done', { begun: null, evidence }, { step: step.id, by: step.who });
+      this.append('done', { begun: null, evidence }, { step: step.id, by: step.who });
+      return;
     }
     this.append('begun', { intent: this.#intent(step) }, { step: step.id, by: step.who });
     if (!happening) return this.#outcome(step);
     this.#afterwards = { found: happening.found ?? 'absent', decision: happening.decision ?? 'clear' };
     if (happening.kind === 'fail') {
-      return this.append('failed', {
+      this.append('failed', {
         begun: this.#begun(), nothingChanged: happening.nothingChanged ?? true,
         error: { code: 'CKR_PIN_INCORRECT', message: 'The PIN is wrong.', hint: 'Let its holder try again, slowly.' },
       }, { step: step.id });
+      return;
     }
     this.resume(happening.officer ?? 'same');
   }
 
   async #outcome(step: PlanStep): Promise<void> {
     const evidence = await this.#evidence(step);
-    this.append('done', { begun: this.#begun(), evidence: evidence as Record<string, unknown> }, { step: step.id, by: step.who });
+    this.append('done', { begun: this.#begun(), evidence }, { step: step.id, by: step.who });
   }
 
   #begun(): number {
@@ -305,21 +322,33 @@ export class ScriptedRoom {
 
   #happen(happening: Exclude<Happening, { kind: 'fail' | 'crash' }>): void {
     switch (happening.kind) {
-      case 'note': return this.append('noted', { text: happening.text }, { by: 'witness' });
+      case 'note':
+        this.append('noted', { text: happening.text }, { by: 'witness' });
+        return;
       case 'exception':
-        return this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer' });
-      case 'break': return this.append('break', { present: happening.present ?? this.state.people.length, reason: 'Lunch.' }, { by: 'officer' });
+        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer' });
+        return;
+      case 'break':
+        this.append('break', { present: happening.present ?? this.state.people.length, reason: 'Lunch.' }, { by: 'officer' });
+        return;
       case 'disagree': {
         const words = happening.words ?? 'I did not see the serial number myself.';
         const statement = disagreementStatement(this.state, happening.seat, words);
-        return this.append('disagreed', { words, statement, signatures: this.sign(happening.seat, statement) }, { by: happening.seat });
+        this.append('disagreed', { words, statement, signatures: this.sign(happening.seat, statement) }, { by: happening.seat });
+        return;
       }
-      case 'lost': return this.append('lost', { module: happening.module ?? MODULE, how: 'killed', detail: 'signal SIGSEGV' });
-      case 'abort': return this.append('aborted', { reason: 'The token does not answer any more.', left: [...happening.left ?? []] }, { by: 'officer' });
+      case 'lost':
+        this.append('lost', { module: happening.module ?? MODULE, how: 'killed', detail: 'signal SIGSEGV' });
+        return;
+      case 'abort':
+        this.append('aborted', { reason: 'The token does not answer any more.', left: [...happening.left ?? []] }, { by: 'officer' });
+        return;
       case 'stop':
         this.#stopped = true;
         return;
-      case 'resume': return this.resume(happening.officer ?? 'same', happening.present);
+      case 'resume':
+        this.resume(happening.officer ?? 'same', happening.present);
+        return;
     }
   }
 

@@ -37,7 +37,7 @@ const table: readonly { given: string; keys: readonly (string | Partial<Press>)[
   { given: 'a character whose bytes no longer fit', keys: [...'271828', '€'], heard: 'too-long', pin: '' },
   { given: 'Esc', keys: [...'271828', 'Escape'], heard: 'cancelled', pin: '' },
   { given: 'Esc in the middle of a burst', keys: [...'x'.repeat(20), 'Escape'], heard: 'cancelled', pin: '', limits: { gap: 5, max: 255 } },
-  { given: 'named keys', keys: ['Shift', 'F1', 'Dead', 'Process', 'ArrowLeft', 'Unidentified', 'Tab', 'Delete'], heard: 'nothing', pin: '' },
+  { given: 'named keys', keys: ['Shift', 'F1', 'CapsLock', 'ArrowLeft', 'Tab', 'Delete'], heard: 'nothing', pin: '' },
   { given: 'Ctrl+V', keys: [{ key: 'v', chord: true }], heard: 'nothing', pin: '' },
   { given: 'a key held down', keys: ['2', { key: '2', repeat: true }, { key: '2', repeat: true }], heard: 'nothing', pin: '2' },
   { given: 'Enter held down', keys: [...'2718', { key: 'Enter', repeat: true }], heard: 'nothing', pin: '2718' },
@@ -52,10 +52,22 @@ for (const { given, keys, heard, pin, limits } of table) {
   });
 }
 
-test('after a burst, keys count again once it has been silent', () => {
+for (const key of ['Dead', 'Compose', 'Process', 'Unidentified']) {
+  test(`${key}: no PIN with a hole in it is ever sent`, () => {
+    const { typing, heard } = type([...'27', key, ...'1828', 'Enter']);
+    assert.deepEqual(heard.slice(2), ['unusable', 'nothing', 'nothing', 'nothing', 'nothing', 'nothing']);
+    assert.equal(taken(typing), '');
+  });
+}
+
+test('after what was forgotten, keys count again from a Backspace on, however long the pause', () => {
   const { typing } = type([...'x'.repeat(20)], { gap: 5, max: 255 });
-  assert.equal(typing.press({ key: '2', time: 100 + 399, repeat: false, chord: false }), 'nothing');
-  assert.equal(typing.press({ key: '2', time: 499 + 400, repeat: false, chord: false }), 'typed');
+  const press = (key: string, time: number) => typing.press({ key, time, repeat: false, chord: false });
+  assert.equal(press('2', 60_000), 'nothing');
+  assert.equal(press('Enter', 60_100), 'nothing');
+  assert.equal(press('Backspace', 60_200), 'erased');
+  assert.equal(press('2', 60_300), 'typed');
+  assert.equal(taken(typing), '2');
 });
 
 test('the PIN is lent once, and wiped', () => {
