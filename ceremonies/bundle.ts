@@ -17,6 +17,7 @@ import { writeGeneral } from './keys/jws.ts';
 import { fromJwk, thumbprint, type PublicKey } from './keys/public-key.ts';
 import { edition, foldRecord, minutesHtml, type FoldedRecord } from './minutes.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
+import type { Hasher } from './transcript.ts';
 
 /** How large an archive may be that we are willing to unpack. A ceremony's bundle has about forty files and a few megabytes. */
 const MOST_FILES = 2000;
@@ -38,8 +39,8 @@ const NEXT = 'Do not rely on this bundle. Take the transcript alone, or ask for 
 // --- writing ---------------------------------------------------------------------------------------------------------
 
 /** The bundle of a record, as a zip file. Throws the record's first `Refused` where it breaks a rule: lies are not exported. */
-export function makeBundle(lines: readonly string[]): Uint8Array {
-  const record = foldRecord(lines);
+export function makeBundle(lines: readonly string[], hasher?: Hasher): Uint8Array {
+  const record = foldRecord(lines, hasher);
   const broken = record.unread ?? record.rows.find((row) => row.refusal !== null)?.refusal;
   if (broken) throw new Refused(broken);
   const files = new Map(derivedFiles(record));
@@ -250,11 +251,11 @@ function inflated(packed: Uint8Array, method: number, size: number): Uint8Array 
 }
 
 /** Everything in which the files of a bundle do not follow from its transcript. `lines` are those of the bundle's transcript. */
-export function checkBundle(files: ReadonlyMap<string, Uint8Array>, lines: readonly string[]): Refusal[] {
+export function checkBundle(files: ReadonlyMap<string, Uint8Array>, lines: readonly string[], hasher?: Hasher): Refusal[] {
   const findings: Refusal[] = manifestFindings(files);
   let derived: Map<string, Uint8Array>;
   try {
-    derived = derivedFiles(foldRecord(lines));
+    derived = derivedFiles(foldRecord(lines, hasher));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     return [...findings, error.refusal];

@@ -437,7 +437,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
     case 'begun': {
       const parsed = INTENTS[action].safeParse((entry.data as Data<'begun'>).intent);
       if (!parsed.success) return refuse('ENTRY-DATA', `an intent for ${action}`, parsed.error.issues[0]?.message ?? '', STOP);
-      return phaseIs('ready') ?? byDoer() ?? (isHuman(action) ? refuse('BEGUN-FIRST', 'no `begun` for an act of people alone', 'one', STOP) : checkIntent(state, current, parsed.data as Intent));
+      return phaseIs('ready') ?? byDoer() ?? (isHuman(action) ? refuse('BEGUN-FIRST', 'no `begun` for an act of people alone', 'one', STOP) : checkIntent(state, current, parsed.data));
     }
     case 'done': {
       const data = entry.data as Data<'done'>;
@@ -447,7 +447,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
         return refuse('EVIDENCE-MATCHES-ACTION', `evidence of ${action}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, STOP);
       }
       return byDoer() ?? (isHuman(action) ? phaseIs('ready') : phaseIs('begun', 'kept')) ?? begunIs(data.begun)
-        ?? checkEvidence(state, current, parsed.data as Evidence);
+        ?? checkEvidence(state, current, parsed.data);
     }
     case 'failed': return phaseIs('begun', 'kept') ?? begunIs((entry.data as Data<'failed'>).begun);
     case 'found': return phaseIs('unexplained') ?? begunIs((entry.data as Data<'found'>).begun);
@@ -517,7 +517,7 @@ function checkIntent(state: State, current: Current, intent: Intent): Refusal | 
     case 'read-back-share': {
       const share = state.backup?.given[step.who];
       if (!share) return refuse('READ-BACK-EVERY-SHARE', 'a share that was given', 'none', STOP);
-      expectations.push(['CARD-BOUND', share.card, given['card']], ['SHARE-SET', share.object, given['object']], ['SHARE-SET', share.x, given['x']], ['SHARE-SET', state.backup?.set.id, given['set']]);
+      expectations.push(['CARD-BOUND', share.card, given['card']], ['SHARE-SET', share.object, given['object']], ['SHARE-SET', share.x, given['x']], ['SHARE-SET', state.backup.set.id, given['set']]);
       break;
     }
     case 'prove-recovery': {

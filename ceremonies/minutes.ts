@@ -325,20 +325,19 @@ function resultSection(record: FoldedRecord): Markup {
 
 function actSections(record: FoldedRecord): Markup {
   const acts = record.state.plan?.acts ?? [];
-  const rows = new Map<number, Part[][]>();
-  const counts = { checkpoint: 0 };
+  const rows = acts.map((): Part[][] => []);
+  let checkpoints = 0;
   for (const [index, row] of record.rows.entries()) {
     const { entry, before, refusal } = row;
     if (entry.kind === 'checkpoint' && !refusal) {
-      counts.checkpoint += 1;
+      checkpoints += 1;
       continue;
     }
     if (!refusal && answeredAtOnce(record, index)) continue;
-    const act = before.phase === 'empty' ? 0 : currentAct(before);
-    rows.set(act, [...rows.get(act) ?? [], actRow(row)]);
+    rows[before.phase === 'empty' ? 0 : currentAct(before)]?.push(actRow(row));
   }
   return html`${acts.map((act, index) => section(`Act ${index + 1}: ${act.title}`,
-    table('acts', ['Entry', 'UTC', 'What happened', 'Worth'], rows.get(index) ?? [])))}<p class="none">Not listed: ${counts.checkpoint} checkpoints, the recorder's signatures over everything before them.</p>
+    table('acts', ['Entry', 'UTC', 'What happened', 'Worth'], rows[index] ?? [])))}<p class="none">Not listed: ${checkpoints} checkpoints, the recorder's signatures over everything before them.</p>
 `;
 }
 

@@ -181,21 +181,21 @@ export function pushLine(fold: Fold, line: string): Refusal | null {
   return fold.push(parseLine(line), utf8(line));
 }
 
-/** Splits a transcript file into lines, as bytes and as text. Refuses bytes that are not UTF-8, and a missing last newline. */
-export function splitTranscript(bytes: Uint8Array): { readonly bytes: Uint8Array; readonly text: string }[] {
-  const lines: { bytes: Uint8Array; text: string }[] = [];
+/** The lines of a transcript file, as bytes and as text. Throws at the line that is not UTF-8 or has no newline at its end. */
+export function* splitTranscript(bytes: Uint8Array): Generator<{ readonly bytes: Uint8Array; readonly text: string }> {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let start = 0;
   while (start < bytes.length) {
     const end = bytes.indexOf(10, start);
     if (end < 0) throw new Refused(refuse('TRANSCRIPT-TRUNCATED', 'a newline after the last entry', 'half a line', 'The file was cut short.'));
     const line = bytes.subarray(start, end);
+    let text: string;
     try {
-      lines.push({ bytes: line, text: decoder.decode(line) });
+      text = decoder.decode(line);
     } catch {
-      throw new Refused(refuse('ENTRY-MALFORMED', 'UTF-8 text', `bytes that are not, in line ${lines.length + 1}`, 'The record was changed after it was written, or is not a record at all.'));
+      throw new Refused(refuse('ENTRY-MALFORMED', 'UTF-8 text', 'bytes that are not', 'The record was changed after it was written, or is not a record at all.'));
     }
+    yield { bytes: line, text };
     start = end + 1;
   }
-  return lines;
 }

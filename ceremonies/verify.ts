@@ -273,27 +273,24 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
   const fold = new Fold(options.hasher ?? portableHasher);
   const add = (refusal: Refusal, seq: number | null) => { if (findings.length < MOST_FINDINGS) findings.push({ ...refusal, seq }); };
 
-  let split: ReturnType<typeof splitTranscript>;
-  try {
-    split = splitTranscript(bytes);
-    if (split.length === 0) throw new Refused(refuse('TRANSCRIPT-EMPTY', 'at least one entry', 'none', 'Check that this is the right file.'));
-  } catch (error) {
-    return unreadable(error);
-  }
   let malformed = 0;
   /** False once the state is too broken to judge further entries by; file and chain are followed all the same. */
   let lawful = true;
-  for (const line of split) {
-    lines.push(line.text);
+  for (const split = splitTranscript(bytes); ;) {
+    const seq = lines.length;
+    let line: { readonly bytes: Uint8Array; readonly text: string };
     let entry: Entry;
     try {
+      const next = split.next();
+      if (next.done) break;
+      line = next.value;
       entry = parseLine(line.text);
     } catch (error) {
       malformed += 1;
-      add(error instanceof Refused ? error.refusal : refuse('ENTRY-MALFORMED', 'an entry', 'something else', NEXT), lines.length - 1);
+      add(error instanceof Refused ? error.refusal : refuse('ENTRY-MALFORMED', 'an entry', 'something else', NEXT), seq);
       break; // what follows a line that is no entry cannot be placed
     }
-    const seq = lines.length - 1;
+    lines.push(line.text);
     const before = fold.state;
     const chain = fold.chain(entry);
     const rule = lawful ? ruleBroken(before, entry) : null;
@@ -323,6 +320,7 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
     }));
   }
 
+  if (lines.length === 0 && malformed === 0) return unreadable(new Refused(refuse('TRANSCRIPT-EMPTY', 'at least one entry', 'none', 'Check that this is the right file.')));
   const { state } = fold;
   const broken = findings.length > 0;
   const complete = state.phase === 'closed' && !state.checkpointDue;

@@ -13,6 +13,7 @@ import { checkParameter, readScript, scriptJsonSchema, type Parameters, type Par
 import { rehearse } from '../ceremonies/rehearse.ts';
 import { TrustFile, verifyFile } from '../ceremonies/verify.ts';
 import { nativeHasher } from './conductor/machine.ts';
+import { KEYS_DETAIL, KEYS_HELP, keysCommand, Usage } from './keys-cli.ts';
 import { dataFolder, nodeLauncher, startHouse, type BoothPort, type House } from './processes.ts';
 import { ask, playRehearsal } from './rehearsal.ts';
 
@@ -31,7 +32,7 @@ const HELP = `conclave ${version}: key ceremonies and HSM administration
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-  conclave bench [--quick] [--json]
+${KEYS_HELP}  conclave bench [--quick] [--json]
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -61,11 +62,9 @@ conclave script schema
   schema    prints the JSON Schema of the script grammar
 `,
   tokens: 'conclave tokens [--home DIR] [--json]\n\n  Lists modules, slots and tokens. Changes nothing.\n',
+  ...KEYS_DETAIL,
   bench: 'conclave bench [--quick] [--json]\n\n  Prints measured figures and their ratios to raw operations of the same run.\n',
 };
-
-/** A wrong call: exit code 2, with the command's help. */
-class Usage extends Error {}
 
 async function openHouse(home: string): Promise<House<BoothPort>> {
   const launcher = nodeLauncher({ node: process.execPath, conductor: join(HERE, 'conductor', 'process.ts'), devices: join(HERE, 'devices', 'process.ts') });
@@ -222,6 +221,7 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'verify': return verifyCommand(args);
     case 'script': return scriptCommand(args);
     case 'tokens': return tokensCommand(args);
+    case 'cert': case 'csr': case 'key': case 'sig': return keysCommand(command, args);
     default: {
       const { bench } = await import(pathToFileURL(join(HERE, '..', 'build', 'bench.ts')).href) as { bench: (args: string[]) => Promise<number> };
       return bench(args);

@@ -37,6 +37,8 @@ const written = (target: EventTarget | null) =>
   target instanceof HTMLElement && (target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement
     || (target instanceof HTMLInputElement && !['checkbox', 'radio', 'button', 'submit', 'file', 'range'].includes(target.type)));
 
+const pressesSomething = (event: KeyboardEvent) => event.key === 'Enter' || event.key === ' ';
+
 /** Keys that move through something: they repeat while held down, and fire nothing that lasts. */
 const MOVES = ['ArrowLeft', 'ArrowRight', 'Home', 'End'];
 
@@ -46,13 +48,17 @@ export function listen(page: Document, shortcuts: () => Shortcuts): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const onKey = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || event.key === 'Shift' || event.key === 'Tab' || event.key === 'Escape') return;
+    if (event.repeat && !MOVES.includes(event.key)) {
+      // A key that is held down: no flood, but no second press either.
+      if (!written(event.target) && pressesSomething(event)) event.preventDefault();
+      return;
+    }
     if (MOVES.includes(event.key)) {
       if (!written(event.target) && !(event.target instanceof HTMLInputElement) && shortcuts().press(event.key)) event.preventDefault();
       return;
     }
     clearTimeout(timer);
     const verdict = guard.key(event.timeStamp);
-    const pressesSomething = event.key === 'Enter' || event.key === ' ';
     if (written(event.target)) {
       // Fast typists come close to a burst; their Enter in a field would submit nothing anyway (no form has a default).
       if (event.key === 'Enter' && event.target instanceof HTMLInputElement) event.preventDefault();
@@ -64,13 +70,13 @@ export function listen(page: Document, shortcuts: () => Shortcuts): () => void {
       shortcuts().flooded();
       return;
     }
-    if (pressesSomething && verdict === 'ignore') {
+    if (pressesSomething(event) && verdict === 'ignore') {
       event.preventDefault();
       event.stopPropagation();
       return;
     }
     const onControl = event.target instanceof HTMLElement && event.target.closest('button, a, summary, input, [role="option"]') !== null;
-    if (verdict !== 'wait' || event.repeat || event.key.length !== 1 || (event.key === ' ' && onControl)) return;
+    if (verdict !== 'wait' || event.key.length !== 1 || (event.key === ' ' && onControl)) return;
     const { key } = event;
     if (key === ' ') event.preventDefault(); // no page scroll where Space plays the replay
     timer = setTimeout(() => shortcuts().press(key), QUIET_MS);

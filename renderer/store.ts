@@ -104,10 +104,9 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
 
     async start() {
       bridge.onEntries((entries) => { queue = queue.then(() => take(entries)); });
-      const answer = await bridge.call({ call: 'hello' });
+      const [answer] = await Promise.all([bridge.call({ call: 'hello' }), get().refreshCeremonies()]);
       if (answer.ok) set({ hello: answer.value });
       else set({ trouble: troubleOf('hello', answer) });
-      await get().refreshCeremonies();
     },
 
     go(screen) {

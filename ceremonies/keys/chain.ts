@@ -53,8 +53,6 @@ const BASIC_CONSTRAINTS = '2.5.29.19';
 const KEY_USAGE = '2.5.29.15';
 const SUBJECT_KEY_ID = '2.5.29.14';
 const AUTHORITY_KEY_ID = '2.5.29.35';
-/** Judged nowhere here, but safe to pass over in a check of names, dates and signatures only when not critical. */
-const UNDERSTOOD = new Set([BASIC_CONSTRAINTS, KEY_USAGE, SUBJECT_KEY_ID, AUTHORITY_KEY_ID]);
 
 function readSigned(der: Uint8Array, field: string): Signed & { readonly body: Der } {
   const parts = derParts(readDer(der, field, TAG.sequence), field);
@@ -162,6 +160,8 @@ function readExtensions(rest: readonly Der[], field: string): Extensions {
 
 /** A name for people. Control and direction characters are shown as escapes; at most 300 characters. */
 export function nameText(name: Uint8Array): string {
+  // The library behind this recurses and copies: no name that people can read is longer.
+  if (name.length > 8192) return `(name of ${name.length} bytes)`;
   let text: string;
   try {
     text = new Name(new Uint8Array(name).buffer).toString();
@@ -273,12 +273,16 @@ export interface ChainVerdict {
   readonly valid: boolean;
 }
 
+/** Every pair may have to be tried, so there is an end. */
+export const LONGEST = 64;
+
 /**
  * Builds the one path from a leaf to a self-issued root out of the certificates given, and judges every link. The leaf is
  * the certificate that issued none of the others. CHAIN-LEAF when there is not exactly one, CHAIN-ROOT when the path does
  * not end in a self-issued certificate. Trust in that root is the caller's to give: nothing here knows any root.
  */
 export async function checkChain(certificates: readonly CertificateReading[], at?: Date): Promise<ChainVerdict> {
+  if (certificates.length > LONGEST) throw new Refused(refuse('CHAIN-LENGTH', `at most ${LONGEST} certificates`, `${certificates.length}`, 'Give the certificates of one chain.'));
   const distinct = certificates.filter((one, i) => certificates.findIndex((other) => equalBytes(other.der, one.der)) === i);
   const issued = (issuer: CertificateReading, one: CertificateReading): boolean => issuer !== one && equalBytes(issuer.subject, one.issuer);
   const leaves = distinct.filter((one) => !distinct.some((other) => issued(one, other) && !isSelfIssued(other)));

@@ -8,14 +8,13 @@
  */
 
 import { sha3_256, shake128, shake256 } from '@noble/hashes/sha3.js';
-import * as slh from '@noble/post-quantum/slh-dsa.js';
 import { concat, equalBytes } from '../bytes.ts';
 import { Refused, refuse } from '../refusal.ts';
 import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, MONTGOMERY_FACTS, ML_KEMS, postQuantumByOid, type MlDsaName, type MlKemName, type SlhDsaAlgorithm } from './algorithms.ts';
 import { compositePublicFromPrivate, ML_DSA, readCompositePrivateKey, writeCompositePublicKey } from './composite.ts';
-import { derFault, derParts, expectTag, readBitString, readDer, readIdentifier, readUnsigned, TAG, writeDer, writeIdentifier, writeOid, type Identifier } from './der.ts';
+import { derFault, derParts, expectTag, readDer, readIdentifier, readUnsigned, TAG, writeDer, writeIdentifier, writeOid, type Identifier } from './der.ts';
 import { coefficientAbove, encapsulationRandomness, kemPublicFromPrivate, kemSelfTest, ML_KEM } from './kem.ts';
-import { absentParameters, EC_PUBLIC_KEY, namedCurve, subjectKeyOf, type SubjectKey } from './subject-key.ts';
+import { absentParameters, EC_PUBLIC_KEY, namedCurve, SLH_DSA, subjectKeyOf, type SubjectKey } from './subject-key.ts';
 import { CURVES, EDWARDS, keyFault, MONTGOMERY, readEcPrivateKey, readRsaPrivateKey, RSA_ENCRYPTION, writeRsaPublicKey } from './traditional.ts';
 
 export type PrivateKeyForm = 'seed' | 'expanded' | 'both' | 'raw' | 'composite' | 'classical';
@@ -336,17 +335,10 @@ function readMlKem(name: MlKemName, content: Uint8Array): PrivateKeyReading {
   return { form, publicKey: subjectKeyOf(row.oid, null, ek), checks: ['PRIVATE-KEY-EK-HASH', 'KEM-MODULUS', 'PRIVATE-KEY-SELF-TEST'] };
 }
 
-const SLH: Readonly<Record<string, { keygen: (seed: Uint8Array) => { publicKey: Uint8Array; secretKey: Uint8Array } }>> = {
-  'slh-dsa-sha2-128s': slh.slh_dsa_sha2_128s, 'slh-dsa-sha2-128f': slh.slh_dsa_sha2_128f, 'slh-dsa-sha2-192s': slh.slh_dsa_sha2_192s,
-  'slh-dsa-sha2-192f': slh.slh_dsa_sha2_192f, 'slh-dsa-sha2-256s': slh.slh_dsa_sha2_256s, 'slh-dsa-sha2-256f': slh.slh_dsa_sha2_256f,
-  'slh-dsa-shake-128s': slh.slh_dsa_shake_128s, 'slh-dsa-shake-128f': slh.slh_dsa_shake_128f, 'slh-dsa-shake-192s': slh.slh_dsa_shake_192s,
-  'slh-dsa-shake-192f': slh.slh_dsa_shake_192f, 'slh-dsa-shake-256s': slh.slh_dsa_shake_256s, 'slh-dsa-shake-256f': slh.slh_dsa_shake_256f,
-};
-
 /** RFC 9909 section 6: SK.seed || SK.prf || PK.seed || PK.root, no inner OCTET STRING. The root is computed anew (up to seconds for the "s" sets). */
 function readSlhDsa(row: SlhDsaAlgorithm, content: Uint8Array): PrivateKeyReading {
   if (content.length !== 4 * row.n) throw keyFault(`${row.label} privateKey`, `${4 * row.n} bytes`, `${content.length} bytes`);
-  const { publicKey, secretKey } = SLH[row.name]!.keygen(content.slice(0, 3 * row.n));
+  const { publicKey, secretKey } = SLH_DSA[row.name].keygen(content.slice(0, 3 * row.n));
   const same = equalBytes(secretKey, content);
   secretKey.fill(0);
   if (!same) throw fault('PRIVATE-KEY-ROOT', `${row.label} privateKey: the PK.root that its seeds give`, 'another');

@@ -12,7 +12,7 @@ import { toHex } from '../bytes.ts';
 import { Refused, refuse, type Refusal } from '../refusal.ts';
 import {
   ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, MONTGOMERY_FACTS, postQuantumByOid,
-  type CompositeSignature, type CurveName, type EdwardsName, type HashName, type MlDsaName, type MontgomeryName, type SignatureHalf, type SlhDsaAlgorithm,
+  type CompositeSignature, type CurveName, type EdwardsName, type HashName, type MlDsaName, type MontgomeryName, type SignatureHalf, type SlhDsaAlgorithm, type SlhDsaName,
 } from './algorithms.ts';
 import { ML_DSA, readCompositePublicKey, verifyComposite, type CompositePublicKey } from './composite.ts';
 import { derFault, derParts, readBitString, readDer, readIdentifier, readOid, readUnsigned, TAG, writeBitString, writeDer, writeIdentifier, type Identifier } from './der.ts';
@@ -210,12 +210,12 @@ function rsaFindings(publicKey: Uint8Array, modulusBits: number, spki: Uint8Arra
 
 // --- signatures ----------------------------------------------------------------------------------------------------------
 
-const SLH: Readonly<Record<string, { verify: (signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array, options?: { context?: Uint8Array }) => boolean }>> = {
+export const SLH_DSA = {
   'slh-dsa-sha2-128s': slh.slh_dsa_sha2_128s, 'slh-dsa-sha2-128f': slh.slh_dsa_sha2_128f, 'slh-dsa-sha2-192s': slh.slh_dsa_sha2_192s,
   'slh-dsa-sha2-192f': slh.slh_dsa_sha2_192f, 'slh-dsa-sha2-256s': slh.slh_dsa_sha2_256s, 'slh-dsa-sha2-256f': slh.slh_dsa_sha2_256f,
   'slh-dsa-shake-128s': slh.slh_dsa_shake_128s, 'slh-dsa-shake-128f': slh.slh_dsa_shake_128f, 'slh-dsa-shake-192s': slh.slh_dsa_shake_192s,
   'slh-dsa-shake-192f': slh.slh_dsa_shake_192f, 'slh-dsa-shake-256s': slh.slh_dsa_shake_256s, 'slh-dsa-shake-256f': slh.slh_dsa_shake_256f,
-};
+} as const satisfies Record<SlhDsaName, unknown>;
 
 const ECDSA_WITH: Readonly<Record<string, HashName>> = { '1.2.840.10045.4.3.2': 'SHA-256', '1.2.840.10045.4.3.3': 'SHA-384', '1.2.840.10045.4.3.4': 'SHA-512' };
 const RSA_WITH: Readonly<Record<string, HashName>> = { '1.2.840.113549.1.1.11': 'SHA-256', '1.2.840.113549.1.1.12': 'SHA-384', '1.2.840.113549.1.1.13': 'SHA-512' };
@@ -253,7 +253,7 @@ export async function signatureFindings(
         return fits(quietly(() => ML_DSA[key.name].verify(signature, message, key.raw, { context })));
       case 'slh-dsa':
         ownIdentifier(key, identifier);
-        return fits(quietly(() => SLH[key.row.name]!.verify(signature, message, key.raw, { context })));
+        return fits(quietly(() => SLH_DSA[key.row.name].verify(signature, message, key.raw, { context })));
       case 'composite':
         ownIdentifier(key, identifier);
         return [...(await verifyComposite(key.key, message, signature, context)).findings];

@@ -48,7 +48,8 @@ export function readRsaPublicKey(bytes: Uint8Array, field: string, modulusBits?:
   const n = readUnsigned(parts[0], `${field}.modulus`);
   const e = readUnsigned(parts[1], `${field}.publicExponent`);
   rsaSize(n, field, modulusBits);
-  if (bitLength(e) < 2 || e.length > n.length) throw keyFault(`${field}.publicExponent`, 'an exponent from 3 up to the modulus', `${bitLength(e)} bits`);
+  // Small and even exponents are readable: weak.ts names them.
+  if (bitLength(e) < 1 || e.length > n.length) throw keyFault(`${field}.publicExponent`, 'an exponent from 1 up to the modulus', `${bitLength(e)} bits`);
   return { n, e };
 }
 
@@ -196,7 +197,7 @@ export function writeEcPrivateKey(curve: CurveName, scalar: Uint8Array): Uint8Ar
 export function checkHalfPublicKey(half: SignatureHalf, raw: Uint8Array, field: string): void {
   switch (half.kind) {
     case 'rsa':
-      readRsaPublicKey(raw, field, half.modulusBits);
+      if (bitLength(readRsaPublicKey(raw, field, half.modulusBits).e) < 2) throw keyFault(`${field}.publicExponent`, 'an exponent above 1', '1');
       return;
     case 'ecdsa': {
       const fault = pointFault(half.curve, raw);

@@ -91,6 +91,7 @@ export function Unexpected({ ceremony, people, onClose }: { readonly ceremony: s
     const done = await store.getState().ask(request);
     if (done !== null || store.getState().trouble === null) onClose();
   };
+  const signer = personTitle(seat, people.find((person) => person.seat === seat)?.name ?? '');
   const hint = { exception: t.unexpected.exceptionHint, pause: t.unexpected.pauseHint, disagree: t.unexpected.disagreeHint, note: t.unexpected.noteHint, abort: t.unexpected.abortHint };
   return (
     <Dialog title={t.unexpected.title} onClose={onClose}>
@@ -115,6 +116,7 @@ export function Unexpected({ ceremony, people, onClose }: { readonly ceremony: s
         {kind === 'abort' ? <><p className="warning">{t.unexpected.abortWarn}</p><Field label={t.unexpected.abortType(t.unexpected.abortWord)} value={texts['word'] ?? ''} set={(word) => setTexts({ ...texts, word })} /></> : null}
       </div>
       {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
+      <p role="status">{work === null ? '' : work.call === 'disagree' ? `${t.work.booth}. ${t.work.boothMaybe(signer)}` : t.ceremony.writing}</p>
       <footer>
         <button type="button" className={kind === 'abort' ? 'destroys' : 'main'} disabled={!ready || work !== null} onClick={() => void send()}>{button}</button>
       </footer>

@@ -1,5 +1,5 @@
 /** The quiet rooms (everything but the stage): where one is, the way to the others, the theme. */
-import type { ReactNode } from 'react';
+import { useEffect, useRef, type ReactNode } from 'react';
 import { store, useConclave } from '../page.ts';
 import type { Screen, Theme } from '../store.ts';
 import { t } from '../texts.ts';
@@ -8,6 +8,9 @@ const ROOMS: readonly Extract<Screen['at'], 'home' | 'scripts' | 'tokens' | 'aud
 
 export function Frame({ children, wide = false, busy = false }: { readonly children: ReactNode; readonly wide?: boolean; readonly busy?: boolean }) {
   const at = useConclave((state) => state.screen.at);
+  const main = useRef<HTMLElement>(null);
+  // What was pressed to come here is gone: the keyboard, and who hears the screen, begin at the new room.
+  useEffect(() => main.current?.focus({ preventScroll: true }), [at]);
   return (
     <div className="frame">
       <header className="top">
@@ -20,7 +23,7 @@ export function Frame({ children, wide = false, busy = false }: { readonly child
         <ThemeChoice />
         <button type="button" className="quiet" onClick={() => store.getState().show('help')}>{t.nav.help}<kbd aria-hidden="true">?</kbd></button>
       </header>
-      <main className={wide ? 'wide' : ''} data-busy={busy}>{children}</main>
+      <main ref={main} tabIndex={-1} className={wide ? 'wide' : ''} data-busy={busy}>{children}</main>
     </div>
   );
 }

@@ -12,6 +12,7 @@ import {
   type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { fromBase64url, fromUtf8, toBase64url } from '../../ceremonies/bytes.ts';
+import { scriptHash } from '../../ceremonies/script.ts';
 import { SEED } from './keys/seed.ts';
 import { fileOf, rewritten, scriptedRecord, ScriptedRoom, type ScriptedRecord } from './scripted.ts';
 
@@ -58,6 +59,8 @@ const of = (before: State, kind: Kind, data: Loose, more: Loose = {}): Place => 
   before, entry: { v: 1, ceremony: before.ceremony, seq: before.count, at: before.lastAt, kind, data, prev: before.lastHash, ...more } as unknown as Entry,
 });
 
+const withScript = (text: string) => edit(opened, (data, entry) => { data['script'] = text; entry['prev'] = scriptHash(text); });
+
 const atBreak = at(eventful, 'back').before;
 const atExceptionTime = at(eventful, 'exception').before;
 const ended = plain.state;
@@ -77,9 +80,9 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['OPENED-FIRST', 'a note before the opening', of(EMPTY, 'noted', { text: 'Hello.' })],
   ['OPENED-ONCE', 'a second opening', misplaced(opened, begun('token-random').before)],
   ['CEREMONY-ID', 'an id of another form', edit(opened, (_, entry) => { entry['ceremony'] = 'ceremony-1'; })],
-  ['SCRIPT-YAML', 'a script that is none', edit(opened, (data) => { data['script'] = '%'; })],
-  ['SCRIPT-SHAPE', 'a script of another grammar', edit(opened, (data) => { data['script'] = 'conclave: 2'; })],
-  ['WIPE-AT-END', 'a script that was not rehearsed', edit(opened, (data) => { data['script'] = String(data['script']).replace('do: { wipe-backup-key: {} }', 'do: { put-away: {} }'); })],
+  ['SCRIPT-YAML', 'a script that is none', withScript('%')],
+  ['SCRIPT-SHAPE', 'a script of another grammar', withScript('conclave: 2')],
+  ['WIPE-AT-END', 'a script that was not rehearsed', withScript((opened.entry as Entry<'opened'>).data.script.replace('do: { wipe-backup-key: {} }', 'do: { put-away: {} }'))],
   ['SET-THRESHOLD', 'M greater than N', edit(opened, (data) => { (data['parameters'] as Loose)['threshold'] = 4; })],
   ['SCRIPT-HASH', 'another script\'s hash', edit(opened, (_, entry) => { entry['prev'] = otherHash; })],
   ['SEATS-FILLED', 'a seat without a person', edit(opened, (data) => { (data['people'] as unknown[]).pop(); })],

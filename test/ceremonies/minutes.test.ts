@@ -7,10 +7,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { describe, digestGroups, hexGroups, MARKS, personName, signerWords } from '../../ceremonies/describe.ts';
-import { EMPTY, signersOf, type Entry } from '../../ceremonies/ceremony.ts';
+import { hexGroups, MARKS, signerWords } from '../../ceremonies/describe.ts';
+import { signersOf, type Entry } from '../../ceremonies/ceremony.ts';
 import { edition, foldRecord, minutesHtml, MINUTES_EDITION, transcriptWords } from '../../ceremonies/minutes.ts';
-import { encodeLine, parseLine } from '../../ceremonies/transcript.ts';
 import { rewritten, scriptedRecord } from './scripted.ts';
 
 const eventful = await scriptedRecord({
@@ -113,34 +112,4 @@ test('a verdict is printed with its findings; without one the minutes say that n
   assert.ok(valid.includes('✓ verified Valid: closed, sealed by everyone') && valid.includes('trust file'));
   const refused = textOf(minutesHtml(record, { verdict: { verdict: 'refused', pinned: false, findings: [{ rule: 'CHAIN', expected: 'x', found: 'y', next: 'z', seq: 7 }] } }));
   assert.ok(refused.includes('✕ refused REFUSED') && refused.includes('7 CHAIN x y') && refused.includes('signers not pinned'));
-});
-
-test('every entry has words of its own, and nothing undefined in them', () => {
-  const titles = new Set<string>();
-  eventful.entries.forEach((entry, index) => {
-    const { title, detail, mark } = describe(entry, eventful.before[index] ?? EMPTY);
-    titles.add(`${entry.kind}: ${title}`);
-    for (const text of [title, ...detail.map((item) => item.text)]) {
-      assert.notEqual(text.trim(), '', entry.kind);
-      assert.doesNotMatch(text, /undefined|\[object|NaN|null/, entry.kind);
-    }
-    assert.equal(mark !== null, detail.some((item) => item.mark !== null));
-  });
-  assert.ok(titles.size > 60);
-});
-
-test('the weakest mark is the entry\'s', () => {
-  const at = (kind: string) => {
-    const index = eventful.entries.findIndex((entry) => entry.kind === kind);
-    return describe(eventful.entries[index]!, eventful.before[index]!).mark;
-  };
-  assert.deepEqual(['failed', 'lost', 'checkpoint', 'witnessed', 'noted'].map(at), ['refused', 'refused', 'verified', 'reported', null]);
-});
-
-test('helpers', () => {
-  assert.equal(hexGroups('0011223344'), '0011 2233 44');
-  assert.equal(digestGroups(''), hexGroups('e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'));
-  assert.equal(personName(eventful.state, 'witness'), 'Wanda Zeuge (witness)');
-  assert.equal(personName(eventful.state, undefined), 'nobody');
-  assert.equal(encodeLine(parseLine(eventful.lines[0]!)), eventful.lines[0]);
 });

@@ -27,7 +27,7 @@ async function byKeyboard(page: Page, done: (step: string, pending: string) => b
     const button = page.locator(now.pending === 'witness' ? '[data-testid^=witness-]:enabled' : '[data-testid=primary]:enabled').first();
     const key = await button.locator('kbd').innerText({ timeout: 500 }).catch(() => '');
     if (key !== '') await page.keyboard.press(key.toLowerCase());
-    await page.waitForTimeout(20);
+    await page.waitForTimeout(120); // many keys at once would be taken for a token that types, and ignored
   }
   assert.fail('the ceremony does not go on');
 }
@@ -78,11 +78,10 @@ test('exception, break, power cut, another officer, and the end', { timeout: 8 *
   await page.screenshot({ path: join(PICTURES, 'break-paper.png') });
   // A wrong head count is refused by name.
   const count = page.locator('main input[type=number]');
-  const people = await count.inputValue();
-  await count.fill(String(Number(people) + 1));
+  await count.fill('6');
   await page.locator('[data-testid=primary]:enabled').click();
   await page.getByText('HEAD-COUNT').first().waitFor();
-  await count.fill(people);
+  await count.fill('5');
   await page.locator('[data-testid=primary]:enabled').click();
   await page.locator('main[data-pending=step]').waitFor();
   await byKeyboard(page, (step) => step === 'give-share/custodian-2');

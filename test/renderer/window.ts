@@ -10,7 +10,7 @@ import { POLICIES, webPreferences } from '../../electron/hardening.ts';
 import { PretendBridge, pretendVerdict } from './bridge.ts';
 import { peopleFor, ROOT_CA, Room } from './pretend.ts';
 
-const [folder = '', preload = ''] = process.argv.slice(-2);
+const { SCREENS_PAGE: folder = '', SCREENS_PRELOAD: preload = '' } = process.env;
 const TYPES: Partial<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.woff2': 'font/woff2' };
 
 let bridge = new PretendBridge();

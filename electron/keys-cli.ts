@@ -1,0 +1,295 @@
+/**
+ * `conclave cert`, `csr`, `key` and `sig`: looking at keys, certificates, requests and signatures that others made.
+ *
+ * It reads the files named and nothing else, and changes nothing. Exit code 0: everything verified. 1: not, with the rule
+ * of every fault. 2: a wrong call. Of a private key it tells the form, the public half and the verdict; private bytes
+ * never go to a stream, not with --json either.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { parseArgs } from 'node:util';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { fromHex, toHex, utf8 } from '../ceremonies/bytes.ts';
+import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
+import {
+  certificateFindings, certificateSignatureFindings, checkChain, isSelfIssued, LONGEST, nameText, readCertificate, readPem, readRequest, requestFindings,
+  type CertificateReading,
+} from '../ceremonies/keys/chain.ts';
+import { readPrivateKey, wrapTraditional } from '../ceremonies/keys/private-key.ts';
+import { keyFindings, readSubjectKey, signatureFindings, type SubjectKey } from '../ceremonies/keys/subject-key.ts';
+import { rsaSpki } from '../ceremonies/keys/traditional.ts';
+
+/** A wrong call: exit code 2, with the command's help. */
+export class Usage extends Error {}
+
+export const KEYS_HELP = `  conclave cert show|verify|chain FILE... [--at TIME] [--json]
+      Certificates: what they say, whether they verify, whether they make one chain.
+  conclave csr verify FILE... [--json]
+  conclave key show|check FILE... [--json]
+      Public and private keys: weak ones and inconsistent ones, by rule name.
+  conclave sig verify --key FILE --in FILE --sig FILE [--context TEXT] [--json]
+`;
+
+const ALGORITHMS_READ = 'Reads RSA, ECDSA, EdDSA, ML-DSA, SLH-DSA, HSS/LMS, and composites of draft-ietf-lamps-pq-composite-sigs-19.';
+
+export const KEYS_DETAIL: Record<string, string> = {
+  cert: `conclave cert show|verify|chain FILE... [--at TIME] [--json]
+
+  FILE        X.509 certificates, PEM (several in one file too) or DER
+  show        what each certificate says
+  verify      each certificate: its key, dates and usage, and its signature under its own key or an issuer among the FILEs
+  chain       the FILEs as one chain: names, dates nested, CA, path length, key usage, key ids, every signature
+  --at TIME   the moment at which dates must hold, e.g. 2026-11-22 (default: now)
+
+  ${ALGORITHMS_READ}
+  No root is known here, and revocation is not checked: "verified" means that the files agree with each other.
+  Exit code 0: everything verified. 1: every broken rule by name. 2: wrong call.
+`,
+  csr: `conclave csr verify FILE... [--json]
+
+  FILE        PKCS#10 requests, PEM or DER: the key is judged, and the proof that its owner holds it
+  ${ALGORITHMS_READ}
+`,
+  key: `conclave key show|check FILE... [--json]
+
+  FILE        a public key (SubjectPublicKeyInfo), a private key (PKCS#8, PKCS#1, SEC 1) or a certificate; PEM or DER
+  show        algorithm, form, fingerprint
+  check       the same, and every known weakness and inconsistency by rule name; exit code 1 if there is one
+
+  A private key is judged here and never printed. Keep real ones off this machine all the same.
+`,
+  sig: `conclave sig verify --key FILE --in FILE --sig FILE [--context TEXT | --context-hex HEX] [--json]
+
+  --key       a public key or a certificate, PEM or DER
+  --in        the data that was signed
+  --sig       the bare signature: raw, ECDSA in DER. RSA is PKCS#1 v1.5 with SHA-256 (SHA-384 from 4096 bits up)
+  --context   the application's context of ML-DSA, SLH-DSA and composites (default: empty)
+`,
+};
+
+/** Keys and certificates are small; a file that is not would only be read to be refused. */
+const LARGEST = 4 * 1024 * 1024;
+
+interface Report {
+  readonly file: string;
+  readonly findings: readonly Refusal[];
+  /** What is told, in order: label and value. */
+  readonly facts: Readonly<Record<string, string | number | boolean | null | readonly string[]>>;
+}
+
+export async function keysCommand(command: string, args: readonly string[]): Promise<number> {
+  const [verb = '', ...rest] = args;
+  const verbs: Readonly<Record<string, readonly string[]>> = { cert: ['show', 'verify', 'chain'], csr: ['verify'], key: ['show', 'check'], sig: ['verify'] };
+  if (verbs[command]?.includes(verb) !== true) throw new Usage(`${command}: ${(verbs[command] ?? []).join(', or ')}`);
+  if (command === 'sig') return sigVerify(rest);
+  const { values, positionals } = parseArgs({
+    args: rest, allowPositionals: true,
+    options: { json: { type: 'boolean', default: false }, ...(command === 'cert' && { at: { type: 'string' } }) },
+  });
+  if (positionals.length === 0) throw new Usage(`${command} ${verb}: which file?`);
+  const at = moment((values as { at?: string }).at);
+  const files = positionals.map((path) => ({ name: basename(path), bytes: readInput(path, LARGEST) }));
+  switch (command) {
+    case 'cert':
+      return show(verb === 'chain' ? await certChain(files, at) : await certReports(files, verb === 'verify' ? at : null), values.json, verb !== 'show');
+    case 'csr':
+      return show(await each(files, async ({ bytes }) => {
+        const [block] = readPem(bytes, ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST']);
+        const request = readRequest(block!.der);
+        return { facts: { subject: nameText(request.subject), ...keyFacts(request.key) }, findings: await requestFindings(request) };
+      }), values.json, true);
+    default:
+      return show(await each(files, async ({ bytes }) => keyReport(bytes, verb === 'check')), values.json, verb !== 'show');
+  }
+}
+
+function moment(text: string | undefined): Date {
+  const date = text === undefined ? new Date() : new Date(text);
+  if (Number.isNaN(date.getTime())) throw new Usage(`--at ${text ?? ''}: no time. Write it as 2026-11-22 or 2026-11-22T10:00:00Z`);
+  return date;
+}
+
+function readInput(path: string, largest: number): Uint8Array {
+  try {
+    if (statSync(path).size > largest) throw new Usage(`${path} is larger than ${largest / 1024 / 1024} MB: no key or certificate`);
+    return new Uint8Array(readFileSync(path));
+  } catch (error) {
+    if (error instanceof Usage) throw error;
+    throw new Usage(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
+  }
+}
+
+type Judged = Omit<Report, 'file'>;
+
+/** One report per file; a refusal of its content is a finding, not the end of the run. */
+async function each(files: readonly { name: string; bytes: Uint8Array }[], judge: (file: { name: string; bytes: Uint8Array }) => Promise<Judged>): Promise<Report[]> {
+  const reports: Report[] = [];
+  for (const file of files) reports.push({ file: file.name, ...(await guarded(() => judge(file))) });
+  return reports;
+}
+
+async function guarded(judge: () => Promise<Judged>): Promise<Judged> {
+  try {
+    return await judge();
+  } catch (error) {
+    if (error instanceof Refused) return { facts: {}, findings: [error.refusal] };
+    throw error;
+  }
+}
+
+function keyFacts(key: SubjectKey): Report['facts'] {
+  return { algorithm: key.label, ...(key.profile !== undefined && { profile: key.profile }), fingerprint: toHex(sha256(key.spki)) };
+}
+
+function certificateFacts(certificate: CertificateReading): Report['facts'] {
+  return {
+    subject: nameText(certificate.subject), issuer: nameText(certificate.issuer), serial: certificate.serial.slice(0, 64),
+    notBefore: certificate.notBefore.toISOString(), notAfter: certificate.notAfter.toISOString(), ...keyFacts(certificate.key),
+    signatureAlgorithm: certificate.signatureAlgorithm.oid, ca: certificate.ca, pathLength: certificate.pathLength, keyUsage: certificate.keyUsage,
+  };
+}
+
+interface Loaded {
+  readonly file: string;
+  readonly certificate: CertificateReading | null;
+  readonly findings: readonly Refusal[];
+}
+
+function loadCertificates(files: readonly { name: string; bytes: Uint8Array }[]): Loaded[] {
+  const loaded = files.flatMap(({ name, bytes }): Loaded[] => {
+    let blocks: readonly { der: Uint8Array }[];
+    try {
+      blocks = readPem(bytes, ['CERTIFICATE']);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      return [{ file: name, certificate: null, findings: [error.refusal] }];
+    }
+    return blocks.map(({ der }, i) => {
+      const file = blocks.length > 1 ? `${name} #${i + 1}` : name;
+      try {
+        return { file, certificate: readCertificate(der), findings: [] };
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        return { file, certificate: null, findings: [error.refusal] };
+      }
+    });
+  });
+  if (loaded.length > LONGEST) throw new Usage(`cert: at most ${LONGEST} certificates at once, not ${loaded.length}`);
+  return loaded;
+}
+
+/** `at` null: only shown. */
+async function certReports(files: readonly { name: string; bytes: Uint8Array }[], at: Date | null): Promise<Report[]> {
+  const loaded = loadCertificates(files);
+  const reports: Report[] = [];
+  for (const { file, certificate, findings } of loaded) {
+    if (certificate === null || at === null) {
+      reports.push({ file, facts: certificate ? certificateFacts(certificate) : {}, findings });
+      continue;
+    }
+    const issuers = isSelfIssued(certificate)
+      ? [certificate]
+      : loaded.flatMap((one) => one.certificate !== null && toHex(one.certificate.subject) === toHex(certificate.issuer) ? [one.certificate] : []);
+    let signature: readonly Refusal[] = [
+      refuse('ISSUER-KNOWN', `the certificate of ${nameText(certificate.issuer)} among the files`, 'none', 'Give the issuer\'s certificate too.'),
+    ];
+    for (const [i, issuer] of issuers.entries()) {
+      const result = await certificateSignatureFindings(certificate, issuer.key);
+      if (i === 0 || result.length === 0) signature = result;
+    }
+    reports.push({ file, facts: certificateFacts(certificate), findings: [...certificateFindings(certificate, at), ...signature] });
+  }
+  return reports;
+}
+
+async function certChain(files: readonly { name: string; bytes: Uint8Array }[], at: Date): Promise<Report[]> {
+  const loaded = loadCertificates(files);
+  const broken = loaded.filter((one) => one.certificate === null).map(({ file, findings }) => ({ file, findings, facts: {} }));
+  if (broken.length > 0) return broken;
+  const fileOf = (certificate: CertificateReading): string => loaded.find((one) => one.certificate === certificate)?.file ?? '';
+  try {
+    const verdict = await checkChain(loaded.map((one) => one.certificate!), at);
+    return [
+      ...verdict.path.map((certificate, i) => ({ file: fileOf(certificate), facts: certificateFacts(certificate), findings: verdict.findings[i]! })),
+      ...verdict.unused.map((certificate) => ({
+        file: fileOf(certificate), facts: certificateFacts(certificate),
+        findings: [refuse('CHAIN-UNUSED', 'certificates of one chain', nameText(certificate.subject), 'Leave this one out, or add what connects it.')],
+      })),
+    ];
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    return [{ file: files.map(({ name }) => name).join(', ').slice(0, 200), facts: {}, findings: [error.refusal] }];
+  }
+}
+
+const KEY_LABELS = ['PUBLIC KEY', 'RSA PUBLIC KEY', 'PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'CERTIFICATE'];
+
+/** What a DER file is, by its structure alone: the second value of a PKCS#8 key follows a small integer. */
+function derLabel(der: Uint8Array): string {
+  const start = der[1]! < 128 ? 2 : 2 + (der[1]! & 0x7f);
+  if (der[start] !== 0x02) {
+    if (der[start] !== 0x30) return 'PUBLIC KEY';
+    const inner = der[start + 1]! < 128 ? start + 2 : start + 2 + (der[start + 1]! & 0x7f);
+    return der[inner] === 0x06 ? 'PUBLIC KEY' : 'CERTIFICATE';
+  }
+  const next = der[start + 3];
+  return next === 0x30 ? 'PRIVATE KEY' : next === 0x04 ? 'EC PRIVATE KEY' : 'RSA PRIVATE KEY';
+}
+
+async function keyReport(bytes: Uint8Array, check: boolean): Promise<Judged> {
+  const [block] = readPem(bytes, KEY_LABELS);
+  const { der } = block!;
+  const label = bytes[0] === 0x30 ? derLabel(der) : block!.label;
+  if (!label.endsWith('PRIVATE KEY')) {
+    const key = label === 'CERTIFICATE' ? readCertificate(der).key : readSubjectKey(label === 'RSA PUBLIC KEY' ? rsaSpki(der) : der);
+    return { facts: { is: 'a public key', ...keyFacts(key) }, findings: check ? keyFindings(key) : [] };
+  }
+  const pkcs8 = label === 'PRIVATE KEY' ? der : wrapTraditional(label === 'RSA PRIVATE KEY' ? 'rsa' : 'ec', der);
+  try {
+    const { form, publicKey, checks } = await readPrivateKey(pkcs8);
+    return { facts: { is: 'a private key', form, ...keyFacts(publicKey), checks }, findings: check ? keyFindings(publicKey) : [] };
+  } finally {
+    for (const copy of [pkcs8, der, bytes]) copy.fill(0);
+  }
+}
+
+async function sigVerify(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args, allowPositionals: true,
+    options: {
+      key: { type: 'string' }, in: { type: 'string' }, sig: { type: 'string' }, context: { type: 'string' }, 'context-hex': { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  if (values.key === undefined || values.in === undefined || values.sig === undefined || positionals.length > 0) throw new Usage('sig verify: --key FILE --in FILE --sig FILE');
+  if (values.context !== undefined && values['context-hex'] !== undefined) throw new Usage('sig verify: --context or --context-hex, not both');
+  if (!/^([0-9a-f]{2})*$/.test(values['context-hex'] ?? '')) throw new Usage('--context-hex: pairs of 0-9 a-f');
+  const context = values['context-hex'] === undefined ? utf8(values.context ?? '') : fromHex(values['context-hex']);
+  const keyFile = readInput(values.key, LARGEST);
+  const message = readInput(values.in, 2 ** 31);
+  const signature = readInput(values.sig, LARGEST);
+  const judged = await guarded(async () => {
+    const [block] = readPem(keyFile, ['PUBLIC KEY', 'CERTIFICATE']);
+    const label = keyFile[0] === 0x30 ? derLabel(block!.der) : block!.label;
+    const key = label === 'CERTIFICATE' ? readCertificate(block!.der).key : readSubjectKey(block!.der);
+    return { facts: { ...keyFacts(key), signatureBytes: signature.length }, findings: [...keyFindings(key), ...(await signatureFindings(key, null, message, signature, context))] };
+  });
+  return show([{ file: basename(values.sig), ...judged }], values.json, true);
+}
+
+/** `judging`: says "verified" for a report without findings. */
+function show(reports: readonly Report[], json: boolean, judging: boolean): number {
+  const good = reports.every((report) => report.findings.length === 0);
+  if (json) {
+    const rules = [...new Set(reports.flatMap((report) => report.findings.map((finding) => finding.rule)))];
+    process.stdout.write(`${JSON.stringify({ verified: judging ? good : null, rules, reports }, null, 2)}\n`);
+    return good ? 0 : 1;
+  }
+  const lines = reports.flatMap(({ file, facts, findings }) => [
+    findings.length > 0 ? `✕ ${file}` : judging ? `✓ ${file}` : file,
+    ...Object.entries(facts).filter(([, value]) => value !== null).map(([name, value]) => `    ${name.padEnd(18)} ${Array.isArray(value) ? value.join(', ') : String(value)}`),
+    ...findings.map((finding) => `  ✕ ${finding.rule}: expected ${finding.expected}; found ${finding.found}. ${finding.next}`),
+  ]);
+  process.stdout.write(`${lines.join('\n')}\n`);
+  return good ? 0 : 1;
+}

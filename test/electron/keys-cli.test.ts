@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { after } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { base64, kemVectors, signatureVectors } from '../ceremonies/keys/vectors.ts';
+
+const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
+const VECTORS = fileURLToPath(new URL('../vectors/', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'conclave-keys-cli-'));
+after(() => { rmSync(folder, { recursive: true, force: true }); });
+
+function run(...args: string[]): { code: number | null; out: string; err: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', timeout: 60_000 });
+  return { code: status, out: stdout, err: stderr };
+}
+interface Verdict { verified: boolean | null; rules: string[]; reports: { file: string; facts: Record<string, unknown>; findings: { rule: string }[] }[] }
+function json(...args: string[]): { code: number | null; verdict: Verdict } {
+  const { code, out, err } = run(...args, '--json');
+  assert.equal(err, '');
+  return { code, verdict: JSON.parse(out) as Verdict };
+}
+function file(name: string, content: Uint8Array | string): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+const { m, ctx, tests } = signatureVectors();
+const composite = tests.find((one) => one.tcId === 'id-MLDSA65-ECDSA-P256-SHA512')!;
+const pem = (label: string, der: Uint8Array): string => `-----BEGIN ${label}-----\n${Buffer.from(der).toString('base64')}\n-----END ${label}-----\n`;
+
+test('cert show and verify: a composite certificate, DER and PEM, with its draft named', () => {
+  const der = file('composite.der', base64(composite.x5c));
+  const shown = run('cert', 'show', der);
+  assert.equal(shown.code, 0);
+  assert.match(shown.out, /MLDSA65-ECDSA-P256-SHA512 \(composite\)/);
+  assert.match(shown.out, /lamps-composite-sigs-19/);
+  const { code, verdict } = json('cert', 'verify', der, file('composite.pem', pem('CERTIFICATE', base64(composite.x5c))), '--at', '2027-01-01');
+  assert.deepEqual([code, verdict.verified, verdict.rules, verdict.reports.length], [0, true, [], 2]);
+  assert.deepEqual(json('cert', 'verify', der, '--at', '2099-01-01').verdict.rules, ['CERTIFICATE-DATES']);
+});
+
+test('cert chain: a KEM certificate under its ML-DSA CA; a stranger; a certificate that is cut off', () => {
+  const { cacert, tests: kems } = kemVectors();
+  const ca = file('ca.der', cacert);
+  const leaf = file('leaf.der', base64(kems[0]!.x5c));
+  assert.equal(run('cert', 'chain', leaf, ca, '--at', '2027-01-01').code, 0);
+  assert.deepEqual(json('cert', 'verify', leaf, '--at', '2027-01-01').verdict.rules, ['ISSUER-KNOWN']);
+  assert.deepEqual(json('cert', 'chain', leaf, '--at', '2027-01-01').verdict.rules, ['CHAIN-ROOT']);
+  const cut = json('cert', 'chain', file('cut.der', cacert.slice(0, 500)));
+  assert.deepEqual([cut.code, cut.verdict.rules], [1, ['DER-STRUCTURE']]);
+});
+
+test('key check: sound, published, weak and inconsistent keys, and never a secret', () => {
+  const secret = base64(composite.sk_pkcs8);
+  const good = run('key', 'check', file('good.key.der', secret));
+  assert.equal(good.code, 0, good.out);
+  assert.match(good.out, /a private key/);
+  for (const needle of [Buffer.from(secret.slice(30, 46)).toString('hex'), Buffer.from(secret.slice(30, 45)).toString('base64')]) assert.ok(!good.out.includes(needle));
+  const expected = {
+    'mldsa-x509/ML-DSA-65-both.priv.der': 'WEAK-PUBLISHED-KEY', 'mldsa-x509/bad-ML-DSA-44-1.priv.der': 'PRIVATE-KEY-BOTH', 'mldsa-x509/bad-ML-DSA-44-3.priv.der': 'PRIVATE-KEY-T0',
+    'mlkem-x509/bad-ML-KEM-512-3.priv.der': 'PRIVATE-KEY-EK-HASH', 'weak-keys/rsa-e1.key': 'WEAK-EXPONENT', 'weak-keys/rsa-fermat-pkcs1.key': 'WEAK-CLOSE-PRIMES',
+    'weak-keys/rsa-roca.key': 'WEAK-ROCA', 'weak-keys/rsa-smallfactors-valid.key': 'WEAK-SMALL-FACTOR',
+  };
+  const { code, verdict } = json('key', 'check', ...Object.keys(expected).map((path) => join(VECTORS, path)));
+  assert.equal(code, 1);
+  for (const [i, rule] of Object.values(expected).entries()) assert.ok(verdict.reports[i]?.findings.some((one) => one.rule === rule), `${rule}: ${JSON.stringify(verdict.reports[i])}`);
+  assert.equal(run('key', 'show', join(VECTORS, 'slhdsa-x509/id-slh-dsa-sha2-128s.pub')).code, 0);
+});
+
+test('sig verify: context right, wrong and missing', () => {
+  const key = ['--key', file('key.pem', pem('CERTIFICATE', base64(composite.x5c))), '--in', file('m', m)];
+  const sig = file('s', base64(composite.s));
+  const withContext = file('sc', base64(composite.sWithContext));
+  assert.equal(run('sig', 'verify', ...key, '--sig', sig).code, 0);
+  assert.equal(run('sig', 'verify', ...key, '--sig', withContext, '--context', new TextDecoder().decode(ctx)).code, 0);
+  assert.deepEqual(json('sig', 'verify', ...key, '--sig', withContext).verdict.rules, ['COMPOSITE-ML-DSA-HALF', 'COMPOSITE-TRADITIONAL-HALF']);
+  assert.deepEqual(json('sig', 'verify', ...key, '--sig', key[3]!).verdict.rules, ['COMPOSITE-SIGNATURE']);
+});
+
+test('csr verify refuses what is no request; wrong calls are 2', () => {
+  assert.deepEqual(json('csr', 'verify', file('no.csr', 'hello')).verdict.rules, ['PEM']);
+  for (const args of [['cert'], ['cert', 'burn', 'x'], ['cert', 'verify'], ['key', 'check', join(folder, 'missing')], ['sig', 'verify'], ['key', 'check', '--what', 'x'], ['cert', 'verify', 'x', '--at', 'soon']]) {
+    assert.equal(run(...args).code, 2, args.join(' '));
+  }
+  for (const command of ['cert', 'csr', 'key', 'sig']) assert.equal(run(command, '--help').code, 0);
+});
