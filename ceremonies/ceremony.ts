@@ -161,6 +161,8 @@ export interface State {
   readonly script: Script | null;
   readonly plan: Plan | null;
   readonly people: readonly Person[];
+  /** People who enrolled and whose seat another took over: what they signed stays theirs. */
+  readonly former: readonly Person[];
   readonly recorder: PublicJwk | null;
   readonly count: number;
   readonly lastHash: string;
@@ -190,7 +192,7 @@ export interface State {
 }
 
 export const EMPTY: State = {
-  phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], recorder: null, count: 0, lastHash: '',
+  phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
   resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, key: null,
   backup: null, voidShares: {},
@@ -253,8 +255,18 @@ export interface Signer {
   readonly pq: string;
 }
 
+/** Who signs now: everybody enrolled who still has their seat. */
 export function signersOf(state: State): Signer[] {
-  return state.people.flatMap((person) => person.identity
+  return signers(state.people);
+}
+
+/** Everybody who ever enrolled, those included whose seat another took over: whom an auditor has to know. */
+export function everySigner(state: State): Signer[] {
+  return signers([...state.former, ...state.people]);
+}
+
+function signers(people: readonly Person[]): Signer[] {
+  return people.flatMap((person) => person.identity
     ? [{ seat: person.seat, name: person.name, role: person.role, classical: person.identity.thumbprints[0], pq: person.identity.thumbprints[1] }] : []);
 }
 
@@ -299,7 +311,8 @@ function judge(state: State, entry: Entry): Refusal | null {
   if (entry.kind === 'resumed') return checkResumed(state, entry.data as Data<'resumed'>);
   if (state.checkpointDue) return refuse('CHECKPOINT-DUE', 'a checkpoint', entry.kind, NOW);
   switch (entry.kind) {
-    case 'aborted': return texts(entry.by ? null : refuse('BY-WHOM', 'who aborts', 'nobody', NOW), ['reason', (entry.data as Data<'aborted'>).reason]);
+    // Else whoever holds a copy could cut it short and end it under a recorder key that nobody in the room has confirmed.
+    case 'aborted': return state.queue.length > 0 ? refuse('RESUME-SIGNED', 'a resumption that the people present have signed', `${state.queue.length} signatures missing`, 'Let them sign, then abort; or leave the record open.') : texts(entry.by ? null : refuse('BY-WHOM', 'who aborts', 'nobody', NOW), ['reason', (entry.data as Data<'aborted'>).reason]);
     case 'noted': return texts(null, ['note', (entry.data as Data<'noted'>).text]);
     case 'disagreed': return checkDisagreed(state, entry as Entry<'disagreed'>);
     case 'exception': {
@@ -823,6 +836,7 @@ function resume(before: State, entry: Entry<'resumed'>): State {
   const state = restartSeal(before);
   const number = state.resumptions + 1;
   const people = state.people.map((person) => person.role === 'officer' && data.officer ? { ...person, name: data.officer.name, identity: null } : person);
+  const former = [...state.former, ...state.people.filter((person) => person.role === 'officer' && data.officer && person.identity)];
   const opening = state.opening && data.officer ? {
     ...state.opening,
     bindings: { ...state.opening.bindings, cards: { ...state.opening.bindings.cards, 'identity-card': { ...state.opening.bindings.cards['identity-card'], officer: data.officer.card } } },
@@ -841,7 +855,7 @@ function resume(before: State, entry: Entry<'resumed'>): State {
     : person.identity ? [virtual(person.seat, 'sign-resume')] : []);
   const underWay = state.queue.length > 0 ? state.parked : state.current?.phase === 'ready' ? null : state.current;
   return {
-    ...state, phase: 'open', people, opening, queue, recorder: data.recorder, resumptions: number, checkpointDue: true,
+    ...state, phase: 'open', people, former, opening, queue, recorder: data.recorder, resumptions: number, checkpointDue: true,
     resumption: { count: entry.seq, last: entry.prev, present: data.present },
     parked: queue.length > 0 ? underWay : null,
     current: queue.length > 0 ? start(queue[0]) : underWay ?? start(state.plan?.steps[state.cursor]),

@@ -14,10 +14,10 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { z } from 'zod';
-import { checkBundle, openFile } from './bundle.ts';
+import { bundleRemarks, checkBundle, openFile } from './bundle.ts';
 import { equalBytes, fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
 import {
-  check, checkpointMessage, currentAct, EMPTY, personAt, signersOf, type Data, type Entry, type Person, type State,
+  check, checkpointMessage, currentAct, EMPTY, everySigner, personAt, type Data, type Entry, type Person, type State,
 } from './ceremony.ts';
 import type { Evidence, Intent, PublicJwk, SignaturePair } from './evidence.ts';
 import { verifyAll } from './keys/jws.ts';
@@ -219,11 +219,21 @@ export async function verifyFile(bytes: Uint8Array, options: VerifyOptions = {})
   }
   const judged = await verifyTranscript(transcript, options);
   if (!files) return judged;
-  const refusals = checkBundle(files, judged.lines);
-  return withFindings(judged, refusals.map((refusal) => ({ ...refusal, seq: null })), {
-    name: 'The bundle', verdict: refusals.length === 0 ? 'verified' : 'refused',
-    detail: refusals.length === 0 ? `all ${files.size} files agree with the record` : `${refusals.length} findings`,
-  });
+  const refusals = checkBundle(files, judged.lines, options.hasher);
+  const { verdict } = judged;
+  return {
+    ...judged,
+    verdict: {
+      ...verdict,
+      verdict: refusals.length > 0 ? 'refused' : verdict.verdict,
+      findings: [...verdict.findings, ...refusals.map((refusal) => ({ ...refusal, seq: null }))],
+      remarks: [...verdict.remarks, ...bundleRemarks(files).map((text) => ({ seq: null, text }))],
+      checks: [...verdict.checks, {
+        name: 'The bundle', verdict: refusals.length === 0 ? 'verified' : 'refused',
+        detail: refusals.length === 0 ? `all ${files.size} files agree with the record` : `${refusals.length} findings`,
+      }],
+    },
+  };
 }
 
 /** After these the state cannot follow the record any more. */
@@ -255,11 +265,6 @@ function unreadable(error: unknown): Judged {
     checks: [{ name: 'The file', verdict: 'refused', detail: refusal.found }], findings: [{ ...refusal, seq: null }], remarks: [], signers: [], reverified: [],
   };
   return { verdict, lines: [], state: EMPTY };
-}
-
-function withFindings(judged: Judged, findings: readonly Finding[], extra: Check): Judged {
-  const all = [...judged.verdict.findings, ...findings];
-  return { ...judged, verdict: { ...judged.verdict, findings: all, checks: [...judged.verdict.checks, extra], verdict: findings.length > 0 ? 'refused' : judged.verdict.verdict } };
 }
 
 /** Judges a transcript's bytes. */
@@ -341,7 +346,7 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
     entries: lines.length,
     checks: checklist(state, options, { malformed, ...counts, entries: lines.length, complete }),
     findings, remarks,
-    signers: signersOf(state).map((signer) => ({ ...signer, words: fingerprintWords(sha256(utf8(`${signer.classical}.${signer.pq}`)), 6) })),
+    signers: everySigner(state).map((signer) => ({ ...signer, words: fingerprintWords(sha256(utf8(`${signer.classical}.${signer.pq}`)), 6) })),
     reverified,
   };
   return { verdict, lines, state };
@@ -368,7 +373,7 @@ function remarkOn(entry: Entry): string | null {
 function trustFindings(state: State, trust: TrustFile | undefined): Refusal[] {
   if (!trust) return [];
   const findings: Refusal[] = [];
-  for (const signer of signersOf(state)) {
+  for (const signer of everySigner(state)) {
     const known = trust.people.find((person) => person.classical === signer.classical && person.pq === signer.pq);
     if (!known) findings.push(refuse('TRUST-SIGNER', `keys that the trust file names, for ${signer.seat}`, `${signer.name} with other keys`, 'Compare the fingerprint words with this person by another way.'));
     else if (known.name !== signer.name) findings.push(refuse('TRUST-SIGNER', known.name, `${signer.name} with that person's keys`, NEXT));

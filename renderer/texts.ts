@@ -406,7 +406,7 @@ export const t = {
     list: 'Installed',
     text: 'Text',
     edit: 'Edit a copy',
-    editing: 'A copy, linted as you type. It is not saved: a script is changed where it is reviewed.',
+    editing: 'A copy, linted as you type; it is not saved',
     discard: 'Discard the copy',
     fine: 'No faults.',
     faults: (n: number) => plural(n, 'fault'),

@@ -8,6 +8,8 @@ const WIDTH = 320;
 const HEIGHT = 318;
 /** More seats than this: smaller, and without a label under each; their names are in the list beside the picture. */
 const LABELLED = 10;
+/** In smaller seats a letter would be under 14 pixels: the instruction names who acts, the hidden list names everybody. */
+const READABLE = 18;
 
 export function Seats({ state }: { readonly state: State }) {
   const seats = seatViews(state);
@@ -63,7 +65,7 @@ function Seat({ seat, x, y, r, labelled }: Place & { readonly seat: SeatView; re
     <g transform={`translate(${x} ${y}) scale(${scale})`} className={`seat${seat.present ? ' present' : ''}${seat.acting ? ' acting' : ''}`}>
       {seat.acting ? <circle r="32" className="halo" /> : null}
       <circle r="25" className="body" />
-      <text y="8" className="letter">{seat.letter}</text>
+      {r < READABLE ? null : <text y="8" className="letter">{seat.letter}</text>}
       {seat.share === 'none' ? null : <g transform="translate(21 17)"><ShareMark share={seat.share} /></g>}
       {seat.signed ? <g transform="translate(21 -19)"><SignedMark /></g> : null}
       {seat.saw ? <g transform="translate(-22 -19)"><SawMark /></g> : null}

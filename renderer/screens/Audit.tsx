@@ -83,7 +83,7 @@ function Result({ checked, again }: { readonly checked: Checked; readonly again:
       <section className={`verdict verdict-${mark}`}>
         <h2 ref={heading} tabIndex={-1}><Mark name={mark} quiet /> {t.audit.verdict[verdict.verdict]}</h2>
         <p>{verdict.title === '' ? name : verdict.title}{verdict.mode ? <> · <span className={`tag tag-${verdict.mode}`}>{t.mode[verdict.mode]}</span></> : null} · {t.home.entries(verdict.entries)}</p>
-        <p><Mark name={verdict.pinned ? 'verified' : 'reported'} quiet /> {verdict.pinned ? t.audit.pinned : t.audit.unpinned}</p>
+        {verdict.verdict === 'refused' ? null : <p><Mark name={verdict.pinned ? 'verified' : 'reported'} quiet /> {verdict.pinned ? t.audit.pinned : t.audit.unpinned}</p>}
         <p className="buttons no-print">
           <button type="button" onClick={() => window.print()}>{t.audit.print}</button>
           <button type="button" disabled={lines.length === 0} onClick={() => store.getState().go({ at: 'replay', title: verdict.title, lines, verdict, back: { at: 'audit' } })}>{t.audit.replay}</button>

@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { verifyFile, verifyTranscript, type Verdict } from '../../ceremonies/verify.ts';
 import { encodeLine, parseLine } from '../../ceremonies/transcript.ts';
-import type { Entry } from '../../ceremonies/ceremony.ts';
+import { check, type Entry } from '../../ceremonies/ceremony.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { makeBundle } from '../../ceremonies/bundle.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
-import { scriptedRecord } from './scripted.ts';
+import { scriptedRecord, ScriptedRoom } from './scripted.ts';
 
 const bytesOf = (lines: readonly string[]) => new TextEncoder().encode(lines.map((line) => `${line}\n`).join(''));
 const judge = async (lines: readonly string[]): Promise<Verdict> => (await verifyTranscript(bytesOf(lines), { hasher: nativeHasher })).verdict;
@@ -159,4 +159,27 @@ test('a trust file pins the signers: others are refused by name', async () => {
 
 test('parseLine throws nothing but Refused', () => {
   for (const text of ['', '[]', '{"v":1}', 'x'.repeat(10), '{"v":1,"v":1}', '"\\ud800"']) assert.throws(() => parseLine(text), Refused);
+});
+
+test('a record that was cut short cannot be ended by somebody whom nobody in the room has confirmed', async () => {
+  const room = new ScriptedRoom({});
+  await room.run('make-root');
+  room.resume();
+  room.checkpoint();
+  const { state } = room;
+  const abort: Entry = { v: 1, ceremony: state.ceremony, seq: state.count, at: state.lastAt, kind: 'aborted', by: 'officer', data: { reason: 'Nothing to see here.', left: [] }, prev: state.lastHash };
+  assert.equal(check(state, abort)?.rule, 'RESUME-SIGNED');
+});
+
+test('an officer whose seat another took over has to be known to the trust file too', async () => {
+  const room = new ScriptedRoom({});
+  await room.run('make-root');
+  room.resume('another');
+  await room.run();
+  const { verdict } = await verifyTranscript(bytesOf(room.lines), { hasher: nativeHasher });
+  assert.deepEqual(verdict.findings, []);
+  assert.equal(verdict.signers.filter((signer) => signer.role === 'officer').length, 2);
+  const people = verdict.signers.filter((signer) => signer.name !== whole.state.people[0]?.name).map(({ name, classical, pq }) => ({ name, classical, pq }));
+  const pinned = await verifyTranscript(bytesOf(room.lines), { hasher: nativeHasher, trust: { people } });
+  assert.ok(rules(pinned.verdict).includes('TRUST-SIGNER'));
 });

@@ -321,8 +321,11 @@ test('SECURITY 20: two functions cross, and nothing of Electron with them', asyn
     const heard: unknown[][] = [];
     const off = window.conclave.onEntries((...all: unknown[]) => { heard.push(all); });
     await window.conclave.call({ call: 'push', entries: { ceremony: 'c', from: 0, lines: ['x'] } } as never);
+    // Entries and answers travel apart: either may be there first.
+    for (let tries = 0; tries < 40 && heard.length === 0; tries += 1) await new Promise((later) => setTimeout(later, 50));
     off();
     await window.conclave.call({ call: 'push', entries: { ceremony: 'c', from: 1, lines: ['y'] } } as never);
+    await new Promise((later) => setTimeout(later, 200));
     const names = Object.keys(window).filter((name) => /electron|ipc|conclave/i.test(name));
     return { keys: Object.keys(window.conclave).sort(), heard, names };
   });
