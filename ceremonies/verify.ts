@@ -315,7 +315,8 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
     if (counts.chain > 0 && findings.length >= MOST_FINDINGS) break;
   }
   // Signatures over a broken chain prove nothing, and fail for that reason alone: they are not asked.
-  while (counts.chain === 0 && malformed === 0 && claimed.length > 0) {
+  if (counts.chain > 0 || malformed > 0) claimed.length = 0;
+  while (claimed.length > 0) {
     await Promise.all(claimed.splice(0, 256).map(async ({ seq, claims, kind }) => {
       counts.claims += claims.length;
       reverified[seq] = claims.map((claim) => claim.what);
@@ -357,7 +358,7 @@ function remarkOn(entry: Entry): string | null {
   switch (entry.kind) {
     case 'disagreed': return `${entry.by ?? ''} does not agree: ${String(data['words'])}`;
     case 'exception': return `exception ${String(data['number'])}: expected ${String(data['expected'])}; happened: ${String(data['happened'])}; decided: ${String(data['decided'])}`;
-    case 'failed': return `a failed attempt at ${entry.step ?? ''}: ${String((data['error'] as { code: string }).code)}`;
+    case 'failed': return `a failed attempt at ${entry.step ?? ''}: ${(data['error'] as { code: string }).code}`;
     case 'lost': return `the device process of ${String(data['module'])} was lost (DEVICE_PROCESS_LOST, ${String(data['how'])})`;
     case 'resumed': return `interrupted and resumed under a new recorder key: ${String(data['reason'])}`;
     case 'break': return `a break with ${String(data['present'])} people present`;

@@ -73,7 +73,7 @@ export class PinTyping {
     if (NO_SINGLE_KEY.has(key)) return this.unusable();
     if (repeat) return 'nothing';
     if (key === 'Enter') return this.fits ? 'done' : 'too-short';
-    if ([...key].length !== 1) return 'nothing'; // named keys, 'Shift' and such
+    if (!/^.$/su.test(key)) return 'nothing'; // named keys, 'Shift' and such
 
     this.#fast = time - this.#last < MACHINE_GAP_MS ? this.#fast + 1 : 1;
     this.#last = time;

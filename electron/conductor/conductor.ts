@@ -503,7 +503,10 @@ export class Conductor {
     const { state } = room.fold;
     const entry = this.#propose(room, 'done', { begun, evidence }, { step: step.id, by: step.who });
     const refusal: Refusal | undefined = check(state, entry) ?? (await testClaims(claimsOf(state, entry)))[0];
-    if (!refusal) return this.#commit(room, entry);
+    if (!refusal) {
+      this.#commit(room, entry);
+      return;
+    }
     this.#fail(room, step, begun, { code: refusal.rule, message: `expected ${refusal.expected}; found ${refusal.found}`, hint: refusal.next, nothingChanged: false });
     throw new Refused(refusal);
   }

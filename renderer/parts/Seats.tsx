@@ -9,7 +9,7 @@ const HEIGHT = 318;
 /** More seats than this: smaller, and without a label under each; their names are in the list beside the picture. */
 const LABELLED = 10;
 /** In smaller seats a letter would be under 14 pixels: the instruction names who acts, the hidden list names everybody. */
-const READABLE = 18;
+const READABLE = 18.5;
 
 export function Seats({ state }: { readonly state: State }) {
   const seats = seatViews(state);

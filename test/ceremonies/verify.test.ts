@@ -116,7 +116,7 @@ test('a stripped or exchanged signature is named', async () => {
     if (entry.kind !== 'done' || entry.step !== 'seal-1/officer') return entry;
     const done = entry as Entry<'done'>;
     const evidence = done.data.evidence as { signatures: { protected: string; signature: string }[] };
-    return { ...done, data: { ...done.data, evidence: { signatures: swap(evidence.signatures) } } } as Entry;
+    return { ...done, data: { ...done.data, evidence: { signatures: swap(evidence.signatures) } } };
   });
   const stripped = await judge(seal((signatures) => signatures.slice(0, 1)));
   assert.ok(rules(stripped).includes('EVIDENCE-MATCHES-ACTION'), rules(stripped).join());
