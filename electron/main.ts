@@ -21,6 +21,8 @@ declare const __BUILD_ID__: string;
 
 const release = app.isPackaged;
 const out = import.meta.dirname;
+/** Programs and what they read lie beside the archive: a plain Node cannot look into it. */
+const programs = release ? out.replace(/\bapp\.asar(?=$|\/)/, 'app.asar.unpacked') : out;
 const home = dataFolder(process.env, homedir());
 
 /** better-sqlite3 needs Node-API 10 and crashes on less: Electron before 35. There the conductor gets a Node of its own. */
@@ -90,7 +92,7 @@ async function run(): Promise<void> {
   forbidCoreDumps(process.pid);
   const launcher = electronLauncher(
     { utilityProcess, MessageChannelMain },
-    { plainNode: ledgerLoadsHere ? null : plainNode, conductor: join(out, 'conductor.cjs'), devices: join(out, 'devices.cjs') },
+    { plainNode: ledgerLoadsHere ? null : plainNode, conductor: join(programs, 'conductor.cjs'), devices: join(programs, 'devices.cjs') },
   );
   // A plain Node boots while Chromium does; a utility process has to wait for it.
   const early = ledgerLoadsHere ? undefined : launcher.conductor();
@@ -103,7 +105,7 @@ async function run(): Promise<void> {
       electron: process.versions.electron,
       development: isDevelopmentRuntime(process.versions.electron, (name) => app.commandLine.hasSwitch(name)),
     },
-    scriptsFolder: join(out, 'scripts'),
+    scriptsFolder: join(programs, 'scripts'),
   });
 
   const main = openMainWindow(BrowserWindow, { preload: join(out, 'preload.cjs'), release, dark: nativeTheme.shouldUseDarkColors });

@@ -68,7 +68,9 @@ test('SECURITY 16: real ceremonies only on a current Electron into which nobody 
   assert.equal(on(pinned.devDependencies.electron), false);
 });
 
-test('SECURITY 19: the fuses', () => {
+test('SECURITY 19: the fuses, and the packager burns them', async () => {
+  const { default: packager } = await import('../../build/builder.config.mjs');
+  assert.equal(packager.electronFuses, FUSES);
   assert.deepEqual(FUSES, {
     runAsNode: false, enableNodeOptionsEnvironmentVariable: false, enableNodeCliInspectArguments: false,
     enableEmbeddedAsarIntegrityValidation: true, onlyLoadAppFromAsar: true, enableCookieEncryption: true,
