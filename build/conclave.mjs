@@ -21,8 +21,8 @@ if (!existsSync(node) || !existsSync(`${root}node_modules/.package-lock.json`)) 
 const typedFrom = process.env.npm_lifecycle_event !== undefined ? process.env.INIT_CWD : undefined;
 const child = spawn(node, [`${root}electron/cli.ts`, ...process.argv.slice(2)], {
   stdio: 'inherit',
-  // Bundles carry their build id; sources that run as they are get it from here.
-  env: { ...process.env, CONCLAVE_BUILD_ID: buildId() },
+  // Bundles carry their build id; sources that run as they are get it from here. Compiled once, they start in half the time.
+  env: { ...process.env, CONCLAVE_BUILD_ID: buildId(), NODE_COMPILE_CACHE: `${root}build/cache/code` },
   cwd: typedFrom !== undefined && `${process.cwd()}/` === root && existsSync(typedFrom) ? typedFrom : process.cwd(),
 });
 // Ctrl-C reaches the command by itself, through the terminal; sent twice it would read as impatience.

@@ -12,7 +12,7 @@ import { spawn } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
-import { Trouble, isRoot, projectNode, report, root, withDisplay } from './machine.mjs';
+import { Trouble, cache, isRoot, projectNode, report, root, withDisplay } from './machine.mjs';
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
@@ -196,7 +196,7 @@ async function main(args) {
     const endToEnd = files.filter((path) => path.startsWith('test/e2e/'));
     const others = files.filter((path) => !path.startsWith('test/e2e/'));
     const seed = process.env['CONCLAVE_SEED'] ?? String(Math.floor(Math.random() * 2 ** 31));
-    const env = { CONCLAVE_SEED: seed };
+    const env = { CONCLAVE_SEED: seed, NODE_COMPILE_CACHE: join(cache, 'code') };
     console.log(`\nseed ${seed}   (the same tests again: CONCLAVE_SEED=${seed} npm test)`);
     if (others.length > 0) {
       await stage('Unit, contract and integration tests', () => testFiles(others, { concurrency: 2, minutes: 12, env }), total);

@@ -9,7 +9,7 @@
  * They are pure and synchronous; signatures and certificates are checked by verify.ts, which asks this file which key
  * signs what. Nothing here touches a clock, a disk, a device or a random number.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import canonicalize from 'canonicalize';
 import { toBase64url, utf8 } from './bytes.ts';
 import {

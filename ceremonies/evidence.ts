@@ -6,7 +6,7 @@
  * ciphertexts, commitments). An intent is what is durable BEFORE a device is touched, evidence what is durable after.
  * This file only gives shapes; what makes evidence acceptable stands in ceremony.ts.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** How much a fact is worth: vendor chain verified / checked by us in software / the token's word only. */
 export const Proof = z.enum(['attested', 'verified', 'reported']);

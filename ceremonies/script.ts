@@ -7,7 +7,7 @@
  * sense one after the other in a room is decided by rehearse.ts.
  */
 import { CST, Lexer, LineCounter, parseAllDocuments, isMap, isNode, isPair, isScalar, isSeq, visit, type Document } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url } from './bytes.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';

@@ -13,7 +13,7 @@
  * outcome down, the replay screen shows what came of them. Pure: no I/O, no clock, no randomness.
  */
 import { sha256 } from '@noble/hashes/sha2.js';
-import { z } from 'zod';
+import * as z from 'zod';
 import { bundleRemarks, checkBundle, openFile } from './bundle.ts';
 import { equalBytes, fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
 import {

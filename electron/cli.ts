@@ -32,7 +32,7 @@ const HELP = `conclave ${version}: key ceremonies and HSM administration
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${KEYS_HELP}  conclave bench [--quick] [--json]
+${KEYS_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -63,13 +63,22 @@ conclave script schema
 `,
   tokens: 'conclave tokens [--home DIR] [--json]\n\n  Lists modules, slots and tokens. Changes nothing.\n',
   ...KEYS_DETAIL,
-  bench: 'conclave bench [--quick] [--json]\n\n  Prints measured figures and their ratios to raw operations of the same run.\n',
+  bench: `conclave bench [--quick] [--json] [--only NAME]...
+
+  Prints measured figures beside the plain operations they stand on, measured in the same run.
+
+  --quick       small sizes, single runs: shows that everything can be measured here
+  --only NAME   verify, append, list, start or memory; may be given more than once
+  --json        every sample, ratio and aim as JSON
+`,
 };
 
 async function openHouse(home: string): Promise<House<BoothPort>> {
-  const launcher = nodeLauncher({ node: process.execPath, conductor: join(HERE, 'conductor', 'process.ts'), devices: join(HERE, 'devices', 'process.ts') });
+  const launcher = nodeLauncher({
+    node: process.execPath, conductor: join(HERE, 'conductor', 'process.ts'), devices: join(HERE, 'devices', 'process.ts'), codeCache: join(HERE, '..', 'build', 'cache', 'code'),
+  });
   return startHouse(launcher, {
-    home, scriptsFolder: SCRIPTS, app: { version, build: 'source' },
+    home, scriptsFolder: SCRIPTS, app: { version, build: process.env['CONCLAVE_BUILD_ID'] ?? 'source' },
     runtime: { node: process.versions.node, electron: null, development: true },
   });
 }

@@ -6,7 +6,7 @@
  * No request carries a PIN, a module path or a file path: PINs are typed in the booth, modules come from the machine's
  * administrator, and files are chosen in a dialog that the main process opens.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { SeatId, type ModuleFacts, type ObjectFact, type TokenFacts } from '../ceremonies/evidence.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { Fault } from '../ceremonies/script.ts';

@@ -89,10 +89,12 @@ async function closingIsMeant(main: BrowserWindow, started: Promise<House<Messag
 }
 
 async function run(): Promise<void> {
-  forbidCoreDumps(process.pid);
   const launcher = electronLauncher(
     { utilityProcess, MessageChannelMain },
-    { plainNode: ledgerLoadsHere ? null : plainNode, conductor: join(programs, 'conductor.cjs'), devices: join(programs, 'devices.cjs') },
+    {
+      plainNode: ledgerLoadsHere ? null : plainNode, conductor: join(programs, 'conductor.cjs'), devices: join(programs, 'devices.cjs'),
+      ...(!release && { codeCache: join(app.getAppPath(), 'build/cache/code') }),
+    },
   );
   // A plain Node boots while Chromium does; a utility process has to wait for it.
   const early = ledgerLoadsHere ? undefined : launcher.conductor();
@@ -143,6 +145,7 @@ async function run(): Promise<void> {
     else showRefusal(refuse('PAGE-LIVES', 'the page to stay up', `it ended again and again (${reason})`, 'Close Conclave and open it again. The record is on disk; an open ceremony can then be resumed.'));
   });
   void main.loadURL(PAGE).catch(() => undefined); // 'did-navigate' says more
+  forbidCoreDumps(process.pid); // this process never holds a secret: the page is not kept waiting for it
 
   let mayClose = false;
   main.on('close', (event) => {

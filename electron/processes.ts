@@ -63,8 +63,12 @@ export function forbidCoreDumps(pid: number | undefined): void {
   if (pid !== undefined && existsSync(PRLIMIT)) execFile(PRLIMIT, [NO_CORE, '--pid', String(pid)], () => undefined);
 }
 
-/** The Node program `file` as a child; file descriptor 4 is the booth's pipe where `withBooth`. */
-function nodeChild(node: string, file: string, withBooth: boolean): { child: Child; pipe: Writable | null } {
+/**
+ * The Node program `file` as a child; file descriptor 4 is the booth's pipe where `withBooth`. In the folder `codeCache`
+ * Node keeps what it compiled (module.enableCompileCache): only for checkouts, where whoever may write there may change the
+ * sources as well.
+ */
+function nodeChild(node: string, file: string, withBooth: boolean, codeCache: string | undefined): { child: Child; pipe: Writable | null } {
   // Without the flag, SIGUSR1 would open a debugger in it.
   const program = ['--disable-sigusr1', file];
   const [command, args] = existsSync(PRLIMIT) ? [PRLIMIT, [NO_CORE, node, ...program]] : [node, program];
@@ -72,7 +76,7 @@ function nodeChild(node: string, file: string, withBooth: boolean): { child: Chi
     // stdout belongs to the command that the person gave (`--json`): what a child or a vendor library prints goes to stderr.
     stdio: ['ignore', 2, 2, 'ipc', ...(withBooth ? ['pipe' as const] : [])],
     serialization: 'advanced',
-    env: childEnvironment(process.env),
+    env: { ...childEnvironment(process.env), ...(codeCache !== undefined && { NODE_COMPILE_CACHE: codeCache }) },
   });
   let killed = false;
   const gone = new Promise<Lost>((resolve) => {
@@ -122,11 +126,13 @@ function boothPipe(pipe: Writable): BoothPort {
 }
 
 /** `node`: the executable; `conductor` and `devices`: their programs, bundled, or as they are where Node is >= 24. */
-export function nodeLauncher(options: { readonly node: string; readonly conductor: string; readonly devices: string }): Launcher<BoothPort> {
+export function nodeLauncher(
+  options: { readonly node: string; readonly conductor: string; readonly devices: string; readonly codeCache?: string },
+): Launcher<BoothPort> {
   return {
-    conductor: () => nodeChild(options.node, options.conductor, false).child,
+    conductor: () => nodeChild(options.node, options.conductor, false, options.codeCache).child,
     devices: () => {
-      const { child, pipe } = nodeChild(options.node, options.devices, true);
+      const { child, pipe } = nodeChild(options.node, options.devices, true, options.codeCache);
       if (pipe === null) throw new Error('a device process was started without its booth pipe');
       const port = boothPipe(pipe);
       return Object.assign(child, { booth: () => port });
@@ -178,13 +184,13 @@ function utilityChild(electron: ElectronParts, file: string, serviceName: string
 /** `plainNode`: the executable for a conductor that Electron's own Node is too old for; null where it is not. */
 export function electronLauncher(
   electron: ElectronParts,
-  options: { readonly plainNode: string | null; readonly conductor: string; readonly devices: string },
+  options: { readonly plainNode: string | null; readonly conductor: string; readonly devices: string; readonly codeCache?: string },
 ): Launcher<MessagePortMain> {
   return {
     conductor: () =>
       options.plainNode === null
         ? utilityChild(electron, options.conductor, 'Conclave conductor')
-        : nodeChild(options.plainNode, options.conductor, false).child,
+        : nodeChild(options.plainNode, options.conductor, false, options.codeCache).child,
     devices: (module) => utilityChild(electron, options.devices, `Conclave devices: ${module}`),
   };
 }

@@ -34,8 +34,12 @@ export interface Shortcuts {
 }
 
 const written = (target: EventTarget | null) =>
-  target instanceof HTMLElement && (target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement
-    || (target instanceof HTMLInputElement && !['checkbox', 'radio', 'button', 'submit', 'file', 'range'].includes(target.type)));
+  target instanceof HTMLElement &&
+  (target.isContentEditable ||
+    target instanceof HTMLTextAreaElement ||
+    target instanceof HTMLSelectElement ||
+    (target instanceof HTMLInputElement &&
+      !['checkbox', 'radio', 'button', 'submit', 'file', 'range'].includes(target.type)));
 
 const pressesSomething = (event: KeyboardEvent) => event.key === 'Enter' || event.key === ' ';
 
@@ -47,14 +51,24 @@ export function listen(page: Document, shortcuts: () => Shortcuts): () => void {
   const guard = new BurstGuard();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const onKey = (event: KeyboardEvent) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || event.key === 'Shift' || event.key === 'Tab' || event.key === 'Escape') return;
+    if (
+      event.ctrlKey ||
+      event.altKey ||
+      event.metaKey ||
+      event.isComposing ||
+      event.key === 'Shift' ||
+      event.key === 'Tab' ||
+      event.key === 'Escape'
+    )
+      return;
     if (event.repeat && !MOVES.includes(event.key)) {
       // A key that is held down: no flood, but no second press either.
       if (!written(event.target) && pressesSomething(event)) event.preventDefault();
       return;
     }
     if (MOVES.includes(event.key)) {
-      if (!written(event.target) && !(event.target instanceof HTMLInputElement) && shortcuts().press(event.key)) event.preventDefault();
+      if (!written(event.target) && !(event.target instanceof HTMLInputElement) && shortcuts().press(event.key))
+        event.preventDefault();
       return;
     }
     clearTimeout(timer);
@@ -75,7 +89,9 @@ export function listen(page: Document, shortcuts: () => Shortcuts): () => void {
       event.stopPropagation();
       return;
     }
-    const onControl = event.target instanceof HTMLElement && event.target.closest('button, a, summary, input, [role="option"]') !== null;
+    const onControl =
+      event.target instanceof HTMLElement &&
+      event.target.closest('button, a, summary, input, [role="option"]') !== null;
     if (verdict !== 'wait' || event.key.length !== 1 || (event.key === ' ' && onControl)) return;
     const { key } = event;
     if (key === ' ') event.preventDefault(); // no page scroll where Space plays the replay

@@ -31,20 +31,32 @@ const Audit = lazy(() => screen(async () => ({ default: (await import('./screens
 function Page() {
   const screen = useConclave((state) => state.screen);
   switch (screen.at) {
-    case 'home': return <Home />;
-    case 'open': return <Open key={screen.script} name={screen.script} />;
-    case 'ceremony': return <Ceremony key={screen.ceremony} ceremony={screen.ceremony} />;
-    case 'replay': return <Replay screen={screen} />;
-    case 'tokens': return <Tokens />;
-    case 'scripts': return <Scripts />;
-    case 'audit': return <Audit key={screen.own?.ceremony ?? ''} own={screen.own} />;
+    case 'home':
+      return <Home />;
+    case 'open':
+      return <Open key={screen.script} name={screen.script} />;
+    case 'ceremony':
+      return <Ceremony key={screen.ceremony} ceremony={screen.ceremony} />;
+    case 'replay':
+      return <Replay screen={screen} />;
+    case 'tokens':
+      return <Tokens />;
+    case 'scripts':
+      return <Scripts />;
+    case 'audit':
+      return <Audit key={screen.own?.ceremony ?? ''} screen={screen} />;
   }
 }
 
 /** Rehearsals are hatched on every screen that shows one; the quiet rooms belong to no ceremony. */
 function useHatched(): boolean {
-  return useConclave((state) => state.screen.at === 'ceremony' ? state.record?.state.opening?.mode === 'rehearsal'
-    : state.screen.at === 'replay' ? state.screen.verdict?.mode !== 'real' : false);
+  return useConclave((state) =>
+    state.screen.at === 'ceremony'
+      ? state.record?.state.opening?.mode === 'rehearsal'
+      : state.screen.at === 'replay'
+        ? state.screen.verdict?.mode !== 'real'
+        : false,
+  );
 }
 
 function App() {
@@ -54,23 +66,51 @@ function App() {
   const record = useConclave((state) => state.record);
   const flooded = useConclave((state) => state.flooded);
   const hatched = useHatched();
-  useEffect(() => { document.documentElement.dataset['theme'] = theme; }, [theme]);
-  useEffect(() => { document.documentElement.dataset['mode'] = hatched ? 'rehearsal' : ''; }, [hatched]);
+  useEffect(() => {
+    document.documentElement.dataset['theme'] = theme;
+  }, [theme]);
+  useEffect(() => {
+    document.documentElement.dataset['mode'] = hatched ? 'rehearsal' : '';
+  }, [hatched]);
   useShortcut('?', () => store.getState().show('help'), dialog === null);
   const close = () => store.getState().show(null);
   return (
     <>
-      <Suspense fallback={<main className="waiting"><p>{t.loadingScreen}</p></main>}><Page /></Suspense>
+      <Suspense
+        fallback={
+          <main className="waiting">
+            <p>{t.loadingScreen}</p>
+          </main>
+        }
+      >
+        <Page />
+      </Suspense>
       {hatched ? <Hatch /> : null}
       {dialog === 'help' ? <Help onClose={close} /> : null}
-      {dialog === 'unexpected' && record ? <Unexpected ceremony={record.ceremony} people={record.state.people} onClose={close} /> : null}
-      {flooded ? <p className="flooded" role="alert">{t.help.ignored} <button type="button" onClick={() => store.setState({ flooded: false })}>{t.close}</button></p> : null}
-      <p className="hidden" role="status" aria-live="polite">{said}</p>
+      {dialog === 'unexpected' && record ? (
+        <Unexpected ceremony={record.ceremony} people={record.state.people} onClose={close} />
+      ) : null}
+      {flooded ? (
+        <p className="flooded" role="alert">
+          {t.help.ignored}{' '}
+          <button type="button" onClick={() => store.setState({ flooded: false })}>
+            {t.close}
+          </button>
+        </p>
+      ) : null}
+      <p className="hidden" role="status" aria-live="polite">
+        {said}
+      </p>
     </>
   );
 }
 
 listen(document, () => ({ press: pressShortcut, flooded: () => store.setState({ flooded: true }) }));
 const root = document.getElementById('root');
-if (root) createRoot(root).render(<StrictMode><App /></StrictMode>);
+if (root)
+  createRoot(root).render(
+    <StrictMode>
+      <App />
+    </StrictMode>,
+  );
 void store.getState().start();

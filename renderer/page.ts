@@ -7,7 +7,10 @@ import { createConclave, type Conclave, type World } from './store.ts';
 export const world: World = {
   now: () => performance.now(),
   // A task of its own, so that typing and drawing come first.
-  rest: () => new Promise((resolve) => { setTimeout(resolve); }),
+  rest: () =>
+    new Promise((resolve) => {
+      setTimeout(resolve);
+    }),
 };
 
 export const store = createConclave(bridge, world);

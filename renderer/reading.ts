@@ -13,7 +13,8 @@ import type { PlanStep } from '../ceremonies/script.ts';
 import { personTitle, seatTitle, t } from './texts.ts';
 
 /** The shape in front of a line. Green, amber and red only for the first three; every shape has its word. */
-export type MarkName = 'verified' | 'reported' | 'refused' | 'said' | 'begun' | 'signed' | 'checkpoint' | 'pause' | 'plain' | 'not-reached';
+export type MarkName =
+  'verified' | 'reported' | 'refused' | 'said' | 'begun' | 'signed' | 'checkpoint' | 'pause' | 'plain' | 'not-reached';
 
 export interface Fact {
   readonly label: string;
@@ -50,31 +51,73 @@ export function told(entry: Entry, before: State, description: Description): Tol
   const [title, mark] = lineOf(entry, step, description);
   // The reason of a resumption is its title already.
   const first = description.detail[entry.kind === 'resumed' ? 1 : 0]?.text ?? '';
-  const personal = entry.kind !== 'done' || step === null || !step.who.startsWith('officer') || [...PEOPLE_ALONE, ...SIGNATURES, 'enrol'].includes(step.do.action);
-  return { entry, mark, title, brief: entry.kind === 'checkpoint' ? '' : personal && who !== '' && entry.kind !== 'failed' ? who : first, sentence: description.title, detail: description.detail, who, step };
+  const personal =
+    entry.kind !== 'done' ||
+    step === null ||
+    !step.who.startsWith('officer') ||
+    [...PEOPLE_ALONE, ...SIGNATURES, 'enrol'].includes(step.do.action);
+  return {
+    entry,
+    mark,
+    title,
+    brief: entry.kind === 'checkpoint' ? '' : personal && who !== '' && entry.kind !== 'failed' ? who : first,
+    sentence: description.title,
+    detail: description.detail,
+    who,
+    step,
+  };
 }
 
 function lineOf(entry: Entry, step: PlanStep | null, { title, mark }: Description): [string, MarkName] {
   const proven: MarkName = mark ?? 'plain';
   switch (entry.kind) {
-    case 'opened': return [title, 'plain'];
-    case 'begun': return [title, 'begun'];
+    case 'opened':
+      return [title, 'plain'];
+    case 'begun':
+      return [title, 'begun'];
     case 'done': {
       const action = step?.do.action;
-      return [step?.title ?? title, action === undefined ? proven : PEOPLE_ALONE.includes(action) ? 'said' : SIGNATURES.includes(action) ? 'signed' : proven];
+      return [
+        step?.title ?? title,
+        action === undefined
+          ? proven
+          : PEOPLE_ALONE.includes(action)
+            ? 'said'
+            : SIGNATURES.includes(action)
+              ? 'signed'
+              : proven,
+      ];
     }
-    case 'witnessed': return [t.record.saw(step?.title ?? ''), 'said'];
-    case 'noted': return [t.record.note((entry.data as Data<'noted'>).text), 'said'];
-    case 'decided': return [title, 'said'];
-    case 'exception': return [t.record.exception((entry.data as Data<'exception'>).number, (entry.data as Data<'exception'>).happened), 'reported'];
-    case 'break': return [t.record.pause((entry.data as Data<'break'>).reason), 'pause'];
-    case 'back': return [title, 'pause'];
-    case 'disagreed': return [t.record.disagreed(seatTitle(entry.by ?? '')), 'refused'];
-    case 'checkpoint': return [t.record.checkpoint, 'checkpoint'];
-    case 'resumed': return [t.record.resumed((entry.data as Data<'resumed'>).reason), 'reported'];
-    case 'aborted': return [t.record.aborted((entry.data as Data<'aborted'>).reason), 'refused'];
-    case 'closed': return [title, 'verified'];
-    case 'failed': case 'found': case 'cleared': case 'lost': return [title, proven];
+    case 'witnessed':
+      return [t.record.saw(step?.title ?? ''), 'said'];
+    case 'noted':
+      return [t.record.note((entry.data as Data<'noted'>).text), 'said'];
+    case 'decided':
+      return [title, 'said'];
+    case 'exception':
+      return [
+        t.record.exception((entry.data as Data<'exception'>).number, (entry.data as Data<'exception'>).happened),
+        'reported',
+      ];
+    case 'break':
+      return [t.record.pause((entry.data as Data<'break'>).reason), 'pause'];
+    case 'back':
+      return [title, 'pause'];
+    case 'disagreed':
+      return [t.record.disagreed(seatTitle(entry.by ?? '')), 'refused'];
+    case 'checkpoint':
+      return [t.record.checkpoint, 'checkpoint'];
+    case 'resumed':
+      return [t.record.resumed((entry.data as Data<'resumed'>).reason), 'reported'];
+    case 'aborted':
+      return [t.record.aborted((entry.data as Data<'aborted'>).reason), 'refused'];
+    case 'closed':
+      return [title, 'verified'];
+    case 'failed':
+    case 'found':
+    case 'cleared':
+    case 'lost':
+      return [title, proven];
   }
 }
 
@@ -82,8 +125,27 @@ function lineOf(entry: Entry, step: PlanStep | null, { title, mark }: Descriptio
 
 /** Members that hold bytes as base64url, and members that hold hex or a serial number. Everything else is text. */
 const BYTES = new Set([
-  'x', 'y', 'n', 'e', 'pub', 'signature', 'protected', 'statement', 'challenge', 'nonce', 'message', 'spki', 'certificate', 'wrapped', 'commitment', 'commitments',
-  'secret', 'lintedTbs', 'signedTbs', 'set', 'prev',
+  'x',
+  'y',
+  'n',
+  'e',
+  'pub',
+  'signature',
+  'protected',
+  'statement',
+  'challenge',
+  'nonce',
+  'message',
+  'spki',
+  'certificate',
+  'wrapped',
+  'commitment',
+  'commitments',
+  'secret',
+  'lintedTbs',
+  'signedTbs',
+  'set',
+  'prev',
 ]);
 const HEX = new Set(['id', 'sha256', 'serial', 'card', 'token', 'build', 'serialNumber']);
 
@@ -94,13 +156,24 @@ export function rawFacts(entry: Entry): Fact[] {
     const label = path.join(' · ');
     const member = path.findLast((part) => !/^\d+$/.test(part)) ?? '';
     if (Array.isArray(value)) {
-      if (value.length > 0 && value.every((item) => typeof item === 'string') && !BYTES.has(member)) facts.push(list(label, value));
-      else value.forEach((item, index) => { walk([...path, String(index + 1)], item); });
+      if (value.length > 0 && value.every((item) => typeof item === 'string') && !BYTES.has(member))
+        facts.push(list(label, value));
+      else
+        value.forEach((item, index) => {
+          walk([...path, String(index + 1)], item);
+        });
     } else if (typeof value === 'object' && value !== null) {
       for (const [key, item] of Object.entries(value)) walk([...path, key], item);
     } else if (typeof value === 'string') {
       // The share number is called x as well, and is a number; a seat's name can stand where a card's serial does elsewhere.
-      const form = BYTES.has(member) && /^[A-Za-z0-9_-]{16,}$/.test(value) ? 'bytes' : HEX.has(member) && /^[0-9a-f]+$/i.test(value) ? 'hex' : value.includes('\n') ? 'list' : 'mono';
+      const form =
+        BYTES.has(member) && /^[A-Za-z0-9_-]{16,}$/.test(value)
+          ? 'bytes'
+          : HEX.has(member) && /^[0-9a-f]+$/i.test(value)
+            ? 'hex'
+            : value.includes('\n')
+              ? 'list'
+              : 'mono';
       facts.push({ label, value, form });
     } else {
       facts.push(mono(label, String(value)));
@@ -110,16 +183,41 @@ export function rawFacts(entry: Entry): Fact[] {
   return [...facts, bytes('prev', entry.prev)];
 }
 
-const text = (label: string, value: string, proof?: Proof): Fact => ({ label, value, form: 'text', ...(proof && { proof }) });
-const mono = (label: string, value: string, proof?: Proof): Fact => ({ label, value, form: 'mono', ...(proof && { proof }) });
-const hex = (label: string, value: string, proof?: Proof): Fact => ({ label, value, form: 'hex', ...(proof && { proof }) });
+const text = (label: string, value: string, proof?: Proof): Fact => ({
+  label,
+  value,
+  form: 'text',
+  ...(proof && { proof }),
+});
+const mono = (label: string, value: string, proof?: Proof): Fact => ({
+  label,
+  value,
+  form: 'mono',
+  ...(proof && { proof }),
+});
+const hex = (label: string, value: string, proof?: Proof): Fact => ({
+  label,
+  value,
+  form: 'hex',
+  ...(proof && { proof }),
+});
 const bytes = (label: string, value: string): Fact => ({ label, value, form: 'bytes' });
-const list = (label: string, value: readonly string[], proof?: Proof): Fact => ({ label, value: value.join('\n'), form: 'list', ...(proof && { proof }) });
+const list = (label: string, value: readonly string[], proof?: Proof): Fact => ({
+  label,
+  value: value.join('\n'),
+  form: 'list',
+  ...(proof && { proof }),
+});
 
 /** Names as the rest of the industry says them; the script's own name where we know no other. */
 export function algorithmName(name: string): string {
   const known: Record<string, string> = {
-    'ecdsa-p256': 'EC P-256', 'ecdsa-p384': 'EC P-384', 'ecdsa-p521': 'EC P-521', 'rsa-3072': 'RSA-3072', 'rsa-4096': 'RSA-4096', ed25519: 'Ed25519',
+    'ecdsa-p256': 'EC P-256',
+    'ecdsa-p384': 'EC P-384',
+    'ecdsa-p521': 'EC P-521',
+    'rsa-3072': 'RSA-3072',
+    'rsa-4096': 'RSA-4096',
+    ed25519: 'Ed25519',
   };
   return known[name] ?? name;
 }
@@ -130,7 +228,14 @@ export function groups(value: string): string {
 }
 
 export function objectLine(object: ObjectFact): string {
-  return [object.class, object.keyType, object.label === '' ? 'without a label' : `“${object.label}”`, object.id === '' ? '' : `id ${groups(object.id)}`].filter((part) => part !== '').join(' · ');
+  return [
+    object.class,
+    object.keyType,
+    object.label === '' ? 'without a label' : `“${object.label}”`,
+    object.id === '' ? '' : `id ${groups(object.id)}`,
+  ]
+    .filter((part) => part !== '')
+    .join(' · ');
 }
 
 function attributesBrief(key: KeyAttributes): string {
@@ -145,7 +250,9 @@ export function lastDuration(rows: readonly Told[], action: string): number | nu
   const done = rows.findLast((row) => row.entry.kind === 'done' && row.step?.do.action === action);
   const begun = done && (done.entry.data as Data<'done'>).begun;
   const start = begun === null || begun === undefined ? undefined : rows[begun];
-  return done && start ? Math.max(1, Math.round((Date.parse(done.entry.at) - Date.parse(start.entry.at)) / 1000)) : null;
+  return done && start
+    ? Math.max(1, Math.round((Date.parse(done.entry.at) - Date.parse(start.entry.at)) / 1000))
+    : null;
 }
 
 /** `14:02` of an RFC 3339 time: the record's own clock, never the page's zone. */
@@ -171,57 +278,106 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
   const { current, opening } = state;
   const intent = (current?.step.id === step.id ? current.intent : null) as Partial<Record<string, unknown>> | null;
   const evidence = current?.step.id === step.id ? current.evidence : null;
-  const named = (label: string, serial: string | undefined): Fact[] => (serial === undefined ? [] : [
-    ...(labels?.has(serial) ? [mono(label, labels.get(serial) ?? '')] : []),
-    hex(labels?.has(serial) ? 'Serial' : `${label}, serial`, serial),
-  ]);
+  const named = (label: string, serial: string | undefined): Fact[] =>
+    serial === undefined
+      ? []
+      : [
+          ...(labels?.has(serial) ? [mono(label, labels.get(serial) ?? '')] : []),
+          hex(labels?.has(serial) ? 'Serial' : `${label}, serial`, serial),
+        ];
   const token = (name: string) => named('Token', opening?.bindings.tokens[name]?.serial);
   const card = (name: string) => named('Card', opening?.bindings.cards[name]?.[step.who]?.serial);
   const keyToken = named('Token', state.key?.token);
   switch (step.do.action) {
-    case 'confirm-script': case 'put-away': return [];
-    case 'enrol': case 'sign-seal': case 'sign-resume': return card('identity-card');
+    case 'confirm-script':
+    case 'put-away':
+      return [];
+    case 'enrol':
+    case 'sign-seal':
+    case 'sign-resume':
+      return card('identity-card');
     case 'inspect-token': {
       const e = evidence as Evidence<'inspect-token'> | null;
       return [
         ...token(step.do.on),
-        ...(e ? [mono('Model', `${e.token.manufacturer} ${e.token.model}, firmware ${e.token.firmware}`, 'reported'), ...e.needs.map((need) => text(`Can ${need.name}`, need.detail, need.proof ?? 'reported'))]
+        ...(e
+          ? [
+              mono('Model', `${e.token.manufacturer} ${e.token.model}, firmware ${e.token.firmware}`, 'reported'),
+              ...e.needs.map((need) => text(`Can ${need.name}`, need.detail, need.proof ?? 'reported')),
+            ]
           : [text('Must be able to', `${step.do.needs.join(', ')}, with ${algorithmName(step.do.algorithm)}`)]),
       ];
     }
-    case 'test-random': return [...token(step.do.on), text('Sample', `${step.do.bytes.toLocaleString('en')} bytes`)];
+    case 'test-random':
+      return [...token(step.do.on), text('Sample', `${step.do.bytes.toLocaleString('en')} bytes`)];
     case 'take-inventory': {
       const e = evidence as Evidence<'take-inventory'> | null;
       if (!e) return token(step.do.on);
       const shown = e.objects.slice(-6);
       const more = e.objects.length - shown.length;
-      return [hex('Token, serial', e.token), list(t.tokens.objectCount(e.objects.length), [...shown.map(objectLine), ...(more > 0 ? [`and ${more} more, in the record`] : [])], 'reported')];
+      return [
+        hex('Token, serial', e.token),
+        list(
+          t.tokens.objectCount(e.objects.length),
+          [...shown.map(objectLine), ...(more > 0 ? [`and ${more} more, in the record`] : [])],
+          'reported',
+        ),
+      ];
     }
     case 'generate-key': {
       const e = evidence as Evidence<'generate-key'> | null;
       return [
-        ...token(step.do.on), text('Key', `${algorithmName(step.do.algorithm)}, “${step.do.label}”`),
-        ...(e ? [text('The token says', attributesBrief(e.private), 'reported'), hex('CKA_ID', e.private.id, 'reported')] : []),
+        ...token(step.do.on),
+        text('Key', `${algorithmName(step.do.algorithm)}, “${step.do.label}”`),
+        ...(e
+          ? [text('The token says', attributesBrief(e.private), 'reported'), hex('CKA_ID', e.private.id, 'reported')]
+          : []),
       ];
     }
-    case 'prove-key': return keyToken;
+    case 'prove-key':
+      return keyToken;
     case 'issue-certificate': {
       const { subject } = step.do;
-      const dates = intent === null ? text('Valid', `${step.do.years} years from today`) : text('Valid', `${String(intent['notBefore']).slice(0, 10)} to ${String(intent['notAfter']).slice(0, 10)}`);
+      const dates =
+        intent === null
+          ? text('Valid', `${step.do.years} years from today`)
+          : text('Valid', `${String(intent['notBefore']).slice(0, 10)} to ${String(intent['notAfter']).slice(0, 10)}`);
       return [
-        text('Subject', [subject['common-name'], subject.organization, subject.country].filter((part) => part !== undefined).join(', ')), dates,
+        text(
+          'Subject',
+          [subject['common-name'], subject.organization, subject.country]
+            .filter((part) => part !== undefined)
+            .join(', '),
+        ),
+        dates,
         ...(intent === null ? [] : [hex('Serial number', String(intent['serialNumber']))]),
       ];
     }
-    case 'make-backup-key': return state.plan?.set ? [text('Shares', `${state.plan.set.shares} are made; any ${state.plan.set.threshold} recover the key`)] : [];
-    case 'wrap-key': case 'lock-key': return keyToken;
-    case 'give-share': case 'read-back-share': return card('share-card');
+    case 'make-backup-key':
+      return state.plan?.set
+        ? [text('Shares', `${state.plan.set.shares} are made; any ${state.plan.set.threshold} recover the key`)]
+        : [];
+    case 'wrap-key':
+    case 'lock-key':
+      return keyToken;
+    case 'give-share':
+    case 'read-back-share':
+      return card('share-card');
     case 'prove-recovery': {
       const quorum = intent?.['quorum'];
-      return Array.isArray(quorum) ? [list(t.ceremony.quorum, quorum.map((seat: string) => seatTitle(seat)))]
-        : state.plan?.set ? [text('Quorum', `${state.plan.set.threshold} custodians, drawn by lot when the step begins`)] : [];
+      return Array.isArray(quorum)
+        ? [
+            list(
+              t.ceremony.quorum,
+              quorum.map((seat: string) => seatTitle(seat)),
+            ),
+          ]
+        : state.plan?.set
+          ? [text('Quorum', `${state.plan.set.threshold} custodians, drawn by lot when the step begins`)]
+          : [];
     }
-    case 'wipe-backup-key': return [];
+    case 'wipe-backup-key':
+      return [];
   }
 }
 
@@ -249,10 +405,14 @@ export function seatViews(state: State): SeatView[] {
     const isVoid = share === undefined && (state.voidShares[person.seat]?.length ?? 0) > 0;
     const number = /-(\d+)$/.exec(person.seat)?.[1];
     return {
-      seat: person.seat, title: seatTitle(person.seat), name: person.name,
-      letter: person.role === 'custodian' ? number ?? 'C' : `${t.roles[person.role].slice(0, 1)}${number ?? ''}`,
-      present: person.identity !== null, share: isVoid ? 'void' : share === undefined ? 'none' : share.readBack ? 'proven' : 'given',
-      signed: signed[person.seat] !== undefined, acting: doer === person.seat && state.current?.phase !== 'witnessing',
+      seat: person.seat,
+      title: seatTitle(person.seat),
+      name: person.name,
+      letter: person.role === 'custodian' ? (number ?? 'C') : `${t.roles[person.role].slice(0, 1)}${number ?? ''}`,
+      present: person.identity !== null,
+      share: isVoid ? 'void' : share === undefined ? 'none' : share.readBack ? 'proven' : 'given',
+      signed: signed[person.seat] !== undefined,
+      acting: doer === person.seat && state.current?.phase !== 'witnessing',
       saw: state.current?.witnesses.includes(person.seat) ?? false,
     };
   });
@@ -262,8 +422,14 @@ export function seatViews(state: State): SeatView[] {
 export function ringCount(state: State): { readonly count: number; readonly of: number; readonly what: string } {
   const seats = seatViews(state);
   const action = state.current?.step.do.action;
-  if (action === 'sign-seal' || state.phase === 'closed') return { count: seats.filter((seat) => seat.signed).length, of: seats.length, what: t.ceremony.signatures };
-  if (state.backup && !state.backup.wiped) return { count: seats.filter((seat) => seat.share === 'proven').length, of: state.backup.set.shares, what: t.ceremony.shares };
+  if (action === 'sign-seal' || state.phase === 'closed')
+    return { count: seats.filter((seat) => seat.signed).length, of: seats.length, what: t.ceremony.signatures };
+  if (state.backup && !state.backup.wiped)
+    return {
+      count: seats.filter((seat) => seat.share === 'proven').length,
+      of: state.backup.set.shares,
+      what: t.ceremony.shares,
+    };
   return { count: seats.filter((seat) => seat.present).length, of: seats.length, what: t.ceremony.present };
 }
 
@@ -271,7 +437,16 @@ export function ringCount(state: State): { readonly count: number; readonly of: 
 export function seatSentence(seat: SeatView): string {
   const marks = t.ceremony.seatMarks;
   return `${seat.title} (${seat.name}): ${[
-    seat.present ? marks.present : marks.empty, ...(seat.share === 'given' ? [marks.given] : seat.share === 'proven' ? [marks.proven] : seat.share === 'void' ? [marks.voidShare] : []),
-    ...(seat.signed ? [marks.signed] : []), ...(seat.saw ? [marks.saw] : []), ...(seat.acting ? [marks.acting] : []),
+    seat.present ? marks.present : marks.empty,
+    ...(seat.share === 'given'
+      ? [marks.given]
+      : seat.share === 'proven'
+        ? [marks.proven]
+        : seat.share === 'void'
+          ? [marks.voidShare]
+          : []),
+    ...(seat.signed ? [marks.signed] : []),
+    ...(seat.saw ? [marks.saw] : []),
+    ...(seat.acting ? [marks.acting] : []),
   ].join(', ')}`;
 }

@@ -11,7 +11,17 @@ import type { Description } from '../ceremonies/describe.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { Fold } from '../ceremonies/transcript.ts';
 import type { Verdict } from '../ceremonies/verify.ts';
-import type { Answer, Answers, Bridge, Call, CeremonySummary, Entries, Estate, Request, ScriptSummary } from '../electron/contract.ts';
+import type {
+  Answer,
+  Answers,
+  Bridge,
+  Call,
+  CeremonySummary,
+  Entries,
+  Estate,
+  Request,
+  ScriptSummary,
+} from '../electron/contract.ts';
 import { told, type Told } from './reading.ts';
 import { t } from './texts.ts';
 
@@ -19,10 +29,29 @@ export type Screen =
   | { readonly at: 'home' }
   | { readonly at: 'open'; readonly script: string }
   | { readonly at: 'ceremony'; readonly ceremony: string }
-  | { readonly at: 'replay'; readonly title: string; readonly lines: readonly string[]; readonly verdict: Verdict | null; readonly back: Screen }
+  | {
+      readonly at: 'replay';
+      readonly title: string;
+      readonly lines: readonly string[];
+      readonly verdict: Verdict | null;
+      readonly back: Screen;
+    }
   | { readonly at: 'tokens' }
   | { readonly at: 'scripts' }
-  | { readonly at: 'audit'; readonly own?: { readonly ceremony: string; readonly title: string } };
+  | {
+      readonly at: 'audit';
+      /** A record of this machine, to be verified at once. */
+      readonly own?: { readonly ceremony: string; readonly title: string };
+      /** A verdict that was given already: the way back from its replay. */
+      readonly checked?: Checked;
+    };
+
+/** A file or record, and what became of it under the auditor's rules. */
+export interface Checked {
+  readonly name: string;
+  readonly verdict: Verdict;
+  readonly lines: readonly string[];
+}
 
 export type Theme = 'system' | 'paper' | 'night';
 export type Problem = Extract<Answer<'act'>, { readonly problem: unknown }>['problem'];
@@ -99,11 +128,24 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
   let queue: Promise<void> = Promise.resolve();
 
   const store = createStore<Conclave>()((set, get) => ({
-    hello: null, ceremonies: null, scripts: null, estate: null, screen: { at: 'home' }, theme: 'system', record: null, work: null, trouble: null, dialog: null,
-    said: '', standIns: [], flooded: false,
+    hello: null,
+    ceremonies: null,
+    scripts: null,
+    estate: null,
+    screen: { at: 'home' },
+    theme: 'system',
+    record: null,
+    work: null,
+    trouble: null,
+    dialog: null,
+    said: '',
+    standIns: [],
+    flooded: false,
 
     async start() {
-      bridge.onEntries((entries) => { queue = queue.then(() => take(entries)); });
+      bridge.onEntries((entries) => {
+        queue = queue.then(() => take(entries));
+      });
       const [answer] = await Promise.all([bridge.call({ call: 'hello' }), get().refreshCeremonies()]);
       if (answer.ok) set({ hello: answer.value });
       else set({ trouble: troubleOf('hello', answer) });
@@ -205,7 +247,8 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
       // One sentence for a whole batch; checkpoints are the app's own bookkeeping and are not read aloud.
       ...(before ? { said: announced(added) ?? store.getState().said } : {}),
     });
-    if (added.some(({ entry }) => ['lost', 'resumed', 'aborted', 'closed'].includes(entry.kind))) void store.getState().refreshCeremonies();
+    if (added.some(({ entry }) => ['lost', 'resumed', 'aborted', 'closed'].includes(entry.kind)))
+      void store.getState().refreshCeremonies();
   }
 
   return store;
@@ -220,7 +263,10 @@ interface FoldCode {
 /** Loaded only when a record is looked at: the first screen needs neither YAML nor zod nor hashes. */
 async function foldCode(): Promise<FoldCode> {
   await import('./jitless.ts');
-  const [{ Fold, parseLine }, { describe }] = await Promise.all([import('../ceremonies/transcript.ts'), import('../ceremonies/describe.ts')]);
+  const [{ Fold, parseLine }, { describe }] = await Promise.all([
+    import('../ceremonies/transcript.ts'),
+    import('../ceremonies/describe.ts'),
+  ]);
   return { Fold, parseLine, describe };
 }
 
@@ -270,7 +316,9 @@ export async function timeline(lines: readonly string[], world: World): Promise<
 }
 
 export function troubleOf(call: Call, answer: Exclude<Answer<Call>, { readonly ok: true }>): Trouble {
-  return 'refusal' in answer ? { call, refusal: answer.refusal, problem: null } : { call, refusal: null, problem: answer.problem };
+  return 'refusal' in answer
+    ? { call, refusal: answer.refusal, problem: null }
+    : { call, refusal: null, problem: answer.problem };
 }
 
 /** The list's line about the record on the screen. */
@@ -280,5 +328,12 @@ export function summaryOf(state: Pick<Conclave, 'ceremonies'>, ceremony: string)
 
 /** Who is at hand as a token or card now, by serial number; null where the estate has not been asked for yet. */
 export function presentSerials(estate: Estate | null): ReadonlyMap<string, string> | null {
-  return estate && new Map(estate.modules.flatMap((module) => module.slots.flatMap((slot) => (slot.token ? [[slot.token.serial, slot.token.label] as const] : []))));
+  return (
+    estate &&
+    new Map(
+      estate.modules.flatMap((module) =>
+        module.slots.flatMap((slot) => (slot.token ? [[slot.token.serial, slot.token.label] as const] : [])),
+      ),
+    )
+  );
 }

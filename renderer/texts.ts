@@ -21,28 +21,109 @@ export interface ActionText {
 const plural = (n: number, one: string, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
 
 const ACTIONS: Record<ActionName, ActionText> = {
-  'confirm-script': { button: 'They are the same words', key: 'T', working: 'Writing down that the words are the same.', pin: 'none' },
-  enrol: { button: 'Prove presence', key: 'P', working: 'The card signs a fresh challenge with both identity keys.', pin: 'doer' },
-  'inspect-token': { button: 'Identify the token', key: 'I', working: 'Every operation that the script needs is tried on the token.', pin: 'doer' },
-  'test-random': { button: 'Test the random source', key: 'T', working: 'Random bytes are read from the token and counted.', pin: 'none' },
-  'take-inventory': { button: 'List the objects', key: 'L', working: 'Every object on the token is listed.', pin: 'maybe' },
+  'confirm-script': {
+    button: 'They are the same words',
+    key: 'T',
+    working: 'Writing down that the words are the same.',
+    pin: 'none',
+  },
+  enrol: {
+    button: 'Prove presence',
+    key: 'P',
+    working: 'The card signs a fresh challenge with both identity keys.',
+    pin: 'doer',
+  },
+  'inspect-token': {
+    button: 'Identify the token',
+    key: 'I',
+    working: 'Every operation that the script needs is tried on the token.',
+    pin: 'doer',
+  },
+  'test-random': {
+    button: 'Test the random source',
+    key: 'T',
+    working: 'Random bytes are read from the token and counted.',
+    pin: 'none',
+  },
+  'take-inventory': {
+    button: 'List the objects',
+    key: 'L',
+    working: 'Every object on the token is listed.',
+    pin: 'maybe',
+  },
   'generate-key': { button: 'Generate the key', key: 'G', working: 'The token generates the key pair.', pin: 'maybe' },
-  'prove-key': { button: 'Let the key prove itself', key: 'L', working: 'The key is read back and signs a fresh message, which is checked without the token.', pin: 'maybe' },
-  'issue-certificate': { button: 'Issue the certificate', key: 'I', working: 'The certificate is linted, signed by the token and verified.', pin: 'maybe' },
-  'make-backup-key': { button: 'Make and split the backup key', key: 'M', working: 'The backup key is made, split, and put together again from every quorum that is tried.', pin: 'maybe' },
+  'prove-key': {
+    button: 'Let the key prove itself',
+    key: 'L',
+    working: 'The key is read back and signs a fresh message, which is checked without the token.',
+    pin: 'maybe',
+  },
+  'issue-certificate': {
+    button: 'Issue the certificate',
+    key: 'I',
+    working: 'The certificate is linted, signed by the token and verified.',
+    pin: 'maybe',
+  },
+  'make-backup-key': {
+    button: 'Make and split the backup key',
+    key: 'M',
+    working: 'The backup key is made, split, and put together again from every quorum that is tried.',
+    pin: 'maybe',
+  },
   'wrap-key': { button: 'Wrap the root key', key: 'W', working: 'The root key is wrapped on the token.', pin: 'maybe' },
   'give-share': { button: 'Receive the share', key: 'R', working: 'The share is written to the card.', pin: 'doer' },
-  'read-back-share': { button: 'Read the share back', key: 'R', working: 'The share is read from the card and compared with its commitment.', pin: 'doer' },
-  'prove-recovery': { button: 'Prove the recovery', key: 'P', working: 'The drawn quorum recovers the key once, for the proof only.', pin: 'quorum' },
-  'lock-key': { button: 'Lock the root key', key: 'L', working: 'The key is made non-extractable and read back.', pin: 'maybe' },
-  'wipe-backup-key': { button: 'Wipe the backup key', key: 'W', working: 'The memory that held the backup key is overwritten.', pin: 'none' },
+  'read-back-share': {
+    button: 'Read the share back',
+    key: 'R',
+    working: 'The share is read from the card and compared with its commitment.',
+    pin: 'doer',
+  },
+  'prove-recovery': {
+    button: 'Prove the recovery',
+    key: 'P',
+    working: 'The drawn quorum recovers the key once, for the proof only.',
+    pin: 'quorum',
+  },
+  'lock-key': {
+    button: 'Lock the root key',
+    key: 'L',
+    working: 'The key is made non-extractable and read back.',
+    pin: 'maybe',
+  },
+  'wipe-backup-key': {
+    button: 'Wipe the backup key',
+    key: 'W',
+    working: 'The memory that held the backup key is overwritten.',
+    pin: 'none',
+  },
   'put-away': { button: 'It is put away', key: 'I', working: 'Writing down that it is put away.', pin: 'none' },
-  'sign-seal': { button: 'Sign the record', key: 'S', working: 'The card signs the head of the record with both identity keys.', pin: 'doer' },
-  'sign-resume': { button: 'Sign the continuation', key: 'S', working: 'The card signs the old head and the new recorder key.', pin: 'doer' },
+  'sign-seal': {
+    button: 'Sign the record',
+    key: 'S',
+    working: 'The card signs the head of the record with both identity keys.',
+    pin: 'doer',
+  },
+  'sign-resume': {
+    button: 'Sign the continuation',
+    key: 'S',
+    working: 'The card signs the old head and the new recorder key.',
+    pin: 'doer',
+  },
 };
 
-const ROLES: Record<Role, string> = { officer: 'Officer', custodian: 'Custodian', witness: 'Witness', auditor: 'Auditor' };
-const PLACES: Record<Place, string> = { safe: 'the safe', table: 'the table', holder: 'the holder’s hand', reader: 'the reader', bag: 'its bag' };
+const ROLES: Record<Role, string> = {
+  officer: 'Officer',
+  custodian: 'Custodian',
+  witness: 'Witness',
+  auditor: 'Auditor',
+};
+const PLACES: Record<Place, string> = {
+  safe: 'the safe',
+  table: 'the table',
+  holder: 'the holder’s hand',
+  reader: 'the reader',
+  bag: 'its bag',
+};
 
 /** `custodian-2` → `Custodian 2`. */
 export function seatTitle(seat: string): string {
@@ -82,8 +163,16 @@ export const t = {
   theme: { label: 'Theme', paper: 'Paper', night: 'Night', system: 'As the system' },
 
   verdicts: {
-    verified: 'verified', reported: 'reported', refused: 'refused', said: 'said', begun: 'begun', signed: 'signed',
-    checkpoint: 'checkpoint', pause: 'pause', plain: 'entry', 'not-reached': 'not reached',
+    verified: 'verified',
+    reported: 'reported',
+    refused: 'refused',
+    said: 'said',
+    begun: 'begun',
+    signed: 'signed',
+    checkpoint: 'checkpoint',
+    pause: 'pause',
+    plain: 'entry',
+    'not-reached': 'not reached',
   },
   proofs: {
     attested: 'The maker’s certificate chain was verified.',
@@ -135,13 +224,15 @@ export const t = {
     gone: 'not there now',
     purpose: 'For',
     standIns: 'Stand-ins type the published rehearsal PIN',
-    standInsHint: (pin: string) => `Without this, each holder types the PIN in the booth. Rehearsal cards open with ${pin}; it protects nothing.`,
+    standInsHint: (pin: string) =>
+      `Without this, each holder types the PIN in the booth. Rehearsal cards open with ${pin}; it protects nothing.`,
     mode: 'Rehearsal or real',
     realRefused: 'Refused on a development runtime.',
     words: 'The script’s words',
     wordsHint: 'The same words stand on every paper script. Everybody will compare them first.',
     model: 'Walked through a model of the room',
-    modelFine: (steps: number, minutes: number) => `${plural(steps, 'step')}, about ${plural(minutes, 'minute')}; everything is put away at the end.`,
+    modelFine: (steps: number, minutes: number) =>
+      `${plural(steps, 'step')}, about ${plural(minutes, 'minute')}; everything is put away at the end.`,
     modelWaits: 'Walking through the room.',
     go: 'Open the rehearsal',
     goReal: 'Open the real ceremony',
@@ -168,8 +259,14 @@ export const t = {
     nothingNext: 'Then the record is closed.',
     seats: 'Seats',
     seatMarks: {
-      empty: 'not here yet', present: 'presence proven', given: 'share received', proven: 'share read back', signed: 'signed this act', saw: 'saw it',
-      acting: 'acts now', voidShare: 'a share there would not count',
+      empty: 'not here yet',
+      present: 'presence proven',
+      given: 'share received',
+      proven: 'share read back',
+      signed: 'signed this act',
+      saw: 'saw it',
+      acting: 'acts now',
+      voidShare: 'a share there would not count',
     },
     present: 'present',
     shares: 'shares proven',
@@ -192,7 +289,12 @@ export const t = {
     clear: 'Destroy what is there and begin the step again',
     keepHalf: 'Half a key pair cannot be kept.',
     clearHint: 'Clearing destroys objects on the token. Officer and witness must agree.',
-    found: { none: 'There was nothing to look for.', absent: 'Nothing was left behind.', present: 'The objects are there, whole.', half: 'Half of it is there.' },
+    found: {
+      none: 'There was nothing to look for.',
+      absent: 'Nothing was left behind.',
+      present: 'The objects are there, whole.',
+      half: 'Half of it is there.',
+    },
     lookTitle: 'Nobody knows how this step ended',
     lookWhy: 'It was begun and has no outcome. Nothing is repeated by itself: first look at the token.',
     look: 'Look at the token',
@@ -202,7 +304,8 @@ export const t = {
     outcomeWhy: 'It has no outcome yet. Carry it through with what is on the token.',
     outcome: 'Carry it through',
     backTitle: 'Break',
-    backWhy: (n: number) => `${plural(n, 'person', 'people')} were counted before the break. The same ${plural(n, 'person', 'people')} must be back.`,
+    backWhy: (n: number) =>
+      `${plural(n, 'person', 'people')} were counted before the break. The same ${plural(n, 'person', 'people')} must be back.`,
     backCount: 'People in the room now',
     back: 'Everybody is back',
     closing: 'The last seal is signed. The record is being closed.',
@@ -223,7 +326,8 @@ export const t = {
   foot: {
     connected: 'connected',
     gone: 'not there',
-    cards: (name: string, count: number | null, of: number) => (count === null ? `${name}s: ${of}` : `${name}s: ${count} of ${of} there`),
+    cards: (name: string, count: number | null, of: number) =>
+      count === null ? `${name}s: ${of}` : `${name}s: ${count} of ${of} there`,
     clock: (source: string) => `clock: ${source}`,
   },
 
@@ -355,7 +459,10 @@ export const t = {
     verifying: (name: string) => `Checking ${name}.`,
     too: 'This file is larger than 256 MB.',
     verdict: {
-      valid: 'Valid', open: 'Open: this record was never closed', aborted: 'Aborted: this record ended early', refused: 'Refused',
+      valid: 'Valid',
+      open: 'Open: this record was never closed',
+      aborted: 'Aborted: this record ended early',
+      refused: 'Refused',
     },
     pinned: 'The signers were compared with a trust file.',
     unpinned: 'Self-consistent, signers not pinned: compare the words below with what you were given on paper.',
@@ -392,12 +499,28 @@ export const t = {
     loggedIn: 'Somebody is logged in: private objects are listed too.',
     mechanisms: 'Mechanisms',
     mechanismCount: (n: number) => plural(n, 'mechanism'),
-    name: 'Name', number: 'Number', keys: 'Key sizes', uses: 'Uses',
-    serial: 'Serial', label: 'Label', model: 'Model', maker: 'Manufacturer', firmware: 'Firmware', hardware: 'Hardware',
-    path: 'File', sha256: 'SHA-256', library: 'Library', version: 'Version', kind: 'Kind',
-    software: 'embedded software token: rehearsals only', pkcs11: 'PKCS#11',
-    class: 'Class', id: 'Id', keyType: 'Key type',
-    list: 'List the objects', listMechanisms: 'Show the mechanisms',
+    name: 'Name',
+    number: 'Number',
+    keys: 'Key sizes',
+    uses: 'Uses',
+    serial: 'Serial',
+    label: 'Label',
+    model: 'Model',
+    maker: 'Manufacturer',
+    firmware: 'Firmware',
+    hardware: 'Hardware',
+    path: 'File',
+    sha256: 'SHA-256',
+    library: 'Library',
+    version: 'Version',
+    kind: 'Kind',
+    software: 'embedded software token: rehearsals only',
+    pkcs11: 'PKCS#11',
+    class: 'Class',
+    id: 'Id',
+    keyType: 'Key type',
+    list: 'List the objects',
+    listMechanisms: 'Show the mechanisms',
     reading: 'Asking the token.',
   },
 
@@ -414,7 +537,8 @@ export const t = {
     parameters: 'Parameters',
     model: 'Rehearse on the model',
     modelBusy: 'Walking through the room.',
-    modelFine: (steps: number, minutes: number) => `The script can be carried out: ${plural(steps, 'step')}, about ${plural(minutes, 'minute')}, everything put away at the end.`,
+    modelFine: (steps: number, minutes: number) =>
+      `The script can be carried out: ${plural(steps, 'step')}, about ${plural(minutes, 'minute')}, everything put away at the end.`,
     start: 'Start a rehearsal',
     words: 'Fingerprint in words',
     none: 'No scripts are installed.',
@@ -441,8 +565,17 @@ export const t = {
 
 /** The sentence that stands for a pending kind where there is nothing to press. */
 export const PENDING_TITLES: Record<Pending['kind'], string> = {
-  opening: t.loading, checkpoint: t.ceremony.writing, back: t.ceremony.backTitle, step: '', outcome: t.ceremony.outcomeTitle, look: t.ceremony.lookTitle,
-  decide: t.ceremony.decideTitle, clear: t.ceremony.clearTitle, witness: t.ceremony.witnessTitle, close: t.ceremony.closing, over: '',
+  opening: t.loading,
+  checkpoint: t.ceremony.writing,
+  back: t.ceremony.backTitle,
+  step: '',
+  outcome: t.ceremony.outcomeTitle,
+  look: t.ceremony.lookTitle,
+  decide: t.ceremony.decideTitle,
+  clear: t.ceremony.clearTitle,
+  witness: t.ceremony.witnessTitle,
+  close: t.ceremony.closing,
+  over: '',
 };
 
 /** PKCS#11 CKF_* token flags in words (PKCS#11 3.2 section 3.2, CK_TOKEN_INFO). */

@@ -8,7 +8,7 @@
  * Everything outside (ledger, devices, clock, randomness) is handed in, so the same class runs in the app, in the
  * terminal and in the tests.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { makeBundle } from '../../ceremonies/bundle.ts';
 import { toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import {

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { hash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import type { Hasher } from '../../ceremonies/transcript.ts';
 import { ModuleConfig } from '../devices/protocol.ts';

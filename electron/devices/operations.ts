@@ -12,7 +12,7 @@ import { randomFillSync } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256 } from '@noble/hashes/sha2.js';
-import { z } from 'zod';
+import * as z from 'zod';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { Observation, ObjectFact, PublicJwk, ShareSet, SignaturePair } from '../../ceremonies/evidence.ts';
 import { algorithmNamed, ALGORITHMS } from '../../ceremonies/keys/algorithms.ts';

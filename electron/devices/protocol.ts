@@ -6,7 +6,7 @@
  *   2. notices: device process -> its parent ("a PIN is wanted, for this card, from this person").
  *   3. the booth port: booth window -> device process, PIN bytes only; it does not exist for the conductor.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { EVIDENCE, ModuleFacts, ObjectFact, Observation, PublicJwk, SignaturePair, TokenFacts } from '../../ceremonies/evidence.ts';
 
 /** Which library this process drives. Chosen by the machine's administrator, never by the page. */

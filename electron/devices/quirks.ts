@@ -4,7 +4,7 @@
  * Code asks "does this token wrap that kind of key?", never "is this SoftHSM?". A module without a file of its own gets
  * standard.json. Data cannot grant what a token does not list: mechanisms are still looked up in the token's own list.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 import softhsm2 from './quirks/softhsm2.json' with { type: 'json' };
 import software from './quirks/software.json' with { type: 'json' };

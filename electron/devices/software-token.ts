@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { aeskwp } from '@noble/ciphers/aes.js';
 import { scryptAsync as nobleScrypt } from '@noble/hashes/scrypt.js';
-import { z } from 'zod';
+import * as z from 'zod';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
 import { parsePublicKey, type PublicKey } from '../../ceremonies/keys/public-key.ts';

@@ -5,7 +5,17 @@
 import type { ReactNode } from 'react';
 import { t } from '../texts.ts';
 
-export function Band({ mode, title, act, right }: { readonly mode: 'rehearsal' | 'real'; readonly title: string; readonly act: string; readonly right: ReactNode }) {
+export function Band({
+  mode,
+  title,
+  act,
+  right,
+}: {
+  readonly mode: 'rehearsal' | 'real';
+  readonly title: string;
+  readonly act: string;
+  readonly right: ReactNode;
+}) {
   return (
     <header className={`band band-${mode}`}>
       <strong>{t.ceremony[mode]}</strong>
@@ -20,7 +30,10 @@ export function Band({ mode, title, act, right }: { readonly mode: 'rehearsal' |
 export function Hatch() {
   return (
     <div className="hatch" aria-hidden="true">
-      <i className="above" /><i className="right" /><i className="below" /><i className="left" />
+      <i className="above" />
+      <i className="right" />
+      <i className="below" />
+      <i className="left" />
       <b>{t.ceremony.rehearsal}</b>
     </div>
   );

@@ -9,15 +9,27 @@ import { store, useConclave } from '../page.ts';
 import { personTitle, t } from '../texts.ts';
 import { TroublePanel } from './Trouble.tsx';
 
-export function Dialog({ title, children, onClose }: { readonly title: string; readonly children: ReactNode; readonly onClose: () => void }) {
+export function Dialog({
+  title,
+  children,
+  onClose,
+}: {
+  readonly title: string;
+  readonly children: ReactNode;
+  readonly onClose: () => void;
+}) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => { dialog.current?.showModal(); }, []);
+  useEffect(() => {
+    dialog.current?.showModal();
+  }, []);
   return (
     <dialog ref={dialog} aria-labelledby={id} onClose={onClose}>
       <header>
         <h2 id={id}>{title}</h2>
-        <button type="button" className="quiet" onClick={() => dialog.current?.close()}>{t.close}</button>
+        <button type="button" className="quiet" onClick={() => dialog.current?.close()}>
+          {t.close}
+        </button>
       </header>
       {children}
     </dialog>
@@ -28,34 +40,75 @@ export function Help({ onClose }: { readonly onClose: () => void }) {
   return (
     <Dialog title={t.help.title} onClose={onClose}>
       <p>{t.help.lead}</p>
-      <table className="keys"><tbody>
-        {t.help.keys.map(([key, does]) => <tr key={key}><th scope="row"><kbd>{key}</kbd></th><td>{does}</td></tr>)}
-      </tbody></table>
+      <table className="keys">
+        <tbody>
+          {t.help.keys.map(([key, does]) => (
+            <tr key={key}>
+              <th scope="row">
+                <kbd>{key}</kbd>
+              </th>
+              <td>{does}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
     </Dialog>
   );
 }
 
-export function Field({ label, value, set, long = false, hint }: {
-  readonly label: string; readonly value: string; readonly set: (value: string) => void; readonly long?: boolean; readonly hint?: string;
+export function Field({
+  label,
+  value,
+  set,
+  long = false,
+  hint,
+}: {
+  readonly label: string;
+  readonly value: string;
+  readonly set: (value: string) => void;
+  readonly long?: boolean;
+  readonly hint?: string;
 }) {
   const id = useId();
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
-      {long ? <textarea id={id} rows={2} maxLength={1000} value={value} onChange={(event) => set(event.target.value)} />
-        : <input id={id} maxLength={200} value={value} autoComplete="off" spellCheck={false} onChange={(event) => set(event.target.value)} />}
+      {long ? (
+        <textarea id={id} rows={2} maxLength={1000} value={value} onChange={(event) => set(event.target.value)} />
+      ) : (
+        <input
+          id={id}
+          maxLength={200}
+          value={value}
+          autoComplete="off"
+          spellCheck={false}
+          onChange={(event) => set(event.target.value)}
+        />
+      )}
       {hint === undefined ? null : <p className="note">{hint}</p>}
     </div>
   );
 }
 
-function SeatField({ people, value, set }: { readonly people: readonly Person[]; readonly value: string; readonly set: (seat: string) => void }) {
+function SeatField({
+  people,
+  value,
+  set,
+}: {
+  readonly people: readonly Person[];
+  readonly value: string;
+  readonly set: (seat: string) => void;
+}) {
   const id = useId();
   return (
     <div className="field">
       <label htmlFor={id}>{t.unexpected.by}</label>
       <select id={id} value={value} onChange={(event) => set(event.target.value)}>
-        {people.map((person) => <option key={person.seat} value={person.seat}>{personTitle(person.seat, person.name)}</option>)}
+        {people.map((person) => (
+          <option key={person.seat} value={person.seat}>
+            {personTitle(person.seat, person.name)}
+          </option>
+        ))}
       </select>
     </div>
   );
@@ -64,7 +117,15 @@ function SeatField({ people, value, set }: { readonly people: readonly Person[];
 const KINDS = ['exception', 'pause', 'disagree', 'note', 'abort'] as const;
 type UnexpectedKind = (typeof KINDS)[number];
 
-export function Unexpected({ ceremony, people, onClose }: { readonly ceremony: string; readonly people: readonly Person[]; readonly onClose: () => void }) {
+export function Unexpected({
+  ceremony,
+  people,
+  onClose,
+}: {
+  readonly ceremony: string;
+  readonly people: readonly Person[];
+  readonly onClose: () => void;
+}) {
   const [kind, setKind] = useState<UnexpectedKind>('exception');
   const [seat, setSeat] = useState(people[0]?.seat ?? 'officer');
   const [texts, setTexts] = useState<Partial<Record<string, string>>>({});
@@ -72,18 +133,49 @@ export function Unexpected({ ceremony, people, onClose }: { readonly ceremony: s
   const work = useConclave((state) => state.work);
   const trouble = useConclave((state) => state.trouble);
   const field = (name: string, label: string, hint?: string) => (
-    <Field key={name} label={label} value={texts[name] ?? ''} set={(value) => setTexts({ ...texts, [name]: value })} long {...(hint === undefined ? {} : { hint })} />
+    <Field
+      key={name}
+      label={label}
+      value={texts[name] ?? ''}
+      set={(value) => setTexts({ ...texts, [name]: value })}
+      long
+      {...(hint === undefined ? {} : { hint })}
+    />
   );
   const filled = (...names: string[]) => names.every((name) => (texts[name] ?? '').trim() !== '');
   const text = (name: string) => (texts[name] ?? '').trim();
   const [request, ready, button] = ((): [Request, boolean, string] => {
     const { unexpected: u } = t;
     switch (kind) {
-      case 'exception': return [{ call: 'exception', ceremony, seat, expected: text('expected'), happened: text('happened'), decided: text('decided') }, filled('expected', 'happened', 'decided'), u.writeException];
-      case 'pause': return [{ call: 'break', ceremony, present, reason: text('reason') }, filled('reason') && present > 0, u.writePause];
-      case 'disagree': return [{ call: 'disagree', ceremony, seat, words: text('words') }, filled('words'), u.writeDisagree];
-      case 'note': return [{ call: 'note', ceremony, seat, text: text('text') }, filled('text'), u.writeNote];
-      case 'abort': return [{ call: 'abort', ceremony, seat, reason: text('reason') }, filled('reason') && text('word') === u.abortWord, u.writeAbort];
+      case 'exception':
+        return [
+          {
+            call: 'exception',
+            ceremony,
+            seat,
+            expected: text('expected'),
+            happened: text('happened'),
+            decided: text('decided'),
+          },
+          filled('expected', 'happened', 'decided'),
+          u.writeException,
+        ];
+      case 'pause':
+        return [
+          { call: 'break', ceremony, present, reason: text('reason') },
+          filled('reason') && present > 0,
+          u.writePause,
+        ];
+      case 'disagree':
+        return [{ call: 'disagree', ceremony, seat, words: text('words') }, filled('words'), u.writeDisagree];
+      case 'note':
+        return [{ call: 'note', ceremony, seat, text: text('text') }, filled('text'), u.writeNote];
+      case 'abort':
+        return [
+          { call: 'abort', ceremony, seat, reason: text('reason') },
+          filled('reason') && text('word') === u.abortWord,
+          u.writeAbort,
+        ];
     }
   })();
   const send = async () => {
@@ -92,7 +184,13 @@ export function Unexpected({ ceremony, people, onClose }: { readonly ceremony: s
     if (done !== null || store.getState().trouble === null) onClose();
   };
   const signer = personTitle(seat, people.find((person) => person.seat === seat)?.name ?? '');
-  const hint = { exception: t.unexpected.exceptionHint, pause: t.unexpected.pauseHint, disagree: t.unexpected.disagreeHint, note: t.unexpected.noteHint, abort: t.unexpected.abortHint };
+  const hint = {
+    exception: t.unexpected.exceptionHint,
+    pause: t.unexpected.pauseHint,
+    disagree: t.unexpected.disagreeHint,
+    note: t.unexpected.noteHint,
+    abort: t.unexpected.abortHint,
+  };
   return (
     <Dialog title={t.unexpected.title} onClose={onClose}>
       <p>{t.unexpected.lead}</p>
@@ -105,33 +203,80 @@ export function Unexpected({ ceremony, people, onClose }: { readonly ceremony: s
           </label>
         ))}
       </fieldset>
-      <p className="note" aria-live="polite">{hint[kind]}</p>
+      <p className="note" aria-live="polite">
+        {hint[kind]}
+      </p>
       <div className="form">
         {kind === 'pause' ? null : <SeatField people={people} value={seat} set={setSeat} />}
-        {kind === 'exception' ? [field('expected', t.unexpected.expected), field('happened', t.unexpected.happened), field('decided', t.unexpected.decided)] : null}
+        {kind === 'exception'
+          ? [
+              field('expected', t.unexpected.expected),
+              field('happened', t.unexpected.happened),
+              field('decided', t.unexpected.decided),
+            ]
+          : null}
         {kind === 'pause' ? <NumberField label={t.unexpected.present} value={present} set={setPresent} /> : null}
         {kind === 'pause' || kind === 'abort' ? field('reason', t.unexpected.reason) : null}
         {kind === 'disagree' ? field('words', t.unexpected.words) : null}
         {kind === 'note' ? field('text', t.unexpected.text) : null}
-        {kind === 'abort' ? <><p className="warning">{t.unexpected.abortWarn}</p><Field label={t.unexpected.abortType(t.unexpected.abortWord)} value={texts['word'] ?? ''} set={(word) => setTexts({ ...texts, word })} /></> : null}
+        {kind === 'abort' ? (
+          <>
+            <p className="warning">{t.unexpected.abortWarn}</p>
+            <Field
+              label={t.unexpected.abortType(t.unexpected.abortWord)}
+              value={texts['word'] ?? ''}
+              set={(word) => setTexts({ ...texts, word })}
+            />
+          </>
+        ) : null}
       </div>
       {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
-      <p role="status">{work === null ? '' : work.call === 'disagree' ? `${t.work.booth}. ${t.work.boothMaybe(signer)}` : t.ceremony.writing}</p>
+      <p role="status">
+        {work === null
+          ? ''
+          : work.call === 'disagree'
+            ? `${t.work.booth}. ${t.work.boothMaybe(signer)}`
+            : t.ceremony.writing}
+      </p>
       <footer>
-        <button type="button" className={kind === 'abort' ? 'destroys' : 'main'} disabled={!ready || work !== null} onClick={() => void send()}>{button}</button>
+        <button
+          type="button"
+          className={kind === 'abort' ? 'destroys' : 'main'}
+          disabled={!ready || work !== null}
+          onClick={() => void send()}
+        >
+          {button}
+        </button>
       </footer>
     </Dialog>
   );
 }
 
-export function NumberField({ label, value, set, min = 1, max = 1000 }: {
-  readonly label: string; readonly value: number; readonly set: (value: number) => void; readonly min?: number; readonly max?: number;
+export function NumberField({
+  label,
+  value,
+  set,
+  min = 1,
+  max = 1000,
+}: {
+  readonly label: string;
+  readonly value: number;
+  readonly set: (value: number) => void;
+  readonly min?: number;
+  readonly max?: number;
 }) {
   const id = useId();
   return (
     <div className="field">
       <label htmlFor={id}>{label}</label>
-      <input id={id} type="number" min={min} max={max} value={Number.isNaN(value) ? '' : value} onChange={(event) => set(event.target.valueAsNumber)} />
+      <input
+        id={id}
+        type="number"
+        min={min}
+        max={max}
+        value={Number.isNaN(value) ? '' : value}
+        onChange={(event) => set(event.target.valueAsNumber)}
+      />
     </div>
   );
 }

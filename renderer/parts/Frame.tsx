@@ -4,9 +4,22 @@ import { store, useConclave } from '../page.ts';
 import type { Screen, Theme } from '../store.ts';
 import { t } from '../texts.ts';
 
-const ROOMS: readonly Extract<Screen['at'], 'home' | 'scripts' | 'tokens' | 'audit'>[] = ['home', 'scripts', 'tokens', 'audit'];
+const ROOMS: readonly Extract<Screen['at'], 'home' | 'scripts' | 'tokens' | 'audit'>[] = [
+  'home',
+  'scripts',
+  'tokens',
+  'audit',
+];
 
-export function Frame({ children, wide = false, busy = false }: { readonly children: ReactNode; readonly wide?: boolean; readonly busy?: boolean }) {
+export function Frame({
+  children,
+  wide = false,
+  busy = false,
+}: {
+  readonly children: ReactNode;
+  readonly wide?: boolean;
+  readonly busy?: boolean;
+}) {
   const at = useConclave((state) => state.screen.at);
   const main = useRef<HTMLElement>(null);
   // What was pressed to come here is gone: the keyboard, and who hears the screen, begin at the new room.
@@ -17,13 +30,26 @@ export function Frame({ children, wide = false, busy = false }: { readonly child
         <Wordmark />
         <nav aria-label={t.nav.label}>
           {ROOMS.map((room) => (
-            <button key={room} type="button" className="tab" {...(at === room ? { 'aria-current': 'page' as const } : {})} onClick={() => store.getState().go({ at: room })}>{t.nav[room]}</button>
+            <button
+              key={room}
+              type="button"
+              className="tab"
+              {...(at === room ? { 'aria-current': 'page' as const } : {})}
+              onClick={() => store.getState().go({ at: room })}
+            >
+              {t.nav[room]}
+            </button>
           ))}
         </nav>
         <ThemeChoice />
-        <button type="button" className="quiet" onClick={() => store.getState().show('help')}>{t.nav.help}<kbd aria-hidden="true">?</kbd></button>
+        <button type="button" className="quiet" onClick={() => store.getState().show('help')}>
+          {t.nav.help}
+          <kbd aria-hidden="true">?</kbd>
+        </button>
       </header>
-      <main ref={main} tabIndex={-1} className={wide ? 'wide' : ''} data-busy={busy}>{children}</main>
+      <main ref={main} tabIndex={-1} className={wide ? 'wide' : ''} data-busy={busy}>
+        {children}
+      </main>
     </div>
   );
 }
@@ -31,7 +57,10 @@ export function Frame({ children, wide = false, busy = false }: { readonly child
 function Wordmark() {
   return (
     <span className="wordmark">
-      <svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true"><circle cx="16" cy="11" r="7" /><path d="M16 18v11M16 23h6M16 27.5h4" /></svg>
+      <svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true">
+        <circle cx="16" cy="11" r="7" />
+        <path d="M16 18v11M16 23h6M16 27.5h4" />
+      </svg>
       {t.app}
     </span>
   );

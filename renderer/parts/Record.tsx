@@ -20,19 +20,41 @@ interface Props {
 export function RecordList({ ceremony, rows, head, broken }: Props) {
   const [shown, setShown] = useState(PAGE);
   const [opened, setOpened] = useState<number | null>(null);
-  useEffect(() => { setShown(PAGE); setOpened(null); }, [ceremony]);
+  useEffect(() => {
+    setShown(PAGE);
+    setOpened(null);
+  }, [ceremony]);
   const from = Math.max(0, rows.length - shown);
   const older = Math.min(PAGE, from);
   return (
     <aside className="record" aria-label={t.record.title}>
       <h2>{t.record.title}</h2>
-      {broken ? <p className="broken"><Mark name="refused" quiet /> {t.record.broken}: <code>{broken.rule}</code> {broken.found}</p> : null}
+      {broken ? (
+        <p className="broken">
+          <Mark name="refused" quiet /> {t.record.broken}: <code>{broken.rule}</code> {broken.found}
+        </p>
+      ) : null}
       <div className="rows" role="group" aria-label={t.record.title} tabIndex={-1}>
         <ol reversed start={rows.length - 1}>
-          {rows.slice(from).reverse().map((row, index) => <Row key={row.entry.seq} row={row} open={opened === row.entry.seq} newest={index < TOLD_IN_FULL} toggle={setOpened} />)}
+          {rows
+            .slice(from)
+            .reverse()
+            .map((row, index) => (
+              <Row
+                key={row.entry.seq}
+                row={row}
+                open={opened === row.entry.seq}
+                newest={index < TOLD_IN_FULL}
+                toggle={setOpened}
+              />
+            ))}
         </ol>
         {rows.length === 0 ? <p className="note">{t.record.empty}</p> : null}
-        {older > 0 ? <button type="button" className="quiet" onClick={() => setShown(shown + PAGE)}>{t.record.older(older)}</button> : null}
+        {older > 0 ? (
+          <button type="button" className="quiet" onClick={() => setShown(shown + PAGE)}>
+            {t.record.older(older)}
+          </button>
+        ) : null}
       </div>
       <Head hash={head} />
     </aside>
@@ -50,7 +72,17 @@ const Head = memo(function Head({ hash }: { readonly hash: string }) {
 });
 
 /** A row changes only when it opens or ages, not with every entry of a growing record. */
-const Row = memo(function Row({ row, open, newest, toggle }: { readonly row: Told; readonly open: boolean; readonly newest: boolean; readonly toggle: (seq: number | null) => void }) {
+const Row = memo(function Row({
+  row,
+  open,
+  newest,
+  toggle,
+}: {
+  readonly row: Told;
+  readonly open: boolean;
+  readonly newest: boolean;
+  readonly toggle: (seq: number | null) => void;
+}) {
   const { seq } = row.entry;
   return (
     <li className={`row row-${row.mark}`}>
@@ -71,9 +103,28 @@ function Opened({ row }: { readonly row: Told }) {
     <div className="opened">
       <Details row={row} />
       <dl className="facts facts-small">
-        <div><dt>{t.record.at}</dt><dd><time dateTime={entry.at}>{entry.at.slice(0, 10)} {timeOf(entry.at)}:{entry.at.slice(17, 23)} {t.utc}</time></dd></div>
-        {row.who === '' ? null : <div><dt>{t.record.by}</dt><dd>{row.who}</dd></div>}
-        {entry.step === undefined ? null : <div><dt>{t.record.step}</dt><dd><code>{entry.step}</code></dd></div>}
+        <div>
+          <dt>{t.record.at}</dt>
+          <dd>
+            <time dateTime={entry.at}>
+              {entry.at.slice(0, 10)} {timeOf(entry.at)}:{entry.at.slice(17, 23)} {t.utc}
+            </time>
+          </dd>
+        </div>
+        {row.who === '' ? null : (
+          <div>
+            <dt>{t.record.by}</dt>
+            <dd>{row.who}</dd>
+          </div>
+        )}
+        {entry.step === undefined ? null : (
+          <div>
+            <dt>{t.record.step}</dt>
+            <dd>
+              <code>{entry.step}</code>
+            </dd>
+          </div>
+        )}
       </dl>
       <details>
         <summary>{t.record.raw}</summary>
@@ -87,10 +138,17 @@ function Opened({ row }: { readonly row: Told }) {
 export function Details({ row }: { readonly row: Told }) {
   return (
     <>
-      <p className="sentence"><Mark name={row.mark} /> {row.sentence}</p>
+      <p className="sentence">
+        <Mark name={row.mark} /> {row.sentence}
+      </p>
       {row.detail.length === 0 ? null : (
         <ul className="details">
-          {row.detail.map((detail, index) => <li key={index}>{detail.mark === null ? <span /> : <Mark name={detail.mark} />}<span>{detail.text}</span></li>)}
+          {row.detail.map((detail, index) => (
+            <li key={index}>
+              {detail.mark === null ? <span /> : <Mark name={detail.mark} />}
+              <span>{detail.text}</span>
+            </li>
+          ))}
         </ul>
       )}
     </>

@@ -19,14 +19,22 @@ export function Seats({ state }: { readonly state: State }) {
   return (
     <section className="seats" aria-label={t.ceremony.seats}>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} aria-hidden="true">
-        <text x={WIDTH / 2} y={146} className="ring-count">{count}/{of}</text>
-        <text x={WIDTH / 2} y={172} className="ring-what">{what}</text>
+        <text x={WIDTH / 2} y={146} className="ring-count">
+          {count}/{of}
+        </text>
+        <text x={WIDTH / 2} y={172} className="ring-what">
+          {what}
+        </text>
         {seats.map((seat, index) => {
           const place = where[index];
           return place ? <Seat key={seat.seat} seat={seat} labelled={labelled} {...place} /> : null;
         })}
       </svg>
-      <ul className="hidden">{seats.map((seat) => <li key={seat.seat}>{seatSentence(seat)}</li>)}</ul>
+      <ul className="hidden">
+        {seats.map((seat) => (
+          <li key={seat.seat}>{seatSentence(seat)}</li>
+        ))}
+      </ul>
       <Legend seats={seats} />
     </section>
   );
@@ -44,7 +52,8 @@ function places(total: number): Place[] {
     const angle = (2 * Math.PI * index) / of - Math.PI / 2;
     return { x: WIDTH / 2 + radius * Math.cos(angle), y: 146 + radius * Math.sin(angle), r };
   };
-  if (total <= LABELLED) return Array.from({ length: total }, (_, index) => at(108, Math.min(25, 210 / total), index, total));
+  if (total <= LABELLED)
+    return Array.from({ length: total }, (_, index) => at(108, Math.min(25, 210 / total), index, total));
   for (let r = 22; ; r -= 0.5) {
     const apart = r * 2.3;
     const rings: number[] = [];
@@ -54,7 +63,9 @@ function places(total: number): Place[] {
       left -= fits;
     }
     if (r <= 3 || rings.reduce((sum, fits) => sum + fits, 0) >= total) {
-      return rings.flatMap((fits, ring) => Array.from({ length: fits }, (_, index) => at(136 - r - ring * apart, r, index, fits)));
+      return rings.flatMap((fits, ring) =>
+        Array.from({ length: fits }, (_, index) => at(136 - r - ring * apart, r, index, fits)),
+      );
     }
   }
 }
@@ -62,14 +73,37 @@ function places(total: number): Place[] {
 function Seat({ seat, x, y, r, labelled }: Place & { readonly seat: SeatView; readonly labelled: boolean }) {
   const scale = r / 25;
   return (
-    <g transform={`translate(${x} ${y}) scale(${scale})`} className={`seat${seat.present ? ' present' : ''}${seat.acting ? ' acting' : ''}`}>
+    <g
+      transform={`translate(${x} ${y}) scale(${scale})`}
+      className={`seat${seat.present ? ' present' : ''}${seat.acting ? ' acting' : ''}`}
+    >
       {seat.acting ? <circle r="32" className="halo" /> : null}
       <circle r="25" className="body" />
-      {r < READABLE ? null : <text y="8" className="letter">{seat.letter}</text>}
-      {seat.share === 'none' ? null : <g transform="translate(21 17)"><ShareMark share={seat.share} /></g>}
-      {seat.signed ? <g transform="translate(21 -19)"><SignedMark /></g> : null}
-      {seat.saw ? <g transform="translate(-22 -19)"><SawMark /></g> : null}
-      {labelled ? <text y="49" className="label">{seat.title}</text> : null}
+      {r < READABLE ? null : (
+        <text y="8" className="letter">
+          {seat.letter}
+        </text>
+      )}
+      {seat.share === 'none' ? null : (
+        <g transform="translate(21 17)">
+          <ShareMark share={seat.share} />
+        </g>
+      )}
+      {seat.signed ? (
+        <g transform="translate(21 -19)">
+          <SignedMark />
+        </g>
+      ) : null}
+      {seat.saw ? (
+        <g transform="translate(-22 -19)">
+          <SawMark />
+        </g>
+      ) : null}
+      {labelled ? (
+        <text y="49" className="label">
+          {seat.title}
+        </text>
+      ) : null}
     </g>
   );
 }
@@ -78,17 +112,32 @@ function ShareMark({ share }: { readonly share: 'given' | 'proven' | 'void' }) {
   return (
     <>
       <rect x="-13" y="-9" width="26" height="18" rx="3" className={`card card-${share}`} />
-      {share === 'proven' ? <path d="M-6 0l4 4 8-8" className="card-check" /> : share === 'void' ? null : <path d="M-8 -3h7" className="card-chip" />}
+      {share === 'proven' ? (
+        <path d="M-6 0l4 4 8-8" className="card-check" />
+      ) : share === 'void' ? null : (
+        <path d="M-8 -3h7" className="card-chip" />
+      )}
     </>
   );
 }
 
 function SignedMark() {
-  return <><circle r="11" className="badge" /><path d="M-5 6l1-4 7-7 3 3-7 7z" className="badge-line" /></>;
+  return (
+    <>
+      <circle r="11" className="badge" />
+      <path d="M-5 6l1-4 7-7 3 3-7 7z" className="badge-line" />
+    </>
+  );
 }
 
 function SawMark() {
-  return <><circle r="11" className="badge" /><path d="M-7 0q7-8 14 0q-7 8-14 0z" className="badge-line" /><circle r="2" className="badge-dot" /></>;
+  return (
+    <>
+      <circle r="11" className="badge" />
+      <path d="M-7 0q7-8 14 0q-7 8-14 0z" className="badge-line" />
+      <circle r="2" className="badge-dot" />
+    </>
+  );
 }
 
 /** Only the marks that are on the ring now. */
@@ -97,16 +146,61 @@ function Legend({ seats }: { readonly seats: readonly SeatView[] }) {
   const rows: readonly (readonly [boolean, string, ReactElement])[] = [
     [seats.some((seat) => !seat.present), marks.empty, <circle r="8" className="body" />],
     [seats.some((seat) => seat.present), marks.present, <circle r="8" className="body filled" />],
-    [seats.some((seat) => seat.share === 'given'), marks.given, <g transform="scale(0.8)"><ShareMark share="given" /></g>],
-    [seats.some((seat) => seat.share === 'proven'), marks.proven, <g transform="scale(0.8)"><ShareMark share="proven" /></g>],
-    [seats.some((seat) => seat.share === 'void'), marks.voidShare, <g transform="scale(0.8)"><ShareMark share="void" /></g>],
-    [seats.some((seat) => seat.signed), marks.signed, <g transform="scale(0.85)"><SignedMark /></g>],
-    [seats.some((seat) => seat.saw), marks.saw, <g transform="scale(0.85)"><SawMark /></g>],
-    [seats.some((seat) => seat.acting), marks.acting, <g><circle r="9" className="halo" /></g>],
+    [
+      seats.some((seat) => seat.share === 'given'),
+      marks.given,
+      <g transform="scale(0.8)">
+        <ShareMark share="given" />
+      </g>,
+    ],
+    [
+      seats.some((seat) => seat.share === 'proven'),
+      marks.proven,
+      <g transform="scale(0.8)">
+        <ShareMark share="proven" />
+      </g>,
+    ],
+    [
+      seats.some((seat) => seat.share === 'void'),
+      marks.voidShare,
+      <g transform="scale(0.8)">
+        <ShareMark share="void" />
+      </g>,
+    ],
+    [
+      seats.some((seat) => seat.signed),
+      marks.signed,
+      <g transform="scale(0.85)">
+        <SignedMark />
+      </g>,
+    ],
+    [
+      seats.some((seat) => seat.saw),
+      marks.saw,
+      <g transform="scale(0.85)">
+        <SawMark />
+      </g>,
+    ],
+    [
+      seats.some((seat) => seat.acting),
+      marks.acting,
+      <g>
+        <circle r="9" className="halo" />
+      </g>,
+    ],
   ];
   return (
     <ul className="legend" aria-hidden="true">
-      {rows.filter(([on]) => on).map(([, words, shape]) => <li key={words}><svg viewBox="-12 -12 24 24" width="24" height="24">{shape}</svg>{words}</li>)}
+      {rows
+        .filter(([on]) => on)
+        .map(([, words, shape]) => (
+          <li key={words}>
+            <svg viewBox="-12 -12 24 24" width="24" height="24">
+              {shape}
+            </svg>
+            {words}
+          </li>
+        ))}
     </ul>
   );
 }

@@ -19,7 +19,9 @@ export function Acts({ state }: { readonly state: State }) {
         const where = over || index < now ? 'done' : index === now ? 'now' : 'later';
         return (
           <li key={index} className={where} {...(where === 'now' ? { 'aria-current': 'step' as const } : {})}>
-            <span className="number" aria-hidden="true">{where === 'done' ? <Mark name="verified" quiet /> : index + 1}</span>
+            <span className="number" aria-hidden="true">
+              {where === 'done' ? <Mark name="verified" quiet /> : index + 1}
+            </span>
             <span className="act-title">{act.title}</span>
             <span className="hidden">, {t.ceremony.actState[where]}</span>
           </li>
@@ -31,7 +33,11 @@ export function Acts({ state }: { readonly state: State }) {
 
 /** Whose step it is, in capitals as in the paper script. */
 export function Actor({ state, seat }: { readonly state: State; readonly seat: string }) {
-  return <p className="actor"><strong>{seatTitle(seat)}</strong> <span>{nameBeside(seat, personAt(state, seat)?.name ?? '')}</span></p>;
+  return (
+    <p className="actor">
+      <strong>{seatTitle(seat)}</strong> <span>{nameBeside(seat, personAt(state, seat)?.name ?? '')}</span>
+    </p>
+  );
 }
 
 /** A rehearsal's name repeats the seat; beside the seat's own title only the rest of it is news. */
@@ -41,7 +47,14 @@ function nameBeside(seat: string, name: string): string {
 }
 
 /** `terse`: only whose step it is and its title, where something else needs the room. */
-export function Instruction({ state, step, pending, labels, terse, children }: {
+export function Instruction({
+  state,
+  step,
+  pending,
+  labels,
+  terse,
+  children,
+}: {
   readonly state: State;
   readonly step: PlanStep;
   readonly pending: Pending;
@@ -51,23 +64,43 @@ export function Instruction({ state, step, pending, labels, terse, children }: {
 }) {
   const heading = useRef<HTMLHeadingElement>(null);
   // A new step is read to those who hear the screen; what had the focus is gone with the old one.
-  useEffect(() => { heading.current?.focus({ preventScroll: true }); }, [step.id]);
+  useEffect(() => {
+    heading.current?.focus({ preventScroll: true });
+  }, [step.id]);
   const saying = pending.kind === 'step' || pending.kind === 'outcome';
   const asks = pending.kind === 'step' || pending.kind === 'witness' ? '' : PENDING_TITLES[pending.kind];
   return (
     <div className="instruction">
       <div className={terse ? 'body terse' : 'body'}>
         <Actor state={state} seat={step.who} />
-        <h1 ref={heading} tabIndex={-1}>{step.title}</h1>
+        <h1 ref={heading} tabIndex={-1}>
+          {step.title}
+        </h1>
         {asks !== '' && pending.kind !== 'outcome' ? <h2 className="asks">{asks}</h2> : null}
         {terse ? null : (
           <>
-            {saying && step.moves.length > 0 ? <ul className="moves">{step.moves.map((move) => <li key={move.what}>{t.ceremony.move(thingTitle(move.what), move.from, move.to)}</li>)}</ul> : null}
+            {saying && step.moves.length > 0 ? (
+              <ul className="moves">
+                {step.moves.map((move) => (
+                  <li key={move.what}>{t.ceremony.move(thingTitle(move.what), move.from, move.to)}</li>
+                ))}
+              </ul>
+            ) : null}
             <SpokenWords state={state} step={step} />
             {saying || pending.kind === 'witness' ? (
               <dl className="speech">
-                {step.say === '' || !saying ? null : <div className="say"><dt>{t.ceremony.say}</dt><dd>“{step.say}”</dd></div>}
-                {step.see === '' ? null : <div className="see"><dt>{t.ceremony.see}</dt><dd>{step.see}</dd></div>}
+                {step.say === '' || !saying ? null : (
+                  <div className="say">
+                    <dt>{t.ceremony.say}</dt>
+                    <dd>“{step.say}”</dd>
+                  </div>
+                )}
+                {step.see === '' ? null : (
+                  <div className="see">
+                    <dt>{t.ceremony.see}</dt>
+                    <dd>{step.see}</dd>
+                  </div>
+                )}
               </dl>
             ) : null}
             <Facts facts={stageFacts(state, step, labels)} size="large" />
@@ -88,15 +121,39 @@ function SpokenWords({ state, step }: { readonly state: State; readonly step: Pl
   const first = again || state.cursor === 0;
   return (
     <div className="spoken">
-      {first ? <><p>{again ? t.ceremony.recorderAgain : t.ceremony.recorderFirst}</p><Words words={recorder} size="medium" label={t.ceremony.recorderFirst} /></> : null}
-      {action === 'confirm-script' && state.script ? <>{first ? <p>{t.ceremony.scriptWords}</p> : null}<Words words={state.script.words} size="large" label={t.ceremony.scriptWords} /></> : null}
+      {first ? (
+        <>
+          <p>{again ? t.ceremony.recorderAgain : t.ceremony.recorderFirst}</p>
+          <Words words={recorder} size="medium" label={t.ceremony.recorderFirst} />
+        </>
+      ) : null}
+      {action === 'confirm-script' && state.script ? (
+        <>
+          {first ? <p>{t.ceremony.scriptWords}</p> : null}
+          <Words words={state.script.words} size="large" label={t.ceremony.scriptWords} />
+        </>
+      ) : null}
     </div>
   );
 }
 
 /** What comes after this step: an outline, never a button. */
 export function Next({ state }: { readonly state: State }) {
-  const upcoming = state.queue[1] ?? (state.queue.length === 1 ? state.parked?.step : undefined) ?? state.plan?.steps[state.queue.length > 0 ? state.cursor : state.cursor + 1];
+  const upcoming =
+    state.queue[1] ??
+    (state.queue.length === 1 ? state.parked?.step : undefined) ??
+    state.plan?.steps[state.queue.length > 0 ? state.cursor : state.cursor + 1];
   if (!state.current) return null;
-  return <><strong>{t.ceremony.next}</strong> {upcoming ? <>{seatTitle(upcoming.who)}: {upcoming.title}</> : t.ceremony.nothingNext}</>;
+  return (
+    <>
+      <strong>{t.ceremony.next}</strong>{' '}
+      {upcoming ? (
+        <>
+          {seatTitle(upcoming.who)}: {upcoming.title}
+        </>
+      ) : (
+        t.ceremony.nothingNext
+      )}
+    </>
+  );
 }

@@ -16,23 +16,45 @@ interface Props {
 export function TroublePanel({ refusal, problem, device, children }: Props) {
   const panel = useRef<HTMLElement>(null);
   const name = refusal?.rule ?? problem?.code ?? '';
-  useEffect(() => { panel.current?.scrollIntoView({ block: 'nearest' }); }, [name]);
+  useEffect(() => {
+    panel.current?.scrollIntoView({ block: 'nearest' });
+  }, [name]);
   return (
     <section className="trouble" role="alert" ref={panel}>
-      <h2><Mark name="refused" quiet /> {refusal ? t.refusal.refused : t.refusal.failed} <code>{name}</code></h2>
+      <h2>
+        <Mark name="refused" quiet /> {refusal ? t.refusal.refused : t.refusal.failed} <code>{name}</code>
+      </h2>
       {refusal ? (
         <dl>
-          <div><dt>{t.refusal.expected}</dt><dd>{refusal.expected}</dd></div>
-          <div><dt>{t.refusal.found}</dt><dd>{refusal.found}</dd></div>
-          <div className="do"><dt>{t.refusal.next}</dt><dd>{refusal.next}</dd></div>
+          <div>
+            <dt>{t.refusal.expected}</dt>
+            <dd>{refusal.expected}</dd>
+          </div>
+          <div>
+            <dt>{t.refusal.found}</dt>
+            <dd>{refusal.found}</dd>
+          </div>
+          <div className="do">
+            <dt>{t.refusal.next}</dt>
+            <dd>{refusal.next}</dd>
+          </div>
         </dl>
       ) : (
         <dl>
-          <div><dt>{t.refusal.found}</dt><dd>{problem?.message}</dd></div>
-          <div className="do"><dt>{t.refusal.next}</dt><dd>{problem?.hint}</dd></div>
+          <div>
+            <dt>{t.refusal.found}</dt>
+            <dd>{problem?.message}</dd>
+          </div>
+          <div className="do">
+            <dt>{t.refusal.next}</dt>
+            <dd>{problem?.hint}</dd>
+          </div>
         </dl>
       )}
-      <p className="calm">{t.refusal.nothingLost}{device === undefined ? '' : ` ${device}`}</p>
+      <p className="calm">
+        {t.refusal.nothingLost}
+        {device === undefined ? '' : ` ${device}`}
+      </p>
       {children}
     </section>
   );

@@ -5,10 +5,25 @@ import { groups, type Fact } from '../reading.ts';
 import { ProofMark } from './Mark.tsx';
 
 /** Numbered, so that a person can say "word seven". Always all of them: nobody compares a few. */
-export function Words({ words, size = 'small', label }: { readonly words: readonly string[]; readonly size?: 'small' | 'medium' | 'large'; readonly label: string }) {
+export function Words({
+  words,
+  size = 'small',
+  label,
+}: {
+  readonly words: readonly string[];
+  readonly size?: 'small' | 'medium' | 'large';
+  readonly label: string;
+}) {
   return (
     <ol className={`words words-${size}`} aria-label={label}>
-      {words.map((word, index) => <li key={index}><span className="number" aria-hidden="true">{index + 1}</span>{word}</li>)}
+      {words.map((word, index) => (
+        <li key={index}>
+          <span className="number" aria-hidden="true">
+            {index + 1}
+          </span>
+          {word}
+        </li>
+      ))}
     </ol>
   );
 }
@@ -34,7 +49,9 @@ function Bytes({ value }: { readonly value: string }) {
   const words = wordsOf(value);
   return (
     <>
-      <code className="hex" {...(hex.length > 256 ? { tabIndex: 0 } : {})}>{groups(hex)}</code>
+      <code className="hex" {...(hex.length > 256 ? { tabIndex: 0 } : {})}>
+        {groups(hex)}
+      </code>
       {hex.length > 256 ? <span className="note">{(hex.length / 2).toLocaleString('en')} bytes</span> : null}
       {words.length > 0 && value.length === 43 ? <span className="in-words">{words.join(' ')}</span> : null}
     </>
@@ -43,22 +60,47 @@ function Bytes({ value }: { readonly value: string }) {
 
 function Value({ fact }: { readonly fact: Fact }) {
   switch (fact.form) {
-    case 'text': return <span>{fact.value}</span>;
-    case 'mono': return <code>{fact.value}</code>;
-    case 'hex': return <code className="hex">{groups(fact.value)}</code>;
-    case 'bytes': return <Bytes value={fact.value} />;
-    case 'list': return <ul className="plain">{fact.value.split('\n').map((line, index) => <li key={index}>{line}</li>)}</ul>;
+    case 'text':
+      return <span>{fact.value}</span>;
+    case 'mono':
+      return <code>{fact.value}</code>;
+    case 'hex':
+      return <code className="hex">{groups(fact.value)}</code>;
+    case 'bytes':
+      return <Bytes value={fact.value} />;
+    case 'list':
+      return (
+        <ul className="plain">
+          {fact.value.split('\n').map((line, index) => (
+            <li key={index}>{line}</li>
+          ))}
+        </ul>
+      );
   }
 }
 
-export function Facts({ facts, size = 'small' }: { readonly facts: readonly Fact[]; readonly size?: 'small' | 'large' }) {
+export function Facts({
+  facts,
+  size = 'small',
+}: {
+  readonly facts: readonly Fact[];
+  readonly size?: 'small' | 'large';
+}) {
   if (facts.length === 0) return null;
   return (
     <dl className={`facts facts-${size}`}>
       {facts.map((fact, index) => (
         <div key={index}>
           <dt>{fact.label}</dt>
-          <dd><Value fact={fact} />{fact.proof ? <> <ProofMark proof={fact.proof} /></> : null}</dd>
+          <dd>
+            <Value fact={fact} />
+            {fact.proof ? (
+              <>
+                {' '}
+                <ProofMark proof={fact.proof} />
+              </>
+            ) : null}
+          </dd>
         </div>
       ))}
     </dl>

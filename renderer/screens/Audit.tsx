@@ -1,26 +1,20 @@
 /** The auditor's screen: a file goes in, the checklist of trust fills from top to bottom, every broken rule by its name. */
 import { useEffect, useId, useRef, useState, type DragEvent } from 'react';
-import type { Verdict } from '../../ceremonies/verify.ts';
 import { Hatch } from '../parts/Band.tsx';
 import { Frame } from '../parts/Frame.tsx';
 import { Mark } from '../parts/Mark.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
 import { Facts, Words } from '../parts/Words.tsx';
 import { store, useConclave } from '../page.ts';
-import type { Screen } from '../store.ts';
+import type { Checked, Screen } from '../store.ts';
 import { personTitle, t } from '../texts.ts';
 
 /** What the conductor accepts; said here, so that a large file is not sent for nothing. */
 const LARGEST = 268_435_456;
 
-interface Checked {
-  readonly name: string;
-  readonly verdict: Verdict;
-  readonly lines: readonly string[];
-}
-
-export function Audit({ own }: { readonly own: Extract<Screen, { at: 'audit' }>['own'] }) {
-  const [checked, setChecked] = useState<Checked | null>(null);
+export function Audit({ screen }: { readonly screen: Extract<Screen, { at: 'audit' }> }) {
+  const { own } = screen;
+  const [checked, setChecked] = useState<Checked | null>(screen.checked ?? null);
   const [name, setName] = useState('');
   const [large, setLarge] = useState(false);
   const work = useConclave((state) => state.work);
@@ -28,7 +22,12 @@ export function Audit({ own }: { readonly own: Extract<Screen, { at: 'audit' }>[
   useEffect(() => {
     if (!own) return;
     setName(own.title);
-    void store.getState().ask({ call: 'verify-own', ceremony: own.ceremony }).then((answer) => { if (answer) setChecked({ name: own.title, ...answer }); });
+    void store
+      .getState()
+      .ask({ call: 'verify-own', ceremony: own.ceremony })
+      .then((answer) => {
+        if (answer) setChecked({ name: own.title, ...answer });
+      });
   }, [own]);
   const take = async (file: File | undefined) => {
     if (!file) return;
@@ -43,10 +42,18 @@ export function Audit({ own }: { readonly own: Extract<Screen, { at: 'audit' }>[
   return (
     <Frame busy={work !== null}>
       <h1>{t.audit.title}</h1>
-      {checked ? <Result checked={checked} again={() => setChecked(null)} /> : (
+      {checked ? (
+        <Result checked={checked} again={() => setChecked(null)} />
+      ) : (
         <>
           <p className="lead">{t.audit.lead}</p>
-          {work ? <p className="drop" role="status">{t.audit.verifying(name)}</p> : <Drop take={(file) => void take(file)} />}
+          {work ? (
+            <p className="drop" role="status">
+              {t.audit.verifying(name)}
+            </p>
+          ) : (
+            <Drop take={(file) => void take(file)} />
+          )}
           {large ? <p className="warning">{t.audit.too}</p> : null}
           {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
         </>
@@ -64,10 +71,28 @@ function Drop({ take }: { readonly take: (file: File | undefined) => void }) {
     take(event.dataTransfer.files[0]);
   };
   return (
-    <div className={`drop${over ? ' over' : ''}`} onDragOver={(event) => { event.preventDefault(); setOver(true); }} onDragLeave={() => setOver(false)} onDrop={onDrop}>
+    <div
+      className={`drop${over ? ' over' : ''}`}
+      onDragOver={(event) => {
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={onDrop}
+    >
       <p>{t.audit.drop}</p>
-      <label htmlFor={id} className="file">{t.audit.choose}</label>
-      <input id={id} type="file" accept=".zip,.jsonl" data-testid="audit-file" onChange={(event) => { take(event.target.files?.[0]); }} />
+      <label htmlFor={id} className="file">
+        {t.audit.choose}
+      </label>
+      <input
+        id={id}
+        type="file"
+        accept=".zip,.jsonl"
+        data-testid="audit-file"
+        onChange={(event) => {
+          take(event.target.files?.[0]);
+        }}
+      />
     </div>
   );
 }
@@ -81,13 +106,43 @@ function Result({ checked, again }: { readonly checked: Checked; readonly again:
     <div className="result">
       {verdict.mode === 'rehearsal' ? <Hatch /> : null}
       <section className={`verdict verdict-${mark}`}>
-        <h2 ref={heading} tabIndex={-1}><Mark name={mark} quiet /> {t.audit.verdict[verdict.verdict]}</h2>
-        <p>{verdict.title === '' ? name : verdict.title}{verdict.mode ? <> · <span className={`tag tag-${verdict.mode}`}>{t.mode[verdict.mode]}</span></> : null} · {t.home.entries(verdict.entries)}</p>
-        {verdict.verdict === 'refused' ? null : <p><Mark name={verdict.pinned ? 'verified' : 'reported'} quiet /> {verdict.pinned ? t.audit.pinned : t.audit.unpinned}</p>}
+        <h2 ref={heading} tabIndex={-1}>
+          <Mark name={mark} quiet /> {t.audit.verdict[verdict.verdict]}
+        </h2>
+        <p>
+          {verdict.title === '' ? name : verdict.title}
+          {verdict.mode ? (
+            <>
+              {' '}
+              · <span className={`tag tag-${verdict.mode}`}>{t.mode[verdict.mode]}</span>
+            </>
+          ) : null}{' '}
+          · {t.home.entries(verdict.entries)}
+        </p>
+        {verdict.verdict === 'refused' ? null : (
+          <p>
+            <Mark name={verdict.pinned ? 'verified' : 'reported'} quiet />{' '}
+            {verdict.pinned ? t.audit.pinned : t.audit.unpinned}
+          </p>
+        )}
         <p className="buttons no-print">
-          <button type="button" onClick={() => window.print()}>{t.audit.print}</button>
-          <button type="button" disabled={lines.length === 0} onClick={() => store.getState().go({ at: 'replay', title: verdict.title, lines, verdict, back: { at: 'audit' } })}>{t.audit.replay}</button>
-          <button type="button" onClick={again}>{t.audit.another}</button>
+          <button type="button" onClick={() => window.print()}>
+            {t.audit.print}
+          </button>
+          <button
+            type="button"
+            disabled={lines.length === 0}
+            onClick={() =>
+              store
+                .getState()
+                .go({ at: 'replay', title: verdict.title, lines, verdict, back: { at: 'audit', checked } })
+            }
+          >
+            {t.audit.replay}
+          </button>
+          <button type="button" onClick={again}>
+            {t.audit.another}
+          </button>
         </p>
       </section>
       <section>
@@ -95,24 +150,45 @@ function Result({ checked, again }: { readonly checked: Checked; readonly again:
         <ol className="checklist">
           {verdict.checks.map((check) => (
             <li key={check.name} className={`check-${check.verdict}`}>
-              <Mark name={check.verdict} quiet /> <strong>{check.name}</strong> <span className="word">{t.audit.clause[check.verdict]}</span> <span className="detail">{check.detail}</span>
+              <Mark name={check.verdict} quiet /> <strong>{check.name}</strong>{' '}
+              <span className="word">{t.audit.clause[check.verdict]}</span>{' '}
+              <span className="detail">{check.detail}</span>
             </li>
           ))}
         </ol>
       </section>
       <section>
         <h2>{t.audit.findings}</h2>
-        {verdict.findings.length === 0 ? <p>{t.audit.noFindings}</p> : verdict.findings.map((finding, index) => (
-          <div className="finding-row" key={index}>
-            <p className="note">{finding.seq === null ? t.audit.whole : t.audit.entry(finding.seq)}</p>
-            <TroublePanelPrint rule={finding.rule} expected={finding.expected} found={finding.found} next={finding.next} />
-          </div>
-        ))}
+        {verdict.findings.length === 0 ? (
+          <p>{t.audit.noFindings}</p>
+        ) : (
+          verdict.findings.map((finding, index) => (
+            <div className="finding-row" key={index}>
+              <p className="note">{finding.seq === null ? t.audit.whole : t.audit.entry(finding.seq)}</p>
+              <TroublePanelPrint
+                rule={finding.rule}
+                expected={finding.expected}
+                found={finding.found}
+                next={finding.next}
+              />
+            </div>
+          ))
+        )}
       </section>
       <section>
         <h2>{t.audit.remarks}</h2>
-        {verdict.remarks.length === 0 ? <p>{t.audit.noRemarks}</p> : (
-          <ul className="remarks">{verdict.remarks.map((remark, index) => <li key={index}><Mark name="reported" quiet /> <span className="note">{remark.seq === null ? t.audit.whole : t.audit.entry(remark.seq)}</span> {remark.text}</li>)}</ul>
+        {verdict.remarks.length === 0 ? (
+          <p>{t.audit.noRemarks}</p>
+        ) : (
+          <ul className="remarks">
+            {verdict.remarks.map((remark, index) => (
+              <li key={index}>
+                <Mark name="reported" quiet />{' '}
+                <span className="note">{remark.seq === null ? t.audit.whole : t.audit.entry(remark.seq)}</span>{' '}
+                {remark.text}
+              </li>
+            ))}
+          </ul>
         )}
       </section>
       <section>
@@ -122,7 +198,12 @@ function Result({ checked, again }: { readonly checked: Checked; readonly again:
             <li key={signer.seat}>
               <h3>{personTitle(signer.seat, signer.name)}</h3>
               <Words words={signer.words} label={signer.name} />
-              <Facts facts={[{ label: t.audit.classical, value: signer.classical, form: 'bytes' }, { label: t.audit.pq, value: signer.pq, form: 'bytes' }]} />
+              <Facts
+                facts={[
+                  { label: t.audit.classical, value: signer.classical, form: 'bytes' },
+                  { label: t.audit.pq, value: signer.pq, form: 'bytes' },
+                ]}
+              />
             </li>
           ))}
         </ul>
@@ -132,14 +213,35 @@ function Result({ checked, again }: { readonly checked: Checked; readonly again:
 }
 
 /** A finding of the verdict: a refusal that is not news to be announced, but a line of a report. */
-function TroublePanelPrint({ rule, expected, found, next }: { readonly rule: string; readonly expected: string; readonly found: string; readonly next: string }) {
+function TroublePanelPrint({
+  rule,
+  expected,
+  found,
+  next,
+}: {
+  readonly rule: string;
+  readonly expected: string;
+  readonly found: string;
+  readonly next: string;
+}) {
   return (
     <div className="trouble">
-      <h3><Mark name="refused" quiet /> <code>{rule}</code></h3>
+      <h3>
+        <Mark name="refused" quiet /> <code>{rule}</code>
+      </h3>
       <dl>
-        <div><dt>{t.refusal.expected}</dt><dd>{expected}</dd></div>
-        <div><dt>{t.refusal.found}</dt><dd>{found}</dd></div>
-        <div className="do"><dt>{t.refusal.next}</dt><dd>{next}</dd></div>
+        <div>
+          <dt>{t.refusal.expected}</dt>
+          <dd>{expected}</dd>
+        </div>
+        <div>
+          <dt>{t.refusal.found}</dt>
+          <dd>{found}</dd>
+        </div>
+        <div className="do">
+          <dt>{t.refusal.next}</dt>
+          <dd>{next}</dd>
+        </div>
       </dl>
     </div>
   );

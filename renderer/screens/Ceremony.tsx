@@ -28,7 +28,12 @@ export function Ceremony({ ceremony }: { readonly ceremony: string }) {
   const record = useConclave((state) => state.record);
   const trouble = useConclave((state) => state.trouble);
   if (record?.ceremony !== ceremony) {
-    return <main className="waiting"><p>{t.loading}</p>{trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}</main>;
+    return (
+      <main className="waiting">
+        <p>{t.loading}</p>
+        {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
+      </main>
+    );
   }
   return <Room record={record} />;
 }
@@ -42,17 +47,35 @@ function Room({ record }: { readonly record: Record }) {
   const pending = pendingAction(state);
   // A checkpoint is the app's own business and lasts a moment: the room goes on seeing what it waits for.
   const seen = pending.kind === 'checkpoint' ? pendingAction({ ...state, checkpointDue: false }) : pending;
-  const step = 'step' in pending ? pending.step.id : state.current?.step.id ?? '';
+  const step = 'step' in pending ? pending.step.id : (state.current?.step.id ?? '');
   return (
     <div className="ceremony">
       <CeremonyBand state={state} />
-      <main className="stage" data-step={step} data-pending={pending.kind} data-busy={work !== null || pending.kind === 'checkpoint'}>
+      <main
+        className="stage"
+        data-step={step}
+        data-pending={pending.kind}
+        data-busy={work !== null || pending.kind === 'checkpoint'}
+      >
         <Acts state={state} />
         <div className="scene">
-          {interrupted && !work ? <Resume key={record.ceremony} state={state} /> : <Scene record={record} pending={seen} writing={pending.kind === 'checkpoint'} work={work} />}
-          <div className="beside"><Seats state={state} /></div>
+          {interrupted && !work ? (
+            <Resume key={record.ceremony} state={state} />
+          ) : (
+            <Scene record={record} pending={seen} writing={pending.kind === 'checkpoint'} work={work} />
+          )}
+          <div className="beside">
+            <Seats state={state} />
+          </div>
         </div>
-        {state.phase === 'open' && !interrupted ? <p className="next"><span><Next state={state} /></span><UnexpectedButton /></p> : null}
+        {state.phase === 'open' && !interrupted ? (
+          <p className="next">
+            <span>
+              <Next state={state} />
+            </span>
+            <UnexpectedButton />
+          </p>
+        ) : null}
       </main>
       <RecordList ceremony={record.ceremony} rows={record.rows} head={state.lastHash} broken={record.broken} />
       <Foot state={state} />
@@ -67,8 +90,19 @@ export function CeremonyBand({ state, at }: { readonly state: State; readonly at
   const act = currentAct(state);
   const first = useConclave((conclave) => conclave.record?.rows[0]?.entry.at);
   return (
-    <Band mode={opening?.mode ?? 'rehearsal'} title={plan?.title ?? ''} act={plan && state.phase === 'open' ? t.ceremony.act(act + 1, plan.acts.length, plan.acts[act]?.title ?? '') : ''}
-      right={<><span>{t.ceremony.clock(timeOf(time))}</span>{first === undefined || at !== undefined ? null : <span>{t.ceremony.opened(elapsed(first, state.phase === 'open' ? time : state.lastAt))}</span>}</>} />
+    <Band
+      mode={opening?.mode ?? 'rehearsal'}
+      title={plan?.title ?? ''}
+      act={plan && state.phase === 'open' ? t.ceremony.act(act + 1, plan.acts.length, plan.acts[act]?.title ?? '') : ''}
+      right={
+        <>
+          <span>{t.ceremony.clock(timeOf(time))}</span>
+          {first === undefined || at !== undefined ? null : (
+            <span>{t.ceremony.opened(elapsed(first, state.phase === 'open' ? time : state.lastAt))}</span>
+          )}
+        </>
+      }
+    />
   );
 }
 
@@ -76,26 +110,60 @@ export function CeremonyBand({ state, at }: { readonly state: State; readonly at
 function useEstate(idle: boolean): void {
   useEffect(() => {
     if (!idle) return undefined;
-    const look = () => { if (document.visibilityState === 'visible') void store.getState().refreshEstate(); };
+    const look = () => {
+      if (document.visibilityState === 'visible') void store.getState().refreshEstate();
+    };
     look();
     const timer = setInterval(look, ESTATE_MS);
     return () => clearInterval(timer);
   }, [idle]);
 }
 
-function Scene({ record, pending, writing, work }: { readonly record: Record; readonly pending: Pending; readonly writing: boolean; readonly work: Work | null }) {
+function Scene({
+  record,
+  pending,
+  writing,
+  work,
+}: {
+  readonly record: Record;
+  readonly pending: Pending;
+  readonly writing: boolean;
+  readonly work: Work | null;
+}) {
   const { state } = record;
   const estate = useConclave((conclave) => conclave.estate);
   const labels = useMemo(() => presentSerials(estate), [estate]);
   const failed = useConclave((conclave) => conclave.trouble !== null) || (state.current?.error ?? null) !== null;
   switch (pending.kind) {
-    case 'opening': case 'checkpoint': return <p className="instruction">{t.ceremony.writing}</p>;
-    case 'over': return <Over state={state} how={pending.how} />;
-    case 'close': return <div className="instruction"><h1 tabIndex={-1}>{t.ceremony.closing}</h1><Failure state={state} /></div>;
-    case 'back': return <Back key={state.count} state={state} present={pending.present} busy={work !== null || writing} />;
-    case 'step': case 'outcome': case 'look': case 'clear': case 'decide': case 'witness':
+    case 'opening':
+    case 'checkpoint':
+      return <p className="instruction">{t.ceremony.writing}</p>;
+    case 'over':
+      return <Over state={state} how={pending.how} />;
+    case 'close':
       return (
-        <Instruction key={pending.step.id} state={state} step={pending.step} pending={pending} labels={labels} terse={failed || ['decide', 'look', 'clear'].includes(pending.kind)}>
+        <div className="instruction">
+          <h1 tabIndex={-1}>{t.ceremony.closing}</h1>
+          <Failure state={state} />
+        </div>
+      );
+    case 'back':
+      return <Back key={state.count} state={state} present={pending.present} busy={work !== null || writing} />;
+    case 'step':
+    case 'outcome':
+    case 'look':
+    case 'clear':
+    case 'decide':
+    case 'witness':
+      return (
+        <Instruction
+          key={pending.step.id}
+          state={state}
+          step={pending.step}
+          pending={pending}
+          labels={labels}
+          terse={failed || ['decide', 'look', 'clear'].includes(pending.kind)}
+        >
           <Doing record={record} pending={pending} step={pending.step} writing={writing} work={work} />
         </Instruction>
       );
@@ -104,41 +172,112 @@ function Scene({ record, pending, writing, work }: { readonly record: Record; re
 
 type StepPending = Extract<Pending, { readonly step: PlanStep }>;
 
-function Doing({ record, pending, step, writing, work }: { readonly record: Record; readonly pending: StepPending; readonly step: PlanStep; readonly writing: boolean; readonly work: Work | null }) {
+function Doing({
+  record,
+  pending,
+  step,
+  writing,
+  work,
+}: {
+  readonly record: Record;
+  readonly pending: StepPending;
+  readonly step: PlanStep;
+  readonly writing: boolean;
+  readonly work: Work | null;
+}) {
   const { state } = record;
   const action = step.do.action;
-  const act = (acceptFinalTry = false) => void store.getState().ask({ call: 'act', ceremony: state.ceremony, step: step.id, acceptFinalTry });
+  const act = (acceptFinalTry = false) =>
+    void store.getState().ask({ call: 'act', ceremony: state.ceremony, step: step.id, acceptFinalTry });
   const slow = useSlow(work);
-  if (work !== null && slow && ['act', 'decide', 'resume', 'disagree', 'abort'].includes(work.call)) return <LongWork record={record} step={step} action={action} work={work} />;
+  if (work !== null && slow && ['act', 'decide', 'resume', 'disagree', 'abort'].includes(work.call))
+    return <LongWork record={record} step={step} action={action} work={work} />;
   const busy = writing || work !== null;
   const again = state.current?.error !== null;
   switch (pending.kind) {
-    case 'step': return <><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={again ? `${t.ceremony.again}: ${t.actions[action].button}` : t.actions[action].button} letter={t.actions[action].key} busy={busy} press={() => act()} /></>;
-    case 'outcome': return <><p className="lead">{t.ceremony.outcomeWhy}</p><Failure state={state} /><Primary text={t.ceremony.outcome} letter="C" busy={busy} press={() => act()} /></>;
-    case 'look': return <><p className="lead">{t.ceremony.lookWhy}</p><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={t.ceremony.look} letter="L" busy={busy} press={() => act()} /></>;
-    case 'clear': return <><Failure state={state} acceptFinalTry={() => act(true)} /><Primary text={t.ceremony.clearNow} letter="" busy={busy} press={() => act()} destroys /></>;
-    case 'decide': return <Decide state={state} pending={pending} busy={busy} />;
-    case 'witness': return <Witnesses state={state} pending={pending} busy={busy} />;
+    case 'step':
+      return (
+        <>
+          <Failure state={state} acceptFinalTry={() => act(true)} />
+          <Primary
+            text={again ? `${t.ceremony.again}: ${t.actions[action].button}` : t.actions[action].button}
+            letter={t.actions[action].key}
+            busy={busy}
+            press={() => act()}
+          />
+        </>
+      );
+    case 'outcome':
+      return (
+        <>
+          <p className="lead">{t.ceremony.outcomeWhy}</p>
+          <Failure state={state} />
+          <Primary text={t.ceremony.outcome} letter="C" busy={busy} press={() => act()} />
+        </>
+      );
+    case 'look':
+      return (
+        <>
+          <p className="lead">{t.ceremony.lookWhy}</p>
+          <Failure state={state} acceptFinalTry={() => act(true)} />
+          <Primary text={t.ceremony.look} letter="L" busy={busy} press={() => act()} />
+        </>
+      );
+    case 'clear':
+      return (
+        <>
+          <Failure state={state} acceptFinalTry={() => act(true)} />
+          <Primary text={t.ceremony.clearNow} letter="" busy={busy} press={() => act()} destroys />
+        </>
+      );
+    case 'decide':
+      return <Decide state={state} pending={pending} busy={busy} />;
+    case 'witness':
+      return <Witnesses state={state} pending={pending} busy={busy} />;
   }
 }
 
 /** The one thing to press. The letter is on the button; Enter and Space work where it has the focus. */
-function Primary({ text, letter, busy, press, destroys = false }: { readonly text: string; readonly letter: string; readonly busy: boolean; readonly press: () => void; readonly destroys?: boolean }) {
+function Primary({
+  text,
+  letter,
+  busy,
+  press,
+  destroys = false,
+}: {
+  readonly text: string;
+  readonly letter: string;
+  readonly busy: boolean;
+  readonly press: () => void;
+  readonly destroys?: boolean;
+}) {
   const dialog = useConclave((conclave) => conclave.dialog);
   const last = useConclave((conclave) => conclave.trouble?.problem?.code === FINAL_TRY);
   useShortcut(letter === '' ? 'no key' : letter, press, letter !== '' && !busy && dialog === null && !last);
   if (last) return null; // the typed sentence stands in its place
   return (
     <p className="press">
-      <button type="button" className={`${destroys ? 'destroys' : 'main'} large`} data-testid="primary" disabled={busy} onClick={press}>
-        {text}{letter === '' ? null : <kbd aria-hidden="true">{letter}</kbd>}
+      <button
+        type="button"
+        className={`${destroys ? 'destroys' : 'main'} large`}
+        data-testid="primary"
+        disabled={busy}
+        onClick={press}
+      >
+        {text}
+        {letter === '' ? null : <kbd aria-hidden="true">{letter}</kbd>}
       </button>
     </p>
   );
 }
 
 function UnexpectedButton() {
-  return <button type="button" className="quiet" onClick={() => store.getState().show('unexpected')}>{t.ceremony.unexpected}<kbd aria-hidden="true">X</kbd></button>;
+  return (
+    <button type="button" className="quiet" onClick={() => store.getState().show('unexpected')}>
+      {t.ceremony.unexpected}
+      <kbd aria-hidden="true">X</kbd>
+    </button>
+  );
 }
 
 /** True once the work has lasted long enough to deserve words: a panel that flashes is read by nobody. */
@@ -153,7 +292,17 @@ function useSlow(work: Work | null): boolean {
   return slow;
 }
 
-function LongWork({ record, step, action, work }: { readonly record: Record; readonly step: PlanStep; readonly action: ActionName; readonly work: Work }) {
+function LongWork({
+  record,
+  step,
+  action,
+  work,
+}: {
+  readonly record: Record;
+  readonly step: PlanStep;
+  readonly action: ActionName;
+  readonly work: Work;
+}) {
   const now = useClock(1000);
   const { state } = record;
   const standIns = useConclave((conclave) => conclave.standIns.includes(record.ceremony));
@@ -163,13 +312,28 @@ function LongWork({ record, step, action, work }: { readonly record: Record; rea
   const since = new Date(now.getTime() - seconds * 1000).toISOString();
   const who = personTitle(step.who, personAt(state, step.who)?.name ?? '');
   const sure = work.call === 'act' && (pin === 'doer' || pin === 'quorum');
-  const booth = work.call === 'disagree' ? t.work.boothMaybe(t.unexpected.by) : pin === 'doer' ? t.work.boothWho(who) : pin === 'quorum' ? t.work.boothQuorum : t.work.boothMaybe(who);
+  const booth =
+    work.call === 'disagree'
+      ? t.work.boothMaybe(t.unexpected.by)
+      : pin === 'doer'
+        ? t.work.boothWho(who)
+        : pin === 'quorum'
+          ? t.work.boothQuorum
+          : t.work.boothMaybe(who);
   return (
     <section className="work" aria-live="polite">
       <h2>{working}</h2>
-      {pin === 'none' || standIns ? null : <p className="booth">{sure ? <strong>{t.work.booth}. </strong> : null}{booth}</p>}
+      {pin === 'none' || standIns ? null : (
+        <p className="booth">
+          {sure ? <strong>{t.work.booth}. </strong> : null}
+          {booth}
+        </p>
+      )}
       {standIns && pin !== 'none' ? <p>{t.work.standIns}</p> : null}
-      <p aria-live="off" className="tabular">{t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)} {last === null ? t.work.first : t.work.last(String(last))}</p>
+      <p aria-live="off" className="tabular">
+        {t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)}{' '}
+        {last === null ? t.work.first : t.work.last(String(last))}
+      </p>
       <p className="note">{t.work.stop}</p>
     </section>
   );
@@ -185,65 +349,147 @@ function Failure({ state, acceptFinalTry }: { readonly state: State; readonly ac
   const recorded = state.current?.error ?? null;
   if (work !== null || (trouble === null && recorded === null)) return null;
   const problem = trouble ? trouble.problem : recorded;
-  const device = recorded === null ? undefined : state.current?.phase === 'ready' ? t.refusal.nothingChanged : t.refusal.maybeChanged;
+  const device =
+    recorded === null
+      ? undefined
+      : state.current?.phase === 'ready'
+        ? t.refusal.nothingChanged
+        : t.refusal.maybeChanged;
   return (
     <TroublePanel refusal={trouble?.refusal ?? null} problem={problem} {...(device === undefined ? {} : { device })}>
       {problem?.code === FINAL_TRY && acceptFinalTry ? (
         <div className="final-try">
-          <p><strong>{t.refusal.finalTry}</strong> {t.refusal.whoDecides}</p>
+          <p>
+            <strong>{t.refusal.finalTry}</strong> {t.refusal.whoDecides}
+          </p>
           <Field label={t.refusal.finalTryType(t.refusal.finalTrySentence)} value={typed} set={setTyped} />
-          <button type="button" className="destroys" disabled={typed.trim() !== t.refusal.finalTrySentence} onClick={acceptFinalTry}>{t.refusal.finalTryGo}</button>
+          <button
+            type="button"
+            className="destroys"
+            disabled={typed.trim() !== t.refusal.finalTrySentence}
+            onClick={acceptFinalTry}
+          >
+            {t.refusal.finalTryGo}
+          </button>
         </div>
       ) : null}
     </TroublePanel>
   );
 }
 
-function Witnesses({ state, pending, busy }: { readonly state: State; readonly pending: Extract<Pending, { kind: 'witness' }>; readonly busy: boolean }) {
+function Witnesses({
+  state,
+  pending,
+  busy,
+}: {
+  readonly state: State;
+  readonly pending: Extract<Pending, { kind: 'witness' }>;
+  readonly busy: boolean;
+}) {
   const { missing, step } = pending;
   const seen = state.current?.witnesses ?? [];
-  const eligible = state.people.filter((person) => (missing[person.role] ?? 0) > 0 && person.seat !== step.who && !seen.includes(person.seat));
-  const wanted = Object.entries(missing).map(([role, count]) => t.plural(count, t.roles[role as keyof typeof t.roles].toLowerCase())).join(', ');
+  const eligible = state.people.filter(
+    (person) => (missing[person.role] ?? 0) > 0 && person.seat !== step.who && !seen.includes(person.seat),
+  );
+  const wanted = Object.entries(missing)
+    .map(([role, count]) => t.plural(count, t.roles[role as keyof typeof t.roles].toLowerCase()))
+    .join(', ');
   return (
     <section className="witnesses">
-      <h2>{t.ceremony.witnessTitle} <span className="note">{t.ceremony.witnessHint(wanted)}</span></h2>
+      <h2>
+        {t.ceremony.witnessTitle} <span className="note">{t.ceremony.witnessHint(wanted)}</span>
+      </h2>
       <Failure state={state} />
       <ul>
-        {eligible.map((person, index) => <Witness key={person.seat} seat={person.seat} name={person.name} number={index + 1} busy={busy}
-          press={() => void store.getState().ask({ call: 'witness', ceremony: state.ceremony, step: step.id, seat: person.seat })} />)}
+        {eligible.map((person, index) => (
+          <Witness
+            key={person.seat}
+            seat={person.seat}
+            name={person.name}
+            number={index + 1}
+            busy={busy}
+            press={() =>
+              void store.getState().ask({ call: 'witness', ceremony: state.ceremony, step: step.id, seat: person.seat })
+            }
+          />
+        ))}
       </ul>
     </section>
   );
 }
 
-function Witness({ seat, name, number, busy, press }: { readonly seat: string; readonly name: string; readonly number: number; readonly busy: boolean; readonly press: () => void }) {
+function Witness({
+  seat,
+  name,
+  number,
+  busy,
+  press,
+}: {
+  readonly seat: string;
+  readonly name: string;
+  readonly number: number;
+  readonly busy: boolean;
+  readonly press: () => void;
+}) {
   const dialog = useConclave((conclave) => conclave.dialog);
   useShortcut(String(number), press, number <= 9 && !busy && dialog === null);
   return (
     <li>
       <button type="button" className="main saw" data-testid={`witness-${seat}`} disabled={busy} onClick={press}>
-        <span><strong>{t.ceremony.saw}</strong><br />{personTitle(seat, name)}</span>{number <= 9 ? <kbd aria-hidden="true">{number}</kbd> : null}
+        <span>
+          <strong>{t.ceremony.saw}</strong>
+          <br />
+          {personTitle(seat, name)}
+        </span>
+        {number <= 9 ? <kbd aria-hidden="true">{number}</kbd> : null}
       </button>
     </li>
   );
 }
 
-function Decide({ state, pending, busy }: { readonly state: State; readonly pending: Extract<Pending, { kind: 'decide' }>; readonly busy: boolean }) {
+function Decide({
+  state,
+  pending,
+  busy,
+}: {
+  readonly state: State;
+  readonly pending: Extract<Pending, { kind: 'decide' }>;
+  readonly busy: boolean;
+}) {
   const [why, setWhy] = useState('');
   const { observation } = pending;
-  const decide = (decision: 'keep' | 'clear') => void store.getState().ask({ call: 'decide', ceremony: state.ceremony, decision, why: why.trim() });
+  const decide = (decision: 'keep' | 'clear') =>
+    void store.getState().ask({ call: 'decide', ceremony: state.ceremony, decision, why: why.trim() });
   const half = observation.state === 'half';
   return (
     <section className="decide">
-      <p className="lead"><Mark name="reported" quiet /> {t.ceremony.found[observation.state]} {observation.detail}</p>
-      <ul className="plain mono">{observation.objects.map((object, index) => <li key={index}>{objectLine(object)}</li>)}</ul>
+      <p className="lead">
+        <Mark name="reported" quiet /> {t.ceremony.found[observation.state]} {observation.detail}
+      </p>
+      <ul className="plain mono">
+        {observation.objects.map((object, index) => (
+          <li key={index}>{objectLine(object)}</li>
+        ))}
+      </ul>
       <Failure state={state} />
       <Field label={t.ceremony.decideWhy} value={why} set={setWhy} long />
       <p className="press">
-        <button type="button" className="main" disabled={busy || half || why.trim() === ''} onClick={() => decide('keep')}>{t.ceremony.keep}</button>
-        <button type="button" className="destroys" disabled={busy || why.trim() === ''} onClick={() => decide('clear')}>{t.ceremony.clear}</button>
+        <button
+          type="button"
+          className="main"
+          disabled={busy || half || why.trim() === ''}
+          onClick={() => decide('keep')}
+        >
+          {t.ceremony.keep}
+        </button>
+        <button type="button" className="destroys" disabled={busy || why.trim() === ''} onClick={() => decide('clear')}>
+          {t.ceremony.clear}
+        </button>
       </p>
-      <p className="note">{half ? `${t.ceremony.keepHalf} ` : ''}{t.ceremony.clearHint}</p>
+      <p className="note">
+        {half ? `${t.ceremony.keepHalf} ` : ''}
+        {t.ceremony.clearHint}
+      </p>
     </section>
   );
 }
@@ -258,7 +504,15 @@ function Back({ state, present, busy }: { readonly state: State; readonly presen
       <NumberField label={t.ceremony.backCount} value={count} set={setCount} />
       <Failure state={state} />
       <p className="press">
-        <button type="button" className="main large" data-testid="primary" disabled={busy || Number.isNaN(count)} onClick={() => void store.getState().ask({ call: 'back', ceremony: state.ceremony, present: count })}>{t.ceremony.back}</button>
+        <button
+          type="button"
+          className="main large"
+          data-testid="primary"
+          disabled={busy || Number.isNaN(count)}
+          onClick={() => void store.getState().ask({ call: 'back', ceremony: state.ceremony, present: count })}
+        >
+          {t.ceremony.back}
+        </button>
       </p>
     </div>
   );
@@ -268,26 +522,53 @@ function Over({ state, how }: { readonly state: State; readonly how: 'aborted' |
   const work = useConclave((conclave) => conclave.work);
   const [exported, setExported] = useState<{ path: string; sha256: string } | null>(null);
   const busy = work !== null;
-  const exportBundle = async () => setExported(await store.getState().ask({ call: 'export', ceremony: state.ceremony }));
+  const exportBundle = async () =>
+    setExported(await store.getState().ask({ call: 'export', ceremony: state.ceremony }));
   const replay = () => store.getState().openReplay(state.ceremony, state.plan?.title ?? '');
   return (
     <div className="instruction over">
-      <p className="actor"><Mark name={how === 'closed' ? 'verified' : 'refused'} quiet /> <strong>{how === 'closed' ? t.home.state.closed : t.home.state.aborted}</strong></p>
+      <p className="actor">
+        <Mark name={how === 'closed' ? 'verified' : 'refused'} quiet />{' '}
+        <strong>{how === 'closed' ? t.home.state.closed : t.home.state.aborted}</strong>
+      </p>
       <h1 tabIndex={-1}>{how === 'closed' ? t.ceremony.closed : t.ceremony.aborted}</h1>
       <p className="lead">{how === 'closed' ? t.ceremony.closedWhy : t.ceremony.abortedWhy}</p>
       <Failure state={state} />
       {exported ? (
         <section className="exported" role="status">
           <h2>{t.ceremony.exported}</h2>
-          <p><code className="path">{exported.path}</code></p>
+          <p>
+            <code className="path">{exported.path}</code>
+          </p>
           <h2>{t.ceremony.exportedHash}</h2>
-          <p><code className="hex">{groups(exported.sha256)}</code></p>
+          <p>
+            <code className="hex">{groups(exported.sha256)}</code>
+          </p>
         </section>
       ) : null}
       <p className="press">
-        <button type="button" className="main large" data-testid="primary" disabled={busy} onClick={() => void exportBundle()}>{busy && work.call === 'export' ? t.ceremony.exporting : t.ceremony.export}</button>
-        <button type="button" data-testid="replay" disabled={busy} onClick={() => void replay()}>{busy && work.call === 'verify-own' ? t.ceremony.verifying : t.ceremony.replay}</button>
-        <button type="button" data-testid="verify-own" disabled={busy} onClick={() => store.getState().go({ at: 'audit', own: { ceremony: state.ceremony, title: state.plan?.title ?? '' } })}>{t.ceremony.verify}</button>
+        <button
+          type="button"
+          className="main large"
+          data-testid="primary"
+          disabled={busy}
+          onClick={() => void exportBundle()}
+        >
+          {busy && work.call === 'export' ? t.ceremony.exporting : t.ceremony.export}
+        </button>
+        <button type="button" data-testid="replay" disabled={busy} onClick={() => void replay()}>
+          {busy && work.call === 'verify-own' ? t.ceremony.verifying : t.ceremony.replay}
+        </button>
+        <button
+          type="button"
+          data-testid="verify-own"
+          disabled={busy}
+          onClick={() =>
+            store.getState().go({ at: 'audit', own: { ceremony: state.ceremony, title: state.plan?.title ?? '' } })
+          }
+        >
+          {t.ceremony.verify}
+        </button>
       </p>
     </div>
   );
@@ -304,16 +585,32 @@ function Foot({ state }: { readonly state: State }) {
   return (
     <footer className="foot">
       {Object.entries(opening.bindings.tokens).map(([name, bound]) => (
-        <span key={name}>{present === null ? null : <Mark name={there(bound.serial) ? 'verified' : 'refused'} quiet />} {name} <code>{groups(bound.serial)}</code> {present === null ? '' : there(bound.serial) ? t.foot.connected : t.foot.gone}</span>
+        <span key={name}>
+          {present === null ? null : <Mark name={there(bound.serial) ? 'verified' : 'refused'} quiet />} {name}{' '}
+          <code>{groups(bound.serial)}</code>{' '}
+          {present === null ? '' : there(bound.serial) ? t.foot.connected : t.foot.gone}
+        </span>
       ))}
       {cards.map(([card, seats]) => {
         const serials = Object.values(seats).map((bound) => bound.serial);
         const count = serials.filter(there).length;
-        return <span key={card}>{present === null ? null : <Mark name={count === serials.length ? 'verified' : 'reported'} quiet />} {t.foot.cards(card.replaceAll('-', ' '), present === null ? null : count, serials.length)}</span>;
+        return (
+          <span key={card}>
+            {present === null ? null : <Mark name={count === serials.length ? 'verified' : 'reported'} quiet />}{' '}
+            {t.foot.cards(card.replaceAll('-', ' '), present === null ? null : count, serials.length)}
+          </span>
+        );
       })}
-      <span className="grow"><span className="clock">{t.foot.clock(opening.clock)}</span></span>
-      <button type="button" className="quiet" onClick={() => store.getState().go({ at: 'home' })}>{t.ceremony.leave}</button>
-      <button type="button" className="quiet" onClick={() => store.getState().show('help')}>{t.nav.help}<kbd aria-hidden="true">?</kbd></button>
+      <span className="grow">
+        <span className="clock">{t.foot.clock(opening.clock)}</span>
+      </span>
+      <button type="button" className="quiet" onClick={() => store.getState().go({ at: 'home' })}>
+        {t.ceremony.leave}
+      </button>
+      <button type="button" className="quiet" onClick={() => store.getState().show('help')}>
+        {t.nav.help}
+        <kbd aria-hidden="true">?</kbd>
+      </button>
     </footer>
   );
 }

@@ -15,14 +15,21 @@ export function Home() {
   const ceremonies = useConclave((state) => state.ceremonies);
   const trouble = useConclave((state) => state.trouble);
   const panel = trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null;
-  if (hello === null || ceremonies === null) return <Frame busy={trouble === null}>{panel ?? <p className="waiting-line">{t.loadingScreen}</p>}</Frame>;
+  if (hello === null || ceremonies === null)
+    return <Frame busy={trouble === null}>{panel ?? <p className="waiting-line">{t.loadingScreen}</p>}</Frame>;
   if (ceremonies.length === 0) {
     return (
       <Frame>
         <section className="first">
           <h1>{t.app}</h1>
-          {t.home.first.map((sentence) => <p key={sentence}>{sentence}</p>)}
-          <p><button type="button" className="main large" data-testid="primary" onClick={openNew}>{t.home.rehearse}</button></p>
+          {t.home.first.map((sentence) => (
+            <p key={sentence}>{sentence}</p>
+          ))}
+          <p>
+            <button type="button" className="main large" data-testid="primary" onClick={openNew}>
+              {t.home.rehearse}
+            </button>
+          </p>
           {panel}
           <DevelopmentWarning />
           <MachineWarnings warnings={hello.warnings} />
@@ -38,12 +45,32 @@ export function Home() {
     <Frame>
       <div className="title-row">
         <h1>{t.home.title}</h1>
-        <button type="button" className="main" data-testid="primary" onClick={openNew}>{t.home.new}</button>
+        <button type="button" className="main" data-testid="primary" onClick={openNew}>
+          {t.home.new}
+        </button>
       </div>
       <DevelopmentWarning />
       {panel}
-      {open.length > 0 ? <><h2>{t.home.open}</h2><ul className="ceremonies">{open.map((summary) => <Summary key={summary.ceremony} summary={summary} />)}</ul></> : null}
-      {over.length > 0 ? <><h2>{t.home.over}</h2><ul className="ceremonies">{over.map((summary) => <Summary key={summary.ceremony} summary={summary} />)}</ul></> : null}
+      {open.length > 0 ? (
+        <>
+          <h2>{t.home.open}</h2>
+          <ul className="ceremonies">
+            {open.map((summary) => (
+              <Summary key={summary.ceremony} summary={summary} />
+            ))}
+          </ul>
+        </>
+      ) : null}
+      {over.length > 0 ? (
+        <>
+          <h2>{t.home.over}</h2>
+          <ul className="ceremonies">
+            {over.map((summary) => (
+              <Summary key={summary.ceremony} summary={summary} />
+            ))}
+          </ul>
+        </>
+      ) : null}
       <MachineWarnings warnings={hello.warnings} />
     </Frame>
   );
@@ -62,13 +89,31 @@ function Summary({ summary }: { readonly summary: CeremonySummary }) {
     <li className={interrupted ? 'interrupted' : ''}>
       <Mark name={mark} quiet />
       <div>
-        <h3>{title} <span className={`tag tag-${mode}`}>{t.mode[mode]}</span></h3>
-        <p><strong>{interrupted ? t.home.interrupted : t.home.state[state]}</strong>{interrupted ? <>. {t.home.interruptedWhy}</> : null}</p>
-        <p className="note">{t.home.began} {dateTime(summary.openedAt)} · {t.home.last} {dateTime(summary.lastAt)} · {t.home.entries(summary.entries)} · <code>{ceremony.slice(0, 8)}</code></p>
+        <h3>
+          {title} <span className={`tag tag-${mode}`}>{t.mode[mode]}</span>
+        </h3>
+        <p>
+          <strong>{interrupted ? t.home.interrupted : t.home.state[state]}</strong>
+          {interrupted ? <>. {t.home.interruptedWhy}</> : null}
+        </p>
+        <p className="note">
+          {t.home.began} {dateTime(summary.openedAt)} · {t.home.last} {dateTime(summary.lastAt)} ·{' '}
+          {t.home.entries(summary.entries)} · <code>{ceremony.slice(0, 8)}</code>
+        </p>
       </div>
       <div className="buttons">
-        <button type="button" className={state === 'open' || interrupted ? 'main' : ''} onClick={watch}>{interrupted ? t.home.resume : state === 'open' ? t.home.continue : t.home.watch}</button>
-        {state === 'open' ? null : <button type="button" disabled={work !== null} onClick={() => void store.getState().openReplay(ceremony, title)}>{t.home.replay}</button>}
+        <button type="button" className={state === 'open' || interrupted ? 'main' : ''} onClick={watch}>
+          {interrupted ? t.home.resume : state === 'open' ? t.home.continue : t.home.watch}
+        </button>
+        {state === 'open' ? null : (
+          <button
+            type="button"
+            disabled={work !== null}
+            onClick={() => void store.getState().openReplay(ceremony, title)}
+          >
+            {t.home.replay}
+          </button>
+        )}
       </div>
     </li>
   );
@@ -79,7 +124,13 @@ function MachineWarnings({ warnings }: { readonly warnings: readonly string[] })
   return (
     <section className="machine">
       <h2>{t.home.warnings}</h2>
-      <ul>{warnings.map((warning) => <li key={warning}><Mark name="reported" quiet /> {warning}</li>)}</ul>
+      <ul>
+        {warnings.map((warning) => (
+          <li key={warning}>
+            <Mark name="reported" quiet /> {warning}
+          </li>
+        ))}
+      </ul>
     </section>
   );
 }

@@ -4,7 +4,14 @@
  */
 import { useEffect, useId, useMemo, useState } from 'react';
 import { Refused, type Refusal } from '../../ceremonies/refusal.ts';
-import { planOf, readScript, type Parameters, type ParameterValue, type Plan, type Script } from '../../ceremonies/script.ts';
+import {
+  planOf,
+  readScript,
+  type Parameters,
+  type ParameterValue,
+  type Plan,
+  type Script,
+} from '../../ceremonies/script.ts';
 import type { Answer, Bindings, Estate } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
 import { Frame } from '../parts/Frame.tsx';
@@ -25,13 +32,33 @@ export function Open({ name }: { readonly name: string }) {
   const text = scripts?.find((script) => script.name === name)?.text ?? scripts?.[0]?.text;
   const read = useMemo(() => (text === undefined ? null : readScript(text)), [text]);
   if (scripts === null || read === null) {
-    return <Frame busy={trouble === null}>{trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : <p className="waiting-line">{scripts?.length === 0 ? t.scripts.none : t.loadingScreen}</p>}</Frame>;
+    return (
+      <Frame busy={trouble === null}>
+        {trouble ? (
+          <TroublePanel refusal={trouble.refusal} problem={trouble.problem} />
+        ) : (
+          <p className="waiting-line">{scripts?.length === 0 ? t.scripts.none : t.loadingScreen}</p>
+        )}
+      </Frame>
+    );
   }
-  if (read.script === null) return <Frame><h1>{t.open.title}</h1><p>{t.open.noScript}</p>{read.faults.map((fault, index) => <TroublePanel key={index} refusal={fault} problem={null} />)}</Frame>;
+  if (read.script === null)
+    return (
+      <Frame>
+        <h1>{t.open.title}</h1>
+        <p>{t.open.noScript}</p>
+        {read.faults.map((fault, index) => (
+          <TroublePanel key={index} refusal={fault} problem={null} />
+        ))}
+      </Frame>
+    );
   return <Form key={read.script.hash} name={name} script={read.script} />;
 }
 
-function planned(script: Script, parameters: Parameters): { plan: Plan; refusal: null } | { plan: null; refusal: Refusal } {
+function planned(
+  script: Script,
+  parameters: Parameters,
+): { plan: Plan; refusal: null } | { plan: null; refusal: Refusal } {
   try {
     return { plan: planOf(script, parameters), refusal: null };
   } catch (error) {
@@ -53,7 +80,10 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   const [standIns, setStandIns] = useState(true);
   const { plan, refusal } = useMemo(() => planned(script, parameters), [script, parameters]);
   const model = useModel(name, parameters, plan !== null);
-  const people = (plan?.seats ?? []).map((seat) => ({ seat: seat.id, name: (names[seat.id] ?? (mode === 'rehearsal' ? `${seatTitle(seat.id)} (rehearsal)` : '')).trim() }));
+  const people = (plan?.seats ?? []).map((seat) => ({
+    seat: seat.id,
+    name: (names[seat.id] ?? (mode === 'rehearsal' ? `${seatTitle(seat.id)} (rehearsal)` : '')).trim(),
+  }));
   const wanted = plan ? wantedOf(plan) : [];
   const missing = wanted.filter((want) => boundTo(bindings, want) === undefined).length;
   const ready = plan !== null && missing === 0 && people.every((person) => person.name !== '') && work === null;
@@ -65,8 +95,21 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   };
   const open = async () => {
     // Only what this plan asks for: cards of seats that a changed parameter removed are not bound.
-    const exact = wanted.reduce<Bindings>((sum, want) => bind(sum, want, boundTo(bindings, want) ?? { module: '', serial: '' }), { tokens: {}, cards: {} });
-    const opened = await store.getState().ask({ call: 'open', script: name, parameters, people, bindings: exact, mode, standIns: standIns && mode === 'rehearsal' });
+    const exact = wanted.reduce<Bindings>(
+      (sum, want) => bind(sum, want, boundTo(bindings, want) ?? { module: '', serial: '' }),
+      { tokens: {}, cards: {} },
+    );
+    const opened = await store
+      .getState()
+      .ask({
+        call: 'open',
+        script: name,
+        parameters,
+        people,
+        bindings: exact,
+        mode,
+        standIns: standIns && mode === 'rehearsal',
+      });
     if (!opened) return;
     if (standIns) store.setState({ standIns: [...store.getState().standIns, opened.ceremony] });
     store.getState().go({ at: 'ceremony', ceremony: opened.ceremony });
@@ -74,14 +117,25 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
 
   return (
     <Frame wide busy={work !== null}>
-      <div className="title-row"><h1>{script.title}</h1><span className={`tag tag-${mode}`}>{t.mode[mode]}</span></div>
+      <div className="title-row">
+        <h1>{script.title}</h1>
+        <span className={`tag tag-${mode}`}>{t.mode[mode]}</span>
+      </div>
       <p className="lead">{script.purpose}</p>
       <div className="open">
         <div className="form">
           <fieldset>
             <legend>{t.open.parameters}</legend>
             <div className="grid">
-              {Object.entries(script.parameters).map(([key, spec]) => <Parameter key={key} name={key} spec={spec} value={parameters[key]} set={(value) => setParameters({ ...parameters, [key]: value })} />)}
+              {Object.entries(script.parameters).map(([key, spec]) => (
+                <Parameter
+                  key={key}
+                  name={key}
+                  spec={spec}
+                  value={parameters[key]}
+                  set={(value) => setParameters({ ...parameters, [key]: value })}
+                />
+              ))}
             </div>
             {refusal ? <TroublePanel refusal={refusal} problem={null} /> : null}
           </fieldset>
@@ -89,20 +143,48 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
             <legend>{t.open.people}</legend>
             <p className="note">{t.open.peopleHint}</p>
             <div className="grid">
-              {people.map((person) => <PersonField key={person.seat} seat={person.seat} value={names[person.seat] ?? person.name} set={(value) => setNames({ ...names, [person.seat]: value })} />)}
+              {people.map((person) => (
+                <PersonField
+                  key={person.seat}
+                  seat={person.seat}
+                  value={names[person.seat] ?? person.name}
+                  set={(value) => setNames({ ...names, [person.seat]: value })}
+                />
+              ))}
             </div>
           </fieldset>
           <fieldset>
             <legend>{t.open.tokens}</legend>
             <div className="make">
               <ModuleField modules={hello?.modules ?? []} value={module} set={setModule} />
-              <button type="button" className={missing > 0 ? 'main' : ''} data-testid="make-cards" disabled={work !== null || plan === null} onClick={() => void provision()}>{work?.call === 'provision' ? t.open.making : t.open.make}</button>
+              <button
+                type="button"
+                className={missing > 0 ? 'main' : ''}
+                data-testid="make-cards"
+                disabled={work !== null || plan === null}
+                onClick={() => void provision()}
+              >
+                {work?.call === 'provision' ? t.open.making : t.open.make}
+              </button>
             </div>
             <p className="note">{t.open.makeHint}</p>
             <table className="bindings">
-              <thead><tr><th scope="col">{t.open.purpose}</th><th scope="col">{t.tokens.serial}</th></tr></thead>
+              <thead>
+                <tr>
+                  <th scope="col">{t.open.purpose}</th>
+                  <th scope="col">{t.tokens.serial}</th>
+                </tr>
+              </thead>
               <tbody>
-                {wanted.map((want) => <Binding key={want.title} want={want} estate={estate} value={boundTo(bindings, want)} set={(bound) => setBindings(bind(bindings, want, bound))} />)}
+                {wanted.map((want) => (
+                  <Binding
+                    key={want.title}
+                    want={want}
+                    estate={estate}
+                    value={boundTo(bindings, want)}
+                    set={(bound) => setBindings(bind(bindings, want, bound))}
+                  />
+                ))}
               </tbody>
             </table>
           </fieldset>
@@ -120,16 +202,46 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
           <fieldset>
             <legend>{t.open.mode}</legend>
             <div className="checks">
-              <label><input type="radio" name="mode" checked={mode === 'rehearsal'} onChange={() => setMode('rehearsal')} /><span>{t.mode.rehearsal}</span></label>
-              <label><input type="radio" name="mode" checked={mode === 'real'} disabled={hello?.runtime.development ?? true} onChange={() => setMode('real')} />
-                <span>{t.mode.real}{hello?.runtime.development ? <span className="note"> {t.open.realRefused}</span> : null}</span></label>
-              {mode === 'rehearsal' ? <label><input type="checkbox" checked={standIns} onChange={(event) => setStandIns(event.target.checked)} /><span>{t.open.standIns}<span className="note">{t.open.standInsHint(PUBLISHED_PIN)}</span></span></label> : null}
+              <label>
+                <input type="radio" name="mode" checked={mode === 'rehearsal'} onChange={() => setMode('rehearsal')} />
+                <span>{t.mode.rehearsal}</span>
+              </label>
+              <label>
+                <input
+                  type="radio"
+                  name="mode"
+                  checked={mode === 'real'}
+                  disabled={hello?.runtime.development ?? true}
+                  onChange={() => setMode('real')}
+                />
+                <span>
+                  {t.mode.real}
+                  {hello?.runtime.development ? <span className="note"> {t.open.realRefused}</span> : null}
+                </span>
+              </label>
+              {mode === 'rehearsal' ? (
+                <label>
+                  <input type="checkbox" checked={standIns} onChange={(event) => setStandIns(event.target.checked)} />
+                  <span>
+                    {t.open.standIns}
+                    <span className="note">{t.open.standInsHint(PUBLISHED_PIN)}</span>
+                  </span>
+                </label>
+              ) : null}
             </div>
           </fieldset>
           {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
           <div className="go">
-          {missing > 0 && plan ? <p className="note">{t.open.missing(missing)}</p> : null}
-          <button type="button" className="main large" data-testid="primary" disabled={!ready} onClick={() => void open()}>{work?.call === 'open' ? t.open.opening : mode === 'real' ? t.open.goReal : t.open.go}</button>
+            {missing > 0 && plan ? <p className="note">{t.open.missing(missing)}</p> : null}
+            <button
+              type="button"
+              className="main large"
+              data-testid="primary"
+              disabled={!ready}
+              onClick={() => void open()}
+            >
+              {work?.call === 'open' ? t.open.opening : mode === 'real' ? t.open.goReal : t.open.go}
+            </button>
           </div>
         </aside>
       </div>
@@ -149,8 +261,14 @@ type Bound = Bindings['tokens'][string];
 function wantedOf(plan: Plan): Want[] {
   return [
     ...plan.tokens.map((token): Want => ({ title: token, token })),
-    ...Object.entries(plan.room.cards).flatMap(([card, spec]) => plan.seats.filter((seat) => spec.for === 'person' || seat.role === 'custodian')
-      .map((seat): Want => ({ title: `${card.replaceAll('-', ' ')} of ${seatTitle(seat.id)}`, card: [card, seat.id] }))),
+    ...Object.entries(plan.room.cards).flatMap(([card, spec]) =>
+      plan.seats
+        .filter((seat) => spec.for === 'person' || seat.role === 'custodian')
+        .map((seat): Want => ({
+          title: `${card.replaceAll('-', ' ')} of ${seatTitle(seat.id)}`,
+          card: [card, seat.id],
+        })),
+    ),
   ];
 }
 
@@ -165,22 +283,50 @@ function bind(bindings: Bindings, want: Want, bound: Bound): Bindings {
   return { ...bindings, cards: { ...bindings.cards, [card]: { ...bindings.cards[card], [seat]: bound } } };
 }
 
-function Binding({ want, estate, value, set }: { readonly want: Want; readonly estate: Estate | null; readonly value: Bound | undefined; readonly set: (bound: Bound) => void }) {
+function Binding({
+  want,
+  estate,
+  value,
+  set,
+}: {
+  readonly want: Want;
+  readonly estate: Estate | null;
+  readonly value: Bound | undefined;
+  readonly set: (bound: Bound) => void;
+}) {
   const id = useId();
-  const there = (estate?.modules ?? []).flatMap((module) => module.slots.flatMap(({ token }) => (token ? [{ module: module.name, serial: token.serial, label: token.label }] : [])));
+  const there = (estate?.modules ?? []).flatMap((module) =>
+    module.slots.flatMap(({ token }) =>
+      token ? [{ module: module.name, serial: token.serial, label: token.label }] : [],
+    ),
+  );
   const key = (bound: Bound) => `${bound.module} ${bound.serial}`;
   const known = value === undefined || there.some((token) => key(token) === key(value));
   return (
     <tr>
-      <th scope="row"><label htmlFor={id}>{want.title}</label></th>
+      <th scope="row">
+        <label htmlFor={id}>{want.title}</label>
+      </th>
       <td>
-        <select id={id} value={value ? key(value) : ''} onChange={(event) => {
-          const chosen = there.find((token) => key(token) === event.target.value);
-          if (chosen) set({ module: chosen.module, serial: chosen.serial });
-        }}>
+        <select
+          id={id}
+          value={value ? key(value) : ''}
+          onChange={(event) => {
+            const chosen = there.find((token) => key(token) === event.target.value);
+            if (chosen) set({ module: chosen.module, serial: chosen.serial });
+          }}
+        >
           <option value="">{t.open.choose}</option>
-          {value && !known ? <option value={key(value)}>{groups(value.serial)} · {value.module} · {t.open.gone}</option> : null}
-          {there.map((token) => <option key={key(token)} value={key(token)}>{token.label} · {groups(token.serial)} · {token.module}</option>)}
+          {value && !known ? (
+            <option value={key(value)}>
+              {groups(value.serial)} · {value.module} · {t.open.gone}
+            </option>
+          ) : null}
+          {there.map((token) => (
+            <option key={key(token)} value={key(token)}>
+              {token.label} · {groups(token.serial)} · {token.module}
+            </option>
+          ))}
         </select>
       </td>
     </tr>
@@ -191,40 +337,98 @@ function Binding({ want, estate, value, set }: { readonly want: Want; readonly e
 
 type Spec = Script['parameters'][string];
 
-function Parameter({ name, spec, value, set }: { readonly name: string; readonly spec: Spec; readonly value: ParameterValue | undefined; readonly set: (value: ParameterValue) => void }) {
+function Parameter({
+  name,
+  spec,
+  value,
+  set,
+}: {
+  readonly name: string;
+  readonly spec: Spec;
+  readonly value: ParameterValue | undefined;
+  readonly set: (value: ParameterValue) => void;
+}) {
   const id = useId();
   return (
     <div className="field">
       <label htmlFor={id}>{spec.ask}</label>
       {'one-of' in spec ? (
         <select id={id} name={name} value={String(value)} onChange={(event) => set(event.target.value)}>
-          {spec['one-of'].map((choice) => <option key={choice} value={choice}>{algorithmName(choice)}</option>)}
+          {spec['one-of'].map((choice) => (
+            <option key={choice} value={choice}>
+              {algorithmName(choice)}
+            </option>
+          ))}
         </select>
       ) : 'whole' in spec ? (
-        <input id={id} name={name} type="number" min={spec.whole[0]} max={spec.whole[1]} value={typeof value === 'number' && !Number.isNaN(value) ? value : ''} onChange={(event) => set(event.target.valueAsNumber)} />
+        <input
+          id={id}
+          name={name}
+          type="number"
+          min={spec.whole[0]}
+          max={spec.whole[1]}
+          value={typeof value === 'number' && !Number.isNaN(value) ? value : ''}
+          onChange={(event) => set(event.target.valueAsNumber)}
+        />
       ) : (
-        <input id={id} name={name} maxLength={spec.text} value={String(value ?? '')} autoComplete="off" spellCheck={false} onChange={(event) => set(event.target.value)} />
+        <input
+          id={id}
+          name={name}
+          maxLength={spec.text}
+          value={String(value ?? '')}
+          autoComplete="off"
+          spellCheck={false}
+          onChange={(event) => set(event.target.value)}
+        />
       )}
     </div>
   );
 }
 
-function PersonField({ seat, value, set }: { readonly seat: string; readonly value: string; readonly set: (value: string) => void }) {
+function PersonField({
+  seat,
+  value,
+  set,
+}: {
+  readonly seat: string;
+  readonly value: string;
+  readonly set: (value: string) => void;
+}) {
   const id = useId();
   return (
     <div className="field">
       <label htmlFor={id}>{seatTitle(seat)}</label>
-      <input id={id} name={seat} maxLength={80} value={value} autoComplete="off" spellCheck={false} onChange={(event) => set(event.target.value)} />
+      <input
+        id={id}
+        name={seat}
+        maxLength={80}
+        value={value}
+        autoComplete="off"
+        spellCheck={false}
+        onChange={(event) => set(event.target.value)}
+      />
     </div>
   );
 }
 
-function ModuleField({ modules, value, set }: { readonly modules: readonly string[]; readonly value: string; readonly set: (value: string) => void }) {
+function ModuleField({
+  modules,
+  value,
+  set,
+}: {
+  readonly modules: readonly string[];
+  readonly value: string;
+  readonly set: (value: string) => void;
+}) {
   const id = useId();
   return (
     <div className="field">
       <label htmlFor={id}>{t.open.module}</label>
-      <select id={id} value={value} onChange={(event) => set(event.target.value)}>{modules.map((module) => <option key={module}>{module}</option>)}</select>
+      <select id={id} value={value} onChange={(event) => set(event.target.value)}>
+        {modules.map((module) => (
+          <option key={module}>{module}</option>
+        ))}
+      </select>
     </div>
   );
 }
@@ -238,7 +442,13 @@ function useModel(script: string, parameters: Parameters, on: boolean): Answer<'
     setAnswer(null);
     if (!on) return undefined;
     let wanted = true;
-    const timer = setTimeout(() => void bridge.call({ call: 'rehearse-model', script, parameters }).then((given) => { if (wanted) setAnswer(given); }), 250);
+    const timer = setTimeout(
+      () =>
+        void bridge.call({ call: 'rehearse-model', script, parameters }).then((given) => {
+          if (wanted) setAnswer(given);
+        }),
+      250,
+    );
     return () => {
       wanted = false;
       clearTimeout(timer);
@@ -249,8 +459,25 @@ function useModel(script: string, parameters: Parameters, on: boolean): Answer<'
 
 export function Model({ model }: { readonly model: Answer<'rehearse-model'> | null }) {
   if (model === null) return <p className="note">{t.open.modelWaits}</p>;
-  if (!model.ok) return <TroublePanel refusal={'refusal' in model ? model.refusal : null} problem={'problem' in model ? model.problem : null} />;
+  if (!model.ok)
+    return (
+      <TroublePanel
+        refusal={'refusal' in model ? model.refusal : null}
+        problem={'problem' in model ? model.problem : null}
+      />
+    );
   const { faults, steps, minutes } = model.value;
-  if (faults.length === 0) return <p><Mark name="verified" quiet /> {t.open.modelFine(steps, minutes)}</p>;
-  return <>{faults.map((fault, index) => <TroublePanel key={index} refusal={fault} problem={null} />)}</>;
+  if (faults.length === 0)
+    return (
+      <p>
+        <Mark name="verified" quiet /> {t.open.modelFine(steps, minutes)}
+      </p>
+    );
+  return (
+    <>
+      {faults.map((fault, index) => (
+        <TroublePanel key={index} refusal={fault} problem={null} />
+      ))}
+    </>
+  );
 }

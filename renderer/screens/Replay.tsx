@@ -22,10 +22,19 @@ export function Replay({ screen }: { readonly screen: Extract<Screen, { at: 'rep
   const [line, setLine] = useState<Timeline | null>(null);
   useEffect(() => {
     let wanted = true;
-    void timeline(screen.lines, world).then((made) => { if (wanted) setLine(made); });
-    return () => { wanted = false; };
+    void timeline(screen.lines, world).then((made) => {
+      if (wanted) setLine(made);
+    });
+    return () => {
+      wanted = false;
+    };
   }, [screen.lines]);
-  if (line === null) return <main className="waiting"><p>{t.replay.reading}</p></main>;
+  if (line === null)
+    return (
+      <main className="waiting">
+        <p>{t.replay.reading}</p>
+      </main>
+    );
   return <Player line={line} screen={screen} />;
 }
 
@@ -60,18 +69,45 @@ function Player({ line, screen }: { readonly line: Timeline; readonly screen: Ex
         <div className="scene">
           <div className="instruction" tabIndex={0} role="region" aria-label={t.replay.record}>
             {row ? <Shown row={row} state={state} verdict={screen.verdict} /> : <h1>{t.replay.beforeStart}</h1>}
-            {line.broken && at === last ? <p className="broken"><Mark name="refused" quiet /> {t.replay.broken(last)} <code>{line.broken.rule}</code>: {line.broken.found}</p> : null}
+            {line.broken && at === last ? (
+              <p className="broken">
+                <Mark name="refused" quiet /> {t.replay.broken(last)} <code>{line.broken.rule}</code>:{' '}
+                {line.broken.found}
+              </p>
+            ) : null}
           </div>
-          <div className="beside"><Seats state={state} /></div>
+          <div className="beside">
+            <Seats state={state} />
+          </div>
         </div>
       </main>
       <RecordList ceremony={state.ceremony} rows={rows} head={state.lastHash} broken={null} />
       <footer className="foot player">
-        <button type="button" className="quiet" onClick={() => store.getState().go(screen.back.at === 'replay' ? { at: 'home' } : screen.back)}>{t.back}</button>
-        <button type="button" onClick={() => setPlaying(!playing)}>{playing ? t.replay.pause : t.replay.play}</button>
-        <button type="button" aria-label={t.replay.back} disabled={at === 0} onClick={() => to(at - 1)}>←</button>
-        <input type="range" min={0} max={last} value={at} aria-label={t.replay.position} aria-valuetext={t.replay.of(at, last)} onChange={(event) => to(event.target.valueAsNumber)} />
-        <button type="button" aria-label={t.replay.forward} disabled={at === last} onClick={() => to(at + 1)}>→</button>
+        <button
+          type="button"
+          className="quiet"
+          onClick={() => store.getState().go(screen.back.at === 'replay' ? { at: 'home' } : screen.back)}
+        >
+          {t.back}
+        </button>
+        <button type="button" onClick={() => setPlaying(!playing)}>
+          {playing ? t.replay.pause : t.replay.play}
+        </button>
+        <button type="button" aria-label={t.replay.back} disabled={at === 0} onClick={() => to(at - 1)}>
+          ←
+        </button>
+        <input
+          type="range"
+          min={0}
+          max={last}
+          value={at}
+          aria-label={t.replay.position}
+          aria-valuetext={t.replay.of(at, last)}
+          onChange={(event) => to(event.target.valueAsNumber)}
+        />
+        <button type="button" aria-label={t.replay.forward} disabled={at === last} onClick={() => to(at + 1)}>
+          →
+        </button>
         <span className="tabular">{t.replay.of(at, last)}</span>
       </footer>
     </div>
@@ -87,7 +123,15 @@ function scriptLines(text: string, line: number): string {
   return own.map((candidate) => candidate.slice(indent)).join('\n');
 }
 
-function Shown({ row, state, verdict }: { readonly row: Told; readonly state: State; readonly verdict: Verdict | null }) {
+function Shown({
+  row,
+  state,
+  verdict,
+}: {
+  readonly row: Told;
+  readonly state: State;
+  readonly verdict: Verdict | null;
+}) {
   const { entry, step } = row;
   const checked = verdict?.reverified[entry.seq] ?? [];
   const findings = verdict?.findings.filter((finding) => finding.seq === entry.seq) ?? [];
@@ -101,10 +145,12 @@ function Shown({ row, state, verdict }: { readonly row: Told; readonly state: St
           {step ? (
             <>
               <p className="note">{step.line > 0 ? t.replay.line(step.line) : t.replay.noLine}</p>
-              {step.line > 0 ? <pre>{scriptLines(state.script?.text ?? '', step.line)}</pre> : null}
+              {step.line > 0 ? <pre tabIndex={0}>{scriptLines(state.script?.text ?? '', step.line)}</pre> : null}
               {step.line > 0 || step.say === '' ? null : <p>“{step.say}”</p>}
             </>
-          ) : <p className="note">{t.replay.noLine}</p>}
+          ) : (
+            <p className="note">{t.replay.noLine}</p>
+          )}
         </section>
         <section>
           <h2>{t.replay.record}</h2>
@@ -112,10 +158,27 @@ function Shown({ row, state, verdict }: { readonly row: Told; readonly state: St
         </section>
         <section className={findings.length > 0 ? 'bad' : ''}>
           <h2>{t.replay.checked}</h2>
-          {findings.map((finding, index) => <p key={index} className="finding"><Mark name="refused" /> <code>{finding.rule}</code> {finding.found}</p>)}
-          {verdict === null ? <p className="note">{t.replay.notVerified}</p>
-            : checked.length > 0 ? <ul className="details">{checked.map((words, index) => <li key={index}><Mark name="verified" /><span>{words}</span></li>)}</ul>
-              : findings.length === 0 ? <p><Mark name="verified" /> {t.replay.nothingChecked}</p> : null}
+          {findings.map((finding, index) => (
+            <p key={index} className="finding">
+              <Mark name="refused" /> <code>{finding.rule}</code> {finding.found}
+            </p>
+          ))}
+          {verdict === null ? (
+            <p className="note">{t.replay.notVerified}</p>
+          ) : checked.length > 0 ? (
+            <ul className="details">
+              {checked.map((words, index) => (
+                <li key={index}>
+                  <Mark name="verified" />
+                  <span>{words}</span>
+                </li>
+              ))}
+            </ul>
+          ) : findings.length === 0 ? (
+            <p>
+              <Mark name="verified" /> {t.replay.nothingChecked}
+            </p>
+          ) : null}
         </section>
       </div>
     </>

@@ -16,24 +16,35 @@ export function Scripts() {
   const scripts = useConclave((state) => state.scripts);
   const trouble = useConclave((state) => state.trouble);
   const [name, setName] = useState<string | null>(null);
-  useEffect(() => { void store.getState().refreshScripts(); }, []);
+  useEffect(() => {
+    void store.getState().refreshScripts();
+  }, []);
   const chosen = scripts?.find((script) => script.name === name) ?? scripts?.[0];
   return (
     <Frame wide busy={scripts === null && trouble === null}>
-      <div className="title-row"><h1>{t.scripts.title}</h1></div>
+      <div className="title-row">
+        <h1>{t.scripts.title}</h1>
+      </div>
       {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
       {scripts?.length === 0 ? <p>{t.scripts.none}</p> : null}
       {chosen ? (
         <div className="scripts">
           <nav aria-label={t.scripts.list}>
             <h2>{t.scripts.list}</h2>
-            <ul>{scripts?.map((script) => (
-              <li key={script.name}>
-                <button type="button" className="node" {...(script === chosen ? { 'aria-current': 'true' as const } : {})} onClick={() => setName(script.name)}>
-                  <Mark name={script.faults.length === 0 ? 'verified' : 'refused'} /> {script.name}
-                </button>
-              </li>
-            ))}</ul>
+            <ul>
+              {scripts?.map((script) => (
+                <li key={script.name}>
+                  <button
+                    type="button"
+                    className="node"
+                    {...(script === chosen ? { 'aria-current': 'true' as const } : {})}
+                    onClick={() => setName(script.name)}
+                  >
+                    <Mark name={script.faults.length === 0 ? 'verified' : 'refused'} /> {script.name}
+                  </button>
+                </li>
+              ))}
+            </ul>
           </nav>
           <Text key={chosen.name} summary={chosen} />
         </div>
@@ -50,35 +61,64 @@ function Text({ summary }: { readonly summary: ScriptSummary }) {
     setLinted(null);
     if (copy === null) return undefined;
     let wanted = true;
-    const timer = setTimeout(() => void bridge.call({ call: 'lint', text: copy }).then((answer) => { if (wanted && answer.ok) setLinted(answer.value); }), 250);
+    const timer = setTimeout(
+      () =>
+        void bridge.call({ call: 'lint', text: copy }).then((answer) => {
+          if (wanted && answer.ok) setLinted(answer.value);
+        }),
+      250,
+    );
     return () => {
       wanted = false;
       clearTimeout(timer);
     };
   }, [copy]);
-  const faults = copy === null ? summary.faults : linted?.faults ?? [];
-  const words = copy === null ? script?.words ?? [] : linted?.words ?? [];
+  const faults = copy === null ? summary.faults : (linted?.faults ?? []);
+  const words = copy === null ? (script?.words ?? []) : (linted?.words ?? []);
   return (
     <>
       <section className="text">
         <header>
           <h2>{copy === null ? t.scripts.text : t.scripts.editing}</h2>
-          {copy === null ? <button type="button" onClick={() => setCopy(summary.text)}>{t.scripts.edit}</button> : <button type="button" onClick={() => setCopy(null)}>{t.scripts.discard}</button>}
+          {copy === null ? (
+            <button type="button" onClick={() => setCopy(summary.text)}>
+              {t.scripts.edit}
+            </button>
+          ) : (
+            <button type="button" onClick={() => setCopy(null)}>
+              {t.scripts.discard}
+            </button>
+          )}
         </header>
         <Lines text={copy ?? summary.text} faults={faults} edit={copy === null ? null : setCopy} />
         <div aria-live="polite">
-          {copy !== null && linted === null ? null : faults.length === 0 ? <p><Mark name="verified" quiet /> {t.scripts.fine}</p> : (
+          {copy !== null && linted === null ? null : faults.length === 0 ? (
+            <p>
+              <Mark name="verified" quiet /> {t.scripts.fine}
+            </p>
+          ) : (
             <>
               <h3>{t.scripts.faults(faults.length)}</h3>
-              <ul className="faults">{faults.map((fault, index) => (
-                <li key={index}><Mark name="refused" /> <strong>{t.scripts.line(fault.line)}</strong> <code>{fault.rule}</code> {t.refusal.expected.toLowerCase()}: {fault.expected}; {t.refusal.found.toLowerCase()}: {fault.found}. {fault.next}</li>
-              ))}</ul>
+              <ul className="faults">
+                {faults.map((fault, index) => (
+                  <li key={index}>
+                    <Mark name="refused" /> <strong>{t.scripts.line(fault.line)}</strong> <code>{fault.rule}</code>{' '}
+                    {t.refusal.expected.toLowerCase()}: {fault.expected}; {t.refusal.found.toLowerCase()}: {fault.found}
+                    . {fault.next}
+                  </li>
+                ))}
+              </ul>
             </>
           )}
         </div>
       </section>
       <aside>
-        {words.length > 0 ? <section><h2>{t.scripts.words}</h2><Words words={words} label={t.scripts.words} /></section> : null}
+        {words.length > 0 ? (
+          <section>
+            <h2>{t.scripts.words}</h2>
+            <Words words={words} label={t.scripts.words} />
+          </section>
+        ) : null}
         {script && copy === null ? <Rehearsal key={script.hash} name={summary.name} script={script} /> : null}
       </aside>
     </>
@@ -86,26 +126,56 @@ function Text({ summary }: { readonly summary: ScriptSummary }) {
 }
 
 /** Numbered lines with a mark where the lint found something; the copy that is edited scrolls with its numbers. */
-function Lines({ text, faults, edit }: { readonly text: string; readonly faults: readonly Fault[]; readonly edit: ((text: string) => void) | null }) {
+function Lines({
+  text,
+  faults,
+  edit,
+}: {
+  readonly text: string;
+  readonly faults: readonly Fault[];
+  readonly edit: ((text: string) => void) | null;
+}) {
   const lines = text.split('\n');
   const marked = new Set(faults.map((fault) => fault.line));
   const gutter = useRef<HTMLOListElement>(null);
   const numbers = (
-    <ol ref={gutter} className="gutter" aria-hidden="true">{lines.map((_, index) => <li key={index} className={marked.has(index + 1) ? 'marked' : ''}>{marked.has(index + 1) ? <Mark name="refused" quiet /> : null}{index + 1}</li>)}</ol>
+    <ol ref={gutter} className="gutter" aria-hidden="true">
+      {lines.map((_, index) => (
+        <li key={index} className={marked.has(index + 1) ? 'marked' : ''}>
+          {marked.has(index + 1) ? <Mark name="refused" quiet /> : null}
+          {index + 1}
+        </li>
+      ))}
+    </ol>
   );
   if (edit) {
     return (
       <div className="editor">
         {numbers}
-        <textarea aria-label={t.scripts.text} value={text} spellCheck={false} wrap="off" onChange={(event) => edit(event.target.value)}
-          onScroll={(event) => { if (gutter.current) gutter.current.scrollTop = event.currentTarget.scrollTop; }} />
+        <textarea
+          aria-label={t.scripts.text}
+          value={text}
+          spellCheck={false}
+          wrap="off"
+          onChange={(event) => edit(event.target.value)}
+          onScroll={(event) => {
+            if (gutter.current) gutter.current.scrollTop = event.currentTarget.scrollTop;
+          }}
+        />
       </div>
     );
   }
   return (
     <div className="editor" tabIndex={0} role="region" aria-label={t.scripts.text}>
       {numbers}
-      <pre>{lines.map((line, index) => <span key={index} className={marked.has(index + 1) ? 'marked' : ''}>{line}{'\n'}</span>)}</pre>
+      <pre>
+        {lines.map((line, index) => (
+          <span key={index} className={marked.has(index + 1) ? 'marked' : ''}>
+            {line}
+            {'\n'}
+          </span>
+        ))}
+      </pre>
     </div>
   );
 }
@@ -130,15 +200,50 @@ function Rehearsal({ name, script }: { readonly name: string; readonly script: S
         {Object.entries(script.parameters).map(([key, spec]) => (
           <div className="field" key={key}>
             <label htmlFor={`parameter-${key}`}>{spec.ask}</label>
-            {'one-of' in spec ? <select id={`parameter-${key}`} value={String(parameters[key])} onChange={(event) => set(key, event.target.value)}>{spec['one-of'].map((choice) => <option key={choice} value={choice}>{algorithmName(choice)}</option>)}</select>
-              : 'whole' in spec ? <input id={`parameter-${key}`} type="number" min={spec.whole[0]} max={spec.whole[1]} value={Number.isNaN(parameters[key]) ? '' : parameters[key]} onChange={(event) => set(key, event.target.valueAsNumber)} />
-                : <input id={`parameter-${key}`} maxLength={spec.text} value={parameters[key]} onChange={(event) => set(key, event.target.value)} />}
+            {'one-of' in spec ? (
+              <select
+                id={`parameter-${key}`}
+                value={String(parameters[key])}
+                onChange={(event) => set(key, event.target.value)}
+              >
+                {spec['one-of'].map((choice) => (
+                  <option key={choice} value={choice}>
+                    {algorithmName(choice)}
+                  </option>
+                ))}
+              </select>
+            ) : 'whole' in spec ? (
+              <input
+                id={`parameter-${key}`}
+                type="number"
+                min={spec.whole[0]}
+                max={spec.whole[1]}
+                value={Number.isNaN(parameters[key]) ? '' : parameters[key]}
+                onChange={(event) => set(key, event.target.valueAsNumber)}
+              />
+            ) : (
+              <input
+                id={`parameter-${key}`}
+                maxLength={spec.text}
+                value={parameters[key]}
+                onChange={(event) => set(key, event.target.value)}
+              />
+            )}
           </div>
         ))}
       </section>
       <p className="buttons">
-        <button type="button" disabled={busy} onClick={() => void walk()}>{busy ? t.scripts.modelBusy : t.scripts.model}</button>
-        <button type="button" className="main" data-testid="primary" onClick={() => store.getState().go({ at: 'open', script: name })}>{t.scripts.start}</button>
+        <button type="button" disabled={busy} onClick={() => void walk()}>
+          {busy ? t.scripts.modelBusy : t.scripts.model}
+        </button>
+        <button
+          type="button"
+          className="main"
+          data-testid="primary"
+          onClick={() => store.getState().go({ at: 'open', script: name })}
+        >
+          {t.scripts.start}
+        </button>
       </p>
       <div aria-live="polite">{model ? <Model model={model} /> : null}</div>
     </>

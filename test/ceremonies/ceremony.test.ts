@@ -119,6 +119,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['RESUME-QUORUM', 'no officer', edit(resumed, (data) => { data['present'] = ['custodian-1', 'custodian-2', 'witness']; })],
   ['RESUME-QUORUM', 'too few custodians', edit(resumed, (data) => { data['present'] = ['officer', 'custodian-1', 'witness']; })],
   ['RESUME-QUORUM', 'no witness', edit(resumed, (data) => { data['present'] = ['officer', 'custodian-1', 'custodian-2']; })],
+  ['RESUME-SIGNED', 'an end before the people present have signed', of(at(eventful, 'begun', 'resume-1/sign-resume/witness').before, 'aborted', { reason: 'Enough.', left: [] }, { by: 'officer' })],
   ['ONE-PERSON-ONE-ROLE', 'a custodian takes the officer\'s seat', edit(resumed, (data) => { (data['officer'] as Loose)['name'] = 'bela custis'; })],
   ['ONE-CARD-ONE-PERSON', 'a new officer with a used card', edit(resumed, (data) => { ((data['officer'] as Loose)['card'] as Loose)['serial'] = 'SHARE-custodian-1'; })],
   ['ENROL-FIRST', 'disagreement before enrolment', misplaced(at(eventful, 'disagreed'), at(plain, 'done', 'read-hash/custodian-1').before)],

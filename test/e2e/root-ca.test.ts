@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
@@ -248,7 +248,7 @@ async function canaries({ app, page, home, labels, output }: Table): Promise<voi
 
   for (const file of readdirSync(home, { recursive: true, encoding: 'utf8' })) {
     const path = join(home, file);
-    if (file.startsWith('softhsm') || !statSync(path).isFile()) continue; // the tokens themselves
+    if (file.startsWith('softhsm') || !lstatSync(path).isFile()) continue; // the tokens themselves; Chromium's dangling locks
     search(path, readFileSync(path));
   }
   search('the app\'s output', Buffer.from(output()));

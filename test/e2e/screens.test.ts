@@ -30,16 +30,29 @@ const complaints: string[] = [];
 
 before(async () => {
   mkdirSync(PICTURES, { recursive: true });
-  writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'conclave-screens', version: '0.0.0', main: 'window.cjs' }));
+  writeFileSync(
+    join(folder, 'package.json'),
+    JSON.stringify({ name: 'conclave-screens', version: '0.0.0', main: 'window.cjs' }),
+  );
   await build({
-    absWorkingDir: root, entryPoints: ['test/renderer/window.ts'], outfile: join(folder, 'window.cjs'), bundle: true, platform: 'node', format: 'cjs', target: 'node20',
-    external: ['electron'], define: { 'import.meta.url': 'here' }, logLevel: 'silent',
+    absWorkingDir: root,
+    entryPoints: ['test/renderer/window.ts'],
+    outfile: join(folder, 'window.cjs'),
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    external: ['electron'],
+    define: { 'import.meta.url': 'here' },
+    logLevel: 'silent',
     banner: { js: `const here = ${JSON.stringify(pathToFileURL(join(root, 'test/renderer/pretend.ts')).href)};` },
   });
   app = await launch(folder, { SCREENS_PAGE: join(out, 'renderer'), SCREENS_PRELOAD: join(out, 'preload.cjs') });
   page = await app.firstWindow();
   page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
 });
 after(async () => {
   await app.close();
@@ -53,7 +66,10 @@ async function scene(name: string): Promise<void> {
 }
 
 async function resize(width: number, height: number): Promise<void> {
-  await app.evaluate(({ BrowserWindow }, size) => BrowserWindow.getAllWindows()[0]?.setContentSize(...size), [width, height] as [number, number]);
+  await app.evaluate(({ BrowserWindow }, size) => BrowserWindow.getAllWindows()[0]?.setContentSize(...size), [
+    width,
+    height,
+  ] as [number, number]);
 }
 
 async function seriousFindings(): Promise<unknown> {
@@ -61,20 +77,35 @@ async function seriousFindings(): Promise<unknown> {
   const session = await page.context().newCDPSession(page);
   const { result } = await session.send('Runtime.evaluate', {
     expression: `${axe.source}; axe.run().then(({ violations }) => violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' | ').slice(0, 300)))`,
-    awaitPromise: true, returnByValue: true, allowUnsafeEvalBlockedByCSP: true,
+    awaitPromise: true,
+    returnByValue: true,
+    allowUnsafeEvalBlockedByCSP: true,
   });
   await session.detach();
   return result.value;
 }
 
 /** Every piece of text under 14 pixels as it is drawn, pictures included. */
-const tooSmall = () => page.evaluate(() => [...document.querySelectorAll('body *')]
-  .filter((element) => [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent?.trim()) && element.getClientRects().length > 0)
-  .map((element) => {
-    const scale = element instanceof SVGGraphicsElement ? element.getBoundingClientRect().height / (element.getBBox().height || 1) : 1;
-    return { text: element.textContent.slice(0, 30), size: Number.parseFloat(getComputedStyle(element).fontSize) * scale };
-  })
-  .filter(({ size }) => size < 13.95));
+const tooSmall = () =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('body *')]
+      .filter(
+        (element) =>
+          [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent?.trim()) &&
+          element.getClientRects().length > 0,
+      )
+      .map((element) => {
+        const scale =
+          element instanceof SVGGraphicsElement
+            ? element.getBoundingClientRect().height / (element.getBBox().height || 1)
+            : 1;
+        return {
+          text: element.textContent.slice(0, 30),
+          size: Number.parseFloat(getComputedStyle(element).fontSize) * scale,
+        };
+      })
+      .filter(({ size }) => size < 13.95),
+  );
 
 /** Into the first ceremony of the list. */
 const enter = async () => {
@@ -92,47 +123,178 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
   ['first', 'first', () => Promise.resolve()],
   ['list', 'list', () => Promise.resolve()],
   ['list-release', 'release', () => Promise.resolve()],
-  ['open', 'first', async () => {
-    await page.getByTestId('primary').click();
-    await page.getByTestId('make-cards').click();
-    await page.locator('[data-testid=primary]:enabled').waitFor();
-  }],
-  ['open-refused', 'first', async () => {
-    await page.getByTestId('primary').click();
-    await page.locator('input[name=threshold]').fill('9');
-    await page.getByText('SET-THRESHOLD').first().waitFor();
-  }],
-  ...['words', 'confirm', 'enrol', 'move', 'generate', 'witness', 'inventory', 'certificate', 'share', 'seal', 'failed', 'decide', 'half', 'pause', 'interrupted', 'resumed', 'over', 'aborted', 'crowd', 'names', 'problem']
-    .map((name): [string, string, () => Promise<void>] => [name, name, enter]),
+  [
+    'open',
+    'first',
+    async () => {
+      await page.getByTestId('primary').click();
+      await page.getByTestId('make-cards').click();
+      await page.locator('[data-testid=primary]:enabled').waitFor();
+    },
+  ],
+  [
+    'open-refused',
+    'first',
+    async () => {
+      await page.getByTestId('primary').click();
+      await page.locator('input[name=threshold]').fill('9');
+      await page.getByText('SET-THRESHOLD').first().waitFor();
+    },
+  ],
+  ...[
+    'words',
+    'confirm',
+    'enrol',
+    'move',
+    'generate',
+    'witness',
+    'inventory',
+    'certificate',
+    'share',
+    'seal',
+    'failed',
+    'decide',
+    'half',
+    'pause',
+    'interrupted',
+    'resumed',
+    'over',
+    'aborted',
+    'crowd',
+    'names',
+    'problem',
+  ].map((name): [string, string, () => Promise<void>] => [name, name, enter]),
   ['real', 'release', enter],
-  ['working', 'working', async () => { await press(); await page.locator('.work').waitFor(); }],
-  ['quorum', 'quorum', async () => { await press(); await page.locator('.work').waitFor(); }],
-  ['refused', 'refused', async () => { await press(); await trouble(); }],
-  ['final-try', 'final', async () => { await press(); await trouble(); }],
-  ['entry', 'witness', async () => {
-    await enter();
-    await page.locator('.row-reported button').first().click();
-    await page.locator('.opened summary').click();
-  }],
-  ['unexpected', 'generate', async () => { await enter(); await page.keyboard.press('x'); await page.locator('dialog').waitFor(); }],
-  ['unexpected-abort', 'generate', async () => {
-    await enter();
-    await page.keyboard.press('x');
-    await page.locator('dialog input[type=radio]').last().check();
-  }],
-  ['keys', 'generate', async () => { await enter(); await page.keyboard.press('?'); await page.locator('dialog').waitFor(); }],
-  ['exported', 'over', async () => { await press(); await page.locator('.exported').waitFor(); }],
-  ['replay', 'over', async () => {
-    await enter();
-    await page.getByTestId('replay').click();
-    await page.locator('input[type=range]').fill('81');
-  }],
+  [
+    'working',
+    'working',
+    async () => {
+      await press();
+      await page.locator('.work').waitFor();
+    },
+  ],
+  [
+    'quorum',
+    'quorum',
+    async () => {
+      await press();
+      await page.locator('.work').waitFor();
+    },
+  ],
+  [
+    'refused',
+    'refused',
+    async () => {
+      await press();
+      await trouble();
+    },
+  ],
+  [
+    'final-try',
+    'final',
+    async () => {
+      await press();
+      await trouble();
+    },
+  ],
+  [
+    'entry',
+    'witness',
+    async () => {
+      await enter();
+      await page.locator('.row-reported button').first().click();
+      await page.locator('.opened summary').click();
+    },
+  ],
+  [
+    'unexpected',
+    'generate',
+    async () => {
+      await enter();
+      await page.keyboard.press('x');
+      await page.locator('dialog').waitFor();
+    },
+  ],
+  [
+    'unexpected-abort',
+    'generate',
+    async () => {
+      await enter();
+      await page.keyboard.press('x');
+      await page.locator('dialog input[type=radio]').last().check();
+    },
+  ],
+  [
+    'keys',
+    'generate',
+    async () => {
+      await enter();
+      await page.keyboard.press('?');
+      await page.locator('dialog').waitFor();
+    },
+  ],
+  [
+    'exported',
+    'over',
+    async () => {
+      await press();
+      await page.locator('.exported').waitFor();
+    },
+  ],
+  [
+    'replay',
+    'over',
+    async () => {
+      await enter();
+      await page.getByTestId('replay').click();
+      await page.locator('input[type=range]').fill('81');
+    },
+  ],
   ['audit', 'over', () => room('Audit')],
-  ['verdict', 'over', async () => { await enter(); await page.getByTestId('verify-own').click(); await page.locator('.result').waitFor(); }],
-  ['verdict-refused', 'broken', async () => { await enter(); await page.getByTestId('verify-own').click(); await page.locator('.result').waitFor(); }],
-  ['tokens', 'over', async () => { await room('Tokens'); await page.getByText('identity-card officer').click(); await page.locator('.object').first().waitFor(); }],
-  ['scripts', 'over', async () => { await room('Scripts'); await page.locator('.editor').waitFor(); }],
-  ['scripts-faults', 'over', async () => { await room('Scripts'); await page.getByRole('button', { name: 'damaged' }).click(); await page.locator('.faults').waitFor(); }],
+  [
+    'verdict',
+    'over',
+    async () => {
+      await enter();
+      await page.getByTestId('verify-own').click();
+      await page.locator('.result').waitFor();
+    },
+  ],
+  [
+    'verdict-refused',
+    'broken',
+    async () => {
+      await enter();
+      await page.getByTestId('verify-own').click();
+      await page.locator('.result').waitFor();
+    },
+  ],
+  [
+    'tokens',
+    'over',
+    async () => {
+      await room('Tokens');
+      await page.getByText('identity-card officer').click();
+      await page.locator('.object').first().waitFor();
+    },
+  ],
+  [
+    'scripts',
+    'over',
+    async () => {
+      await room('Scripts');
+      await page.locator('.editor').waitFor();
+    },
+  ],
+  [
+    'scripts-faults',
+    'over',
+    async () => {
+      await room('Scripts');
+      await page.getByRole('button', { name: 'damaged' }).click();
+      await page.locator('.faults').waitFor();
+    },
+  ],
 ];
 
 for (const [picture, from, go] of SCREENS) {
@@ -147,7 +309,11 @@ for (const [picture, from, go] of SCREENS) {
       await page.screenshot({ path: join(PICTURES, `screen-${picture}-${theme}.png`), animations: 'disabled' });
       assert.deepEqual(await seriousFindings(), [], theme);
     }
-    for (const [width, height] of [[1920, 1080], [1280, 800], [640, 400]] as const) {
+    for (const [width, height] of [
+      [1920, 1080],
+      [1280, 800],
+      [640, 400],
+    ] as const) {
       await resize(width, height);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       assert.ok(wide <= 1, `${width}x${height}: ${wide} px too wide`);
@@ -156,39 +322,58 @@ for (const [picture, from, go] of SCREENS) {
   });
 }
 
-test('a whole ceremony with the keyboard alone, from the first screen to the export', { timeout: 3 * 60_000 }, async () => {
-  complaints.length = 0;
-  await scene('first');
-  const tabTo = async (name: RegExp) => {
-    for (let i = 0; i < 90; i += 1) {
-      if (await page.evaluate(([source]) => document.activeElement instanceof HTMLButtonElement && new RegExp(source).test(document.activeElement.innerText), [name.source] as const)) return;
-      await page.keyboard.press('Tab');
+test(
+  'a whole ceremony with the keyboard alone, from the first screen to the export',
+  { timeout: 3 * 60_000 },
+  async () => {
+    complaints.length = 0;
+    await scene('first');
+    const tabTo = async (name: RegExp) => {
+      for (let i = 0; i < 90; i += 1) {
+        if (
+          await page.evaluate(
+            ([source]) =>
+              document.activeElement instanceof HTMLButtonElement &&
+              new RegExp(source).test(document.activeElement.innerText),
+            [name.source] as const,
+          )
+        )
+          return;
+        await page.keyboard.press('Tab');
+      }
+      assert.fail(`no way to ${name.source} with Tab`);
+    };
+    for (const name of [/^Rehearse a root/, /^Make rehearsal/, /^Open the rehearsal/]) {
+      await page.locator('button:enabled', { hasText: new RegExp(name.source.slice(1)) }).waitFor();
+      await tabTo(name);
+      await page.waitForTimeout(200); // a person does not press Enter 20 ms after Tab; a typing token does
+      await page.keyboard.press('Enter');
     }
-    assert.fail(`no way to ${name.source} with Tab`);
-  };
-  for (const name of [/^Rehearse a root/, /^Make rehearsal/, /^Open the rehearsal/]) {
-    await page.locator('button:enabled', { hasText: new RegExp(name.source.slice(1)) }).waitFor();
-    await tabTo(name);
-    await page.waitForTimeout(200); // a person does not press Enter 20 ms after Tab; a typing token does
-    await page.keyboard.press('Enter');
-  }
-  await page.locator('.ceremony').waitFor();
-  for (let turn = 0; turn < 200; turn += 1) {
-    const main = page.locator('main[data-busy=false]');
-    await main.waitFor();
-    const [step, pending] = await main.evaluate((element: HTMLElement) => [element.dataset['step'] ?? '', element.dataset['pending'] ?? '']);
-    if (pending === 'over') {
-      await page.getByText('The record is closed and sealed.').waitFor();
-      assert.deepEqual(complaints, []);
-      return;
+    await page.locator('.ceremony').waitFor();
+    for (let turn = 0; turn < 200; turn += 1) {
+      const main = page.locator('main[data-busy=false]');
+      await main.waitFor();
+      const [step, pending] = await main.evaluate((element: HTMLElement) => [
+        element.dataset['step'] ?? '',
+        element.dataset['pending'] ?? '',
+      ]);
+      if (pending === 'over') {
+        await page.getByText('The record is closed and sealed.').waitFor();
+        assert.deepEqual(complaints, []);
+        return;
+      }
+      const before = await page.locator('.record .seq').first().innerText();
+      const key = pending === 'witness' ? '1' : await page.locator('[data-testid=primary] kbd').innerText();
+      await page.keyboard.press(key.toLowerCase());
+      await page
+        .waitForFunction((last) => document.querySelector('.record .seq')?.textContent !== last, before, {
+          timeout: 10_000,
+        })
+        .catch(() => assert.fail(`${key} did nothing at ${step} (${pending})`));
     }
-    const before = await page.locator('.record .seq').first().innerText();
-    const key = pending === 'witness' ? '1' : await page.locator('[data-testid=primary] kbd').innerText();
-    await page.keyboard.press(key.toLowerCase());
-    await page.waitForFunction((last) => document.querySelector('.record .seq')?.textContent !== last, before, { timeout: 10_000 }).catch(() => assert.fail(`${key} did nothing at ${step} (${pending})`));
-  }
-  assert.fail('the ceremony did not end');
-});
+    assert.fail('the ceremony did not end');
+  },
+);
 
 test('a token that types 44 characters and Enter presses nothing, even on a button with the focus', async () => {
   await resize(1280, 800);
@@ -197,14 +382,31 @@ test('a token that types 44 characters and Enter presses nothing, even on a butt
   await page.getByTestId('primary').focus();
   // Through the debugger in one go, as a device would: waiting for each key's echo would make it a person.
   const session = await page.context().newCDPSession(page);
-  await Promise.all(Array.from('cccccccgtbdrhgglixxgbrgvkcdtdbhcgtbdngghxlcg').flatMap((key) => [
-    session.send('Input.dispatchKeyEvent', { type: 'keyDown', key, text: key }), session.send('Input.dispatchKeyEvent', { type: 'keyUp', key }),
-  ]));
-  await session.send('Input.dispatchKeyEvent', { type: 'keyDown', key: 'Enter', code: 'Enter', text: '\r', windowsVirtualKeyCode: 13 });
-  await session.send('Input.dispatchKeyEvent', { type: 'keyUp', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 13 });
+  await Promise.all(
+    Array.from('cccccccgtbdrhgglixxgbrgvkcdtdbhcgtbdngghxlcg').flatMap((key) => [
+      session.send('Input.dispatchKeyEvent', { type: 'keyDown', key, text: key }),
+      session.send('Input.dispatchKeyEvent', { type: 'keyUp', key }),
+    ]),
+  );
+  await session.send('Input.dispatchKeyEvent', {
+    type: 'keyDown',
+    key: 'Enter',
+    code: 'Enter',
+    text: '\r',
+    windowsVirtualKeyCode: 13,
+  });
+  await session.send('Input.dispatchKeyEvent', {
+    type: 'keyUp',
+    key: 'Enter',
+    code: 'Enter',
+    windowsVirtualKeyCode: 13,
+  });
   await page.locator('.flooded').waitFor();
   await page.waitForTimeout(400);
-  assert.equal(await app.evaluate(() => globalThis.pretended().calls.filter((request) => request.call === 'act').length), 0);
+  assert.equal(
+    await app.evaluate(() => globalThis.pretended().calls.filter((request) => request.call === 'act').length),
+    0,
+  );
   assert.equal(await page.locator('dialog').count(), 0);
 });
 
@@ -217,5 +419,5 @@ test('ten thousand objects: only those in sight are drawn, and the last one can 
   await list.focus();
   await page.keyboard.press('End');
   await page.locator('.object', { hasText: 'Server key 10000' }).waitFor();
-  assert.ok(await page.locator('.object').count() < 60);
+  assert.ok((await page.locator('.object').count()) < 60);
 });

@@ -8,9 +8,9 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import type { Page } from 'playwright';
-import { root } from '../../build/machine.mjs';
+import { out, root } from '../../build/machine.mjs';
 import type { Notice } from '../../electron/devices/protocol.ts';
-import { runtime, setStage, type Running, type Stage } from './stage.ts';
+import { launch, runtime, setStage, type Running, type Stage } from './stage.ts';
 
 /** One app for the tests that leave it as it was; a stage of its own for each of the others. */
 let common: Stage;
@@ -80,6 +80,26 @@ test('the window opens, hello answers, entries arrive', async () => {
   await app.call({ call: 'push', entries: { ceremony: 'c', from: 0, lines: ['one'] } });
   await app.page.waitForFunction(() => document.getElementById('heard')!.textContent === '{"ceremony":"c","from":0,"lines":["one"]}');
   await picture(app.page, 'shell-window');
+});
+
+test('the app as it is built opens, with its own page, conductor and policy', async () => {
+  const stage = ownStage(); // for its data folder only
+  const electron = await launch(root, { CONCLAVE_HOME: stage.home });
+  try {
+    const page = await electron.firstWindow();
+    const complaints: string[] = [];
+    page.on('console', (message) => { if (message.type() === 'error') complaints.push(message.text()); });
+    await page.locator('[data-testid=primary]').waitFor();
+    const hello = await page.evaluate(() => window.conclave.call({ call: 'hello' }));
+    assert.ok(hello.ok);
+    assert.equal(hello.value.build, readFileSync(join(out, 'build-id'), 'utf8').trim());
+    assert.deepEqual([hello.value.home, hello.value.first, hello.value.runtime.electron], [stage.home, true, runtime!.version]);
+    const reply = await page.evaluate(() => window.conclave.call({ call: 'no such call' } as never));
+    assert.equal(reply.ok, false);
+    assert.deepEqual(complaints, []);
+  } finally {
+    await electron.close();
+  }
 });
 
 test('SECURITY 16: a development runtime is called one', async () => {

@@ -9,7 +9,8 @@ const verdicts = (...times: readonly number[]) => {
 };
 
 test('one key in quiet is a candidate', () => assert.deepEqual(verdicts(1000), ['wait']));
-test('keys a person presses one after the other are candidates each', () => assert.deepEqual(verdicts(0, QUIET_MS, 2 * QUIET_MS), ['wait', 'wait', 'wait']));
+test('keys a person presses one after the other are candidates each', () =>
+  assert.deepEqual(verdicts(0, QUIET_MS, 2 * QUIET_MS), ['wait', 'wait', 'wait']));
 test('two keys close together are no shortcut', () => assert.deepEqual(verdicts(0, QUIET_MS - 1), ['wait', 'ignore']));
 test('a flood of 44 characters and Enter is a burst to its end', () => {
   const flood = verdicts(...Array.from({ length: 45 }, (_, index) => index * 8));

@@ -4,7 +4,17 @@ import { test } from 'node:test';
 import { ACTION_NAMES } from '../../ceremonies/evidence.ts';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
 import cryptoki from '../../electron/devices/cryptoki.json' with { type: 'json' };
-import { elapsed, groups, lastDuration, rawFacts, ringCount, seatSentence, seatViews, stageFacts, type Told } from '../../renderer/reading.ts';
+import {
+  elapsed,
+  groups,
+  lastDuration,
+  rawFacts,
+  ringCount,
+  seatSentence,
+  seatViews,
+  stageFacts,
+  type Told,
+} from '../../renderer/reading.ts';
 import { timeline, type World } from '../../renderer/store.ts';
 import { FLAGS, personTitle, PUBLISHED_PIN, seatTitle, t, thingTitle } from '../../renderer/texts.ts';
 import { Room } from './pretend.ts';
@@ -30,10 +40,29 @@ test('every kind of entry has a line of its own', async () => {
   const rows = await told(room);
   assert.equal(rows.length, room.lines.length);
   const kinds = new Set(rows.map((row) => row.entry.kind));
-  for (const kind of ['opened', 'begun', 'done', 'failed', 'found', 'decided', 'cleared', 'witnessed', 'noted', 'exception', 'break', 'back', 'disagreed', 'checkpoint', 'lost', 'resumed', 'closed']) {
+  for (const kind of [
+    'opened',
+    'begun',
+    'done',
+    'failed',
+    'found',
+    'decided',
+    'cleared',
+    'witnessed',
+    'noted',
+    'exception',
+    'break',
+    'back',
+    'disagreed',
+    'checkpoint',
+    'lost',
+    'resumed',
+    'closed',
+  ]) {
     assert.ok(kinds.has(kind as Told['entry']['kind']), kind);
   }
-  for (const row of rows) assert.ok(row.title.trim() !== '' && !row.title.includes('undefined'), `${row.entry.seq} ${row.title}`);
+  for (const row of rows)
+    assert.ok(row.title.trim() !== '' && !row.title.includes('undefined'), `${row.entry.seq} ${row.title}`);
   const marks = new Map(rows.map((row) => [row.entry.kind, row.mark]));
   assert.equal(marks.get('failed'), 'refused');
   assert.equal(marks.get('lost'), 'refused');
@@ -43,13 +72,19 @@ test('every kind of entry has a line of its own', async () => {
 
 test('an attribute that only the token vouches for is never shown as verified', async () => {
   const rows = await told(new Room().until('prove-root'));
-  assert.equal(rows.find((row) => row.step?.do.action === 'generate-key' && row.entry.kind === 'done')?.mark, 'reported');
+  assert.equal(
+    rows.find((row) => row.step?.do.action === 'generate-key' && row.entry.kind === 'done')?.mark,
+    'reported',
+  );
 });
 
 test('an officer who takes over does not sign what was before', async () => {
   const room = new Room().until('token-before');
   room.lost();
-  room.resume(['officer', 'custodian-1', 'custodian-2', 'witness'], 'Illness', { name: 'Second Officer', card: { module: 'softhsm', serial: 'deadbeef' } });
+  room.resume(['officer', 'custodian-1', 'custodian-2', 'witness'], 'Illness', {
+    name: 'Second Officer',
+    card: { module: 'softhsm', serial: 'deadbeef' },
+  });
   room.next();
   const rows = await told(room);
   const officers = rows.filter((row) => row.entry.by === 'officer').map((row) => row.who);
@@ -65,7 +100,8 @@ test('the raw data of an entry is all there, digests as bytes and serials as dig
     const shown = facts.map((fact) => fact.value).join('\n');
     const leaves: string[] = [];
     JSON.stringify(row.entry.data, (_key, value: unknown) => {
-      if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') leaves.push(String(value));
+      if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+        leaves.push(String(value));
       return value;
     });
     for (const leaf of leaves) assert.ok(shown.includes(leaf), `${row.entry.seq}: ${leaf}`);
@@ -80,27 +116,52 @@ test('the ring: presence, shares given and proven, signatures, who acts', () => 
   assert.equal(seat(early, 'witness').acting, true);
   assert.deepEqual(ringCount(early.state), { count: 4, of: 6, what: t.ceremony.present });
   const shares = new Room().until('read-share/custodian-2');
-  assert.deepEqual(['custodian-1', 'custodian-2', 'custodian-3'].map((id) => seat(shares, id).share), ['proven', 'given', 'given']);
+  assert.deepEqual(
+    ['custodian-1', 'custodian-2', 'custodian-3'].map((id) => seat(shares, id).share),
+    ['proven', 'given', 'given'],
+  );
   assert.deepEqual(ringCount(shares.state), { count: 1, of: 3, what: t.ceremony.shares });
   const sealing = new Room().until('seal-5/custodian-2');
-  assert.deepEqual(seatViews(sealing.state).filter((view) => view.signed).map((view) => view.seat), ['officer', 'custodian-1']);
+  assert.deepEqual(
+    seatViews(sealing.state)
+      .filter((view) => view.signed)
+      .map((view) => view.seat),
+    ['officer', 'custodian-1'],
+  );
   const over = new Room().toTheEnd();
   assert.deepEqual(ringCount(over.state), { count: 6, of: 6, what: t.ceremony.signatures });
-  assert.match(seatSentence(seat(sealing, 'custodian-2')), /^Custodian 2 \(Custodian 2 \(rehearsal\)\): presence proven, share read back, acts now$/);
+  assert.match(
+    seatSentence(seat(sealing, 'custodian-2')),
+    /^Custodian 2 \(Custodian 2 \(rehearsal\)\): presence proven, share read back, acts now$/,
+  );
 });
 
 test('each step shows what its sentences speak of', () => {
   const shown = (id: string, prepare?: (room: Room) => void) => {
     const room = new Room().until(id);
     prepare?.(room);
-    return stageFacts(room.state, room.state.current!.step, null).map((fact) => `${fact.label}: ${fact.value}`).join('\n');
+    return stageFacts(room.state, room.state.current!.step, null)
+      .map((fact) => `${fact.label}: ${fact.value}`)
+      .join('\n');
   };
   assert.match(shown('token-out'), /Token, serial: 00000000003fc89a/);
   assert.match(shown('certify'), /Example Root CA, Example Organization, XX/);
-  assert.match(shown('certify', (room) => room.begin()), /2026-11-21 to 2046-11-21/);
+  assert.match(
+    shown('certify', (room) => room.begin()),
+    /2026-11-21 to 2046-11-21/,
+  );
   assert.match(shown('give-share/custodian-2'), /Card, serial: /);
-  assert.match(shown('recovery', (room) => room.begin()), /Drawn by lot: Custodian 2\nCustodian 3/);
-  assert.match(shown('token-after', (room) => { room.begin(); room.finish(); }), /private-key · CKK_EC · “Root CA”/);
+  assert.match(
+    shown('recovery', (room) => room.begin()),
+    /Drawn by lot: Custodian 2\nCustodian 3/,
+  );
+  assert.match(
+    shown('token-after', (room) => {
+      room.begin();
+      room.finish();
+    }),
+    /private-key · CKK_EC · “Root CA”/,
+  );
 });
 
 test('how long it took last time comes from the record', async () => {

@@ -6,7 +6,13 @@ import { createConclave, timeline, type World } from '../../renderer/store.ts';
 import { PretendBridge } from './bridge.ts';
 import { Room } from './pretend.ts';
 
-const world: World = { now: () => performance.now(), rest: () => new Promise((resolve) => { setImmediate(resolve); }) };
+const world: World = {
+  now: () => performance.now(),
+  rest: () =>
+    new Promise((resolve) => {
+      setImmediate(resolve);
+    }),
+};
 
 async function watching(room: Room) {
   const bridge = new PretendBridge();
@@ -17,7 +23,12 @@ async function watching(room: Room) {
   return { bridge, store, record: () => store.getState().record! };
 }
 /** Lines are taken in a queue of their own; a few turns let it run dry. */
-const settled = async () => { for (let i = 0; i < 20; i += 1) await new Promise((resolve) => { setImmediate(resolve); }); };
+const settled = async () => {
+  for (let i = 0; i < 20; i += 1)
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+};
 
 test('a record that is there already is folded, and later lines follow', async () => {
   const room = new Room().until('enrol/custodian-1');
@@ -44,7 +55,10 @@ test('lines pushed twice are taken once, and a gap is filled by asking', async (
   room.next();
   await settled();
   assert.equal(record().rows.length, room.lines.length);
-  assert.deepEqual(bridge.calls.slice(asked).map((request) => request.call), ['entries']);
+  assert.deepEqual(
+    bridge.calls.slice(asked).map((request) => request.call),
+    ['entries'],
+  );
 });
 
 test('lines of another record are not drawn into this one', async () => {

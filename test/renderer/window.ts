@@ -11,7 +11,12 @@ import { PretendBridge, pretendVerdict } from './bridge.ts';
 import { peopleFor, ROOT_CA, Room } from './pretend.ts';
 
 const { SCREENS_PAGE: folder = '', SCREENS_PRELOAD: preload = '' } = process.env;
-const TYPES: Partial<Record<string, string>> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.woff2': 'font/woff2' };
+const TYPES: Partial<Record<string, string>> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.woff2': 'font/woff2',
+};
 
 let bridge = new PretendBridge();
 let window: BrowserWindow | undefined;
@@ -32,14 +37,34 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
     aborted.abort('officer', 'The serial number on the case is not the one in the script.');
     b.add(new Room().until('certify'));
   },
-  release: (b) => { b.development = false; b.warnings = []; b.add(new Room({ mode: 'real', development: false }).until('certify')); },
-  words: (b) => { b.add(new Room()); },
-  confirm: (b) => { b.add(new Room().until('read-hash/custodian-2')); },
-  enrol: (b) => { b.add(new Room().until('enrol/custodian-3')); },
-  move: (b) => { b.add(new Room().until('token-out')); },
-  generate: (b) => { b.add(new Room().until('make-root')); },
-  working: (b) => { b.slowness = 60_000; b.add(new Room().until('make-root')); },
-  quorum: (b) => { b.slowness = 60_000; b.add(new Room().until('recovery')); },
+  release: (b) => {
+    b.development = false;
+    b.warnings = [];
+    b.add(new Room({ mode: 'real', development: false }).until('certify'));
+  },
+  words: (b) => {
+    b.add(new Room());
+  },
+  confirm: (b) => {
+    b.add(new Room().until('read-hash/custodian-2'));
+  },
+  enrol: (b) => {
+    b.add(new Room().until('enrol/custodian-3'));
+  },
+  move: (b) => {
+    b.add(new Room().until('token-out'));
+  },
+  generate: (b) => {
+    b.add(new Room().until('make-root'));
+  },
+  working: (b) => {
+    b.slowness = 60_000;
+    b.add(new Room().until('make-root'));
+  },
+  quorum: (b) => {
+    b.slowness = 60_000;
+    b.add(new Room().until('recovery'));
+  },
   witness: (b) => {
     const room = b.add(new Room().until('make-root'));
     room.begin();
@@ -56,20 +81,43 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
     room.begin();
     room.finish();
   },
-  share: (b) => { b.add(new Room().until('give-share/custodian-2')); },
-  seal: (b) => { b.add(new Room().until('seal-5/witness')); },
+  share: (b) => {
+    b.add(new Room().until('give-share/custodian-2'));
+  },
+  seal: (b) => {
+    b.add(new Room().until('seal-5/witness'));
+  },
   refused: (b) => {
     b.add(new Room().until('prove-root'));
-    b.failNext.set('act', { ok: false, refusal: { rule: 'ATTRIBUTES-AS-SCRIPTED', expected: 'the script\'s truth table', found: 'sensitive is false, not true', next: 'The value is recorded as found. Record an exception, then repeat the step or abort.' } });
+    b.failNext.set('act', {
+      ok: false,
+      refusal: {
+        rule: 'ATTRIBUTES-AS-SCRIPTED',
+        expected: "the script's truth table",
+        found: 'sensitive is false, not true',
+        next: 'The value is recorded as found. Record an exception, then repeat the step or abort.',
+      },
+    });
   },
   failed: (b) => {
     const room = b.add(new Room().until('give-share/custodian-2'));
     room.begin();
-    room.fail({ code: 'CKR_PIN_INCORRECT', message: 'The PIN that was typed is wrong.', hint: 'The holder looks at the PIN letter and types it once more. The app never tries by itself.' });
+    room.fail({
+      code: 'CKR_PIN_INCORRECT',
+      message: 'The PIN that was typed is wrong.',
+      hint: 'The holder looks at the PIN letter and types it once more. The app never tries by itself.',
+    });
   },
   final: (b) => {
     b.add(new Room().until('enrol/witness'));
-    b.failNext.set('act', { ok: false, problem: { code: 'PIN_FINAL_TRY', message: 'One try is left; a wrong PIN locks the token for good.', hint: 'Somebody must confirm in words that the last try may be used.' } });
+    b.failNext.set('act', {
+      ok: false,
+      problem: {
+        code: 'PIN_FINAL_TRY',
+        message: 'One try is left; a wrong PIN locks the token for good.',
+        hint: 'Somebody must confirm in words that the last try may be used.',
+      },
+    });
   },
   decide: (b) => {
     const room = b.add(new Room().until('make-root'));
@@ -83,7 +131,9 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
     room.lost();
     room.found('half');
   },
-  pause: (b) => { b.add(new Room().until('certify')).pause(6, 'Lunch'); },
+  pause: (b) => {
+    b.add(new Room().until('certify')).pause(6, 'Lunch');
+  },
   interrupted: (b) => {
     const room = b.add(new Room().until('certify'));
     room.lost();
@@ -92,17 +142,48 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
   resumed: (b) => {
     const room = b.add(new Room().until('give-share/custodian-2'));
     room.lost();
-    room.resume(['officer', 'custodian-1', 'custodian-2', 'witness'], 'The machine lost power.', { name: 'Second Officer (rehearsal)', card: { module: 'softhsm', serial: '00000000deadbeef' } });
+    room.resume(['officer', 'custodian-1', 'custodian-2', 'witness'], 'The machine lost power.', {
+      name: 'Second Officer (rehearsal)',
+      card: { module: 'softhsm', serial: '00000000deadbeef' },
+    });
   },
-  over: (b) => { b.add(new Room().toTheEnd()); },
-  aborted: (b) => { b.add(new Room().until('wrap-root')).abort('officer', 'The safe could not be closed.'); },
-  crowd: (b) => { b.add(new Room({ parameters: { shares: 40, threshold: 12 } }).until('give-share/custodian-23')); },
+  over: (b) => {
+    b.add(new Room().toTheEnd());
+  },
+  aborted: (b) => {
+    b.add(new Room().until('wrap-root')).abort('officer', 'The safe could not be closed.');
+  },
+  crowd: (b) => {
+    b.add(new Room({ parameters: { shares: 40, threshold: 12 } }).until('give-share/custodian-23'));
+  },
   names: (b) => {
-    const people = peopleFor(ROOT_CA, {}).map((person, index) => ({ ...person, name: ['Jürgen Łukasiewicz-Ågesen', 'Ωμέγα Παπαδόπουλος', 'Юлия Щербакова', 'Anne-Marie van den Heuvel-Bloemendaal', 'Nguyễn Thị Ánh', 'X'][index] ?? person.name }));
+    const people = peopleFor(ROOT_CA, {}).map((person, index) => ({
+      ...person,
+      name:
+        [
+          'Jürgen Łukasiewicz-Ågesen',
+          'Ωμέγα Παπαδόπουλος',
+          'Юлия Щербакова',
+          'Anne-Marie van den Heuvel-Bloemendaal',
+          'Nguyễn Thị Ánh',
+          'X',
+        ][index] ?? person.name,
+    }));
     b.add(new Room({ people }).until('make-root'));
   },
-  problem: (b) => { b.add(new Room().until('make-root')); b.problem = { code: 'DEVICE_PROCESS_LOST', message: 'The library ended the process that loaded it.', hint: 'Start it again with “Look again”.' }; b.missing = [b.rooms[0]?.state.opening?.bindings.tokens['root-hsm']?.serial ?? '']; },
-  broken: (b) => { b.add(new Room().toTheEnd()); b.verdict = pretendVerdict(214, false); },
+  problem: (b) => {
+    b.add(new Room().until('make-root'));
+    b.problem = {
+      code: 'DEVICE_PROCESS_LOST',
+      message: 'The library ended the process that loaded it.',
+      hint: 'Start it again with “Look again”.',
+    };
+    b.missing = [b.rooms[0]?.state.opening?.bindings.tokens['root-hsm']?.serial ?? ''];
+  },
+  broken: (b) => {
+    b.add(new Room().toTheEnd());
+    b.verdict = pretendVerdict(214, false);
+  },
 };
 
 Object.assign(globalThis, {
@@ -115,14 +196,18 @@ Object.assign(globalThis, {
   pretended: () => bridge,
 });
 
-protocol.registerSchemesAsPrivileged([{ scheme: 'app', privileges: { standard: true, secure: true, supportFetchAPI: true } }]);
+protocol.registerSchemesAsPrivileged([
+  { scheme: 'app', privileges: { standard: true, secure: true, supportFetchAPI: true } },
+]);
 void app.whenReady().then(async () => {
   fresh();
   protocol.handle('app', async (request) => {
     const path = normalize(decodeURIComponent(new URL(request.url).pathname));
     const type = TYPES[extname(path)];
     if (type === undefined) return new Response('', { status: 404 });
-    return new Response(await readFile(join(folder, path)), { headers: { 'Content-Type': type, 'Content-Security-Policy': POLICIES.page } });
+    return new Response(await readFile(join(folder, path)), {
+      headers: { 'Content-Type': type, 'Content-Security-Policy': POLICIES.page },
+    });
   });
   ipcMain.handle('conclave:call', (_event, request: Request) => bridge.call(request));
   // The partition of the real windows has its own protocol handlers; this one shows the page in the default session.
