@@ -12,9 +12,6 @@ import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, r
 import { dirname, join, relative } from 'node:path';
 import { Trouble, cache, out, report, root, step } from './machine.mjs';
 
-/** A missing source is a mistake, not something to leave out. */
-const MISSING_SOURCE_IS_AN_ERROR = true;
-
 /** Native modules and Electron itself are loaded, not bundled. */
 const EXTERNAL = ['electron', 'better-sqlite3', 'pkcs11js', 'koffi'];
 
@@ -62,12 +59,12 @@ export async function bundle() {
   const id = buildId();
   const idFile = join(out, 'build-id');
   if (existsSync(idFile) && readFileSync(idFile, 'utf8').trim() === id) return;
-  await step('Bundles', async (say) => {
+  await step('Bundles', async () => {
     const fresh = join(cache, `out-${process.pid}`); // swapped in at the end, so that a running app never sees half a build
     rmSync(fresh, { recursive: true, force: true });
     try {
       mkdirSync(fresh, { recursive: true });
-      for (const wanted of BUNDLES) await bundleOne(wanted, fresh, id, say);
+      for (const wanted of BUNDLES) await bundleOne(wanted, fresh, id);
       for (const { from, to, only } of COPIES) {
         for (const path of filesUnder(from).filter((file) => only.test(relative(from, file)))) {
           cpSync(join(root, path), join(fresh, to, relative(from, path)));
@@ -87,17 +84,10 @@ export async function bundle() {
  * @param {typeof BUNDLES[number]} wanted
  * @param {string} fresh
  * @param {string} id
- * @param {import('./machine.mjs').Say} say
  */
-async function bundleOne(wanted, fresh, id, say) {
+async function bundleOne(wanted, fresh, id) {
   const source = wanted.from.find((path) => existsSync(join(root, path)));
-  if (source === undefined) {
-    if (MISSING_SOURCE_IS_AN_ERROR) {
-      throw new Trouble(`${wanted.from.join(' or ')} is missing.`, 'Restore the file; it is part of the app.');
-    }
-    say(`not written yet, left out: ${wanted.from[0]}`);
-    return;
-  }
+  if (source === undefined) throw new Trouble(`${wanted.from.join(' or ')} is missing.`, 'Restore the file; it is part of the app.');
   const { build } = await import('esbuild');
   const page = wanted.for === 'page';
   // A sandboxed preload has no node:url, and nothing to look for beside it.

@@ -145,9 +145,8 @@ async function verifyCommand(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args, allowPositionals: true, options: { trust: { type: 'string' }, json: { type: 'boolean', default: false } } });
   const [file] = positionals;
   if (file === undefined || positionals.length !== 1) throw new Usage('verify: which file?');
-  const trust = values.trust === undefined ? undefined : TrustFile.safeParse(JSON.parse(readInput(values.trust).toString()));
-  if (trust && !trust.success) throw new Usage(`${values.trust ?? ''} is not a trust file: ${trust.error.issues[0]?.path.join('.') ?? ''} ${trust.error.issues[0]?.message ?? ''}`);
-  const { verdict } = await verifyFile(readInput(file), { hasher: nativeHasher, ...(trust && { trust: trust.data }) });
+  const trust = values.trust === undefined ? undefined : trustFrom(values.trust);
+  const { verdict } = await verifyFile(readInput(file), { hasher: nativeHasher, ...(trust && { trust }) });
   if (values.json) {
     process.stdout.write(`${JSON.stringify(verdict, null, 2)}\n`);
   } else {
@@ -163,6 +162,19 @@ async function verifyCommand(args: string[]): Promise<number> {
     process.stdout.write(`${lines.join('\n')}\n`);
   }
   return verdict.verdict === 'valid' ? 0 : 1;
+}
+
+function trustFrom(file: string): TrustFile {
+  const text = readInput(file).toString();
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Usage(`${file} is not a trust file: it is not JSON`);
+  }
+  const { data, error } = TrustFile.safeParse(value);
+  if (data) return data;
+  throw new Usage(`${file} is not a trust file: ${error.issues[0]?.path.join('.') ?? ''} ${error.issues[0]?.message ?? ''}`);
 }
 
 function readInput(file: string): Buffer {
@@ -212,7 +224,7 @@ async function tokensCommand(args: string[]): Promise<number> {
 async function main(argv: readonly string[]): Promise<number> {
   const [command, ...args] = argv;
   if (command === undefined || command === 'help' || command === '--help' || command === '-h') {
-    process.stdout.write(HELP);
+    (command === undefined ? process.stderr : process.stdout).write(HELP);
     return command === undefined ? 2 : 0;
   }
   if (command === '--version') {

@@ -32,6 +32,13 @@ const plainNode = release ? join(process.resourcesPath, 'node') : join(app.getAp
 let refusal: Refusal | undefined;
 let window: BrowserWindow | undefined;
 
+// Electron's own answer would be a dialog over the ceremony. Nothing of the record lives here: a fault is told, and the
+// room goes on, unless there is nothing to go on with.
+process.on('uncaughtException', (error) => {
+  if (window === undefined) leave(error.stack ?? error.message);
+  else process.stderr.write(`${error.stack ?? error.message}\n`);
+});
+
 const mayStart = harden(
   { app, protocol, menu: Menu },
   {
@@ -42,7 +49,7 @@ const mayStart = harden(
 );
 if (!mayStart) leave('Conclave does not start with a debugger attached: take --inspect and --remote-debugging-port away.');
 else if (!takeDataFolder()) leave(`Conclave is already open with the data folder ${home}. Its window has been brought to the front.`);
-else void run();
+else run().catch((error: unknown) => leave(error instanceof Error ? (error.stack ?? error.message) : String(error)));
 
 function leave(why: string): void {
   process.stderr.write(`${why}\n`);
