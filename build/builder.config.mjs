@@ -24,8 +24,6 @@ export default {
     '!node_modules/**/*',
     'node_modules/better-sqlite3/{package.json,LICENSE,lib/**/*,prebuilds/linux-x64.node}',
     'node_modules/pkcs11js/{package.json,LICENSE,index.js,build/Release/pkcs11.node}',
-    'node_modules/koffi/{package.json,LICENSE.txt,index.js,index.cjs,src/koffi/**/*.{js,cjs}}',
-    'node_modules/@koromix/koffi-linux-x64/{package.json,index.js,linux_x64/koffi.node}',
   ],
   asar: true,
   // A plain Node, which the development runtime needs beside it, cannot read the archive.
