@@ -10,14 +10,13 @@ import { CST, Lexer, LineCounter, parseAllDocuments, isMap, isNode, isPair, isSc
 import * as z from 'zod';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url } from './bytes.ts';
+import { ROOT_ALGORITHMS } from './keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { plainText } from './text.ts';
 import { fingerprintWords } from './words.ts';
 
 export const ROLES = ['officer', 'custodian', 'witness', 'auditor'] as const;
 export type Role = (typeof ROLES)[number];
-export const ROOT_ALGORITHMS = ['ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521', 'rsa-3072', 'rsa-4096', 'ed25519'] as const;
-export type RootAlgorithm = (typeof ROOT_ALGORITHMS)[number];
 
 /** Places a thing can be. `holder`: in the hands of the person it belongs to. */
 const PLACES = ['safe', 'table', 'holder', 'reader', 'bag'] as const;

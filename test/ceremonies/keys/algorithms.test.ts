@@ -4,7 +4,6 @@ import pkcs11js from 'pkcs11js';
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js';
 import { ALGORITHMS, AES_256, AES_KWP, algorithmNamed, isAlgorithmName, ROOT_ALGORITHMS, type Algorithm } from '../../../ceremonies/keys/algorithms.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
-import { ROOT_ALGORITHMS as IN_SCRIPTS } from '../../../ceremonies/script.ts';
 import { keyPair, sharedKeyPair } from './key-pairs.ts';
 
 const rows: readonly Algorithm[] = Object.values(ALGORITHMS);
@@ -18,7 +17,7 @@ test('names look up, other names are refused', () => {
 });
 
 test('the script language offers exactly the root algorithms of the registry', () => {
-  assert.deepEqual([...ROOT_ALGORITHMS], [...IN_SCRIPTS]);
+  assert.deepEqual([...ROOT_ALGORITHMS], ['ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521', 'rsa-3072', 'rsa-4096', 'ed25519']);
 });
 
 test('no two rows share a name on any wire', () => {
