@@ -71,6 +71,8 @@ export type TrustFile = z.infer<typeof TrustFile>;
 
 /** More findings than this help nobody; the first ones are the causes. */
 const MOST_FINDINGS = 100;
+/** So many entries with claims are collected before they are tested. */
+const MOST_CLAIMS = 256;
 const NEXT = 'Do not rely on this record. Ask the people who hold the other copies.';
 
 // --- what an entry asserts -------------------------------------------------------------------------------------------
@@ -278,6 +280,17 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
   const fold = new Fold(options.hasher ?? portableHasher);
   const add = (refusal: Refusal, seq: number | null) => { if (findings.length < MOST_FINDINGS) findings.push({ ...refusal, seq }); };
 
+  /** Tests what was claimed so far. A long record's claims are tested in parts, while the fold goes on. */
+  const testClaimed = async () => {
+    await Promise.all(claimed.splice(0).map(async ({ seq, claims, kind }) => {
+      counts.claims += claims.length;
+      reverified[seq] = claims.map((claim) => claim.what);
+      const refusals = await testClaims(claims);
+      counts[kind] += refusals.length;
+      for (const refusal of refusals) add(refusal, seq);
+    }));
+  };
+  let testing = Promise.resolve();
   let malformed = 0;
   /** False once the state is too broken to judge further entries by; file and chain are followed all the same. */
   let lawful = true;
@@ -308,23 +321,22 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
       fold.skip(line.bytes);
     } else if (!rule) {
       const claims = claimsOf(before, entry);
-      if (claims.length > 0) claimed.push({ seq, claims, kind: entry.kind === 'checkpoint' ? 'signatures' : 'keys' });
+      if (claims.length > 0) {
+        claimed.push({ seq, claims, kind: entry.kind === 'checkpoint' ? 'signatures' : 'keys' });
+        if (claimed.length >= MOST_CLAIMS && counts.chain === 0) {
+          await testing;
+          testing = testClaimed();
+        }
+        await Promise.resolve(); // a turn for the signatures that are being verified on other threads
+      }
       const text = remarkOn(entry);
       if (text) remarks.push({ seq, text });
     }
     if (counts.chain > 0 && findings.length >= MOST_FINDINGS) break;
   }
+  await testing;
   // Signatures over a broken chain prove nothing, and fail for that reason alone: they are not asked.
-  if (counts.chain > 0 || malformed > 0) claimed.length = 0;
-  while (claimed.length > 0) {
-    await Promise.all(claimed.splice(0, 256).map(async ({ seq, claims, kind }) => {
-      counts.claims += claims.length;
-      reverified[seq] = claims.map((claim) => claim.what);
-      const refusals = await testClaims(claims);
-      counts[kind] += refusals.length;
-      for (const refusal of refusals) add(refusal, seq);
-    }));
-  }
+  if (counts.chain === 0 && malformed === 0) await testClaimed();
 
   if (lines.length === 0 && malformed === 0) return unreadable(new Refused(refuse('TRANSCRIPT-EMPTY', 'at least one entry', 'none', 'Check that this is the right file.')));
   const { state } = fold;

@@ -9,7 +9,6 @@
  * terminal and in the tests.
  */
 import * as z from 'zod';
-import { makeBundle } from '../../ceremonies/bundle.ts';
 import { toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
@@ -21,7 +20,6 @@ import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Parameters, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
-import { claimsOf, fileDigest, testClaims, verifyFile } from '../../ceremonies/verify.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
 import type { Ledger } from './ledger.ts';
@@ -76,6 +74,17 @@ interface Room {
   readonly losses: Map<string, number>;
 }
 
+/** Judging brings X.509 with it, which the first screen does not need: it is loaded when it is first asked for. */
+const judging = () => import('../../ceremonies/verify.ts');
+
+/** Why an entry may not be written: the rule it breaks, or a claim of it that does not hold. */
+async function refusalOf(state: State, entry: Entry): Promise<Refusal | undefined> {
+  const refusal = check(state, entry);
+  if (refusal) return refusal;
+  const { claimsOf, testClaims } = await judging();
+  return (await testClaims(claimsOf(state, entry)))[0];
+}
+
 const RECORDER: ModuleConfig = { kind: 'recorder', name: 'recorder' };
 
 export class Conductor {
@@ -120,10 +129,12 @@ export class Conductor {
       case 'entries': return { lines: this.#world.ledger.lines(request.ceremony, request.from) };
       case 'export': return this.#export(request.ceremony);
       case 'verify': {
+        const { verifyFile } = await judging();
         const { verdict, lines } = await verifyFile(request.bytes, { hasher: this.#world.hasher });
         return { verdict, lines };
       }
       case 'verify-own': {
+        const { verifyFile } = await judging();
         const lines = this.#world.ledger.lines(request.ceremony, 0);
         const { verdict } = await verifyFile(new TextEncoder().encode(lines.map((line) => `${line}\n`).join('')), { hasher: this.#world.hasher });
         return { verdict, lines };
@@ -192,7 +203,8 @@ export class Conductor {
     });
   }
 
-  #export(ceremony: string): Answers['export'] {
+  async #export(ceremony: string): Promise<Answers['export']> {
+    const [{ makeBundle }, { fileDigest }] = await Promise.all([import('../../ceremonies/bundle.ts'), judging()]);
     const lines = this.#world.ledger.lines(ceremony, 0);
     if (lines.length === 0) throw new Refused(refuse('CEREMONY-KNOWN', 'a ceremony of this machine', ceremony, 'Choose one from the list.'));
     const bytes = makeBundle(lines);
@@ -364,7 +376,7 @@ export class Conductor {
         const pair = signatures[0];
         if (!pair) throw new Refused(refuse('SEAL-SIGNATURE-MISSING', 'two signatures', 'none', 'Try again.'));
         const entry = this.#propose(room, 'disagreed', { words: request.words, statement, signatures: pair }, { by: request.seat });
-        const refusal = check(state, entry) ?? (await testClaims(claimsOf(state, entry)))[0];
+        const refusal = await refusalOf(state, entry);
         if (refusal) throw new Refused(refusal);
         this.#commit(room, entry);
         return;
@@ -502,7 +514,7 @@ export class Conductor {
   async #outcome(room: Room, step: PlanStep, begun: number, evidence: Evidence): Promise<void> {
     const { state } = room.fold;
     const entry = this.#propose(room, 'done', { begun, evidence }, { step: step.id, by: step.who });
-    const refusal: Refusal | undefined = check(state, entry) ?? (await testClaims(claimsOf(state, entry)))[0];
+    const refusal = await refusalOf(state, entry);
     if (!refusal) {
       this.#commit(room, entry);
       return;
