@@ -442,7 +442,7 @@ async function benchWindows(folder: string, { starts, idles, idleMs }: Sizes, wa
   const runtime = electronRuntime();
   if (runtime === undefined) return here.map((name) => skipped(name, 'there is no Electron here (npm start fetches one)'));
   if (!onPath('Xvfb')) return here.map((name) => skipped(name, 'Xvfb is not installed (Debian package xvfb)'));
-  if (!existsSync('/proc/self/smaps_rollup')) return here.map((name) => skipped(name, 'this system does not tell what a process holds (/proc/PID/smaps_rollup)'));
+  if (!existsSync('/proc/self/smaps')) return here.map((name) => skipped(name, 'this system does not tell what a process holds (/proc/PID/smaps)'));
 
   const driver = program(join(folder, 'driver'), { 'main.cjs': DRIVER });
   const empty = program(join(folder, 'empty'), { 'main.cjs': EMPTY, 'index.html': '<!doctype html><html lang="en"><head><title>Empty</title></head><body><p>Empty</p></body></html>' });
@@ -452,6 +452,7 @@ async function benchWindows(folder: string, { starts, idles, idleMs }: Sizes, wa
   };
   const startTimes = { 'an empty window': [] as number[], 'Conclave': [] as number[] };
   const memories = { 'an empty window': [] as number[], 'Conclave': [] as number[] };
+  const conductors: number[] = [];
   const measureMemory = here.includes('memory');
   const rounds = here.includes('start') ? starts : idles;
 
@@ -473,7 +474,9 @@ async function benchWindows(folder: string, { starts, idles, idleMs }: Sizes, wa
           startTimes[name].push(ms);
           if (!measureMemory || round < rounds - idles) continue;
           await new Promise((resolve) => setTimeout(resolve, idleMs));
-          memories[name].push(proportionalMegabytes(child.pid ?? 0));
+          const { whole, conductor } = heldBy(child.pid ?? 0);
+          memories[name].push(whole);
+          if (conductor > 0) conductors.push(conductor);
         } finally {
           await ended(child);
         }
@@ -484,16 +487,18 @@ async function benchWindows(folder: string, { starts, idles, idleMs }: Sizes, wa
   const where = [
     `Electron ${runtime.version}${runtime.development ? ' (development runtime)' : ''} under Xvfb${isRoot ? ', as root and therefore without Chromium\'s sandbox' : ''}`,
   ];
-  const compared = (unit: Sample['unit'], values: typeof startTimes, notes: readonly string[]): Measured => {
+  const compared = (unit: Sample['unit'], values: typeof startTimes, more: readonly Sample[], note: string): Measured => {
     const [ours, theirs] = [median(values['Conclave']), median(values['an empty window'])];
     return {
-      value: ours - theirs, samples: Object.entries(values).map(([name, of]) => sample(name, unit, of)),
-      ratios: [{ to: 'an empty window', ratio: ours / theirs }], notes: [...where, ...notes],
+      value: ours - theirs, samples: [...Object.entries(values).map(([name, of]) => sample(name, unit, of)), ...more],
+      ratios: [{ to: 'an empty window', ratio: ours / theirs }], notes: [...where, note],
     };
   };
   return here.map((name) => name === 'start'
-    ? figure('start', compared('ms', startTimes, ['from the start of the process to the first frame with the main button, or with the empty page\'s only line']))
-    : figure('memory', compared('MB', memories, [`PSS of every process of the app, ${idleMs / 1000} s after the screen was there`])));
+    ? figure('start', compared('ms', startTimes, [], 'from the start of the process to the first frame with the main button, or with the empty page\'s only line'))
+    : figure('memory', compared('MB', memories,
+      conductors.length > 0 ? [sample('of it the conductor, on the Node of its own that only the development runtime needs', 'MB', conductors)] : [],
+      `PSS of every process of the app, ${idleMs / 1000} s after the screen was there`)));
 }
 
 function program(folder: string, files: Readonly<Record<string, string>>): string {
@@ -527,16 +532,30 @@ async function ended(child: ChildProcess): Promise<void> {
   clearTimeout(impatient);
 }
 
-/** PSS of a process and all that it started: what is shared between processes counts once. */
-function proportionalMegabytes(pid: number): number {
+/**
+ * PSS of a process and of all that it started, and how much of it the conductor's: what processes share counts once. What
+ * the conductor's Node shares with the one that runs this benchmark counts whole: without us it would share it with nobody.
+ */
+function heldBy(pid: number): { whole: number; conductor: number } {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
     const parent = Number(/^PPid:\s+(\d+)/m.exec(text(`/proc/${name}/status`))?.[1] ?? 0);
     children.set(parent, [...(children.get(parent) ?? []), Number(name)]);
   }
-  const sum = (of: number): number =>
-    Number(/^Pss:\s+(\d+) kB/m.exec(text(`/proc/${of}/smaps_rollup`))?.[1] ?? 0) + (children.get(of) ?? []).reduce((total, child) => total + sum(child), 0);
-  return sum(pid) / 1024;
+  let [whole, conductor] = [0, 0];
+  const add = (of: number): void => {
+    let kilobytes = 0;
+    let counted = 'Pss:';
+    for (const line of text(`/proc/${of}/smaps`).split('\n')) { // proc(5): a line that names the mapping, then its figures
+      if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) counted = line.endsWith(process.execPath) ? 'Rss:' : 'Pss:';
+      else if (line.startsWith(counted)) kilobytes += Number(/\d+/.exec(line)?.[0] ?? 0);
+    }
+    whole += kilobytes / 1024;
+    if (text(`/proc/${of}/cmdline`).includes('conductor.cjs')) conductor += kilobytes / 1024;
+    for (const child of children.get(of) ?? []) add(child);
+  };
+  add(pid);
+  return { whole, conductor };
 }
 
 /** A file of /proc; nothing where its process has just ended. */

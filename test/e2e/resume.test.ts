@@ -16,7 +16,7 @@ const at = (page: Page) => page.locator('main[data-pending]').evaluate((element:
 
 /** Presses the key that the screen offers, until `done`. */
 async function byKeyboard(page: Page, done: (step: string, pending: string) => boolean): Promise<void> {
-  const deadline = Date.now() + 4 * 60_000;
+  const deadline = Date.now() + 2 * 60_000;
   while (Date.now() < deadline) {
     const now = await at(page);
     if (!now || now.busy) {
@@ -29,7 +29,8 @@ async function byKeyboard(page: Page, done: (step: string, pending: string) => b
     if (key !== '') await page.keyboard.press(key.toLowerCase());
     await page.waitForTimeout(120); // many keys at once would be taken for a token that types, and ignored
   }
-  assert.fail('the ceremony does not go on');
+  await page.screenshot({ path: join(PICTURES, 'stuck.png') });
+  assert.fail(`the ceremony does not go on: ${JSON.stringify(await at(page))}`);
 }
 
 async function open(home: string): Promise<{ app: ElectronApplication; page: Page }> {
