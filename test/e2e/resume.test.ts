@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ElectronApplication, Page } from 'playwright';
 import { root } from '../../build/machine.mjs';
+import { QUIET_MS } from '../../renderer/keyboard.ts';
 import { remove, temporaryFolder } from '../electron/house.ts';
 import { launch } from './stage.ts';
 
@@ -27,7 +28,7 @@ async function byKeyboard(page: Page, done: (step: string, pending: string) => b
     const button = page.locator(now.pending === 'witness' ? '[data-testid^=witness-]:enabled' : '[data-testid=primary]:enabled').first();
     const key = await button.locator('kbd').innerText({ timeout: 500 }).catch(() => '');
     if (key !== '') await page.keyboard.press(key.toLowerCase());
-    await page.waitForTimeout(120); // many keys at once would be taken for a token that types, and ignored
+    await page.waitForTimeout(3 * QUIET_MS); // keys closer together are taken for a token that types, and ignored
   }
   await page.screenshot({ path: join(PICTURES, 'stuck.png') });
   assert.fail(`the ceremony does not go on: ${JSON.stringify(await at(page))}`);
