@@ -92,7 +92,7 @@ async function cruise(house: Readonly<Record<string, string>>): Promise<string[]
     await put(`node_modules/${name}/index.js`, '');
   }
   const real = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: object };
-  await put('package.json', JSON.stringify({ ...real, dependencies: { ...real.dependencies, smartcard: '1' } }));
+  await put('package.json', JSON.stringify({ ...real, dependencies: { ...real.dependencies, koffi: '1', smartcard: '1' } }));
   await put('tsconfig.json', await readFile(join(root, 'tsconfig.json'), 'utf8'));
   await put('build/machine.mjs', '');
 
