@@ -464,10 +464,11 @@ export interface SlhDsaAlgorithm extends PostQuantumCommon {
   readonly pkcs11: Pkcs11 & { readonly parameterSet: number };
 }
 
-/** Verified only, never made in software: SP 800-208 section 8.1 keeps these keys inside one hardware module. */
+/** Never made in software: SP 800-208 section 8.1 keeps these keys inside one hardware module, so only tokens make and use them. */
 export interface HssAlgorithm {
   readonly family: 'hss';
   readonly name: 'hss-lms';
+  readonly pkcs11: Pkcs11;
   readonly label: string;
   readonly oid: string;
   readonly standing: Standing;
@@ -525,6 +526,8 @@ export const SLH_DSAS: readonly SlhDsaAlgorithm[] = [
 
 export const HSS_LMS: HssAlgorithm = {
   family: 'hss', name: 'hss-lms', label: 'HSS/LMS', oid: '1.2.840.113549.1.9.16.3.17',
+  // CKK_HSS, CKM_HSS_KEY_PAIR_GEN, CKM_HSS
+  pkcs11: { keyType: 0x46, generate: 0x4032, sign: 0x4033, signs: 'message' },
   standing: { state: 'approved', clause: 'SP 800-208 section 8.1: keys are made and kept in hardware modules only' },
   source: 'RFC 8554; RFC 9802',
 };
@@ -628,4 +631,52 @@ export function compositeNamed(name: string): CompositeSignature {
     throw new Refused(refuse('ALGORITHM-KNOWN', 'a composite signature of the draft', JSON.stringify(name.slice(0, 60)), 'Check the name against the draft.'));
   }
   return row;
+}
+
+// --- keys of certification authorities -----------------------------------------------------------------------------------
+
+/** What a CA's key may be: one algorithm, or two in a composite. */
+export type CaAlgorithm = Algorithm | SlhDsaAlgorithm | HssAlgorithm | CompositeSignature;
+
+const CA_ROWS: ReadonlyMap<string, CaAlgorithm> = new Map<string, CaAlgorithm>(
+  [...ROOT_ALGORITHMS.map((name) => ALGORITHMS[name]), ALGORITHMS['ml-dsa-44'], ALGORITHMS['ml-dsa-65'], ALGORITHMS['ml-dsa-87'], ...SLH_DSAS, HSS_LMS, ...COMPOSITE_SIGNATURES]
+    .map((row) => [row.name, row]),
+);
+
+/** Names of everything that a script may make a CA key of, in the order in which the app offers them. */
+export const CA_ALGORITHMS: readonly string[] = [...CA_ROWS.keys()];
+
+/** Looks a CA algorithm up. Throws `Refused` ALGORITHM-KNOWN. */
+export function caAlgorithmNamed(name: string): CaAlgorithm {
+  const row = CA_ROWS.get(name);
+  if (row === undefined) throw new Refused(refuse('ALGORITHM-KNOWN', CA_ALGORITHMS.join(', '), JSON.stringify(name.slice(0, 60)), 'Choose one of the names listed.'));
+  return row;
+}
+
+/** One part of a key: the whole of a simple one, or one half of a composite. */
+export interface Component {
+  readonly part: 'key' | 'ml-dsa' | 'traditional';
+  /** As the record names it: a registry name where there is one, else that of the half, such as `brainpoolP256r1`. */
+  readonly name: string;
+  readonly label: string;
+  /** The row under which a token makes and uses it; null where none can here, so that the part can only be wrapped. */
+  readonly row: EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm | MlDsaAlgorithm | SlhDsaAlgorithm | HssAlgorithm | null;
+  /** How the classical half of a composite signs; null for every other part. */
+  readonly half: SignatureHalf | null;
+}
+
+/** The parts of a key, in the order in which a composite writes them: ML-DSA first. */
+export function componentsOf(algorithm: CaAlgorithm): readonly Component[] {
+  if (algorithm.family !== 'composite-signature') return [{ part: 'key', name: algorithm.name, label: algorithm.label, row: algorithm, half: null }];
+  const mlDsa = ALGORITHMS[algorithm.mlDsa];
+  const half = algorithm.traditional;
+  const row = Object.values(ALGORITHMS).find((one: Algorithm) => one.hash === (half.kind === 'eddsa' ? null : half.hash) && (
+    (half.kind === 'ecdsa' && one.family === 'ecdsa' && one.jose.crv === half.curve)
+    || (half.kind === 'rsa' && one.family === 'rsa' && one.modulusBits === half.modulusBits)
+    || (half.kind === 'eddsa' && one.family === 'eddsa' && one.jose.crv === half.curve))) as Component['row'] | undefined;
+  const [own, label] = half.kind === 'rsa' ? [`rsa-${half.modulusBits}`, `RSA ${half.modulusBits}`] : half.kind === 'ecdsa' ? [half.curve, `ECDSA ${half.curve}`] : [half.curve, half.curve];
+  return [
+    { part: 'ml-dsa', name: mlDsa.name, label: mlDsa.label, row: mlDsa, half: null },
+    { part: 'traditional', name: row?.name ?? own, label: row?.label ?? label, row: row ?? null, half },
+  ];
 }

@@ -1,27 +1,19 @@
 /**
- * Certificates and requests that others made: reading, verifying, and judging a chain of them. Nothing is issued here.
+ * Certificates that others made: reading, verifying, and judging a chain or a whole hierarchy of them. Nothing is issued here.
  *
- * Structure is read by `der.ts`, one level at a time; a signature is judged over the to-be-signed bytes exactly as they
- * stand in the file. No clock: the caller gives the time at which a chain should hold, or none. No revocation, no policy
+ * Structure is read by `signed.ts` and `der.ts`, one level at a time; a signature is judged over the to-be-signed bytes
+ * exactly as they stand in the file. No clock: the caller gives the time at which a chain should hold, or none. No policy
  * trees, no name constraints: a critical extension that is not understood is a finding (RFC 5280 section 4.2).
  */
 
-import 'reflect-metadata';
-import { Name } from '@peculiar/x509';
-import { equalBytes, fromUtf8, toHex } from '../bytes.ts';
+import { equalBytes, toHex } from '../bytes.ts';
 import { Refused, refuse, type Refusal } from '../refusal.ts';
-import { derFault, derParts, expectTag, readBitString, readDer, readIdentifier, readOid, readUnsigned, TAG, type Der, type Identifier } from './der.ts';
+import { ALGORITHMS, CURVE_FACTS } from './algorithms.ts';
+import { derFault, derParts, expectTag, readDer, readUnsigned, TAG, type Der } from './der.ts';
+import { nameText, readExtensionList, readSigned, readTime, sameIdentifier, type Signed } from './signed.ts';
 import { keyFindings, readSubjectKey, signatureFindings, type SubjectKey } from './subject-key.ts';
 
-interface Signed {
-  /** The bytes that are signed, as they stand in the file. */
-  readonly tbs: Uint8Array;
-  readonly signatureAlgorithm: Identifier;
-  readonly signature: Uint8Array;
-}
-
 export interface CertificateReading extends Signed {
-  readonly der: Uint8Array;
   readonly version: 1 | 2 | 3;
   /** Hex, as in the file. */
   readonly serial: string;
@@ -40,11 +32,6 @@ export interface CertificateReading extends Signed {
   readonly unknownCritical: readonly string[];
 }
 
-export interface RequestReading extends Signed {
-  readonly subject: Uint8Array;
-  readonly key: SubjectKey;
-}
-
 const USAGES = ['digitalSignature', 'nonRepudiation', 'keyEncipherment', 'dataEncipherment', 'keyAgreement', 'keyCertSign', 'cRLSign', 'encipherOnly', 'decipherOnly'] as const;
 export type KeyUsage = (typeof USAGES)[number];
 
@@ -54,63 +41,29 @@ const KEY_USAGE = '2.5.29.15';
 const SUBJECT_KEY_ID = '2.5.29.14';
 const AUTHORITY_KEY_ID = '2.5.29.35';
 
-function readSigned(der: Uint8Array, field: string): Signed & { readonly body: Der } {
-  const parts = derParts(readDer(der, field, TAG.sequence), field);
-  if (parts.length !== 3) throw derFault(field, 'three values: body, algorithm, signature', `${parts.length}`);
-  const body = expectTag(parts[0], TAG.sequence, `${field}.body`);
-  return { body, tbs: body.bytes, signatureAlgorithm: readIdentifier(parts[1], `${field}.signatureAlgorithm`), signature: readBitString(parts[2], `${field}.signature`) };
-}
-
 /** Reads an X.509 certificate. Throws `Refused` DER-STRUCTURE, CERTIFICATE-ALGORITHM, CERTIFICATE-DATES, or what the key breaks. */
 export function readCertificate(der: Uint8Array): CertificateReading {
   const field = 'certificate';
-  const { body, ...signed } = readSigned(der, field);
-  const parts = derParts(body, field);
+  const { signed, body, outer } = readSigned(der, field);
   let at = 0;
   let version: 1 | 2 | 3 = 1;
-  if (parts[0]?.tag === 0xa0) {
-    const number = readUnsigned(readDer(parts[0].content, `${field}.version`), `${field}.version`);
+  if (body[0]?.tag === 0xa0) {
+    const number = readUnsigned(readDer(body[0].content, `${field}.version`), `${field}.version`);
     if (number.length > 1 || (number[0] !== 1 && number[0] !== 2)) throw derFault(`${field}.version`, 'version 2 or 3', 'another');
     version = number[0] === 1 ? 2 : 3;
     at = 1;
   }
-  const serial = toHex(expectTag(parts[at], TAG.integer, `${field}.serialNumber`).content);
-  const inner = readIdentifier(parts[at + 1], `${field}.signature`);
-  // RFC 5280 section 4.1.1.2: both identifiers are the same; else an attacker chooses which one is believed.
-  if (!equalBytes(parts[at + 1]!.bytes, derParts(readDer(der, field), field)[1]!.bytes)) {
-    throw new Refused(refuse('CERTIFICATE-ALGORITHM', 'the same signature algorithm inside and outside', `${inner.oid} and ${signed.signatureAlgorithm.oid}, or other parameters`, MISTRUST));
-  }
-  const issuer = expectTag(parts[at + 2], TAG.sequence, `${field}.issuer`).bytes;
-  const [notBefore, notAfter] = derParts(expectTag(parts[at + 3], TAG.sequence, `${field}.validity`), `${field}.validity`);
-  const subject = expectTag(parts[at + 4], TAG.sequence, `${field}.subject`).bytes;
-  const key = readSubjectKey(expectTag(parts[at + 5], TAG.sequence, `${field}.subjectPublicKeyInfo`).bytes);
-  const extensions = readExtensions(parts.slice(at + 6), field);
+  const serial = toHex(expectTag(body[at], TAG.integer, `${field}.serialNumber`).content);
+  sameIdentifier(body[at + 1], outer, field, 'CERTIFICATE-ALGORITHM');
+  const issuer = expectTag(body[at + 2], TAG.sequence, `${field}.issuer`).bytes;
+  const [notBefore, notAfter] = derParts(expectTag(body[at + 3], TAG.sequence, `${field}.validity`), `${field}.validity`);
+  const subject = expectTag(body[at + 4], TAG.sequence, `${field}.subject`).bytes;
+  const key = readSubjectKey(expectTag(body[at + 5], TAG.sequence, `${field}.subjectPublicKeyInfo`).bytes);
   return {
-    der, version, serial, issuer, subject, key, ...signed, ...extensions,
-    notBefore: readTime(notBefore, `${field}.validity.notBefore`), notAfter: readTime(notAfter, `${field}.validity.notAfter`),
+    version, serial, issuer, subject, key, ...signed, ...readExtensions(body.slice(at + 6), field),
+    notBefore: readTime(notBefore, `${field}.validity.notBefore`, 'CERTIFICATE-DATES'),
+    notAfter: readTime(notAfter, `${field}.validity.notAfter`, 'CERTIFICATE-DATES'),
   };
-}
-
-/** Reads a PKCS#10 request (RFC 2986). */
-export function readRequest(der: Uint8Array): RequestReading {
-  const field = 'request';
-  const { body, ...signed } = readSigned(der, field);
-  const parts = derParts(body, field);
-  if (readUnsigned(parts[0], `${field}.version`).length !== 0) throw derFault(`${field}.version`, '0', 'another version');
-  if (parts.length !== 4 || parts[3]?.tag !== 0xa0) throw derFault(`${field}.attributes`, 'attributes [0], though they may be empty', 'something else');
-  return { ...signed, subject: expectTag(parts[1], TAG.sequence, `${field}.subject`).bytes, key: readSubjectKey(expectTag(parts[2], TAG.sequence, `${field}.subjectPKInfo`).bytes) };
-}
-
-function readTime(node: Der | undefined, field: string): Date {
-  const text = node === undefined ? '' : String.fromCharCode(...node.content.subarray(0, 20));
-  // RFC 5280 section 4.1.2.5: seconds and Z always, no fractions.
-  const match = node?.tag === TAG.utcTime ? /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text) : node?.tag === TAG.generalizedTime ? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(text) : null;
-  const [year = NaN, month = NaN, day = NaN, hour = NaN, minute = NaN, second = NaN] = (match ?? []).slice(1).map(Number);
-  const full = match?.[1]?.length === 2 ? (year < 50 ? 2000 + year : 1900 + year) : year;
-  const date = new Date(Date.UTC(full, month - 1, day, hour, minute, second));
-  const same = date.getUTCFullYear() === full && date.getUTCMonth() === month - 1 && date.getUTCDate() === day && date.getUTCHours() === hour && date.getUTCMinutes() === minute;
-  if (!same || second > 59) throw new Refused(refuse('CERTIFICATE-DATES', `${field}: a UTC time with seconds`, 'another value', MISTRUST));
-  return date;
 }
 
 type Extensions = Pick<CertificateReading, 'ca' | 'pathLength' | 'keyUsage' | 'subjectKeyId' | 'authorityKeyId' | 'unknownCritical'>;
@@ -120,15 +73,7 @@ function readExtensions(rest: readonly Der[], field: string): Extensions {
   const wrapper = rest.find((part) => part.tag === 0xa3);
   if (rest.some((part) => ![0x81, 0x82, 0xa3].includes(part.tag))) throw derFault(field, 'unique identifiers and extensions', 'another value');
   if (wrapper === undefined) return found;
-  const seen = new Set<string>();
-  for (const extension of derParts(readDer(wrapper.content, `${field}.extensions`, TAG.sequence), `${field}.extensions`)) {
-    const parts = derParts(expectTag(extension, TAG.sequence, `${field}.extensions`), `${field}.extensions`);
-    const oid = readOid(parts[0], `${field}.extensions`);
-    const name = `${field}.extensions.${oid}`;
-    if (seen.has(oid)) throw derFault(name, 'each extension once', 'the same one twice');
-    seen.add(oid);
-    const critical = parts.length === 3 && expectTag(parts[1], TAG.boolean, name).content[0] !== 0;
-    const value = readDer(expectTag(parts.at(-1), TAG.octetString, name).content, name);
+  for (const { oid, critical, value, field: name } of readExtensionList(readDer(wrapper.content, `${field}.extensions`), `${field}.extensions`)) {
     switch (oid) {
       case BASIC_CONSTRAINTS: {
         const fields = derParts(expectTag(value, TAG.sequence, name), name);
@@ -146,11 +91,9 @@ function readExtensions(rest: readonly Der[], field: string): Extensions {
       case SUBJECT_KEY_ID:
         found.subjectKeyId = toHex(expectTag(value, TAG.octetString, name).content);
         break;
-      case AUTHORITY_KEY_ID: {
-        const id = derParts(expectTag(value, TAG.sequence, name), name).find((part) => part.tag === 0x80);
-        found.authorityKeyId = id === undefined ? null : toHex(id.content);
+      case AUTHORITY_KEY_ID:
+        found.authorityKeyId = readAuthorityKeyId(value, name);
         break;
-      }
       default:
         if (critical) found = { ...found, unknownCritical: [...found.unknownCritical, oid] };
     }
@@ -158,54 +101,10 @@ function readExtensions(rest: readonly Der[], field: string): Extensions {
   return found;
 }
 
-/** A name for people. Control and direction characters are shown as escapes; at most 300 characters. */
-export function nameText(name: Uint8Array): string {
-  // The library behind this recurses and copies: no name that people can read is longer.
-  if (name.length > 8192) return `(name of ${name.length} bytes)`;
-  let text: string;
-  try {
-    text = new Name(new Uint8Array(name).buffer).toString();
-  } catch {
-    text = `(unreadable name, ${name.length} bytes)`;
-  }
-  return text.slice(0, 300).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (c) => `\\u{${c.codePointAt(0)?.toString(16) ?? ''}}`);
-}
-
-/** PEM or DER, by its first bytes: every block of the labels wanted, or the whole file. Throws `Refused` PEM. */
-export function readPem(file: Uint8Array, labels: readonly string[]): { readonly label: string; readonly der: Uint8Array }[] {
-  if (file[0] === TAG.sequence) return [{ label: labels[0] ?? '', der: file }];
-  const wrong = (found: string): Refused => new Refused(refuse('PEM', `DER, or PEM with ${labels.join(' or ')}`, found, 'Check that this is the right file.'));
-  let text: string;
-  try {
-    text = fromUtf8(file);
-  } catch {
-    throw wrong('neither');
-  }
-  const blocks: { label: string; der: Uint8Array }[] = [];
-  const others = new Set<string>();
-  // Line by line: a pattern over the whole file could be made to backtrack.
-  let open: { label: string; lines: string[] } | null = null;
-  for (const line of text.split(/\r?\n/)) {
-    const begin = /^-----BEGIN ([A-Z0-9 ]{1,40})-----\s*$/.exec(line);
-    const end = /^-----END ([A-Z0-9 ]{1,40})-----\s*$/.exec(line);
-    if (begin) {
-      if (open !== null) throw wrong('a BEGIN inside another block');
-      open = { label: begin[1]!, lines: [] };
-    } else if (end) {
-      if (open?.label !== end[1]) throw wrong('an END without its BEGIN');
-      if (labels.includes(open!.label)) blocks.push({ label: open!.label, der: base64(open!.lines.join(''), wrong) });
-      else others.add(open!.label);
-      open = null;
-    } else open?.lines.push(line.trim());
-  }
-  if (open !== null) throw wrong('a BEGIN without its END');
-  if (blocks.length === 0) throw wrong(others.size > 0 ? `PEM with ${[...others].slice(0, 3).join(', ')}` : 'neither');
-  return blocks;
-}
-
-function base64(text: string, wrong: (found: string) => Refused): Uint8Array {
-  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) throw wrong('a block that is not base64');
-  return Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+/** keyIdentifier of an AuthorityKeyIdentifier (RFC 5280 section 4.2.1.1), hex; null without one. */
+export function readAuthorityKeyId(value: Der, field: string): string | null {
+  const id = derParts(expectTag(value, TAG.sequence, field), field).find((part) => part.tag === 0x80);
+  return id === undefined ? null : toHex(id.content);
 }
 
 // --- judging -------------------------------------------------------------------------------------------------------------
@@ -217,11 +116,6 @@ export function isSelfIssued(certificate: CertificateReading): boolean {
 /** Does `issuer`'s key verify the certificate? Empty, or why not. The signature only. */
 export function certificateSignatureFindings(certificate: CertificateReading, issuer: SubjectKey): Promise<Refusal[]> {
   return signatureFindings(issuer, certificate.signatureAlgorithm, certificate.tbs, certificate.signature);
-}
-
-/** Proof of possession of a request, and the soundness of its key. */
-export async function requestFindings(request: RequestReading): Promise<Refusal[]> {
-  return [...keyFindings(request.key), ...(await signatureFindings(request.key, request.signatureAlgorithm, request.tbs, request.signature))];
 }
 
 /** What is wrong with one certificate by itself: version, dates, key, key usage against what the key can do. */
@@ -248,7 +142,7 @@ export function certificateFindings(certificate: CertificateReading, at?: Date):
 }
 
 /** Does the issuer say what it must, to have issued this certificate? Names, CA, key usage, key ids, dates nested. */
-function linkFindings(certificate: CertificateReading, issuer: CertificateReading): Refusal[] {
+export function linkFindings(certificate: CertificateReading, issuer: CertificateReading): Refusal[] {
   const findings: Refusal[] = [];
   const find = (rule: string, expected: string, found: string): number => findings.push(refuse(rule, expected, found, MISTRUST));
   if (!equalBytes(certificate.issuer, issuer.subject)) find('CHAIN-NAME', `issued by ${nameText(certificate.issuer)}`, nameText(issuer.subject));
@@ -320,4 +214,99 @@ export async function checkChain(certificates: readonly CertificateReading[], at
     return own;
   });
   return { path, findings, unused: distinct.filter((one) => !path.includes(one)), valid: findings.every((list) => list.length === 0) };
+}
+
+// --- a whole hierarchy -----------------------------------------------------------------------------------------------------
+
+/**
+ * Do two keys that are not the same share a component? A half of a composite must be in no other composite and must not be
+ * a key by itself (draft-ietf-lamps-pq-composite-sigs-19 section 10).
+ */
+export function sharesAComponent(a: SubjectKey, b: SubjectKey): boolean {
+  if (equalBytes(a.spki, b.spki)) return false;
+  const components = (key: SubjectKey): readonly Uint8Array[] => key.kind === 'composite' ? [key.key.mlDsa, key.key.traditional] : [key.raw];
+  return components(a).some((one) => components(b).some((other) => equalBytes(one, other)));
+}
+
+/** Strength in bits against classical and category against quantum computers; null for keys that sign nothing. */
+function strength(key: SubjectKey): { readonly bits: number; readonly category: number } | null {
+  const byCategory = [0, 128, 128, 192, 192, 256]; // FIPS 204 table 1, FIPS 205 table 2
+  switch (key.kind) {
+    case 'rsa':
+      // NIST SP 800-57 Part 1 Rev. 5 table 2.
+      return { bits: key.modulusBits < 3072 ? 112 : key.modulusBits < 7680 ? 128 : key.modulusBits < 15360 ? 192 : 256, category: 0 };
+    case 'ecdsa':
+      return { bits: CURVE_FACTS[key.curve].securityBits, category: 0 };
+    case 'eddsa':
+      return { bits: key.curve === 'Ed25519' ? 128 : 224, category: 0 };
+    case 'ml-dsa':
+      return { bits: ALGORITHMS[key.name].securityBits, category: ALGORITHMS[key.name].quantumCategory };
+    case 'slh-dsa':
+    case 'composite':
+      return { bits: byCategory[key.row.quantumCategory] ?? 0, category: key.row.quantumCategory };
+    case 'hss':
+      // SP 800-208 tables 1 to 8: hashes of 32 octets, or of 24 at 192 bits. Key: u32 levels, type, type, 16 octets, root.
+      return key.raw.length === 60 ? { bits: 256, category: 5 } : { bits: 192, category: 3 };
+    case 'kem':
+    case 'xdh':
+      return null;
+  }
+}
+
+/**
+ * Judges certificates as one hierarchy, which may have several roots and cross-certificates. Each finding names the
+ * subject it is about. Every certificate by itself and the link to its issuer, as in a chain; and besides
+ * HIERARCHY-ISSUER (its issuer is among them and its key verifies it), HIERARCHY-KEY-ID (CAs carry key ids, and one key has
+ * one), HIERARCHY-PATH-LENGTH (smaller from CA to CA), HIERARCHY-SERIAL (one serial number once per issuer),
+ * HIERARCHY-COMPONENT (no component in two keys), HIERARCHY-STRENGTH (nothing certified that is stronger than its issuer;
+ * a cross-certificate may, because its subject has a root of its own). Throws `Refused` CHAIN-LENGTH for more than `LONGEST`.
+ */
+export async function lintHierarchy(certificates: readonly CertificateReading[], at?: Date): Promise<Refusal[]> {
+  if (certificates.length > LONGEST) throw new Refused(refuse('CHAIN-LENGTH', `at most ${LONGEST} certificates`, `${certificates.length}`, 'Give the certificates of one hierarchy.'));
+  const all = certificates.filter((one, i) => certificates.findIndex((other) => equalBytes(other.der, one.der)) === i);
+  const findings: Refusal[] = [];
+  const about = (one: CertificateReading, finding: Refusal): number => findings.push({ ...finding, found: `${finding.found} (${nameText(one.subject).slice(0, 100)})` });
+  const find = (one: CertificateReading, rule: string, expected: string, found: string): number => about(one, refuse(rule, expected, found, MISTRUST));
+  const hasRoot = (key: SubjectKey): boolean => all.some((one) => isSelfIssued(one) && equalBytes(one.key.spki, key.spki));
+
+  for (const [i, one] of all.entries()) {
+    for (const finding of certificateFindings(one, at)) about(one, finding);
+    const issuer = await issuerAmong(one, all);
+    if (issuer === null) find(one, 'HIERARCHY-ISSUER', `the certificate of ${nameText(one.issuer)}, whose key verifies this one`, 'none');
+    else if (issuer !== one) {
+      for (const finding of linkFindings(one, issuer)) about(one, finding);
+      if (one.authorityKeyId === null) find(one, 'HIERARCHY-KEY-ID', 'an authority key id', 'none');
+      if (one.ca && issuer.pathLength !== null && !isSelfIssued(one) && (one.pathLength === null || one.pathLength >= issuer.pathLength)) {
+        find(one, 'HIERARCHY-PATH-LENGTH', `a path length below ${issuer.pathLength}`, one.pathLength === null ? 'none' : `${one.pathLength}`);
+      }
+      const [above, below] = [strength(issuer.key), strength(one.key)];
+      if (above !== null && below !== null && !hasRoot(one.key) && (above.bits < below.bits || above.category < below.category)) {
+        find(one, 'HIERARCHY-STRENGTH', `nothing stronger than its issuer's ${issuer.key.label}`, one.key.label);
+      }
+    }
+    if (one.ca && one.subjectKeyId === null) find(one, 'HIERARCHY-KEY-ID', 'a subject key id in a CA certificate', 'none');
+    for (const other of all.slice(0, i)) {
+      if (equalBytes(one.key.spki, other.key.spki) && one.subjectKeyId !== other.subjectKeyId) find(one, 'HIERARCHY-KEY-ID', 'one subject key id for one key', 'two');
+      if (equalBytes(one.issuer, other.issuer) && one.serial === other.serial) find(one, 'HIERARCHY-SERIAL', 'a serial number that this issuer gave once', one.serial.slice(0, 64));
+      if (sharesAComponent(one.key, other.key)) find(one, 'HIERARCHY-COMPONENT', 'a component key in one key only', `the same in ${nameText(other.subject).slice(0, 100)}`);
+    }
+  }
+  return findings;
+}
+
+/**
+ * The certificate whose key verifies `one`, itself where it is self-signed. A CA with a root and a cross-certificate has two
+ * for one key: the one that fits in every other respect too, or else the first, to say why it does not.
+ */
+async function issuerAmong(one: CertificateReading, all: readonly CertificateReading[]): Promise<CertificateReading | null> {
+  if (isSelfIssued(one) && (await certificateSignatureFindings(one, one.key)).length === 0) return one;
+  const fits = (other: CertificateReading): number => other.subjectKeyId === one.authorityKeyId ? 0 : 1;
+  const named = all.filter((other) => other !== one && equalBytes(other.subject, one.issuer)).sort((a, b) => fits(a) - fits(b));
+  let first: CertificateReading | null = null;
+  for (const other of named) {
+    if ((await certificateSignatureFindings(one, other.key)).length > 0) continue;
+    if (linkFindings(one, other).length === 0) return other;
+    first ??= other;
+  }
+  return first;
 }

@@ -11,14 +11,15 @@ import * as slh from '@noble/post-quantum/slh-dsa.js';
 import { toHex } from '../bytes.ts';
 import { Refused, refuse, type Refusal } from '../refusal.ts';
 import {
-  ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, MONTGOMERY_FACTS, postQuantumByOid,
+  ALGORITHMS, caAlgorithmNamed, CURVE_FACTS, EDWARDS_FACTS, isAlgorithmName, MONTGOMERY_FACTS, postQuantumByOid,
   type CompositeSignature, type CurveName, type EdwardsName, type HashName, type MlDsaName, type MontgomeryName, type SignatureHalf, type SlhDsaAlgorithm, type SlhDsaName,
 } from './algorithms.ts';
-import { ML_DSA, readCompositePublicKey, verifyComposite, type CompositePublicKey } from './composite.ts';
+import { ML_DSA, readCompositePublicKey, verifyComposite, writeCompositePublicKey, type CompositePublicKey } from './composite.ts';
 import { derFault, derParts, readBitString, readDer, readIdentifier, readOid, readUnsigned, TAG, writeBitString, writeDer, writeIdentifier, type Identifier } from './der.ts';
 import { hssFault, hssPublicKeyFault } from './hss.ts';
 import { checkKemPublicKey, type KemAlgorithm } from './kem.ts';
-import { bitLength } from './public-key.ts';
+import { bitLength, parsePublicKey } from './public-key.ts';
+import { verifySignature } from './signatures.ts';
 import { edwardsFault, keyFault, montgomeryFault, pointFault, readRsaPublicKey, rsaSpki, RSA_ENCRYPTION, verifyHalf } from './traditional.ts';
 import { weakKeyFindings } from './weak.ts';
 
@@ -216,6 +217,24 @@ export const SLH_DSA = {
   'slh-dsa-shake-128s': slh.slh_dsa_shake_128s, 'slh-dsa-shake-128f': slh.slh_dsa_shake_128f, 'slh-dsa-shake-192s': slh.slh_dsa_shake_192s,
   'slh-dsa-shake-192f': slh.slh_dsa_shake_192f, 'slh-dsa-shake-256s': slh.slh_dsa_shake_256s, 'slh-dsa-shake-256f': slh.slh_dsa_shake_256f,
 } as const satisfies Record<SlhDsaName, unknown>;
+
+/**
+ * Does a signature in the form in which this house makes it fit a key of a CA algorithm? Classical keys: JOSE form (RFC 7518);
+ * all others: the algorithm's own bytes. False for anything that does not. Throws `Refused` for a key of another algorithm.
+ */
+export async function verifyWith(algorithm: string, spki: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  if (isAlgorithmName(algorithm)) return verifySignature(parsePublicKey(spki, algorithm), message, signature);
+  const key = readSubjectKey(spki);
+  if (key.label !== caAlgorithmNamed(algorithm).label) throw keyFault('public key', caAlgorithmNamed(algorithm).label, key.label);
+  return (await signatureFindings(key, null, message, signature)).length === 0;
+}
+
+/** The SubjectPublicKeyInfo of a composite from those of its halves, ML-DSA first. */
+export function compositeFromParts(row: CompositeSignature, parts: readonly Uint8Array[]): Uint8Array {
+  const [mlDsa, traditional] = parts.map((spki) => readSubjectKey(spki).raw);
+  if (mlDsa === undefined || traditional === undefined) throw keyFault('public key', 'two halves', `${parts.length}`);
+  return subjectKeyOf(row.oid, null, writeCompositePublicKey({ row, mlDsa, traditional })).spki;
+}
 
 const ECDSA_WITH: Readonly<Record<string, HashName>> = { '1.2.840.10045.4.3.2': 'SHA-256', '1.2.840.10045.4.3.3': 'SHA-384', '1.2.840.10045.4.3.4': 'SHA-512' };
 const RSA_WITH: Readonly<Record<string, HashName>> = { '1.2.840.113549.1.1.11': 'SHA-256', '1.2.840.113549.1.1.12': 'SHA-384', '1.2.840.113549.1.1.13': 'SHA-512' };
