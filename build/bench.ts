@@ -7,20 +7,28 @@
  * judgement: a test that fails because a machine was busy teaches people to ignore it.
  */
 import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { hash, randomBytes, randomUUID } from 'node:crypto';
+import nodeCrypto, { hash, randomBytes, randomUUID } from 'node:crypto';
 import { closeSync, copyFileSync, existsSync, fdatasyncSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync, writeSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs, promisify } from 'node:util';
-import { ALGORITHMS } from '../ceremonies/keys/algorithms.ts';
+import { utf8 } from '../ceremonies/bytes.ts';
+import { ALGORITHMS, compositeNamed, componentsOf, type CompositeSignature } from '../ceremonies/keys/algorithms.ts';
+import {
+  compositeMessage, compositePreHash, ML_DSA, readCompositePrivateKey, readCompositePublicKey, signComposite, softwareSigners, splitCompositeSignature, verifyComposite,
+  writeCompositePrivateKey, writeCompositePublicKey,
+} from '../ceremonies/keys/composite.ts';
+import { readSubjectKey, subjectKeyOf } from '../ceremonies/keys/subject-key.ts';
+import { CURVES, HASHES, writeEcPrivateKey } from '../ceremonies/keys/traditional.ts';
 import { verifyTranscript } from '../ceremonies/verify.ts';
 import { Conductor, DeviceProblem, type Devices } from '../electron/conductor/conductor.ts';
 import { openLedger, type Ledger } from '../electron/conductor/ledger.ts';
 import { nativeHasher, readConfiguration, SOFTWARE_MODULE } from '../electron/conductor/machine.ts';
 import { Operations } from '../electron/devices/operations.ts';
 import { openPkcs11Module } from '../electron/devices/pkcs11.ts';
+import { generateSecret, PROVIDERS, signWith, type ProviderName } from '../electron/devices/providers.ts';
 import { REHEARSAL_PIN, type DeviceReply, type ModuleConfig } from '../electron/devices/protocol.ts';
 import { nodeLauncher } from '../electron/processes.ts';
 import { ask, playOn, playRehearsal, type Table } from '../electron/rehearsal.ts';
@@ -70,6 +78,9 @@ const AIMS = {
   verify: { title: 'Verifying a long record', unit: 'entries/s', aim: { atLeast: 150_000 } },
   append: { title: 'Appending one entry durably', unit: '× raw write + fdatasync', aim: { atMost: 2 } },
   list: { title: 'Listing a full token', unit: '× pkcs11-tool -O', aim: { atMost: 0.5 } },
+  sign: { title: 'Signing with a composite key', unit: '× its halves alone', aim: { atMost: 1.15 } },
+  check: { title: 'Verifying a composite signature', unit: '× its halves alone', aim: { atMost: 1.15 } },
+  make: { title: 'Making a composite key', unit: '× its halves alone', aim: { atMost: 1.15 } },
   start: { title: 'From start to the first usable screen', unit: 'ms more than an empty window', aim: { atMost: 250 } },
   memory: { title: 'Memory of all processes, idle on the first screen', unit: 'MB more than an empty window', aim: { atMost: 60 } },
 } as const;
@@ -121,12 +132,14 @@ interface Sizes {
   readonly entries: number;
   readonly appends: number;
   readonly objects: number;
+  /** Operations with composites per library and direction. */
+  readonly operations: number;
   readonly starts: number;
   readonly idles: number;
   readonly idleMs: number;
 }
-const FULL: Sizes = { runs: 5, entries: 100_000, appends: 600, objects: 10_000, starts: 9, idles: 3, idleMs: 10_000 };
-const QUICK: Sizes = { runs: 1, entries: 2000, appends: 40, objects: 200, starts: 1, idles: 1, idleMs: 500 };
+const FULL: Sizes = { runs: 5, entries: 100_000, appends: 600, objects: 10_000, operations: 1500, starts: 9, idles: 3, idleMs: 10_000 };
+const QUICK: Sizes = { runs: 1, entries: 2000, appends: 40, objects: 200, operations: 10, starts: 1, idles: 1, idleMs: 500 };
 
 /** What a program prints is not what is measured, and a full pipe would slow it down. */
 const run = async (command: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<void> => {
@@ -159,6 +172,8 @@ async function longRecord(folder: string, entries: number): Promise<readonly str
     warnings: () => [],
     saveBundle: () => { throw new Error('the benchmark exports nothing'); },
     push: (pushed) => { for (const listener of listeners) listener(pushed); },
+    modules: () => ({ configured: [], candidates: [] }),
+    blocklist: () => null,
   });
   const table: Table = {
     call: (request) => conductor.answer(request),
@@ -398,7 +413,186 @@ async function listing(module: ModuleConfig, serial: string, objects: number): P
   }
 }
 
-// --- d and e: windows ------------------------------------------------------------------------------------------------
+// --- d, e and f: composites ------------------------------------------------------------------------------------------
+
+/**
+ * Operations between two looks at the clock. Few, so that most are not interrupted; more than one where the library hedges
+ * by itself, because ML-DSA then tries another number of times each time. noble is ten times slower, and hedged alike on both sides.
+ */
+const BATCHES = { node: { of: 5, share: 1 }, noble: { of: 1, share: 0.1 } } as const satisfies Record<ProviderName, object>;
+const COMPOSITES = ['MLDSA65-ECDSA-P256-SHA512', 'MLDSA87-ECDSA-P384-SHA512'] as const;
+type Work = () => unknown;
+type CompositeFigure = 'sign' | 'check' | 'make';
+type EcdsaComposite = CompositeSignature & { readonly traditional: { readonly kind: 'ecdsa'; readonly curve: 'P-256' | 'P-384' } };
+
+/** The composite's way and the library's two plain calls, which start from the same bytes and end with the same. */
+interface Rivals {
+  readonly library: ProviderName;
+  readonly row: EcdsaComposite;
+  readonly ways: { readonly [Name in CompositeFigure]: { readonly ours: Work; readonly halves: Work } };
+  /** As a device process signs: each half verified by the other library before it is given out. Null without another. */
+  readonly checked: Work | null;
+}
+
+async function benchComposites({ operations }: Sizes, wanted: readonly FigureName[]): Promise<Figure[]> {
+  const here = wanted.filter((name): name is CompositeFigure => name === 'sign' || name === 'check' || name === 'make');
+  if (here.length === 0) return [];
+  say('working with composite keys');
+  const rivals: Rivals[] = [];
+  for (const name of COMPOSITES) rivals.push(await nodeRivals(ecdsaComposite(name)), await nobleRivals(ecdsaComposite(name)));
+  const figures: Figure[] = [];
+  for (const name of here) {
+    const samples: Sample[] = [];
+    const ratios: { to: string; ratio: number }[] = [];
+    for (const { library, row, ways, checked } of rivals) {
+      const { of, share } = BATCHES[library];
+      const runs = Math.max(1, Math.round((operations * share) / of));
+      const [ours = [], halves = []] = await alternately(runs, () => each(of, ways[name].ours), () => each(of, ways[name].halves));
+      samples.push(sample(`${row.name}, ${library}`, 'ms', ours), sample('its halves alone', 'ms', halves));
+      if (name === 'sign' && checked !== null) {
+        const [verified = []] = await alternately(Math.max(1, Math.round(runs / 10)), () => each(of, checked));
+        samples.push(sample('as a device process signs: each half verified by the other library', 'ms', verified));
+      }
+      ratios.push({ to: `the halves of ${row.name}, ${library}`, ratio: median(ours) / median(halves) });
+    }
+    figures.push(figure(name, {
+      value: Math.max(...ratios.map(({ ratio }) => ratio)), samples, ratios,
+      notes: ['the figure is the worst of the ratios; halves alone are the library\'s own calls, from the same encoded keys, without any code of ours'],
+    }));
+  }
+  return figures;
+}
+
+async function each(times: number, work: Work): Promise<number> {
+  return await milliseconds(async () => { for (let n = 0; n < times; n++) await work(); }) / times;
+}
+
+function ecdsaComposite(name: string): EcdsaComposite {
+  const row = compositeNamed(name);
+  if (row.traditional.kind !== 'ecdsa') throw new Error(`${name} has another classical half`);
+  return row as EcdsaComposite;
+}
+
+const MESSAGE = randomBytes(1000); // about a certificate to be signed
+
+/** node:crypto: keys as PKCS#8 and SubjectPublicKeyInfo, the asynchronous calls that do not block. */
+async function nodeRivals(row: EcdsaComposite): Promise<Rivals> {
+  const [first, second] = componentsOf(row);
+  if (first === undefined || second === undefined) throw new Error(`${row.name} has no halves`);
+  const [mlDsa, classical] = [{ kind: 'ml-dsa', name: row.mlDsa } as const, row.traditional];
+  const [a, b] = [await generateSecret(first), await generateSecret(second)];
+  const { node } = PROVIDERS;
+  const none = new Uint8Array();
+  const context = utf8(row.domain);
+  const message = compositeMessage(row, compositePreHash(row, MESSAGE));
+  const [keyA, keyB] = [readSubjectKey(a.spki).raw, readSubjectKey(b.spki).raw];
+  const hashName = classical.hash.replace('-', '').toLowerCase();
+  const made = promisify(nodeCrypto.generateKeyPair);
+  const signed = promisify<string | null, Uint8Array, nodeCrypto.SignKeyObjectInput, Buffer>(nodeCrypto.sign);
+  const secret = (pkcs8: Uint8Array) => nodeCrypto.createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
+  const known = (spki: Uint8Array) => nodeCrypto.createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+  const signature = await signComposite(row, {
+    mlDsa: async (of, label) => (await node.sign(mlDsa, a.pkcs8, of, label)).signature,
+    traditional: async (of) => (await node.sign(classical, b.pkcs8, of, none)).signature,
+  }, MESSAGE);
+  const halves = splitCompositeSignature(row, signature);
+  return {
+    library: 'node', row,
+    ways: {
+      sign: {
+        ours: () => signComposite(row, {
+          mlDsa: async (of, label) => (await node.sign(mlDsa, a.pkcs8, of, label)).signature,
+          traditional: async (of) => (await node.sign(classical, b.pkcs8, of, none)).signature,
+        }, MESSAGE),
+        halves: async () => {
+          await signed(null, message, { key: secret(a.pkcs8), context });
+          await signed(hashName, message, { key: secret(b.pkcs8), dsaEncoding: 'der' });
+        },
+      },
+      check: {
+        ours: async () => {
+          const split = splitCompositeSignature(row, signature);
+          const of = compositeMessage(row, compositePreHash(row, MESSAGE));
+          demand(await node.verify(mlDsa, keyA, of, split.mlDsa, context));
+          demand(await node.verify(classical, keyB, of, split.traditional, none));
+        },
+        halves: () => {
+          demand(nodeCrypto.verify(null, message, { key: known(a.spki), context }, halves.mlDsa));
+          demand(nodeCrypto.verify(hashName, message, { key: known(b.spki), dsaEncoding: 'der' }, halves.traditional));
+        },
+      },
+      make: {
+        ours: async () => {
+          const [one, other] = [await node.generate(mlDsa), await node.generate(classical)];
+          subjectKeyOf(row.oid, null, writeCompositePublicKey({ row, mlDsa: one.publicKey, traditional: other.publicKey }));
+        },
+        halves: async () => {
+          for (const { publicKey, privateKey } of [await made(row.mlDsa), await made('ec', { namedCurve: classical.curve })]) {
+            publicKey.export({ format: 'der', type: 'spki' });
+            privateKey.export({ format: 'der', type: 'pkcs8' });
+          }
+        },
+      },
+    },
+    checked: () => signComposite(row, {
+      mlDsa: (of, label) => signWith(first, a.pkcs8, of, { context: label }),
+      traditional: (of) => signWith(second, b.pkcs8, of),
+    }, MESSAGE),
+  };
+}
+
+/** noble: keys as seed and scalar. The same hedging on both sides, so that ML-DSA rejects as often on one as on the other. */
+async function nobleRivals(row: EcdsaComposite): Promise<Rivals> {
+  const scheme = ML_DSA[row.mlDsa];
+  const { curve: name, hash: hashName } = row.traditional;
+  const curve = CURVES[name];
+  const [seed, scalar, randomness] = [new Uint8Array(randomBytes(32)), curve.utils.randomSecretKey(), new Uint8Array(randomBytes(32))];
+  const context = utf8(row.domain);
+  const message = compositeMessage(row, compositePreHash(row, MESSAGE));
+  const how = { prehash: false, lowS: false, format: 'der' } as const;
+  const raw = writeCompositePrivateKey({ row, seed, traditional: writeEcPrivateKey(name, scalar) });
+  const [keyA, keyB] = [scheme.keygen(seed).publicKey, curve.getPublicKey(scalar, false)];
+  const publicKey = writeCompositePublicKey({ row, mlDsa: keyA, traditional: keyB });
+  const signature = await signComposite(row, softwareSigners(readCompositePrivateKey(row, raw), randomness), MESSAGE);
+  const halves = splitCompositeSignature(row, signature);
+  return {
+    library: 'noble', row,
+    ways: {
+      sign: {
+        ours: () => signComposite(row, softwareSigners({ row, seed, traditional: raw.subarray(32) }, randomness), MESSAGE),
+        halves: () => {
+          scheme.sign(message, scheme.keygen(seed).secretKey, { context, extraEntropy: randomness });
+          curve.sign(HASHES[hashName](message), scalar, how);
+        },
+      },
+      check: {
+        ours: async () => demand((await verifyComposite(readCompositePublicKey(row, publicKey), MESSAGE, signature)).valid),
+        halves: () => {
+          demand(scheme.verify(halves.mlDsa, message, keyA, { context }));
+          demand(curve.verify(halves.traditional, HASHES[hashName](message), keyB, how));
+        },
+      },
+      make: {
+        ours: async () => {
+          const [one, other] = [await PROVIDERS.noble.generate({ kind: 'ml-dsa', name: row.mlDsa }), await PROVIDERS.noble.generate(row.traditional)];
+          subjectKeyOf(row.oid, null, writeCompositePublicKey({ row, mlDsa: one.publicKey, traditional: other.publicKey }));
+        },
+        halves: () => {
+          scheme.keygen(new Uint8Array(randomBytes(32)));
+          curve.getPublicKey(curve.utils.randomSecretKey(), false);
+        },
+      },
+    },
+    checked: null,
+  };
+}
+
+/** A benchmark of verifications that fail would be fast. */
+function demand(valid: boolean): void {
+  if (!valid) throw new Error('the benchmark\'s own signature does not verify');
+}
+
+// --- g and h: windows ------------------------------------------------------------------------------------------------
 
 /**
  * Runs the app in the folder that is the last argument, and says on stdout when the first thing that matches the selector
@@ -439,6 +633,7 @@ app.whenReady().then(() => new BrowserWindow({ width: 1280, height: 800 }).loadF
 
 async function benchWindows(folder: string, { starts, idles, idleMs }: Sizes, wanted: readonly FigureName[]): Promise<Figure[]> {
   const here = wanted.filter((name) => name === 'start' || name === 'memory');
+  if (here.length === 0) return [];
   const runtime = electronRuntime();
   if (runtime === undefined) return here.map((name) => skipped(name, 'there is no Electron here (npm start fetches one)'));
   if (!onPath('Xvfb')) return here.map((name) => skipped(name, 'Xvfb is not installed (Debian package xvfb)'));
@@ -607,11 +802,12 @@ async function measure(wanted: readonly FigureName[], quick: boolean): Promise<R
   const folder = temporaryFolder();
   const figures: Figure[] = [];
   try {
-    // As a program of its own: stdout belongs to the figures.
-    execFileSync(process.execPath, [join(root, 'build/bundle.mjs')], { stdio: ['ignore', 2, 2] });
+    // As a program of its own: stdout belongs to the figures. All others run the sources.
+    if (wanted.some((name) => name === 'list' || name === 'start' || name === 'memory')) execFileSync(process.execPath, [join(root, 'build/bundle.mjs')], { stdio: ['ignore', 2, 2] });
     if (wanted.includes('verify')) figures.push(await benchVerify(folder, sizes));
     if (wanted.includes('append')) figures.push(await benchAppend(folder, sizes));
     if (wanted.includes('list')) figures.push(await benchList(folder, sizes));
+    figures.push(...await benchComposites(sizes, wanted));
     figures.push(...await benchWindows(folder, sizes, wanted));
   } finally {
     rmSync(folder, { recursive: true, force: true });

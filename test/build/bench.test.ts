@@ -39,7 +39,7 @@ test('every figure is measured, each beside something plain, and nothing is left
   const before = leftovers();
   const { figures, quick } = Report.parse(JSON.parse(await bench('--json')));
   assert.equal(quick, true);
-  assert.deepEqual(figures.map(({ name }) => name), ['verify', 'append', 'list', 'start', 'memory']);
+  assert.deepEqual(figures.map(({ name }) => name), ['verify', 'append', 'list', 'sign', 'check', 'make', 'start', 'memory']);
   assert.deepEqual(leftovers(), before);
   for (const { name, samples, aim, value, met } of figures) {
     for (const { min, median, max } of samples) assert.ok(min <= median && median <= max, name);
@@ -51,6 +51,18 @@ test('every figure is measured, each beside something plain, and nothing is left
   assert.ok(sampleOf('memory', 'Conclave') > sampleOf('memory', 'an empty window'), 'the app holds more than an empty window');
   assert.ok(sampleOf('memory', 'Conclave') < 5000);
   for (const window of ['an empty window', 'Conclave']) assert.ok(sampleOf('start', window) > 10);
+});
+
+test('composites: two of them, by each library, beside the halves alone', async () => {
+  const { figures } = Report.parse(JSON.parse(await bench('--json', '--only', 'sign', '--only', 'check', '--only', 'make')));
+  assert.deepEqual(figures.map(({ name, aim }) => [name, aim]), ['sign', 'check', 'make'].map((name) => [name, { atMost: 1.15 }]));
+  for (const { name, value, ratios, samples } of figures) {
+    assert.deepEqual(ratios.map(({ to }) => to), ['MLDSA65-ECDSA-P256-SHA512', 'MLDSA87-ECDSA-P384-SHA512'].flatMap((of) => [`the halves of ${of}, node`, `the halves of ${of}, noble`]));
+    assert.equal(value, Math.max(...ratios.map(({ ratio }) => ratio)), name);
+    assert.equal(samples.filter((sample) => sample.name === 'its halves alone').length, 4);
+    // That both sides do work of one kind. How fast they do it is not for a test to say.
+    for (const { ratio, to } of ratios) assert.ok(ratio > 0.02 && ratio < 50, `${name}: ${ratio} times ${to}`);
+  }
 });
 
 test('a part of it, for people: the figure, its aim, and whether it is met', async () => {
