@@ -24,10 +24,11 @@ export default {
     '!node_modules/**/*',
     'node_modules/better-sqlite3/{package.json,LICENSE,lib/**/*,prebuilds/linux-x64.node}',
     'node_modules/pkcs11js/{package.json,LICENSE,index.js,build/Release/pkcs11.node}',
+    'node_modules/koffi/{package.json,LICENSE.txt,index.js,build/koffi/linux_x64/koffi.node}',
   ],
   asar: true,
   // A plain Node, which the development runtime needs beside it, cannot read the archive.
-  asarUnpack: ['**/*.node', 'build/out/{conductor,devices}.cjs', 'build/out/scripts/**', 'node_modules/**/*'],
+  asarUnpack: ['**/*.node', 'build/out/{conductor,devices,work}.cjs', 'build/out/scripts/**', 'node_modules/**/*'],
   publish: null, // no updates by themselves: there is no network at run time
   npmRebuild: false, // Node-API: the one build in node_modules loads everywhere
   electronVersion: runtime?.version ?? null,

@@ -13,7 +13,7 @@ import { dirname, join, relative } from 'node:path';
 import { Trouble, cache, out, report, root, step } from './machine.mjs';
 
 /** Native modules and Electron itself are loaded, not bundled. */
-const EXTERNAL = ['electron', 'better-sqlite3', 'pkcs11js'];
+const EXTERNAL = ['electron', 'better-sqlite3', 'pkcs11js', 'koffi'];
 
 /** @type {readonly { from: readonly string[], to: string, for: 'electron' | 'preload' | 'node' | 'page' }[]} */
 const BUNDLES = [
@@ -21,6 +21,7 @@ const BUNDLES = [
   { from: ['electron/preload.cts', 'electron/preload.ts'], to: 'preload.cjs', for: 'preload' },
   { from: ['electron/booth/preload.cts', 'electron/booth/preload.ts'], to: 'booth/preload.cjs', for: 'preload' },
   { from: ['electron/devices/process.ts'], to: 'devices.cjs', for: 'node' },
+  { from: ['electron/devices/work.ts'], to: 'work.cjs', for: 'node' }, // a thread of the device process
   { from: ['electron/conductor/process.ts'], to: 'conductor.cjs', for: 'node' },
   { from: ['renderer/main.tsx'], to: 'renderer/main.js', for: 'page' },
 ];

@@ -11,6 +11,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundle } from './bundle.mjs';
 import { electronRuntime, installElectron } from './electron.mjs';
+import { FOREIGN_NEEDS, haveForeignPrograms } from './foreign.mjs';
 import {
   Trouble, aptCommand, cache, hasDisplay, installDebianPackages, isRoot, missingDebianPackages, npm, onPath, projectNode, report,
   root, run, step,
@@ -191,7 +192,10 @@ async function setUp({ forTests, electron }) {
     } else complete = false;
   }
   if (forTests || electron) await bundle();
-  if (forTests) await haveDebianPackages([...TEST_TOOLS, ...ELECTRON_LIBRARIES], 'the tests');
+  if (forTests) {
+    await haveDebianPackages([...TEST_TOOLS, ...FOREIGN_NEEDS, ...ELECTRON_LIBRARIES], 'the tests');
+    await haveForeignPrograms();
+  }
   if (electron) {
     const ready = await unlessForTests(async () => {
       await haveDebianPackages(ELECTRON_LIBRARIES, 'the window');

@@ -6,22 +6,47 @@
  */
 import * as z from 'zod';
 import cryptoki from './cryptoki.json' with { type: 'json' };
+import nss from './quirks/nss.json' with { type: 'json' };
 import softhsm2 from './quirks/softhsm2.json' with { type: 'json' };
 import software from './quirks/software.json' with { type: 'json' };
 import standard from './quirks/standard.json' with { type: 'json' };
 
 const mechanism = z.string().refine((name) => name in cryptoki.CKM, 'a mechanism of cryptoki.json');
+const keyType = z.string().refine((name) => name in cryptoki.CKK, 'a key type of cryptoki.json');
 
-const Quirks = z.strictObject({
+export const Quirks = z.strictObject({
   about: z.string(),
   /** Beginning of CK_INFO.manufacturerID; absent for files that are not chosen by it. */
   manufacturer: z.string().min(4).optional(),
+  /**
+   * How a token is told from others. `label`: the module gives every token the same serial number, so `label:` and its label
+   * stand for one; two tokens of one label are then refused like two of one serial number. Default: serial.
+   */
+  identity: z.enum(['serial', 'label']).default('serial'),
   /** Mechanisms that do RFC 5649 (AES key wrap with padding) on this module, best first. */
   keyWrap: z.array(mechanism).min(1),
   /** How CKA_EC_PARAMS names an Edwards curve: by OID, or by PrintableString. */
   edwardsParameters: z.enum(['oid', 'name']),
-  /** Key types that the module does not wrap, with the words to show. */
-  notWrappable: z.record(z.string().refine((name) => name in cryptoki.CKK), z.string().max(150)),
+  /** Key types that the module does not wrap, or wraps so that nothing gets them back, with the words to show. */
+  notWrappable: z.record(keyType, z.string().max(150)),
+  /** The largest secret key, in bytes, that comes back out of C_UnwrapKey. Absent: no limit known. */
+  largestSecret: z.int().min(32).optional(),
+  /**
+   * Whether the module fills up what it wraps with zeros to a multiple of eight bytes, before RFC 5649 counts them. Then
+   * only DER says where the bytes end; every reader of an unwrapped key must stop there.
+   */
+  padsWrapped: z.boolean().default(false),
+  /** Whether a token key silently takes the place of another of the same class and CKA_ID. */
+  oneKeyPerId: z.boolean().default(false),
+  /** Attributes that the module answers without knowing: they count as unanswered. */
+  unanswered: z.array(z.enum(['CKA_LOCAL'])).default([]),
+  /** What the flags of a mechanism should have been, where the module reports others. */
+  mechanismFlags: z.record(mechanism, z.array(z.string().refine((name) => name in cryptoki.CKF_MECHANISM))).default({}),
+  /**
+   * Numbers of the vendor's own, from before the standard had any. One holds on a token that lists it and does not list the
+   * standard's; that of a key type CKK_X where that of CKM_X_KEY_PAIR_GEN holds.
+   */
+  numbers: z.record(z.union([mechanism, keyType]), z.int().min(0).max(0xffffffff)).default({}),
   /** Tokens whose PIN a stand-in may type: every one of the module, none, or those whose label begins so. */
   rehearsal: z.union([z.enum(['always', 'never']), z.strictObject({ labelPrefix: z.string().min(4) })]),
   /** Whether blank tokens may be made on the module's free slot. */
@@ -29,7 +54,7 @@ const Quirks = z.strictObject({
 });
 export type Quirks = z.infer<typeof Quirks>;
 
-const CHOICES = [softhsm2].map((data) => Quirks.parse(data));
+const CHOICES = [softhsm2, nss].map((data) => Quirks.parse(data));
 const STANDARD = Quirks.parse(standard);
 
 /** Of the embedded software token. */
@@ -45,4 +70,35 @@ export function isRehearsalToken(quirks: Quirks, label: string): boolean {
   if (quirks.rehearsal === 'always') return true;
   if (quirks.rehearsal === 'never') return false;
   return label.startsWith(quirks.rehearsal.labelPrefix);
+}
+
+/** Standard number <-> the number that one token goes by. */
+export interface Numbers {
+  readonly mechanism: Translation;
+  readonly keyType: Translation;
+}
+interface Translation {
+  /** The token's number for a standard one. */
+  readonly to: (standard: number) => number;
+  /** The standard number for one of the token's. */
+  readonly from: (own: number) => number;
+}
+
+/** The numbers of a token that lists these mechanisms. */
+export function numbersOf(quirks: Quirks, listed: readonly number[]): Numbers {
+  const holds = (name: string): boolean => {
+    const own = quirks.numbers[name];
+    const official = (cryptoki.CKM as Readonly<Record<string, number>>)[name];
+    return own !== undefined && official !== undefined && listed.includes(own) && !listed.includes(official);
+  };
+  const translation = (table: Readonly<Record<string, number>>, applies: (name: string) => boolean): Translation => {
+    const pairs = Object.entries(quirks.numbers).flatMap(([name, own]) => (name in table && applies(name) ? [[table[name]!, own] as const] : []));
+    const to = new Map(pairs);
+    const from = new Map(pairs.map(([official, own]) => [own, official]));
+    return { to: (number) => to.get(number) ?? number, from: (number) => from.get(number) ?? number };
+  };
+  return {
+    mechanism: translation(cryptoki.CKM, holds),
+    keyType: translation(cryptoki.CKK, (name) => holds(`${name.replace('CKK_', 'CKM_')}_KEY_PAIR_GEN`)),
+  };
 }
