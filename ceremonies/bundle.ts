@@ -11,9 +11,11 @@ import { inflateSync, zipSync } from 'fflate';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes, fromBase64url, fromUtf8, toHex, utf8 } from './bytes.ts';
 import { currentAct, type Data, type State } from './ceremony.ts';
-import type { Evidence, Identity, Intent, PublicJwk, SignaturePair } from './evidence.ts';
-import { ALGORITHMS } from './keys/algorithms.ts';
+import type { Evidence, Identity, InputKind, Intent, PublicJwk, SignaturePair, WrappedPart } from './evidence.ts';
+import { keyRecordOf } from './key-record.ts';
+import { ALGORITHMS, caAlgorithmNamed } from './keys/algorithms.ts';
 import { writeGeneral } from './keys/jws.ts';
+import { pem } from './keys/signed.ts';
 import { fromJwk, thumbprint, type PublicKey } from './keys/public-key.ts';
 import { edition, foldRecord, minutesHtml, type FoldedRecord } from './minutes.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -32,7 +34,7 @@ const NAME = /^(?:[a-z0-9][a-z0-9-]*\/)?[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9-
 const TRANSCRIPT = 'transcript.jsonl';
 const MANIFEST = 'manifest.json';
 /** Raised whenever VERIFY.md would be written differently for the same record. */
-const VERIFY_EDITION = 'conclave-verify/1';
+const VERIFY_EDITION = 'conclave-verify/2';
 
 const NEXT = 'Do not rely on this bundle. Take the transcript alone, or ask for another copy.';
 
@@ -63,15 +65,23 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
   const keys = keyFiles(record);
   for (const [name, key] of keys) text(name, pem('PUBLIC KEY', key.spki));
   const { certificate, wrapped } = state.key ?? { certificate: null, wrapped: null };
-  if (certificate !== null) {
-    const der = fromBase64url(certificate);
-    files.set('certificate.der', der);
-    text('certificate.pem', pem('CERTIFICATE', der));
+  const signed = (name: string, label: string, bytes: string) => {
+    const der = fromBase64url(bytes);
+    files.set(`${name}.der`, der);
+    text(`${name}.pem`, pem(label, der));
+  };
+  // What the ceremony issued is its result; the certificate of a key that was there before is its issuer's.
+  if (certificate !== null) signed(state.key?.made === true ? 'certificate' : 'issuer', 'CERTIFICATE', certificate);
+  const issued = new Map<string, number>();
+  for (const { kind, bytes } of state.issued) signed(ordinal(issued, kind), kind === 'crl' ? 'X509 CRL' : 'CERTIFICATE', bytes);
+  const keyRecord = keyRecordOf(state.key);
+  if (keyRecord) files.set('key.json', keyRecord);
+  for (const { part, wrapped: bytes } of wrapped ?? []) {
+    const name = part === 'key' ? 'wrapped-key' : `wrapped-key-${part}`;
+    files.set(`${name}.bin`, fromBase64url(bytes));
+    text(`${name}.json`, wrappedKey(record, part));
   }
-  if (wrapped !== null) {
-    files.set('wrapped-key.bin', fromBase64url(wrapped));
-    text('wrapped-key.json', wrappedKey(record));
-  }
+  for (const [name, input] of Object.entries(state.opening?.inputs ?? {})) files.set(`inputs/${name}.${INPUT_SUFFIX[input.kind]}`, fromBase64url(input.bytes));
   text('VERIFY.md', verifyGuide(record, [...seals.keys()], keys));
   return files;
 }
@@ -81,12 +91,7 @@ function manifestOf(files: ReadonlyMap<string, Uint8Array>): Uint8Array {
   return utf8(`${canonicalize(Object.fromEntries(digests)) ?? ''}\n`);
 }
 
-/** RFC 7468 section 2: 64 characters a line. */
-function pem(label: string, der: Uint8Array): string {
-  let binary = '';
-  for (const byte of der) binary += String.fromCharCode(byte);
-  return `-----BEGIN ${label}-----\n${btoa(binary).replace(/.{64}(?=.)/g, '$&\n')}\n-----END ${label}-----\n`;
-}
+const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', certificate: 'crt', revocations: 'csv', crl: 'crl' };
 
 type Jws = Parameters<typeof writeGeneral>[0];
 
@@ -152,13 +157,13 @@ function keyFiles(record: FoldedRecord): Map<string, PublicKey> {
   return keys;
 }
 
-/** What a stranger with the shares needs to know about wrapped-key.bin. */
-function wrappedKey({ rows, state }: FoldedRecord): string {
-  const wrapping = rows.findLast((row) => row.entry.kind === 'done' && row.before.current?.step.do.action === 'wrap-key');
-  const { mechanism } = ((wrapping?.entry.data as Data<'done'> | undefined)?.evidence ?? {}) as Partial<Evidence<'wrap-key'>>;
+/** What a stranger with the shares needs to know about a wrapped part. */
+function wrappedKey({ state }: FoldedRecord, part: WrappedPart['part']): string {
+  const { mechanism } = state.key?.wrapped?.find((one) => one.part === part) ?? {};
+  const held = state.key?.parts.find((one) => one.part === part);
   return `${canonicalize({
     algorithm: 'AES-256 key wrap with padding (AES-KWP)', standard: 'RFC 5649', oid: '2.16.840.1.101.3.4.1.48', mechanism: mechanism ?? '',
-    content: 'PKCS#8 PrivateKeyInfo (RFC 5958), DER', key: { algorithm: state.key?.algorithm ?? '', spki: { sha256: toHex(sha256(fromBase64url(state.key?.spki ?? ''))) } },
+    content: 'PKCS#8 PrivateKeyInfo (RFC 5958), DER', key: { algorithm: held?.algorithm ?? '', of: state.key?.algorithm ?? '', part, spki: { sha256: toHex(sha256(fromBase64url(held?.spki ?? ''))) } },
     set: { epoch: state.backup?.set.epoch ?? 0, id: state.backup?.set.id ?? '', shares: state.backup?.set.shares ?? 0, threshold: state.backup?.set.threshold ?? 0 },
   }) ?? ''}\n`;
 }
@@ -477,21 +482,35 @@ for (const file of readdirSync('seals')) {
   console.log(missing.length === 0 ? 'good:' : 'MISSING SIGNATURES:', file, signed.size);
 }
 \`\`\`
-${(state.key?.certificate ?? null) === null ? '' : `
-## 6. The certificate
-
-\`\`\`sh
-grep -o '"certificate":"[A-Za-z0-9_-]*"' transcript.jsonl | tail -n 1 | cut -d '"' -f 4 | b64d | cmp - certificate.der && echo "the certificate is the transcript's"
-openssl x509 -in certificate.pem -noout -subject -dates -fingerprint -sha256
-openssl verify -CAfile certificate.pem certificate.pem
-\`\`\`
-`}
+${resultGuide(state)}
 ## The people
 
 Whether these keys belong to these people no file can say. Ask each of them, by another way, for the thumbprints of their two keys:
 
 ${people.length === 0 ? 'Nobody enrolled.' : people.map(([name, key]) => `- \`${name}\`: \`${thumbprint(key)}\``).join('\n')}
 `;
+}
+
+/** How to check what the key signed, with tools we did not write. Nothing to say where it signed nothing. */
+function resultGuide(state: State): string {
+  const { key, issued } = state;
+  if (!key || key.certificate === null || (!key.made && issued.length === 0)) return '';
+  const issuer = key.made ? 'certificate.pem' : 'issuer.pem';
+  const compare = (member: 'certificate' | 'crl', file: string) => `grep -o '"${member}":"[A-Za-z0-9_-]*"' transcript.jsonl | tail -n 1 | cut -d '"' -f 4 | b64d | cmp - ${file} && echo "the ${member} is the transcript's"`;
+  const commands = issued.some((one) => one.kind === 'crl')
+    ? [compare('crl', 'crl.der'), 'openssl crl -in crl.pem -noout -issuer -lastupdate -nextupdate -fingerprint -sha256', `openssl crl -in crl.pem -noout -CAfile ${issuer} -verify`]
+    : [compare('certificate', 'certificate.der'), 'openssl x509 -in certificate.pem -noout -subject -dates -fingerprint -sha256', `openssl verify -partial_chain -trusted ${issuer} certificate.pem`];
+  const algorithm = caAlgorithmNamed(key.algorithm);
+  const needs = algorithm.family === 'composite-signature'
+    ? `\nThe last command needs an OpenSSL that knows ${algorithm.oid} (${algorithm.profile}); where there is none, \`conclave cert verify\` and the draft's other implementations check it.\n`
+    : algorithm.family === 'ml-dsa' || algorithm.family === 'slh-dsa' ? '\nThe last command needs OpenSSL 3.5 or later.\n' : '';
+  return `
+## 6. What the key signed
+
+\`\`\`sh
+${commands.join('\n')}
+\`\`\`
+${needs}`;
 }
 
 function stateWords(state: State): string {

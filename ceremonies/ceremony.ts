@@ -11,11 +11,13 @@
  */
 import * as z from 'zod';
 import canonicalize from 'canonicalize';
-import { toBase64url, utf8 } from './bytes.ts';
+import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
-  Base64url, BoundedText, EVIDENCE, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
+  Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
   type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type ShareSet,
 } from './evidence.ts';
+import { heldAt, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
+import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
@@ -45,6 +47,8 @@ export const ENTRY_DATA = {
       cards: z.record(z.string().max(40), z.record(SeatId, Bound)),
     }),
     modules: z.array(ModuleFacts).max(8),
+    /** Files that people brought, by the names the script gives them. */
+    inputs: z.record(z.string().max(40), Input),
     recorder: PublicJwk,
     app: z.strictObject({ version: BoundedText(32), build: BoundedText(64) }),
     runtime: z.strictObject({ node: BoundedText(32), electron: BoundedText(32).nullable(), development: z.boolean() }),
@@ -125,19 +129,11 @@ export interface Current {
   readonly witnesses: readonly string[];
 }
 
-export interface RootKey {
-  readonly name: string;
-  readonly token: string;
-  readonly id: string;
-  readonly label: string;
-  readonly algorithm: string;
-  readonly spki: string;
-  readonly private: KeyAttributes;
-  readonly proven: boolean;
-  readonly certificate: string | null;
-  readonly wrapped: string | null;
-  readonly recoveryProven: boolean;
-  readonly locked: boolean;
+/** What the key signed in this ceremony, beside its own certificate. */
+export interface Issued {
+  readonly kind: 'certificate' | 'crl';
+  readonly step: string;
+  readonly bytes: string;
 }
 
 export interface Backup {
@@ -185,7 +181,8 @@ export interface State {
   readonly seals: readonly ActSeal[];
   readonly ids: readonly string[];
   readonly inventories: Readonly<Record<string, readonly ObjectFact[]>>;
-  readonly key: RootKey | null;
+  readonly key: CeremonyKey | null;
+  readonly issued: readonly Issued[];
   readonly backup: Backup | null;
   /** Share objects that may lie on a card and count no more, by seat: the next share erases them. */
   readonly voidShares: Readonly<Record<string, readonly string[]>>;
@@ -195,11 +192,11 @@ export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
   resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, key: null,
-  backup: null, voidShares: {},
+  issued: [], backup: null, voidShares: {},
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
-const HUMAN: readonly ActionName[] = ['confirm-script', 'put-away'];
+const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'put-away'];
 /**
  * Acts whose repetition would leave a second object behind: when their outcome is unknown somebody must look first.
  * The others are safe to repeat: enrolment finds or completes the identity that is there, a share object that may lie
@@ -397,12 +394,26 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
+  const inputs = inputRefusal(plan, data.inputs);
+  if (inputs) return inputs;
   if (data.mode === 'real') {
     if (data.runtime.development) return refuse('REAL-NEEDS-RELEASE', 'the release runtime', 'a development runtime', 'A real ceremony needs a current, supported Electron. Install the release build.');
     const soft = data.modules.find((module) => module.kind === 'software');
     if (soft) return refuse('REAL-NEEDS-TOKEN', 'hardware behind PKCS#11', soft.library, 'The software token is for rehearsals only. Bind a hardware token.');
   }
   return null;
+}
+
+/** Every file that the script asks for, of its kind, and no other; what is in them is judged by inputs.ts and verify.ts. */
+function inputRefusal(plan: Plan, given: Data<'opened'>['inputs']): Refusal | null {
+  for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
+    const input = given[name];
+    if (!input && optional !== true) return refuse('INPUTS-COMPLETE', `a file for ${name}`, 'none', 'Choose the file that the script asks for.');
+    if (input && input.kind !== kind) return refuse('INPUTS-COMPLETE', `${name}: a ${kind}`, `a ${input.kind}`, 'Choose the file that the script asks for.');
+    if (kind === 'key' && input) readKeyRecord(fromBase64url(input.bytes));
+  }
+  const stray = Object.keys(given).find((name) => !Object.hasOwn(plan.inputs, name));
+  return stray === undefined ? null : refuse('INPUTS-COMPLETE', 'the files that the script asks for', stray, 'Remove the file.');
 }
 
 function checkResumed(state: State, data: Data<'resumed'>): Refusal | null {
@@ -468,7 +479,8 @@ function checkStep(state: State, entry: Entry): Refusal | null {
       const data = entry.data as Data<'decided'>;
       const officer = entry.by !== undefined && personAt(state, entry.by)?.role === 'officer';
       return phaseIs('found') ?? begunIs(data.begun) ?? (officer ? null : refuse('RIGHT-PERSON', 'the officer', entry.by ?? 'nobody', NOW))
-        ?? (data.decision === 'keep' && current.observation?.state === 'half' ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
+        // What was wrapped is in no entry: only a key that is all on its token can be kept.
+        ?? (data.decision === 'keep' && (current.observation?.state === 'half' || (current.intent as Intent<'generate-key'>).place !== 'token') ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
         ?? texts(null, ['why', data.why]);
     }
     case 'cleared': {
@@ -508,13 +520,25 @@ function checkIntent(state: State, current: Current, intent: Intent): Refusal | 
     case 'sign-resume':
       expectations.push(['CARD-BOUND', cardOf(state, 'identity-card', step.who), given['card']], ['RESUME-STATEMENT', resumeStatement(state), given['statement']]);
       break;
-    case 'generate-key':
+    case 'generate-key': {
       if (state.key) return refuse('KEY-ONCE', `no second key ${step.do.key}`, 'one that exists', STOP);
-      expectations.push(['AS-SCRIPTED', step.do.algorithm, given['algorithm']], ['AS-SCRIPTED', step.do.label, given['label']]);
+      const place = step.do.place ?? 'token';
+      const held = componentsOf(caAlgorithmNamed(step.do.algorithm)).map((component) => heldAt(place, component));
+      const wanted = held.filter((where) => where === 'token').length + (held.includes('wrapped') ? 1 : 0);
+      const { ids } = intent as Intent<'generate-key'>;
+      if (ids.length !== wanted || new Set(ids).size !== wanted) return refuse('KEY-PARTS', `${wanted} different CKA_IDs`, ids.join(', '), STOP);
+      expectations.push(['AS-SCRIPTED', step.do.algorithm, given['algorithm']], ['AS-SCRIPTED', step.do.label, given['label']], ['AS-SCRIPTED', place, given['place']]);
       break;
-    case 'prove-key': case 'issue-certificate': case 'wrap-key': case 'lock-key':
+    }
+    case 'open-key': {
+      if (state.key) return refuse('KEY-ONCE', `no second key ${step.do.key}`, 'one that exists', STOP);
+      const record = keyInput(state, step.do.from);
+      expectations.push(['KEY-BOUND', record.token, given['token']], ['KEY-BOUND', keyIds(record.key).join(' '), (intent as Intent<'open-key'>).ids.join(' ')]);
+      break;
+    }
+    case 'prove-key': case 'issue-certificate': case 'sign-crl': case 'wrap-key': case 'lock-key':
       if (!state.key || state.key.name !== step.do.key) return refuse('KEY-BEFORE-USE', `key ${step.do.key}`, 'no such key', STOP);
-      expectations.push(['TOKEN-BOUND', state.key.token, given['token']], ['KEY-BOUND', state.key.id, given['id']]);
+      expectations.push(['TOKEN-BOUND', state.key.token, given['token']], ['KEY-BOUND', keyIds(state.key).join(' '), (intent as Intent<'prove-key'>).ids.join(' ')]);
       if (step.do.action === 'wrap-key') expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
     case 'make-backup-key':
@@ -553,16 +577,30 @@ function checkIntent(state: State, current: Current, intent: Intent): Refusal | 
       if (!state.key?.recoveryProven) return refuse('WIPED-AFTER-PROOF', 'a proven recovery before the source is wiped', 'none', STOP);
       expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
-    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'put-away': break;
+    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'put-away': break;
   }
   for (const [rule, expected, found] of expectations) {
     if (expected !== found) return refuse(rule, String(expected), String(found), STOP);
   }
-  const fresh = given['id'];
-  if ((step.do.action === 'enrol' || step.do.action === 'generate-key') && typeof fresh === 'string' && state.ids.includes(fresh)) {
-    return refuse('ID-FRESH', 'a CKA_ID never used in this record', fresh, STOP);
-  }
-  return null;
+  const fresh = step.do.action === 'enrol' ? [(intent as Intent<'enrol'>).id] : step.do.action === 'generate-key' ? (intent as Intent<'generate-key'>).ids : [];
+  const used = fresh.find((id) => state.ids.includes(id));
+  return used === undefined ? null : refuse('ID-FRESH', 'a CKA_ID never used in this record', used, STOP);
+}
+
+/** The record of a key that people brought. Throws `Refused`; the opening has read it before. */
+export function keyInput(state: State, name: string): KeyRecord {
+  const input = state.opening?.inputs[name];
+  if (input?.kind !== 'key') throw new Refused(refuse('INPUTS-COMPLETE', `a key record for ${name}`, 'none', STOP));
+  return readKeyRecord(fromBase64url(input.bytes));
+}
+
+/** The attributes of an AES-256 key that parts are wrapped under, and what they must be. Returns those that differ. */
+function wrappingDeviations(found: KeyAttributes): string[] {
+  const wanted: Partial<KeyAttributes> = {
+    class: 'secret-key', token: true, private: true, sensitive: true, extractable: false, alwaysSensitive: true, neverExtractable: true, local: true,
+    wrap: true, unwrap: true,
+  };
+  return Object.entries(wanted).flatMap(([name, value]) => found[name as keyof KeyAttributes] === value || (name === 'local' && found.local === null) ? [] : [`the wrapping key's ${name} is ${String(found[name as keyof KeyAttributes])}, not ${String(value)}`]);
 }
 
 /** The script's truth table against what the token says of the private key. Returns the attributes that differ. */
@@ -574,11 +612,11 @@ export function attributeDeviations(step: PlanStep, found: KeyAttributes, extrac
     alwaysSensitive: attributes.sensitive, neverExtractable: attributes.extractable === 'never', local: true,
     sign: attributes.sign, decrypt: attributes.decrypt, derive: attributes.derive, unwrap: attributes.unwrap,
   };
-  /** A token may leave these unanswered for a key type that has no such use (PKCS#11 3.2, 4.9). */
-  const optional: readonly string[] = ['decrypt', 'derive', 'unwrap'];
+  /** A token may leave uses unanswered that a key type does not have (PKCS#11 3.2, 4.9); one that does not tell CKA_LOCAL is said to. */
+  const optional: readonly string[] = ['decrypt', 'derive', 'unwrap', 'local'];
   return Object.entries(wanted).flatMap(([name, value]) => {
     const actual = found[name as keyof KeyAttributes];
-    return actual === value || (actual === null && value === false && optional.includes(name)) ? [] : [`${name} is ${String(actual)}, not ${String(value)}`];
+    return actual === value || (actual === null && optional.includes(name)) ? [] : [`${name} is ${String(actual)}, not ${String(value)}`];
   });
 }
 
@@ -587,6 +625,11 @@ function checkEvidence(state: State, current: Current, evidence: Evidence): Refu
   const repeat = 'The value is recorded as found. Record an exception, then repeat the step or abort.';
   const must = (holds: boolean, rule: string, expected: string, found: string) => (holds ? null : refuse(rule, expected, found, repeat));
   switch (step.do.action) {
+    case 'confirm-input': {
+      const input = state.opening?.inputs[step.do.input];
+      const digest = input ? inputDigest(input) : 'no file';
+      return must((evidence as Evidence<'confirm-input'>).sha256 === digest, 'INPUT-CONFIRMED', digest, (evidence as Evidence<'confirm-input'>).sha256);
+    }
     case 'confirm-script': {
       const e = evidence as Evidence<'confirm-script'>;
       const spoken = (state.script?.words ?? []).join(' ');
@@ -625,20 +668,33 @@ function checkEvidence(state: State, current: Current, evidence: Evidence): Refu
     case 'generate-key': {
       const e = evidence as Evidence<'generate-key'>;
       const i = intent as Intent<'generate-key'>;
-      const wrong = attributeDeviations(step, e.private, step.do.attributes.extractable === 'until-locked');
-      return must(e.token === i.token && e.private.id === i.id && e.public.id === i.id && e.private.label === i.label, 'KEY-BOUND', `${i.label} with id ${i.id}`, `${e.private.label} with id ${e.private.id}`)
+      const expected = componentsOf(caAlgorithmNamed(i.algorithm)).map((component) => `${component.part} ${component.name} ${heldAt(i.place, component)}`).join(', ');
+      const found = e.parts.map((part) => `${part.part} ${part.algorithm} ${part.held}`).join(', ');
+      const halves = e.parts.map((part) => part.held === 'token' ? part.private !== null && part.public !== null && part.wrapped === null : part.private === null && part.public === null && part.wrapped !== null);
+      const onToken = e.parts.filter((part) => part.held === 'token');
+      const misnamed = onToken.find((part, index) => part.private?.id !== i.ids[index] || part.public?.id !== i.ids[index] || part.private?.label !== i.label);
+      const needed = onToken.length < e.parts.length;
+      const extractable = step.do.attributes.extractable === 'until-locked';
+      const wrong = [...onToken.flatMap((part) => part.private ? attributeDeviations(step, part.private, extractable) : []), ...e.wrappingKey ? wrappingDeviations(e.wrappingKey) : []];
+      return must(found === expected && halves.every(Boolean), 'KEY-PARTS', expected, found)
+        ?? must(e.token === i.token && misnamed === undefined, 'KEY-BOUND', `${i.label} with ids ${i.ids.join(', ')}`, `${misnamed?.private?.label ?? ''} with id ${misnamed?.private?.id ?? ''}`)
+        ?? must(needed === (e.wrappingKey !== null) && (!needed || e.wrappingKey?.id === i.ids.at(-1)), 'KEY-PARTS', needed ? `a wrapping key with id ${i.ids.at(-1) ?? ''}` : 'no wrapping key', e.wrappingKey?.id ?? 'none')
         ?? must(wrong.length === 0, 'ATTRIBUTES-AS-SCRIPTED', 'the script\'s truth table', wrong.join('; '));
     }
-    case 'prove-key': {
-      const e = evidence as Evidence<'prove-key'>;
-      const made = generatingStep(state);
-      const wrong = made ? attributeDeviations(made, e.private, state.key?.private.extractable ?? false) : ['no generating step'];
-      return must(e.spki === state.key?.spki, 'PUBLIC-PARAMETERS', 'the public key that was generated', 'another one')
-        ?? must(wrong.length === 0, 'ATTRIBUTES-AS-SCRIPTED', 'the script\'s truth table', wrong.join('; '))
-        ?? must(e.weakTests.length > 0, 'WEAK-KEY', 'weak-key tests', 'none were run');
+    case 'prove-key': return state.key ? provenAs(state, keyIds(state.key), state.key.parts, state.key.spki, evidence as Evidence<'prove-key'>, must) : refuse('KEY-BEFORE-USE', 'a key', 'none', STOP);
+    case 'open-key': {
+      const { key } = keyInput(state, step.do.from);
+      const e = evidence as Evidence<'open-key'>;
+      return must(e.token === (intent as Intent<'open-key'>).token, 'TOKEN-BOUND', (intent as Intent<'open-key'>).token, e.token)
+        ?? provenAs(state, keyIds(key), key.parts, key.spki, e, must);
     }
     case 'issue-certificate': {
       const e = evidence as Evidence<'issue-certificate'>;
+      return must(state.key?.proven === true, 'PROVEN-BEFORE-CERTIFIED', 'a key that has proven itself', 'one that has not')
+        ?? must(e.lintedTbs === e.signedTbs, 'TBS-IDENTICAL', e.lintedTbs, e.signedTbs);
+    }
+    case 'sign-crl': {
+      const e = evidence as Evidence<'sign-crl'>;
       return must(state.key?.proven === true, 'PROVEN-BEFORE-CERTIFIED', 'a key that has proven itself', 'one that has not')
         ?? must(e.lintedTbs === e.signedTbs, 'TBS-IDENTICAL', e.lintedTbs, e.signedTbs);
     }
@@ -653,8 +709,11 @@ function checkEvidence(state: State, current: Current, evidence: Evidence): Refu
     }
     case 'wrap-key': {
       const e = evidence as Evidence<'wrap-key'>;
+      const parts = (state.key?.parts ?? []).map((part) => part.part).join(' ');
+      const wrapped = e.parts.filter((part) => part.wrapped.length > 0).map((part) => part.part).join(' ');
       return must(state.key?.proven === true, 'PROVEN-BEFORE-WRAPPED', 'a key that has proven itself', 'one that has not')
-        ?? must(e.private.id === state.key?.id && e.wrapped.length > 0, 'KEY-BOUND', state.key?.id ?? '', e.private.id);
+        ?? must(wrapped === parts, 'KEY-PARTS', `every part of the key: ${parts}`, wrapped)
+        ?? privateIds(state, e.private, must);
     }
     case 'give-share': {
       const e = evidence as Evidence<'give-share'>;
@@ -680,8 +739,9 @@ function checkEvidence(state: State, current: Current, evidence: Evidence): Refu
     case 'lock-key': {
       const e = evidence as Evidence<'lock-key'>;
       const made = generatingStep(state);
-      const wrong = made ? attributeDeviations(made, e.private, false) : ['no generating step'];
-      return must(e.private.id === state.key?.id, 'KEY-BOUND', state.key?.id ?? '', e.private.id)
+      const wrong = made ? e.private.flatMap((half) => attributeDeviations(made, half, false)) : ['no generating step'];
+      return privateIds(state, e.private, must)
+        ?? must(e.enforced || state.opening?.mode === 'rehearsal', 'LOCKED', 'a token that itself refuses to wrap a locked key', 'one that would still wrap it')
         ?? must(wrong.length === 0, 'LOCKED', 'the same key, no longer extractable', wrong.join('; '));
     }
     case 'wipe-backup-key': {
@@ -691,6 +751,30 @@ function checkEvidence(state: State, current: Current, evidence: Evidence): Refu
     }
     case 'put-away': case 'sign-seal': case 'sign-resume': return null;
   }
+}
+
+type Must = (holds: boolean, rule: string, expected: string, found: string) => Refusal | null;
+
+/** The private halves that a token showed are those of the key, all of them. */
+function privateIds(state: State, found: readonly KeyAttributes[], must: Must): Refusal | null {
+  const wanted = (state.key?.parts ?? []).flatMap((part) => part.id === null ? [] : [part.id]).join(' ');
+  return must(found.map((half) => half.id).join(' ') === wanted, 'KEY-BOUND', wanted, found.map((half) => half.id).join(' '));
+}
+
+/** A key read back and proven: the same parts, with the attributes it was given where this ceremony made it. */
+function provenAs(state: State, ids: readonly string[], parts: readonly Pick<HeldPart, 'part' | 'held' | 'spki'>[], spki: string, e: Evidence<'prove-key'>, must: Must): Refusal | null {
+  const made = state.key?.made === true ? generatingStep(state) : undefined;
+  const shown = [...e.parts.flatMap((part) => part.held === 'token' ? [part.private?.id ?? ''] : []), ...e.wrappingKey ? [e.wrappingKey.id] : []];
+  const same = e.parts.length === parts.length && e.parts.every((part, index) => part.part === parts[index]?.part && part.held === parts[index].held && part.spki === parts[index].spki);
+  const before = state.key?.parts ?? [];
+  const wrong = made ? [
+    ...e.parts.flatMap((part, index) => part.private ? attributeDeviations(made, part.private, before[index]?.private?.extractable ?? false) : []),
+    ...e.wrappingKey ? wrappingDeviations(e.wrappingKey) : [],
+  ] : [];
+  return must(e.spki === spki && same, 'PUBLIC-PARAMETERS', 'the public key that was generated', 'another one')
+    ?? must(shown.join(' ') === ids.join(' '), 'KEY-BOUND', ids.join(' '), shown.join(' '))
+    ?? must(wrong.length === 0, 'ATTRIBUTES-AS-SCRIPTED', 'the script\'s truth table', wrong.join('; '))
+    ?? must(e.weakTests.length > 0, 'WEAK-KEY', 'weak-key tests', 'none were run');
 }
 
 function objectName(object: ObjectFact): string {
@@ -729,7 +813,7 @@ function applyKind(state: State, entry: Entry): State {
     case 'disagreed': return { ...state, disagreements: [...state.disagreements, { seq: entry.seq, seat: entry.by ?? '', words: (entry.data as Data<'disagreed'>).words }] };
     case 'aborted': return { ...state, phase: 'aborted', current: null, queue: [] };
     case 'closed': return { ...state, phase: 'closed' };
-    case 'lost': return interrupted(state);
+    case 'lost': return interrupted(state, (entry.data as Data<'lost'>).module);
     case 'resumed': return resume(interrupted(state), entry as Entry<'resumed'>);
     case 'begun': case 'done': case 'failed': case 'found': case 'decided': case 'cleared': case 'witnessed':
       return state.current ? applyStep(state, state.current, entry as Entry<StepKind>) : state;
@@ -742,8 +826,8 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
   switch (entry.kind) {
     case 'begun': {
       const intent = (entry.data as Data<'begun'>).intent as Intent;
-      const id = 'id' in intent && LASTING.includes(current.step.do.action) ? [intent.id] : [];
-      return { ...state, ids: [...state.ids, ...id], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
+      const ids = current.step.do.action === 'generate-key' ? (intent as Intent<'generate-key'>).ids : [];
+      return { ...state, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
     }
     case 'done': {
       const evidence = (entry.data as Data<'done'>).evidence as Evidence;
@@ -803,13 +887,14 @@ function open(state: State, entry: Entry<'opened'>): State {
 }
 
 /** A process has ended: what it held is gone, what it had begun is unexplained until somebody looks. */
-function interrupted(state: State): State {
+function interrupted(state: State, lost?: string): State {
   let { current, backup, cursor, voidShares } = state;
   if (current?.phase === 'begun' || current?.phase === 'kept') {
     ({ voidShares } = voidBegunShare(state, current));
     current = LASTING.includes(current.step.do.action) ? { ...current, phase: 'unexplained' } : ready(current);
   }
-  if (backup?.alive) {
+  // The backup key is held by the process of the token's module; another module's cards may go without it.
+  if (backup?.alive && (lost === undefined || Object.values(state.opening?.bindings.tokens ?? {}).some((bound) => bound.module === lost))) {
     if (Object.keys(backup.given).length < backup.set.shares) {
       // The backup key died before every share was out: the set can never be completed. Start it again.
       const restart = state.plan?.steps.findIndex((step) => step.do.action === 'make-backup-key') ?? -1;
@@ -886,18 +971,39 @@ function effect(state: State, current: Current, evidence: Evidence): State {
     case 'generate-key': {
       const e = evidence as Evidence<'generate-key'>;
       const i = intent as Intent<'generate-key'>;
-      const made = (['private', 'public'] as const).map((half): ObjectFact => ({ class: `${half}-key`, id: i.id, label: e[half].label, keyType: e[half].keyType }));
+      const fact = ({ class: kind, id, label, keyType }: KeyAttributes): ObjectFact => ({ class: kind, id, label, keyType });
+      const made = [...e.parts.flatMap((part) => [part.private, part.public]), e.wrappingKey].flatMap((attributes) => attributes ? [fact(attributes)] : []);
       const before = state.inventories[i.token];
       return {
         ...state,
         inventories: before ? { ...state.inventories, [i.token]: [...before, ...made] } : state.inventories,
-        key: { name: step.do.key, token: i.token, id: i.id, label: i.label, algorithm: i.algorithm, spki: e.spki, private: e.private, proven: false, certificate: null, wrapped: null, recoveryProven: false, locked: false },
+        key: {
+          name: step.do.key, token: i.token, label: i.label, algorithm: i.algorithm, spki: e.spki, wrapping: e.wrappingKey?.id ?? null, made: true,
+          parts: e.parts.map(({ part, algorithm, held, spki, private: half, wrapped }) => ({ part, algorithm, held, spki, private: half, wrapped, id: half?.id ?? null })),
+          proven: false, certificate: null, wrapped: null, recoveryProven: false, locked: false,
+        },
+      };
+    }
+    case 'open-key': {
+      const { key, label, certificate } = keyInput(state, step.do.from);
+      const e = evidence as Evidence<'open-key'>;
+      return {
+        ...state,
+        key: {
+          name: step.do.key, token: e.token, label, algorithm: key.algorithm, spki: key.spki, wrapping: key.wrapping, made: false,
+          parts: key.parts.map((part, index) => ({ ...part, algorithm: e.parts[index]?.algorithm ?? '', private: e.parts[index]?.private ?? null })),
+          proven: true, certificate, wrapped: null, recoveryProven: false, locked: false,
+        },
       };
     }
     case 'prove-key': return withKey(state, { proven: true });
-    case 'issue-certificate': return withKey(state, { certificate: (evidence as Evidence<'issue-certificate'>).certificate });
+    case 'issue-certificate': {
+      const { certificate } = evidence as Evidence<'issue-certificate'>;
+      return step.do.for === undefined ? withKey(state, { certificate }) : { ...state, issued: [...state.issued, { kind: 'certificate', step: step.id, bytes: certificate }] };
+    }
+    case 'sign-crl': return { ...state, issued: [...state.issued, { kind: 'crl', step: step.id, bytes: (evidence as Evidence<'sign-crl'>).crl }] };
     case 'make-backup-key': return { ...state, backup: { set: (evidence as Evidence<'make-backup-key'>).set, alive: true, given: {}, wiped: false } };
-    case 'wrap-key': return withKey(state, { wrapped: (evidence as Evidence<'wrap-key'>).wrapped });
+    case 'wrap-key': return withKey(state, { wrapped: (evidence as Evidence<'wrap-key'>).parts });
     case 'give-share': {
       const e = evidence as Evidence<'give-share'>;
       if (!state.backup) return state;
@@ -910,7 +1016,10 @@ function effect(state: State, current: Current, evidence: Evidence): State {
       return { ...state, backup: { ...state.backup, given: { ...state.backup.given, [step.who]: { ...share, readBack: true } } } };
     }
     case 'prove-recovery': return withKey(state, { recoveryProven: true });
-    case 'lock-key': return withKey(state, { locked: true, private: (evidence as Evidence<'lock-key'>).private });
+    case 'lock-key': {
+      const halves = (evidence as Evidence<'lock-key'>).private;
+      return withKey(state, { locked: true, parts: (state.key?.parts ?? []).map((part) => ({ ...part, private: halves.find((half) => half.id === part.id) ?? part.private })) });
+    }
     case 'wipe-backup-key': return { ...state, backup: state.backup ? { ...state.backup, alive: false, wiped: true } : null };
     case 'sign-seal': {
       const { statement: signed } = intent as Intent<'sign-seal'>;
@@ -920,11 +1029,11 @@ function effect(state: State, current: Current, evidence: Evidence): State {
         ? { ...state, seals: [...state.seals.slice(0, -1), { ...last, signatures: { ...last.signatures, [step.who]: signatures } }] }
         : { ...state, seals: [...state.seals, { act: step.act, statement: signed, signatures: { [step.who]: signatures } }] };
     }
-    case 'confirm-script': case 'inspect-token': case 'test-random': case 'put-away': case 'sign-resume': return state;
+    case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'put-away': case 'sign-resume': return state;
   }
 }
 
-function withKey(state: State, change: Partial<RootKey>): State {
+function withKey(state: State, change: Partial<CeremonyKey>): State {
   return state.key ? { ...state, key: { ...state.key, ...change } } : state;
 }
 
@@ -962,6 +1071,13 @@ export function missingWitnesses(state: State): Partial<Record<Role, number>> {
     if (seen < wanted) missing[role] = wanted - seen;
   }
   return missing;
+}
+
+/** The certificate of the key that signs, DER. Throws `Refused` where it has none yet. */
+export function issuerOf(state: State): string {
+  const certificate = state.key?.certificate ?? null;
+  if (certificate === null) throw new Refused(refuse('KEY-BEFORE-USE', 'a key with a certificate', 'one without', NOW));
+  return certificate;
 }
 
 export function generatingStep(state: State): PlanStep | undefined {

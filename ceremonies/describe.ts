@@ -8,8 +8,10 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
-import type { Evidence, Intent, KeyAttributes, ObjectFact, Observation } from './evidence.ts';
+import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
+import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
+import { inputDigest } from './key-record.ts';
 import { fingerprintWords } from './words.ts';
 
 export type Mark = 'verified' | 'reported' | 'refused';
@@ -81,6 +83,7 @@ function worded(entry: Entry, before: State): Worded {
       return [
         `The record is opened: ${data.mode === 'rehearsal' ? 'a REHEARSAL' : 'a real ceremony'}`,
         remark(`${data.people.length} people named: ${data.people.map((person) => `${person.name} (${person.seat})`).join(', ')}`),
+        ...Object.entries(data.inputs).map(([name, input]) => reported(`${name}: the file ${input.file}, SHA-256 ${hexGroups(inputDigest(input))}`)),
         remark(`recorder key ${thumbprint(data.recorder)}`),
         remark(`Conclave ${data.app.version}, build ${hexGroups(data.app.build)}`),
         reported(`clock: ${data.clock}`),
@@ -142,6 +145,7 @@ function begun(intent: Intent): Detail[] {
     typeof given['token'] === 'string' && `token ${given['token']}`,
     typeof given['card'] === 'string' && `card ${given['card']}`,
     typeof given['id'] === 'string' && given['id'] !== '' && `CKA_ID ${hexGroups(given['id'])}`,
+    Array.isArray(given['ids']) && given['ids'].length > 0 && `CKA_ID ${(given['ids'] as string[]).map(hexGroups).join(' and ')}`,
     typeof given['object'] === 'string' && `object ${given['object']}`,
     Array.isArray(given['quorum']) && `quorum ${given['quorum'].join(', ')}`,
   ].filter((fact) => fact !== false);
@@ -160,6 +164,19 @@ function objectText(object: ObjectFact): string {
 function attributeText(half: KeyAttributes): string {
   const names: readonly (keyof KeyAttributes)[] = ['sensitive', 'extractable', 'alwaysSensitive', 'neverExtractable', 'local', 'sign', 'decrypt', 'derive', 'unwrap'];
   return names.map((name) => `${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()} ${half[name] === null ? 'unanswered' : half[name] === true ? 'yes' : 'no'}`).join(', ');
+}
+
+const partName = (part: KeyPart['part']) => (part === 'key' ? '' : part === 'ml-dsa' ? 'ML-DSA half: ' : 'classical half: ');
+
+/** One part of a key: where it lives, what it is worth that it does, and what its token says of it. */
+function partText(part: Omit<KeyPart, 'mechanism'>, mechanism?: string): Detail[] {
+  const by = mechanism === undefined ? '' : ` by ${mechanism}`;
+  const held = part.held === 'token' ? `${part.algorithm}${by} on the token, CKA_ID ${hexGroups(part.private?.id ?? '')}`
+    : `${part.algorithm}${by === '' ? '' : ` made in the device process (${mechanism ?? ''})`}, wrapped under the token's AES-256 key; wrapped bytes SHA-256 ${digestGroups(part.wrapped?.bytes ?? '')}`;
+  return [
+    { text: `${partName(part.part)}${held}`, mark: part.proof === 'reported' ? 'reported' : 'verified' },
+    ...part.private ? [reported(`${partName(part.part)}private half: ${attributeText(part.private)}${part.private.keysRemaining === null ? '' : `, ${part.private.keysRemaining} signatures remaining`}`)] : [],
+  ];
 }
 
 function done(before: State, evidence: Evidence): Worded {
@@ -210,30 +227,48 @@ function done(before: State, evidence: Evidence): Worded {
     }
     case 'generate-key': {
       const e = evidence as Evidence<'generate-key'>;
+      const { algorithm, label } = intent as Intent<'generate-key'>;
+      const row = caAlgorithmNamed(algorithm);
       return [
-        `${who} generated the key "${e.private.label}"`,
-        reported(`${step.do.algorithm} by ${e.mechanism}, CKA_ID ${hexGroups(e.private.id)}`),
+        `${who} generated the key "${label}"`,
+        remark(`${row.label}${'profile' in row ? `, under the draft ${row.profile}` : ''}`),
         verified(`public key SHA-256 ${digestGroups(e.spki)}`),
-        reported(`private half: ${attributeText(e.private)}`),
+        ...e.parts.flatMap((part) => partText(part, part.mechanism)),
+        ...e.wrappingKey ? [reported(`wrapping key, AES-256, CKA_ID ${hexGroups(e.wrappingKey.id)}: ${attributeText(e.wrappingKey)}`)] : [],
       ];
     }
-    case 'prove-key': {
+    case 'open-key': case 'prove-key': {
       const e = evidence as Evidence<'prove-key'>;
       return [
-        `${who} had the key prove itself`,
-        verified('a fresh message signed on the token, checked without it'),
+        step.do.action === 'open-key' ? `${who} found the key again and had it prove itself` : `${who} had the key prove itself`,
+        verified(e.parts.length === 1 ? 'a fresh message signed by the key, checked without it' : 'a fresh message signed by both halves, each checked alone, then together'),
         verified(`weak-key tests: ${e.weakTests.join(', ')}`),
-        reported(`private half: ${attributeText(e.private)}`),
+        ...e.parts.flatMap((part) => partText(part)),
+      ];
+    }
+    case 'confirm-input': {
+      const input = before.opening?.inputs[step.do.input];
+      return [`${who} compared the file ${input?.file ?? step.do.input}`, reported(`SHA-256 ${hexGroups((evidence as Evidence<'confirm-input'>).sha256)}, read aloud`)];
+    }
+    case 'sign-crl': {
+      const e = evidence as Evidence<'sign-crl'>;
+      const i = intent as Intent<'sign-crl'>;
+      return [
+        `${who} had CRL number ${i.number} signed`,
+        verified(`from ${i.thisUpdate.slice(0, 10)}, the next by ${i.nextUpdate.slice(0, 10)}`),
+        verified(`${e.lints.length} lints under a throwaway key, then the same bytes signed by the key`),
+        verified(`CRL SHA-256 ${digestGroups(e.crl)}`),
       ];
     }
     case 'issue-certificate': {
       const e = evidence as Evidence<'issue-certificate'>;
       const i = intent as Intent<'issue-certificate'>;
-      const { subject } = step.do;
+      const { subject, for: input } = step.do;
+      const whom = subject ? [subject.country, subject.organization, subject['common-name']].filter((part) => part !== undefined).join(', ') : before.opening?.inputs[input ?? '']?.file ?? '';
       return [
         `${who} issued the certificate`,
-        verified(`for ${[subject.country, subject.organization, subject['common-name']].filter((part) => part !== undefined).join(', ')}; ${i.notBefore.slice(0, 10)} to ${i.notAfter.slice(0, 10)}; serial number ${hexGroups(i.serialNumber)}`),
-        verified(`${e.lints.length} lints under a throwaway key, then the same bytes signed on the token`),
+        verified(`for ${whom}; ${i.notBefore.slice(0, 10)} to ${i.notAfter.slice(0, 10)}; serial number ${hexGroups(i.serialNumber)}`),
+        verified(`${e.lints.length} lints under a throwaway key, then the same bytes signed by the key`),
         verified(`certificate SHA-256 ${digestGroups(e.certificate)}`),
       ];
     }
@@ -248,7 +283,7 @@ function done(before: State, evidence: Evidence): Worded {
     }
     case 'wrap-key': {
       const e = evidence as Evidence<'wrap-key'>;
-      return [`${who} had the key wrapped under the backup key`, reported(`${e.mechanism}, SHA-256 ${digestGroups(e.wrapped)}`)];
+      return [`${who} had the key wrapped under the backup key`, ...e.parts.map((part) => reported(`${partName(part.part)}${part.mechanism}, SHA-256 ${digestGroups(part.wrapped)}`))];
     }
     case 'give-share': {
       const e = evidence as Evidence<'give-share'>;
@@ -271,7 +306,11 @@ function done(before: State, evidence: Evidence): Worded {
       ];
     }
     case 'lock-key':
-      return [`${who} made the key non-extractable`, reported(`private half: ${attributeText((evidence as Evidence<'lock-key'>).private)}`)];
+      return [
+        `${who} made the key non-extractable`,
+        ...(evidence as Evidence<'lock-key'>).private.map((half) => reported(`private half: ${attributeText(half)}`)),
+        (evidence as Evidence<'lock-key'>).enforced ? verified('the token refused to wrap it') : reported('the token would still wrap it: only this program refuses'),
+      ];
     case 'wipe-backup-key': {
       const { how } = evidence as Evidence<'wipe-backup-key'>;
       return [`${who} had the backup key's source wiped`, reported(how === 'overwritten' ? 'overwritten in its process' : 'it ended with its process')];

@@ -68,6 +68,8 @@ export const KeyAttributes = z.strictObject({
   derive: flag,
   /** CKA_KEY_GEN_MECHANISM by name, or null. */
   generatedBy: text(48).nullable(),
+  /** CKA_HSS_KEYS_REMAINING of a stateful key; null for every other. */
+  keysRemaining: count.nullable(),
 });
 export type KeyAttributes = z.infer<typeof KeyAttributes>;
 
@@ -115,8 +117,79 @@ export const ShareSet = z.strictObject({
 });
 export type ShareSet = z.infer<typeof ShareSet>;
 
-/** A signature of a fresh message, checkable by anyone with the public key. `signature` is in JOSE form (RFC 7518). */
-export const Possession = z.strictObject({ message: base64url(200), signature: base64url(1400) });
+/**
+ * A signature of a fresh message, checkable by anyone with the public key. `signature` is in JOSE form (RFC 7518) for
+ * classical keys; a composite's is both halves, so it proves each alone and both together. The longest is SLH-DSA's.
+ */
+export const Possession = z.strictObject({ message: base64url(200), signature: base64url(70_000) });
+
+/** Where the parts of a key live: all on the token; the classical half there and the other wrapped; all wrapped. */
+export const Placement = z.enum(['token', 'split', 'wrapped']);
+export type Placement = z.infer<typeof Placement>;
+
+/** AES-KWP (RFC 5649) of a PKCS#8 OneAsymmetricKey under the key's own AES-256 key, which never leaves the token. */
+const Wrapped = z.strictObject({ mechanism: text(48), bytes: base64url(12_000) });
+
+/** One part of a key: the whole of a simple one, or one half of a composite. */
+export const KeyPart = z.strictObject({
+  part: z.enum(['key', 'ml-dsa', 'traditional']),
+  algorithm: text(48),
+  /** `wrapped`: made in the device process and stored only as `wrapped`. */
+  held: z.enum(['token', 'wrapped']),
+  /** CKM_* that made it, or the software that did. */
+  mechanism: text(48),
+  /** SubjectPublicKeyInfo of this part alone. */
+  spki: base64url(6000),
+  private: KeyAttributes.nullable(),
+  public: KeyAttributes.nullable(),
+  wrapped: Wrapped.nullable(),
+  /** That the part is held as stated: the token's word, or tried by us (opened again and compared). */
+  proof: Proof,
+});
+export type KeyPart = z.infer<typeof KeyPart>;
+
+/** A key that is there, as the record knows it: everything it takes to find its parts again and to use them together. */
+export const KeyReference = z.strictObject({
+  algorithm: text(48),
+  /** SubjectPublicKeyInfo of the whole key. */
+  spki: base64url(8000),
+  parts: z.array(z.strictObject({
+    part: KeyPart.shape.part, held: KeyPart.shape.held, spki: KeyPart.shape.spki, wrapped: KeyPart.shape.wrapped,
+    /** CKA_ID of a part on the token; null for a wrapped one. */
+    id: hex(64).min(2).nullable(),
+  })).min(1).max(2),
+  /** CKA_ID of the AES-256 key that wrapped parts are under. */
+  wrapping: hex(64).min(2).nullable(),
+});
+export type KeyReference = z.infer<typeof KeyReference>;
+
+/** What a token says of a key that is there, and what the key did. */
+const KeyProof = z.strictObject({
+  token: text(64),
+  spki: base64url(8000),
+  parts: z.array(KeyPart.omit({ mechanism: true })).min(1).max(2),
+  wrappingKey: KeyAttributes.nullable(),
+  /** Names of the weak-key tests that were run; any finding is a refusal, not evidence. */
+  weakTests: z.array(text(64)).max(64),
+  possession: Possession,
+});
+
+const lintedObject = {
+  /** SHA-256 of the to-be-signed bytes: of those linted under a throwaway key, and of those really signed. */
+  lintedTbs: digest256,
+  signedTbs: digest256,
+  lints: z.array(text(64)).max(64),
+};
+/** One part of a key under the backup key. */
+export const WrappedPart = z.strictObject({ part: z.enum(['key', 'ml-dsa', 'traditional']), mechanism: text(48), wrapped: base64url(12_000) });
+export type WrappedPart = z.infer<typeof WrappedPart>;
+const ids = z.array(hex(64).min(2)).max(3);
+
+/** A file that people brought to the opening: public, kept whole in the record. */
+export const InputKind = z.enum(['key', 'request', 'certificate', 'revocations', 'crl']);
+export type InputKind = z.infer<typeof InputKind>;
+export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
+export type Input = z.infer<typeof Input>;
 
 export const StatisticalTest = z.strictObject({ name: text(48), statistic: text(32), limit: text(64), passed: z.boolean() });
 
@@ -127,17 +200,19 @@ export const INTENTS = {
   'inspect-token': z.strictObject({ token: text(64) }),
   'test-random': z.strictObject({ token: text(64), bytes: count }),
   'take-inventory': z.strictObject({ token: text(64) }),
-  'generate-key': z.strictObject({ token: text(64), id: hex(64), label: text(64), algorithm: text(32) }),
-  'prove-key': z.strictObject({ token: text(64), id: hex(64) }),
-  'issue-certificate': z.strictObject({
-    token: text(64), id: hex(64), serialNumber: hex(40), notBefore: text(32), notAfter: text(32),
-  }),
+  /** `ids`: one CKA_ID for every part on the token, in the order of the parts; last, the wrapping key's, where there is one. */
+  'generate-key': z.strictObject({ token: text(64), ids: ids.min(1), label: text(64), algorithm: text(48), place: Placement }),
+  'prove-key': z.strictObject({ token: text(64), ids }),
+  'open-key': z.strictObject({ token: text(64), ids }),
+  'confirm-input': z.strictObject({}),
+  'issue-certificate': z.strictObject({ token: text(64), ids, serialNumber: hex(40), notBefore: text(32), notAfter: text(32) }),
+  'sign-crl': z.strictObject({ token: text(64), ids, number: z.string().regex(/^[1-9][0-9]{0,17}$/), thisUpdate: text(32), nextUpdate: text(32) }),
   'make-backup-key': z.strictObject({ token: text(64), set: base64url(22).length(22), epoch: count }),
-  'wrap-key': z.strictObject({ token: text(64), id: hex(64), set: base64url(22) }),
+  'wrap-key': z.strictObject({ token: text(64), ids, set: base64url(22) }),
   'give-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), erases: z.array(text(64)).max(64) }),
   'read-back-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255) }),
   'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
-  'lock-key': z.strictObject({ token: text(64), id: hex(64) }),
+  'lock-key': z.strictObject({ token: text(64), ids }),
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
   'put-away': z.strictObject({}),
   'sign-seal': z.strictObject({ card: text(64), statement: base64url(200_000) }),
@@ -170,34 +245,24 @@ export const EVIDENCE = {
   'take-inventory': z.strictObject({ token: text(64), objects: z.array(ObjectFact).max(2000) }),
   'generate-key': z.strictObject({
     token: text(64),
-    mechanism: text(48),
-    /** SubjectPublicKeyInfo, DER. */
-    spki: base64url(1200),
-    private: KeyAttributes,
-    public: KeyAttributes,
+    /** SubjectPublicKeyInfo of the whole key, DER. */
+    spki: base64url(8000),
+    parts: z.array(KeyPart).min(1).max(2),
+    wrappingKey: KeyAttributes.nullable(),
   }),
-  'prove-key': z.strictObject({
-    spki: base64url(1200),
-    private: KeyAttributes,
-    public: KeyAttributes,
-    /** Names of the weak-key tests that were run; any finding is a refusal, not evidence. */
-    weakTests: z.array(text(48)).max(32),
-    possession: Possession,
-  }),
-  'issue-certificate': z.strictObject({
-    /** SHA-256 of the to-be-signed bytes: of those linted under a throwaway key, and of those really signed. */
-    lintedTbs: digest256,
-    signedTbs: digest256,
-    lints: z.array(text(64)).max(64),
-    certificate: base64url(8000),
-  }),
+  'prove-key': KeyProof,
+  'open-key': KeyProof,
+  'confirm-input': z.strictObject({ sha256: hex(64).length(64) }),
+  'issue-certificate': z.strictObject({ ...lintedObject, certificate: base64url(90_000) }),
+  'sign-crl': z.strictObject({ ...lintedObject, crl: base64url(500_000) }),
   'make-backup-key': z.strictObject({
     set: ShareSet,
     sources: z.array(z.enum(['token', 'system'])).min(1).max(2),
     /** How many M-subsets were combined and compared right after the split. */
     subsetsTried: count,
   }),
-  'wrap-key': z.strictObject({ mechanism: text(48), wrapped: base64url(8000), private: KeyAttributes }),
+  /** Every part under the backup key: AES-KWP of its PKCS#8. `private`: the parts on the token, read right afterwards. */
+  'wrap-key': z.strictObject({ parts: z.array(WrappedPart).min(1).max(2), private: z.array(KeyAttributes).max(2) }),
   'give-share': z.strictObject({ card: TokenFacts, object: text(64), x: z.int().min(1).max(255), commitment: digest256, erased: z.array(text(64)).max(64) }),
   'read-back-share': z.strictObject({ card: text(64), object: text(64), x: z.int().min(1).max(255), commitment: digest256 }),
   'prove-recovery': z.strictObject({
@@ -206,7 +271,8 @@ export const EVIDENCE = {
     possession: Possession,
     destroyed: z.literal(true),
   }),
-  'lock-key': z.strictObject({ private: KeyAttributes }),
+  /** `enforced`: the token itself refused to wrap the locked key. False: it would still do it, and only this program refuses. */
+  'lock-key': z.strictObject({ private: z.array(KeyAttributes).max(2), enforced: z.boolean() }),
   'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
   'put-away': z.strictObject({}),
   'sign-seal': z.strictObject({ signatures: SignaturePair }),

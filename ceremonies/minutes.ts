@@ -16,7 +16,7 @@ import { Fold, parseLine, type Hasher } from './transcript.ts';
 import { fingerprintWords } from './words.ts';
 
 /** Raised whenever the same record would be printed differently: a bundle's minutes are compared only under the same edition. */
-export const MINUTES_EDITION = 1;
+export const MINUTES_EDITION = 2;
 
 // --- a record, folded once ------------------------------------------------------------------------------------------
 
@@ -301,21 +301,25 @@ function thingsSection(record: FoldedRecord): Markup {
 }
 
 function resultSection(record: FoldedRecord): Markup {
-  const { key, backup } = record.state;
-  if (!key) return section('What was made', none('No key was made.'));
+  const { key, backup, issued } = record.state;
+  if (!key) return section('What was made', none('No key was made or used.'));
   const share = (seat: string) => {
     const given = backup?.given[seat];
     return given ? [personName(record.state, seat), given.x, code(given.card), given.readBack ? html`${mark('verified')} read back` : html`${mark('reported')} given, not read back`] : [];
   };
   return section('What was made',
     facts([
-      ['Key', html`"${key.label}", ${key.algorithm}, on token ${code(key.token)}`],
-      ['CKA_ID', code(hexGroups(key.id))],
+      ['Key', html`"${key.label}", ${key.algorithm}, on token ${code(key.token)}${key.made ? '' : '; it was there before'}`],
+      ...key.parts.map((part): [string, Part] => [
+        part.part === 'key' ? 'Held' : part.part === 'ml-dsa' ? 'ML-DSA half' : 'Classical half',
+        part.held === 'token' ? html`${part.algorithm} on the token, CKA_ID ${code(hexGroups(part.id ?? ''))} ${mark('reported')}` : html`${part.algorithm}, wrapped under the token's AES-256 key ${code(hexGroups(key.wrapping ?? ''))} ${mark('verified')}`,
+      ]),
       ['Public key SHA-256', code(digestGroups(key.spki))],
       ['Proof of possession', key.proven ? mark('verified') : 'none'],
       ['Certificate SHA-256', key.certificate === null ? 'none' : code(digestGroups(key.certificate))],
-      ['Extractable at the end', key.private.extractable === false ? html`no ${mark('reported')}` : html`yes ${mark('reported')}`],
-      ['Wrapped key SHA-256', key.wrapped === null ? 'none' : code(digestGroups(key.wrapped))],
+      ['Extractable at the end', key.parts.some((part) => part.private?.extractable === true) ? html`yes ${mark('reported')}` : html`no ${mark('reported')}`],
+      ...issued.map((one): [string, Part] => [one.kind === 'crl' ? 'CRL signed, SHA-256' : 'Certificate issued, SHA-256', code(digestGroups(one.bytes))]),
+      ...(key.wrapped ?? []).map((part): [string, Part] => ['Wrapped key SHA-256', code(digestGroups(part.wrapped))]),
       ['Backup', backup ? html`${backup.set.threshold} of ${backup.set.shares}, set ${code(backup.set.id)}, epoch ${backup.set.epoch}; ${key.recoveryProven ? html`recovery proven ${mark('verified')}` : 'recovery not proven'}; ${backup.wiped ? html`source wiped ${mark('reported')}` : 'source not wiped'}` : 'none'],
     ]),
     backup ? table('list', ['Custodian', 'Share', 'Card', 'Share is on its card'], Object.keys(backup.given).map(share)) : NOTHING);

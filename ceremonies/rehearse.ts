@@ -7,6 +7,9 @@
  *
  * It never touches a device, and it knows no person, serial number or PIN: those are bindings.
  */
+import type { InputKind } from './evidence.ts';
+import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
+import { heldAt } from './key-record.ts';
 import { Refused, refuse } from './refusal.ts';
 import { planOf, type Fault, type Parameters, type Place, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 
@@ -45,13 +48,16 @@ const REORDER = 'Move the step, or add the one that is missing.';
 /** Whose hands: the officer's on the token, a custodian's on a share; everybody's for the rest. */
 const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
-  'issue-certificate': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'lock-key': 'officer',
+  'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'lock-key': 'officer',
   'wipe-backup-key': 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
 };
 
 interface Key {
   readonly step: PlanStep;
-  readonly make: GenerateKey;
+  readonly name: string;
+  readonly on: string;
+  /** Null for a key that was there before. */
+  readonly make: GenerateKey | null;
   proven: boolean;
   wrapped: boolean;
   recovered: boolean;
@@ -76,6 +82,9 @@ class Room {
   readonly #listed = new Set<string>();
   #key: Key | null = null;
   #backup: { readonly step: PlanStep; wiped: boolean } | null = null;
+  /** Files that somebody has compared with their paper. */
+  readonly #compared = new Set<string>();
+  #signed = false;
   readonly #given = new Set<string>();
   readonly #readBack = new Set<string>();
 
@@ -228,8 +237,28 @@ class Room {
       case 'issue-certificate': {
         const key = this.#keyOf(step, what.key);
         if (key && !key.proven) this.#fault('PROVEN-BEFORE-CERTIFIED', step, `key ${what.key} proven first`, 'a certificate for a key that has proven nothing');
+        if (what.for !== undefined) this.#input(step, what.for, 'request', 'certificate');
+        if (key && what.for === undefined && key.make === null) this.#fault('AS-SCRIPTED', step, 'a certificate for a file that was brought', `a second one of ${what.key} itself`, 'Say what it is for.');
+        this.#signed = true;
         return;
       }
+      case 'sign-crl': {
+        this.#keyOf(step, what.key);
+        this.#input(step, what.revocations, 'revocations');
+        if (what.previous !== undefined) this.#input(step, what.previous, 'crl');
+        this.#signed = true;
+        return;
+      }
+      case 'open-key':
+        this.#onToken(step, what.on);
+        this.#input(step, what.from, 'key');
+        if (this.#key) this.#fault('KEY-ONCE', step, 'one key in a ceremony', 'a second one', 'Make another ceremony for it.');
+        else this.#key = { step, name: what.key, on: what.on, make: null, proven: true, wrapped: false, recovered: false, locked: false };
+        return;
+      case 'confirm-input':
+        if (!Object.hasOwn(this.#plan.inputs, what.input)) this.#fault('INPUT-KNOWN', step, 'a file that the script asks for', what.input, 'Declare it under inputs, or correct its name.');
+        this.#compared.add(what.input);
+        return;
       case 'make-backup-key':
         this.#onToken(step, what.on);
         if (!this.#random.has(what.on)) this.#fault('RANDOM-FIRST', step, `the random source of ${what.on} tested first`, 'not tested');
@@ -242,7 +271,8 @@ class Room {
         if (!this.#backup || this.#backup.wiped) this.#fault('BACKUP-BEFORE-WRAP', step, 'a backup key to wrap under', this.#backup ? 'one that is wiped' : 'none');
         if (!key) return;
         if (!key.proven) this.#fault('PROVEN-BEFORE-WRAPPED', step, `key ${what.key} proven first`, 'a backup of a key that has proven nothing');
-        if (key.make.attributes.extractable === 'never' || key.locked) {
+        if (key.make === null) this.#fault('ATTRIBUTES-SAFE', step, 'a key that this ceremony made', 'one that was there before', 'A key is backed up where it is made.');
+        else if (key.make.attributes.extractable === 'never' || key.locked) {
           this.#fault('ATTRIBUTES-SAFE', step, 'a key that may still be wrapped', key.locked ? 'one that is locked' : 'extractable: never', 'Let the key be `extractable: until-locked`, or make no backup.');
         }
         key.wrapped = true;
@@ -263,7 +293,7 @@ class Room {
       case 'lock-key': {
         const key = this.#keyOf(step, what.key);
         if (!key) return;
-        if (key.make.attributes.extractable === 'never') this.#fault('ATTRIBUTES-SAFE', step, 'a key that can be locked', 'extractable: never', 'Remove the step, or let the key be `extractable: until-locked`.');
+        if (key.make?.attributes.extractable !== 'until-locked') this.#fault('ATTRIBUTES-SAFE', step, 'a key that can be locked', 'extractable: never', 'Remove the step, or let the key be `extractable: until-locked`.');
         else if (!key.recovered) this.#fault('LOCK-AFTER-PROOF', step, 'a proven recovery before the key is locked for ever', 'none');
         key.locked = true;
         return;
@@ -286,10 +316,17 @@ class Room {
   }
 
   #keyOf(step: PlanStep, name: string): Key | null {
-    const key = this.#key?.make.key === name ? this.#key : null;
-    if (key) this.#onToken(step, key.make.on);
-    else this.#fault('KEY-BEFORE-USE', step, `key ${name} generated first`, 'no such key');
+    const key = this.#key?.name === name ? this.#key : null;
+    if (key) this.#onToken(step, key.on);
+    else this.#fault('KEY-BEFORE-USE', step, `key ${name} generated or opened first`, 'no such key');
     return key;
+  }
+
+  /** A file is used as what it is, and only after people have compared it with what they expect. */
+  #input(step: PlanStep, name: string, ...kinds: readonly InputKind[]): void {
+    const input = Object.hasOwn(this.#plan.inputs, name) ? this.#plan.inputs[name] : undefined;
+    if (!input || !kinds.includes(input.kind)) this.#fault('INPUT-KNOWN', step, `a ${kinds.join(' or ')} that the script asks for`, input ? `a ${input.kind}` : name, 'Declare it under inputs, or correct its name.');
+    else if (input.optional !== true && !this.#compared.has(name)) this.#fault('INPUT-CONFIRMED', step, `${name} compared by people before it is used`, 'not compared', 'Add a confirm-input step before this one.');
   }
 
   #generate(step: PlanStep, make: GenerateKey): void {
@@ -303,8 +340,25 @@ class Room {
     if (attributes.decrypt || attributes.derive || attributes.unwrap) {
       this.#fault('ATTRIBUTES-SAFE', step, 'a key with one use', 'decrypt, derive or unwrap beside sign', 'Set them to false.');
     }
+    this.#placed(step, make);
     if (this.#key) this.#fault('KEY-ONCE', step, 'one key in a ceremony', 'a second one', 'Make another ceremony for it.');
-    else this.#key = { step, make, proven: false, wrapped: false, recovered: false, locked: false };
+    else this.#key = { step, name: make.key, on, make, proven: false, wrapped: false, recovered: false, locked: false };
+  }
+
+  /** Whether a key of this algorithm can live where the script puts it, whatever the token. */
+  #placed(step: PlanStep, make: GenerateKey): void {
+    const algorithm = caAlgorithmNamed(make.algorithm);
+    const place = make.place ?? 'token';
+    const components = componentsOf(algorithm);
+    if (place === 'split' && components.length < 2) {
+      this.#fault('PLACE-POSSIBLE', step, 'a composite for `split`', algorithm.label, 'Choose token or wrapped.');
+    }
+    const homeless = components.find((component) => component.row === null && heldAt(place, component) === 'token');
+    if (homeless) this.#fault('PLACE-POSSIBLE', step, `a place for the ${homeless.label} half`, 'on the token, where this program has no number for it', 'Choose `wrapped`.');
+    if (algorithm.family !== 'hss') return;
+    // SP 800-208 section 8.1: made inside one hardware module, never exported; a copy would sign twice with one state.
+    if (place !== 'token') this.#fault('STATEFUL-ON-TOKEN-ONLY', step, 'a stateful key on the token', place, 'Choose token.');
+    if (make.attributes.extractable !== 'never') this.#fault('STATEFUL-NEVER-COPIED', step, 'extractable: never', make.attributes.extractable, 'A stateful key is never backed up, shared, cloned or exported.');
   }
 
   #give(step: PlanStep): void {
@@ -333,10 +387,13 @@ class Room {
     for (const [what, place] of this.#places) {
       if (place.now !== place.began) this.#fault('ROOM-PUT-AWAY', place, `${what} back in the ${place.began} at the end`, `in the ${place.now}`, 'Add the move that puts it away.');
     }
-    if (key) {
+    const named = Object.keys(this.#plan.inputs).filter((name) => !this.#compared.has(name) && this.#plan.inputs[name]?.optional !== true);
+    if (named.length > 0) this.#fault('INPUT-CONFIRMED', last, 'every file compared by people', `not ${named.join(', ')}`, 'Add a confirm-input step.');
+    if (key && !key.make && !this.#signed) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
+    if (key?.make) {
       const { on, attributes } = key.make;
       if (!this.#listed.has(on)) this.#fault('INVENTORY-AROUND-CHANGE', key.step, `an inventory of ${on} afterwards`, 'none', 'Add a take-inventory step after this one.');
-      if (!key.proven) this.#fault('KEY-PROVEN', key.step, `key ${key.make.key} proven before the end`, 'never', 'Add a prove-key step.');
+      if (!key.proven) this.#fault('KEY-PROVEN', key.step, `key ${key.name} proven before the end`, 'never', 'Add a prove-key step.');
       if (attributes.extractable === 'until-locked' && !key.locked) {
         this.#fault('ATTRIBUTES-SAFE', key.step, 'extractable: never, or locked before the end', 'a key that stays extractable', 'Add a lock-key step, or set extractable: never.');
       }

@@ -10,7 +10,8 @@ import { CST, Lexer, LineCounter, parseAllDocuments, isMap, isNode, isPair, isSc
 import * as z from 'zod';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url } from './bytes.ts';
-import { ROOT_ALGORITHMS } from './keys/algorithms.ts';
+import { InputKind, Placement } from './evidence.ts';
+import { CA_ALGORITHMS } from './keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { plainText } from './text.ts';
 import { fingerprintWords } from './words.ts';
@@ -31,19 +32,22 @@ function shapes<Open extends boolean>(open: Open) {
   const or = <T extends z.ZodType>(schema: T): Open extends true ? z.ZodUnion<[T, typeof parameter]> : T =>
     (open ? z.union([schema, parameter]) : schema) as Open extends true ? z.ZodUnion<[T, typeof parameter]> : T;
   const whole = (min: number, max: number) => or(z.int().min(min).max(max));
+  const algorithm = or(z.enum(CA_ALGORITHMS));
 
   const action = z.strictObject({
     'confirm-script': z.strictObject({}).optional(),
     enrol: z.strictObject({}).optional(),
     'inspect-token': z.strictObject({
-      on: name, algorithm: or(z.enum(ROOT_ALGORITHMS)), needs: z.array(z.enum(['generate', 'sign', 'wrap', 'recover'])).min(1),
-    }).optional(),
+      on: name, algorithm: algorithm.optional(), place: or(Placement.optional()), needs: z.array(z.enum(['generate', 'sign', 'wrap', 'recover'])).max(4),
+    }).refine((value) => value.needs.length === 0 || value.algorithm !== undefined, 'an algorithm for what is needed').optional(),
     'test-random': z.strictObject({ on: name, bytes: whole(2048, 16_777_216) }).optional(),
     'take-inventory': z.strictObject({ on: name }).optional(),
     'generate-key': z.strictObject({
       on: name,
       key: name,
-      algorithm: or(z.enum(ROOT_ALGORITHMS)),
+      algorithm,
+      /** Where its parts live; default: all on the token. */
+      place: or(Placement.optional()),
       label: or(z.string().min(1).max(32)),
       attributes: z.strictObject({
         token: z.boolean(), private: z.boolean(), sensitive: z.boolean(),
@@ -52,15 +56,23 @@ function shapes<Open extends boolean>(open: Open) {
       }),
     }).optional(),
     'prove-key': z.strictObject({ key: name }).optional(),
+    /** A key that was made before, found again by its record. */
+    'open-key': z.strictObject({ on: name, key: name, from: name }).optional(),
+    /** A person compares what a file says with what is expected, and its fingerprint with the paper. */
+    'confirm-input': z.strictObject({ input: name }).optional(),
+    /** With a subject: the key's own certificate. `for` an input: that request's, or a cross-certificate for that CA. */
     'issue-certificate': z.strictObject({
       key: name,
+      for: name.optional(),
+      'path-length': or(z.int().min(0).max(10).optional()),
       subject: z.strictObject({
         'common-name': or(z.string().min(1).max(64)),
         organization: or(z.string().min(1).max(64)).optional(),
         country: or(z.string().regex(/^[A-Z]{2}$/, 'two capital letters')).optional(),
-      }),
+      }).optional(),
       years: whole(1, 40),
-    }).optional(),
+    }).refine((value) => (value.subject === undefined) !== (value.for === undefined), 'either a subject or for').optional(),
+    'sign-crl': z.strictObject({ key: name, revocations: name, previous: name.optional(), days: whole(1, 400) }).optional(),
     'make-backup-key': z.strictObject({ on: name }).optional(),
     'wrap-key': z.strictObject({ key: name }).optional(),
     'give-share': z.strictObject({}).optional(),
@@ -95,6 +107,8 @@ function shapes<Open extends boolean>(open: Open) {
       z.strictObject({ ask: sentence, text: z.int().min(1).max(200), default: z.string() }),
       z.strictObject({ ask: sentence, whole: z.tuple([z.int(), z.int()]), default: z.int() }),
     ])).default({}),
+    /** Files that people bring; what they are is checked before anything else, and they become part of the record. */
+    inputs: z.record(name, z.strictObject({ ask: sentence, kind: InputKind, optional: z.boolean().optional() })).default({}),
     people: z.strictObject({ officer: z.literal(1), custodian: whole(0, 255), witness: whole(1, 8), auditor: whole(1, 8) }),
     set: z.strictObject({ shares: whole(2, 255), threshold: whole(2, 255) }).optional(),
     room: z.strictObject({
@@ -339,6 +353,7 @@ export interface Plan {
   readonly seats: readonly Seat[];
   readonly set: { readonly shares: number; readonly threshold: number } | null;
   readonly tokens: readonly string[];
+  readonly inputs: ResolvedScript['inputs'];
   readonly room: ResolvedScript['room'];
 }
 
@@ -411,7 +426,7 @@ export function planOf(script: Script, parameters: Parameters): Plan {
     }
     return { title: act.act, minutes: act.minutes, first, last: steps.length - 1 };
   });
-  return { title: body.title, acts, steps, seats, set, tokens: Object.keys(body.room.tokens), room: body.room };
+  return { title: body.title, acts, steps, seats, set, tokens: Object.keys(body.room.tokens), inputs: body.inputs, room: body.room };
 }
 
 function seatOfRole(seats: readonly Seat[], role: Role): Seat {
@@ -425,7 +440,7 @@ function substitute(value: unknown, parameters: Parameters): unknown {
   if (typeof value === 'string' && parameter.safeParse(value).success) return parameters[value.slice(1)];
   if (Array.isArray(value)) return value.map((item) => substitute(item, parameters));
   if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, key === 'parameters' ? item : substitute(item, parameters)]));
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, key === 'parameters' || key === 'inputs' ? item : substitute(item, parameters)]));
   }
   return value;
 }

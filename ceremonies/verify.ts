@@ -17,16 +17,19 @@ import * as z from 'zod';
 import { bundleRemarks, checkBundle, openFile } from './bundle.ts';
 import { equalBytes, fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
 import {
-  check, checkpointMessage, currentAct, EMPTY, everySigner, personAt, type Data, type Entry, type Person, type State,
+  check, checkpointMessage, currentAct, EMPTY, everySigner, keyInput, personAt, type Data, type Entry, type Person, type State,
 } from './ceremony.ts';
 import type { Evidence, Intent, PublicJwk, SignaturePair } from './evidence.ts';
 import { verifyAll } from './keys/jws.ts';
-import { fromJwk, parsePublicKey, type PublicKey } from './keys/public-key.ts';
+import { inputFindings } from './inputs.ts';
+import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
+import { fromJwk, type PublicKey } from './keys/public-key.ts';
 import { verifySignature } from './keys/signatures.ts';
-import { weakKeyFindings } from './keys/weak.ts';
-import { lintCertificate, publicKeyOf, tbsOf, verifySelfSigned } from './keys/x509.ts';
-import { certificateProfile } from './profile.ts';
+import { compositeFromParts, keyFindings, readSubjectKey, verifyWith } from './keys/subject-key.ts';
+import { lintCertificate, tbsOf, verifyIssued } from './keys/x509.ts';
+import { certificateProfile, crlNumber, crlProfile } from './profile.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
+import type { PlanStep } from './script.ts';
 import { Fold, parseLine, portableHasher, splitTranscript, type Hasher } from './transcript.ts';
 import { fingerprintWords } from './words.ts';
 
@@ -115,6 +118,9 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     const data = entry.data as Data<'disagreed'>;
     return [pairClaim('both signatures of the one who does not agree', data.statement, data.signatures, personAt(before, entry.by ?? ''))];
   }
+  if (entry.kind === 'opened') {
+    return Object.entries((entry.data as Data<'opened'>).inputs).map(([name, input]) => ({ what: `${name}: a sound ${input.kind}`, test: () => inputFindings(input) }));
+  }
   if (entry.kind !== 'done' || !before.current) return [];
   const { step, intent } = before.current;
   const evidence = (entry.data as Data<'done'>).evidence;
@@ -129,29 +135,39 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       return [pairClaim(what, statement, (evidence as Evidence<'sign-seal'>).signatures, personAt(before, step.who))];
     }
     case 'generate-key': {
-      const { spki } = evidence as Evidence<'generate-key'>;
-      return [{ what: 'the public key is well formed and not weak', test: () => weak(spki, step.do.action === 'generate-key' ? step.do.algorithm : '') }];
+      const e = evidence as Evidence<'generate-key'>;
+      const { algorithm } = intent as Intent<'generate-key'>;
+      return [{ what: 'every part of the public key is well formed and not weak, and the whole is made of them', test: async () => soundKey(algorithm, e.spki, e.parts) }];
     }
-    case 'prove-key': {
-      const { spki, possession } = evidence as Evidence<'prove-key'>;
-      const algorithm = before.key?.algorithm ?? '';
+    case 'prove-key': case 'open-key': {
+      const e = evidence as Evidence<'prove-key'>;
+      const algorithm = step.do.action === 'open-key' ? keyInput(before, step.do.from).key.algorithm : before.key?.algorithm ?? '';
       return [
-        { what: 'the public key read back is not weak', test: () => weak(spki, algorithm) },
-        possessionClaim('proof of possession: the key signed a fresh message', spki, possession),
+        { what: 'every part of the public key read back is sound, and the whole is made of them', test: async () => soundKey(algorithm, e.spki, e.parts) },
+        possessionClaim('proof of possession: the key signed a fresh message, with every part of it', algorithm, e.spki, e.possession),
       ];
     }
     case 'prove-recovery': {
       const { possession } = evidence as Evidence<'prove-recovery'>;
-      return [possessionClaim('the recovered key signed a fresh message that the root key verifies', before.key?.spki ?? '', possession)];
+      return [possessionClaim('the recovered key signed a fresh message that the key\'s public half verifies', before.key?.algorithm ?? '', before.key?.spki ?? '', possession)];
     }
     case 'issue-certificate': {
       const e = evidence as Evidence<'issue-certificate'>;
-      return [{ what: 'the certificate: TBS digest, public key, profile, signature', test: () => certificate(before, intent as Intent<'issue-certificate'>, e) }];
+      const wish = step.do;
+      return [{ what: 'the certificate: TBS digest, public key, profile, signature', test: () => certificate(before, wish, intent as Intent<'issue-certificate'>, e) }];
     }
-    case 'confirm-script': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
+    case 'sign-crl': {
+      const e = evidence as Evidence<'sign-crl'>;
+      const wish = step.do;
+      return [{ what: 'the CRL: TBS digest, number, revoked certificates, signature', test: () => crl(before, wish, intent as Intent<'sign-crl'>, e) }];
+    }
+    case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
     case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': return [];
   }
 }
+
+type IssueWish = Extract<PlanStep['do'], { action: 'issue-certificate' }>;
+type CrlWish = Extract<PlanStep['do'], { action: 'sign-crl' }>;
 
 const keys = new WeakMap<PublicJwk, PublicKey>();
 /** A record has thousands of signatures under a few keys: each is parsed once, and what it takes to verify under it is kept. */
@@ -164,23 +180,39 @@ function keyOf(jwk: PublicJwk): PublicKey {
   return key;
 }
 
-function possessionClaim(what: string, spki: string, possession: { message: string; signature: string }): Claim {
-  return holds('PROOF-OF-POSSESSION', what, () => verifySignature(parsePublicKey(fromBase64url(spki)), fromBase64url(possession.message), fromBase64url(possession.signature)));
+function possessionClaim(what: string, algorithm: string, spki: string, possession: { message: string; signature: string }): Claim {
+  return holds('PROOF-OF-POSSESSION', what, () => verifyWith(algorithm, fromBase64url(spki), fromBase64url(possession.message), fromBase64url(possession.signature)));
 }
 
-async function weak(spki: string, algorithm: string): Promise<Refusal[]> {
-  const key = parsePublicKey(fromBase64url(spki));
-  if (key.algorithm !== algorithm) return [refuse('PUBLIC-PARAMETERS', algorithm, key.algorithm, NEXT)];
-  return weakKeyFindings(key);
+/** Every part of its algorithm and not weak; a composite is its two halves and nothing else. */
+function soundKey(algorithm: string, spki: string, parts: readonly { readonly spki: string }[]): Refusal[] {
+  const row = caAlgorithmNamed(algorithm);
+  const whole = readSubjectKey(fromBase64url(spki));
+  const findings = parts.flatMap((part, index) => {
+    const key = readSubjectKey(fromBase64url(part.spki));
+    const wanted = componentsOf(row)[index]?.label ?? 'no further part';
+    return [...key.label === wanted ? [] : [refuse('PUBLIC-PARAMETERS', wanted, key.label, NEXT)], ...keyFindings(key)];
+  });
+  const joined = row.family === 'composite-signature' ? compositeFromParts(row, parts.map((part) => fromBase64url(part.spki))) : fromBase64url(parts[0]?.spki ?? '');
+  return equalBytes(joined, whole.spki) ? findings : [...findings, refuse('PUBLIC-PARAMETERS', `a ${row.label} key of these parts`, 'another key', NEXT)];
 }
 
-async function certificate(before: State, intent: Intent<'issue-certificate'>, evidence: Evidence<'issue-certificate'>): Promise<Refusal[]> {
+async function certificate(before: State, wish: IssueWish, intent: Intent<'issue-certificate'>, evidence: Evidence<'issue-certificate'>): Promise<Refusal[]> {
   const der = fromBase64url(evidence.certificate);
-  const profile = certificateProfile(before, intent);
-  const findings = [...lintCertificate(der, profile)];
+  const findings = [...lintCertificate(der, certificateProfile(before, wish, intent))];
   if (toBase64url(sha256(tbsOf(der))) !== evidence.signedTbs) findings.push(refuse('TBS-IDENTICAL', 'the certificate over the signed bytes', 'other bytes', NEXT));
-  if (!equalBytes(publicKeyOf(der).spki, fromBase64url(before.key?.spki ?? ''))) findings.push(refuse('CERTIFICATE-KEY', 'the root key\'s public key', 'another key', NEXT));
-  if (!await verifySelfSigned(der)) findings.push(refuse('CERTIFICATE-VERIFIES', 'a valid self-signature', 'an invalid one', NEXT));
+  if (!await verifyIssued(der, fromBase64url(before.key?.spki ?? ''))) findings.push(refuse('CERTIFICATE-VERIFIES', 'a signature of the key', 'one that does not fit', NEXT));
+  return findings;
+}
+
+async function crl(before: State, wish: CrlWish, intent: Intent<'sign-crl'>, evidence: Evidence<'sign-crl'>): Promise<Refusal[]> {
+  const { lintCrl, verifyCrl } = await import('./keys/crl.ts');
+  const der = fromBase64url(evidence.crl);
+  const findings = [...lintCrl(der, await crlProfile(before, wish, intent))];
+  const number = await crlNumber(before, wish);
+  if (BigInt(intent.number) !== number) findings.push(refuse('CRL-NUMBER', `CRL number ${number}`, intent.number, NEXT));
+  if (toBase64url(sha256(tbsOf(der))) !== evidence.signedTbs) findings.push(refuse('TBS-IDENTICAL', 'the CRL over the signed bytes', 'other bytes', NEXT));
+  if (!await verifyCrl(der, fromBase64url(before.key?.spki ?? ''))) findings.push(refuse('CRL-VERIFIES', 'a signature of the key', 'one that does not fit', NEXT));
   return findings;
 }
 

@@ -7,7 +7,7 @@ import { pendingAction, type Pending, type State } from '../ceremonies/ceremony.
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { planOf, readScript, type Parameters, type Role } from '../ceremonies/script.ts';
 import { Fold, pushLine, type Hasher } from '../ceremonies/transcript.ts';
-import type { Answer, Answers, Bindings, Call, Entries, People, Request } from './contract.ts';
+import type { Answer, Answers, Bindings, Call, Entries, Inputs, People, Request } from './contract.ts';
 
 /** The part of a House that a player needs. */
 export interface Table {
@@ -34,6 +34,12 @@ export interface Play {
   readonly parameters: Parameters;
   readonly module: string;
   readonly bindings?: Bindings;
+  /** Tokens of the script that exist already; the rest is made. */
+  readonly tokens?: Bindings['tokens'];
+  /** Files of the script's inputs; those that are missing are made for the rehearsal. */
+  readonly inputs?: Inputs;
+  /** The CA of a rehearsal that needs one. */
+  readonly ca?: Extract<Request, { call: 'provision' }>['ca'];
   /** Called before every step and witness, with the state it is taken in. */
   readonly onPending?: (pending: Pending, state: State) => void;
   /** Leaves the table when this is true, before the next step. */
@@ -51,8 +57,11 @@ export async function playRehearsal(table: Table, play: Play): Promise<string> {
   }
   const parameters = { ...script.defaults, ...play.parameters };
   const plan = planOf(script, parameters);
-  const bindings = play.bindings ?? (await ask(table, { call: 'provision', script: play.script, parameters, module: play.module })).bindings;
-  const { ceremony } = await ask(table, { call: 'open', script: play.script, parameters, people: standInNames(plan.seats), bindings, mode: 'rehearsal', standIns: true });
+  const { tokens, ca, inputs: brought = {} } = play;
+  const made = play.bindings ? { bindings: play.bindings, inputs: {} }
+    : await ask(table, { call: 'provision', script: play.script, parameters, module: play.module, brought: Object.keys(brought), ...(tokens && { tokens }), ...(ca && { ca }) });
+  const { bindings } = made;
+  const { ceremony } = await ask(table, { call: 'open', script: play.script, parameters, people: standInNames(plan.seats), bindings, inputs: { ...made.inputs, ...brought }, mode: 'rehearsal', standIns: true });
   await playOn(table, ceremony, play);
   return ceremony;
 }

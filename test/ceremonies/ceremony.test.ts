@@ -11,7 +11,7 @@ import {
   apply, check, CHECKPOINT_EVERY, EMPTY, inventoryDifference, missingWitnesses, pendingAction, presenceStatement, sealStatement, signersOf,
   type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
-import { fromBase64url, fromUtf8, toBase64url } from '../../ceremonies/bytes.ts';
+import { fromBase64url, fromUtf8, toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { scriptHash } from '../../ceremonies/script.ts';
 import { SEED } from './keys/seed.ts';
 import { fileOf, rewritten, scriptedRecord, ScriptedRoom, type ScriptedRecord } from './scripted.ts';
@@ -44,12 +44,19 @@ function at(record: ScriptedRecord, kind: Kind, step?: string, which = 0): Place
   return { before: record.before[index] ?? EMPTY, entry: record.entries[index] ?? assert.fail() };
 }
 
+/** A composite of which one half is wrapped, and an existing one that signs a CRL: made by the same rules. */
+const composite = await scriptedRecord({ script: 'composite-ca', place: 'split' });
+const kept = await scriptedRecord({ script: 'composite-ca', place: 'split', happenings: { 'make-root': [{ kind: 'crash', found: 'present', decision: 'clear' }] } });
+const existing = await scriptedRecord({ script: 'crl' });
+
 const opened = at(plain, 'opened');
 const openedReal = at(await scriptedRecord({ script: 'mini', mode: 'real' }), 'opened');
 const done = (step: string, record = plain) => at(record, 'done', step);
 const begun = (step: string, record = plain) => at(record, 'begun', step);
 /** Changes the evidence, or the intent. */
 const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
+/** The private half of the key's part number `part`, in evidence of any kind. */
+const half = (evidence: Loose, part = 0) => ((evidence['parts'] as Loose[])[part]!)['private'] as Loose;
 const withState = (place: Place, change: Partial<State>): Place => ({ ...place, before: { ...place.before, ...change } });
 const withKey = (place: Place, change: Partial<NonNullable<State['key']>>): Place => withState(place, { key: { ...place.before.key ?? assert.fail('no key'), ...change } });
 const withBackup = (place: Place, change: Partial<NonNullable<State['backup']>>): Place => withState(place, { backup: { ...place.before.backup ?? assert.fail('no backup'), ...change } });
@@ -161,15 +168,28 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['AS-SCRIPTED', 'another algorithm', inside(begun('make-root'), (i) => { i['algorithm'] = 'ed25519'; })],
   ['AS-SCRIPTED', 'another label', inside(begun('make-root'), (i) => { i['label'] = 'Root'; })],
   ['KEY-ONCE', 'a second key', withState(begun('make-root'), { key: begun('certify').before.key })],
-  ['ID-FRESH', 'an id that was used before', withState(begun('make-root'), { ids: [((begun('make-root').entry.data as Loose)['intent'] as Loose)['id'] as string] })],
-  ['KEY-BOUND', 'another object answered', inside(done('make-root'), (e) => { (e['public'] as Loose)['id'] = '00'; })],
-  ['ATTRIBUTES-AS-SCRIPTED', 'not sensitive', inside(done('make-root'), (e) => { (e['private'] as Loose)['sensitive'] = false; })],
-  ['ATTRIBUTES-AS-SCRIPTED', 'imported, not made here', inside(done('make-root'), (e) => { (e['private'] as Loose)['local'] = false; })],
-  ['ATTRIBUTES-AS-SCRIPTED', 'no answer where one is needed', inside(done('make-root'), (e) => { (e['private'] as Loose)['sensitive'] = null; })],
+  ['ID-FRESH', 'an id that was used before', withState(begun('make-root'), { ids: ((begun('make-root').entry.data as Loose)['intent'] as Loose)['ids'] as string[] })],
+  ['KEY-BOUND', 'another object answered', inside(done('make-root'), (e) => { ((e['parts'] as Loose[])[0]!['public'] as Loose)['id'] = '00'; })],
+  ['KEY-PARTS', 'an id too many', inside(begun('make-root'), (i) => { (i['ids'] as string[]).push('00'); })],
+  ['KEY-PARTS', 'one id for both', inside(begun('make-root', composite), (i) => { const ids = i['ids'] as string[]; ids[1] = ids[0]!; })],
+  ['KEY-PARTS', 'a half in another place', inside(done('make-root', composite), (e) => { Object.assign((e['parts'] as Loose[])[0]!, { held: 'token' }); })],
+  ['KEY-PARTS', 'a half of another algorithm', inside(done('make-root', composite), (e) => { (e['parts'] as Loose[])[0]!['algorithm'] = 'ml-dsa-44'; })],
+  ['KEY-PARTS', 'a half that is nowhere', inside(done('make-root', composite), (e) => { (e['parts'] as Loose[])[0]!['wrapped'] = null; })],
+  ['KEY-PARTS', 'half a composite', inside(done('make-root', composite), (e) => { (e['parts'] as Loose[]).shift(); })],
+  ['KEY-PARTS', 'no wrapping key', inside(done('make-root', composite), (e) => { e['wrappingKey'] = null; })],
+  ['KEY-PARTS', 'a wrapping key that nobody needs', inside(done('make-root'), (e) => { e['wrappingKey'] = half(e); })],
+  ['AS-SCRIPTED', 'another placement', inside(begun('make-root', composite), (i) => { i['place'] = 'wrapped'; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'a wrapping key that can leave', inside(done('make-root', composite), (e) => { (e['wrappingKey'] as Loose)['extractable'] = true; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'a wrapping key from elsewhere', inside(done('prove-root', composite), (e) => { (e['wrappingKey'] as Loose)['neverExtractable'] = false; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'not sensitive', inside(done('make-root'), (e) => { half(e)['sensitive'] = false; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'imported, not made here', inside(done('make-root'), (e) => { half(e)['local'] = false; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'no answer where one is needed', inside(done('make-root'), (e) => { half(e)['sensitive'] = null; })],
   ['KEY-BEFORE-USE', 'no key to prove', withState(begun('prove-root'), { key: null })],
-  ['KEY-BOUND', 'another key is proven', inside(begun('prove-root'), (i) => { i['id'] = '00'; })],
+  ['KEY-BOUND', 'another key is proven', inside(begun('prove-root'), (i) => { i['ids'] = ['00']; })],
   ['PUBLIC-PARAMETERS', 'another public key came back', inside(done('prove-root'), (e) => { e['spki'] = 'AAAA'; })],
-  ['ATTRIBUTES-AS-SCRIPTED', 'extractable when read back', inside(done('prove-root'), (e) => { (e['private'] as Loose)['alwaysSensitive'] = false; })],
+  ['ATTRIBUTES-AS-SCRIPTED', 'extractable when read back', inside(done('prove-root'), (e) => { half(e)['alwaysSensitive'] = false; })],
+  ['PUBLIC-PARAMETERS', 'another half came back', inside(done('prove-root', composite), (e) => { (e['parts'] as Loose[])[1]!['spki'] = 'AAAA'; })],
+  ['KEY-BOUND', 'another object answered for a half', inside(done('prove-root', composite), (e) => { half(e, 1)['id'] = '00'; })],
   ['WEAK-KEY', 'no weak-key tests', inside(done('prove-root'), (e) => { e['weakTests'] = []; })],
   ['PROVEN-BEFORE-CERTIFIED', 'a key that has proven nothing', withKey(done('certify'), { proven: false })],
   ['TBS-IDENTICAL', 'other bytes were signed', inside(done('certify'), (e) => { e['signedTbs'] = otherDigest; })],
@@ -181,7 +201,8 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['SPLIT-PROVEN', 'a split that nobody tried', inside(done('backup-key'), (e) => { e['subsetsTried'] = 0; })],
   ['SHARE-SET', 'wrapped under another set', inside(begun('wrap-root'), (i) => { i['set'] = 'A'.repeat(22); })],
   ['PROVEN-BEFORE-WRAPPED', 'a key that has proven nothing is wrapped', withKey(done('wrap-root'), { proven: false })],
-  ['KEY-BOUND', 'another key was wrapped', inside(done('wrap-root'), (e) => { (e['private'] as Loose)['id'] = '00'; })],
+  ['KEY-BOUND', 'another key was wrapped', inside(done('wrap-root'), (e) => { (e['private'] as Loose[])[0]!['id'] = '00'; })],
+  ['KEY-PARTS', 'a backup of one half', inside(done('wrap-root', composite), (e) => { (e['parts'] as Loose[]).pop(); })],
   ['SHARES-AFTER-SPLIT', 'the backup key is gone', withBackup(begun('give-share/custodian-2'), { alive: false })],
   ['CARD-BOUND', 'somebody else\'s share card', inside(begun('give-share/custodian-2'), (i) => { i['card'] = 'SHARE-custodian-1'; })],
   ['SHARE-SET', 'somebody else\'s number', inside(begun('give-share/custodian-2'), (i) => { i['x'] = 1; })],
@@ -200,8 +221,24 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['QUORUM-OF-PERSONS', 'another quorum came', inside(done('recovery'), (e) => { (e['quorum'] as Loose[])[0]!['seat'] = 'custodian-1'; })],
   ['CARD-BOUND', 'a custodian with another card', inside(done('recovery'), (e) => { (e['quorum'] as Loose[])[0]!['card'] = 'SHARE-custodian-1'; })],
   ['PROOF-OF-POSSESSION', 'an older message was signed', inside(done('recovery'), (e) => { (e['possession'] as Loose)['message'] = 'AAAA'; })],
-  ['KEY-BOUND', 'another key was locked', inside(done('lock-root'), (e) => { (e['private'] as Loose)['id'] = '00'; })],
-  ['LOCKED', 'still extractable', inside(done('lock-root'), (e) => { (e['private'] as Loose)['extractable'] = true; })],
+  ['KEY-BOUND', 'another key was locked', inside(done('lock-root'), (e) => { (e['private'] as Loose[])[0]!['id'] = '00'; })],
+  ['LOCKED', 'still extractable', inside(done('lock-root'), (e) => { (e['private'] as Loose[])[0]!['extractable'] = true; })],
+  ['LOCKED', 'a token that would still wrap it, in a real ceremony', withState(inside(done('lock-root'), (e) => { e['enforced'] = false; }), { opening: { ...done('lock-root').before.opening!, mode: 'real' } })],
+  ['INPUTS-COMPLETE', 'no file for the key', edit(at(existing, 'opened'), (data) => { delete (data['inputs'] as Loose)['ca']; })],
+  ['INPUTS-COMPLETE', 'a file of another kind', edit(at(existing, 'opened'), (data) => { ((data['inputs'] as Loose)['ca'] as Loose)['kind'] = 'crl'; })],
+  ['INPUTS-COMPLETE', 'a file that nobody asked for', edit(at(existing, 'opened'), (data) => { const inputs = data['inputs'] as Loose; inputs['other'] = inputs['ca']; })],
+  ['INPUT-KEY', 'a key record that is none', edit(at(existing, 'opened'), (data) => { ((data['inputs'] as Loose)['ca'] as Loose)['bytes'] = 'e30'; })],
+  ['INPUT-CONFIRMED', 'another fingerprint than the file has', inside(done('compare-list', existing), (e) => { e['sha256'] = '00'.repeat(32); })],
+  ['TOKEN-BOUND', 'the key on another token', inside(begun('open-ca', existing), (i) => { i['token'] = 'TOKEN-other'; })],
+  ['KEY-BOUND', 'the record of a key on another token', withState(begun('open-ca', existing), { opening: { ...begun('open-ca', existing).before.opening!, inputs: { ...begun('open-ca', existing).before.opening!.inputs, ca: { ...begun('open-ca', existing).before.opening!.inputs['ca']!, bytes: toBase64url(utf8(new TextDecoder().decode(fromBase64url(begun('open-ca', existing).before.opening!.inputs['ca']!.bytes)).replace('TOKEN-ca-hsm', 'TOKEN-elsewhere'))) } } } })],
+  ['KEY-BOUND', 'other objects than the record names', inside(begun('open-ca', existing), (i) => { (i['ids'] as string[]).reverse(); })],
+  ['KEY-ONCE', 'a second key beside the one that was opened', withState(begun('open-ca', existing), { key: begun('sign-list', existing).before.key })],
+  ['PUBLIC-PARAMETERS', 'another key than the record\'s', inside(done('open-ca', existing), (e) => { e['spki'] = 'AAAA'; })],
+  ['TOKEN-BOUND', 'another token shows the key', inside(done('open-ca', existing), (e) => { e['token'] = 'TOKEN-other'; })],
+  ['KEY-BEFORE-USE', 'a CRL before the key is there', withState(begun('sign-list', existing), { key: null })],
+  ['TBS-IDENTICAL', 'another CRL was signed', inside(done('sign-list', existing), (e) => { e['signedTbs'] = otherDigest; })],
+  ['PROVEN-BEFORE-CERTIFIED', 'a CRL by a key that has proven nothing', withKey(done('sign-list', existing), { proven: false })],
+  ['HALF-KEY', 'a key kept whose wrapped half was never written down', edit(at(kept, 'decided'), (data) => { data['decision'] = 'keep'; })],
   ['WIPED-AFTER-PROOF', 'wiped before the proof', withKey(begun('wipe-backup'), { recoveryProven: false })],
   ['WIPED-AFTER-PROOF', 'ended with a process that is alive', inside(done('wipe-backup'), (e) => { e['how'] = 'process-ended'; })],
   ['SEAL-STATEMENT', 'a seal over something else', inside(begun('seal-2/officer'), (i) => { i['statement'] = 'e30'; })],
@@ -262,7 +299,7 @@ test('a crash while the key is made: somebody looks, the officer decides, and th
     const next = entries.slice(from).filter((entry) => entry.step === 'make-root' && entry.kind !== 'witnessed').map((entry) => entry.kind);
     assert.deepEqual(next, kinds, `${found}, ${decision}`);
     const [first, last] = entries.filter((entry) => entry.kind === 'begun' && entry.step === 'make-root');
-    const id = (entry: Entry | undefined) => ((entry?.data as { intent?: { id?: string } } | undefined)?.intent ?? {}).id;
+    const id = (entry: Entry | undefined) => ((entry?.data as { intent?: { ids?: string[] } } | undefined)?.intent ?? {}).ids?.[0];
     if (decision === 'clear') assert.notEqual(id(first), id(last), 'a new attempt has a new id');
   }
 });

@@ -1,0 +1,114 @@
+/**
+ * The record of a key: what a ceremony that made it leaves for the ceremonies that will use it, and for device processes
+ * that look for its parts. Public: wrapped parts are ciphertext under a key that never leaves its token.
+ */
+import canonicalize from 'canonicalize';
+import { sha256 } from '@noble/hashes/sha2.js';
+import * as z from 'zod';
+import { fromBase64url, fromUtf8, toHex, utf8 } from './bytes.ts';
+import { Base64url, BoundedText, KeyReference, type Input, type KeyPart, type Placement, type WrappedPart } from './evidence.ts';
+import { caAlgorithmNamed, componentsOf, type Component } from './keys/algorithms.ts';
+import { Refused, refuse } from './refusal.ts';
+
+/** One part of the ceremony's key, as the token last showed it. */
+export interface HeldPart extends Pick<KeyPart, 'part' | 'algorithm' | 'held' | 'spki' | 'private' | 'wrapped'> {
+  /** CKA_ID; null for a wrapped part. */
+  readonly id: string | null;
+}
+
+/** The key that this ceremony makes, or opens. */
+export interface CeremonyKey {
+  readonly name: string;
+  readonly token: string;
+  readonly label: string;
+  readonly algorithm: string;
+  /** SubjectPublicKeyInfo of the whole key. */
+  readonly spki: string;
+  readonly parts: readonly HeldPart[];
+  /** CKA_ID of the AES-256 key that wrapped parts are under; null where there are none. */
+  readonly wrapping: string | null;
+  /** Made in this ceremony; else it was there before. */
+  readonly made: boolean;
+  readonly proven: boolean;
+  readonly certificate: string | null;
+  readonly wrapped: readonly WrappedPart[] | null;
+  readonly recoveryProven: boolean;
+  readonly locked: boolean;
+}
+
+const BRING = 'Bring the right file. Nothing was touched.';
+
+export const KeyRecord = z.strictObject({
+  format: z.literal('conclave-key/1'),
+  label: BoundedText(64),
+  /** Serial number of the token that holds the key, or the key that its parts are wrapped under. */
+  token: BoundedText(64),
+  /** The draft under which a composite was made; null where there is a finished standard. */
+  profile: BoundedText(64).nullable(),
+  key: KeyReference,
+  /** The key's own certificate, DER. */
+  certificate: Base64url(90_000),
+});
+export type KeyRecord = z.infer<typeof KeyRecord>;
+
+/** Reads a key record. Throws `Refused` INPUT-KEY. */
+export function readKeyRecord(bytes: Uint8Array): KeyRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(fromUtf8(bytes));
+  } catch {
+    throw keyFault('a key record (JSON)', 'something else');
+  }
+  const parsed = KeyRecord.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw keyFault('a key record of the format conclave-key/1', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
+  }
+  const { key } = parsed.data;
+  const components = componentsOf(caAlgorithmNamed(key.algorithm));
+  const parts = key.parts.map((part) => part.part).join(' ');
+  if (parts !== components.map((component) => component.part).join(' ')) throw keyFault(`the parts of ${key.algorithm}`, parts);
+  for (const part of key.parts) {
+    const whole = part.held === 'token' ? part.id !== null && part.wrapped === null : part.id === null && part.wrapped !== null && key.wrapping !== null;
+    if (!whole) throw keyFault(`the ${part.part} either on the token, with its CKA_ID, or wrapped, with the key it is under`, 'neither');
+  }
+  return parsed.data;
+}
+
+export function keyFault(expected: string, found: string): Refused {
+  return new Refused(refuse('INPUT-KEY', expected, found, BRING));
+}
+
+/** The record of a key that has a certificate, as the bundle gives it; null before that. */
+export function keyRecordOf(key: CeremonyKey | null): Uint8Array | null {
+  if (!key || key.certificate === null || !key.made) return null;
+  const algorithm = caAlgorithmNamed(key.algorithm);
+  const record: KeyRecord = {
+    format: 'conclave-key/1', label: key.label, token: key.token, profile: 'profile' in algorithm ? algorithm.profile : null,
+    key: keyReference(key), certificate: key.certificate,
+  };
+  return utf8(`${canonicalize(record) ?? ''}\n`);
+}
+
+/** What a device process needs to know of a key to use it. */
+export function keyReference(key: CeremonyKey): KeyReference {
+  return {
+    algorithm: key.algorithm, spki: key.spki, wrapping: key.wrapping,
+    parts: key.parts.map(({ part, held, id, spki, wrapped }) => ({ part, held, id, spki, wrapped })),
+  };
+}
+
+/** CKA_IDs of everything of a key on its token: its parts in their order, then the wrapping key. */
+export function keyIds(key: { readonly parts: readonly { readonly id: string | null }[]; readonly wrapping: string | null }): string[] {
+  return [...key.parts.flatMap((part) => part.id === null ? [] : [part.id]), ...key.wrapping === null ? [] : [key.wrapping]];
+}
+
+/** SHA-256 over a file's bytes, hex: what people compare with their paper. */
+export function inputDigest(input: Pick<Input, 'bytes'>): string {
+  return toHex(sha256(fromBase64url(input.bytes)));
+}
+
+/** Where a placement puts a part: `split` leaves the classical half on the token and wraps the other. */
+export function heldAt(place: Placement, component: Pick<Component, 'part'>): 'token' | 'wrapped' {
+  return place === 'token' || (place === 'split' && component.part === 'traditional') ? 'token' : 'wrapped';
+}
