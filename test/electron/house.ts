@@ -27,9 +27,12 @@ export function withSoftHsm(home: string): string {
   mkdirSync(join(home, 'softhsm', 'tokens'), { recursive: true, mode: 0o700 });
   const conf = join(home, 'softhsm', 'softhsm2.conf');
   writeFileSync(conf, `directories.tokendir = ${join(home, 'softhsm', 'tokens')}\nobjectstore.backend = file\nlog.level = ERROR\n`);
-  writeModules(home, [{ kind: 'pkcs11', name: 'softhsm', path: SOFTHSM, env: { SOFTHSM2_CONF: conf } }]);
+  writeModules(home, [softHsmEntry(conf)]);
   return conf;
 }
+
+/** SoftHSM2 as modules.json names it. */
+export const softHsmEntry = (conf: string) => ({ kind: 'pkcs11', name: 'softhsm', path: SOFTHSM, env: { SOFTHSM2_CONF: conf } });
 
 export function writeModules(home: string, modules: readonly object[], production: readonly string[] = []): void {
   mkdirSync(home, { recursive: true, mode: 0o700 });

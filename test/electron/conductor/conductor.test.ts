@@ -39,7 +39,7 @@ const refused = (request: Request, wanted: string) => assert.rejects(ask(house, 
 
 const provision = async () => (await ask(house, { call: 'provision', script: 'root-ca', parameters, module: 'software' })).bindings;
 const opening = (bindings: Bindings): Extract<Request, { call: 'open' }> => ({
-  call: 'open', script: 'root-ca', parameters, people: standInNames(plan.seats), bindings, mode: 'rehearsal', standIns: true,
+  call: 'open', script: 'root-ca', parameters, people: standInNames(plan.seats), bindings, inputs: {}, mode: 'rehearsal', standIns: true,
 });
 async function opened(): Promise<string> {
   return (await ask(house, opening(await provision()))).ceremony;
