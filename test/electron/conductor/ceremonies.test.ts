@@ -94,6 +94,13 @@ test('a token that cannot sign with ML-DSA says so before a key is made', async 
     (error) => error instanceof Refused && error.refusal.rule === 'TOKEN-CAN');
 });
 
+test('a stateful key is made by a token that offers it, or not at all', async () => {
+  for (const module of ['software', 'softhsm']) {
+    await assert.rejects(playRehearsal(house, { script: 'stateful-root', parameters: {}, module, hasher: nativeHasher }),
+      (error) => error instanceof Refused && error.refusal.rule === 'TOKEN-CAN', module);
+  }
+});
+
 for (const [module, algorithm, place] of [['software', 'ml-dsa-65', 'token'], ['softhsm', 'ml-dsa-87', 'wrapped'], ['software', 'slh-dsa-sha2-128f', 'wrapped']] as const) {
   test(`pq-root: ${algorithm}, ${place}, on ${module}`, async () => {
     const { files } = await played('pq-root', { module, parameters: { algorithm, place } });
