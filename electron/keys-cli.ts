@@ -1,5 +1,5 @@
 /**
- * `conclave cert`, `csr`, `key` and `sig`: looking at keys, certificates, requests and signatures that others made.
+ * `conclave cert`, `csr`, `crl`, `key` and `sig`: looking at keys, certificates, requests, CRLs and signatures that others made.
  *
  * It reads the files named and nothing else, and changes nothing. Exit code 0: everything verified. 1: not, with the rule
  * of every fault. 2: a wrong call. Of a private key it tells the form, the public half and the verdict; private bytes
@@ -11,11 +11,10 @@ import { parseArgs } from 'node:util';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromHex, toHex, utf8 } from '../ceremonies/bytes.ts';
 import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
-import {
-  certificateFindings, certificateSignatureFindings, checkChain, isSelfIssued, LONGEST, nameText, readCertificate, readPem, readRequest, requestFindings,
-  type CertificateReading,
-} from '../ceremonies/keys/chain.ts';
+import { certificateFindings, certificateSignatureFindings, checkChain, isSelfIssued, LONGEST, readCertificate, type CertificateReading } from '../ceremonies/keys/chain.ts';
 import { readPrivateKey, wrapTraditional } from '../ceremonies/keys/private-key.ts';
+import { readRequest, requestFindings } from '../ceremonies/keys/request.ts';
+import { derOf, nameText, PEM_LABELS, readPem, readSigned } from '../ceremonies/keys/signed.ts';
 import { keyFindings, readSubjectKey, signatureFindings, type SubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { rsaSpki } from '../ceremonies/keys/traditional.ts';
 
@@ -25,6 +24,8 @@ export class Usage extends Error {}
 export const KEYS_HELP = `  conclave cert show|verify|chain FILE... [--at TIME] [--json]
       Certificates: what they say, whether they verify, whether they make one chain.
   conclave csr verify FILE... [--json]
+  conclave crl show|verify FILE... [--at TIME] [--json]
+      Revocation lists, with the certificates of those who issued them.
   conclave key show|check FILE... [--json]
       Public and private keys: weak ones and inconsistent ones, by rule name.
   conclave sig verify --key FILE --in FILE --sig FILE [--context TEXT] [--json]
@@ -48,6 +49,15 @@ export const KEYS_DETAIL: Record<string, string> = {
   csr: `conclave csr verify FILE... [--json]
 
   FILE        PKCS#10 requests, PEM or DER: the key is judged, and the proof that its owner holds it
+  ${ALGORITHMS_READ}
+`,
+  crl: `conclave crl show|verify FILE... [--at TIME] [--json]
+
+  FILE        X.509 CRLs, and for verify the certificates of their issuers too; PEM or DER
+  show        issuer, number, dates, and what is revoked
+  verify      each CRL: its form, and its name, key id, time and signature against an issuer among the FILEs
+  --at TIME   the moment for which a CRL should speak, e.g. 2026-11-22 (default: now)
+
   ${ALGORITHMS_READ}
 `,
   key: `conclave key show|check FILE... [--json]
@@ -79,12 +89,12 @@ interface Report {
 
 export async function keysCommand(command: string, args: readonly string[]): Promise<number> {
   const [verb = '', ...rest] = args;
-  const verbs: Readonly<Record<string, readonly string[]>> = { cert: ['show', 'verify', 'chain'], csr: ['verify'], key: ['show', 'check'], sig: ['verify'] };
+  const verbs: Readonly<Record<string, readonly string[]>> = { cert: ['show', 'verify', 'chain'], csr: ['verify'], crl: ['show', 'verify'], key: ['show', 'check'], sig: ['verify'] };
   if (verbs[command]?.includes(verb) !== true) throw new Usage(`${command}: ${(verbs[command] ?? []).join(', or ')}`);
   if (command === 'sig') return sigVerify(rest);
   const { values, positionals } = parseArgs({
     args: rest, allowPositionals: true,
-    options: { json: { type: 'boolean', default: false }, ...(command === 'cert' && { at: { type: 'string' } }) },
+    options: { json: { type: 'boolean', default: false }, ...((command === 'cert' || command === 'crl') && { at: { type: 'string' } }) },
   });
   if (positionals.length === 0) throw new Usage(`${command} ${verb}: which file?`);
   const at = moment((values as { at?: string }).at);
@@ -94,10 +104,12 @@ export async function keysCommand(command: string, args: readonly string[]): Pro
       return show(verb === 'chain' ? await certChain(files, at) : await certReports(files, verb === 'verify' ? at : null), values.json, verb !== 'show');
     case 'csr':
       return show(await each(files, async ({ bytes }) => {
-        const [block] = readPem(bytes, ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST']);
+        const [block] = readPem(bytes, PEM_LABELS.request);
         const request = readRequest(block!.der);
         return { facts: { subject: nameText(request.subject), ...keyFacts(request.key) }, findings: await requestFindings(request) };
       }), values.json, true);
+    case 'crl':
+      return show(await crlReports(files, verb === 'verify' ? at : null), values.json, verb === 'verify');
     default:
       return show(await each(files, async ({ bytes }) => keyReport(bytes, verb === 'check')), values.json, verb !== 'show');
   }
@@ -159,7 +171,7 @@ function loadCertificates(files: readonly { name: string; bytes: Uint8Array }[])
   const loaded = files.flatMap(({ name, bytes }): Loaded[] => {
     let blocks: readonly { der: Uint8Array }[];
     try {
-      blocks = readPem(bytes, ['CERTIFICATE']);
+      blocks = readPem(bytes, PEM_LABELS.certificate);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       return [{ file: name, certificate: null, findings: [error.refusal] }];
@@ -222,10 +234,45 @@ async function certChain(files: readonly { name: string; bytes: Uint8Array }[], 
   }
 }
 
-const KEY_LABELS = ['PUBLIC KEY', 'RSA PUBLIC KEY', 'PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'CERTIFICATE'];
+/** `at` null: only shown. Certificates among the files are issuers, and have no report of their own. */
+async function crlReports(files: readonly { name: string; bytes: Uint8Array }[], at: Date | null): Promise<Report[]> {
+  // Loaded here: the other commands need none of it.
+  const { crlFindings, lintCrl, readCrl } = await import('../ceremonies/keys/crl.ts');
+  const isCrl = (bytes: Uint8Array): boolean => bytes[0] === 0x30 ? !looksLikeCertificate(bytes) : !new TextDecoder().decode(bytes).includes('-----BEGIN CERTIFICATE-----');
+  const issuers = loadCertificates(files.filter(({ bytes }) => !isCrl(bytes)));
+  const reports = issuers.filter((one) => one.certificate === null).map(({ file, findings }): Report => ({ file, findings, facts: {} }));
+  return [...reports, ...(await each(files.filter(({ bytes }) => isCrl(bytes)), async ({ bytes }) => {
+    const der = derOf(bytes, 'crl');
+    const crl = readCrl(der);
+    const facts = {
+      issuer: nameText(crl.issuer), number: crl.number === null ? null : `${crl.number}`, thisUpdate: crl.thisUpdate.toISOString(), nextUpdate: crl.nextUpdate?.toISOString() ?? null,
+      signatureAlgorithm: crl.signatureAlgorithm.oid, revoked: crl.revoked.length,
+      ...(at === null && { serials: crl.revoked.map((one) => `${toHex(one.serialNumber)} ${one.date.toISOString()} ${one.reason ?? 'no reason'}`) }),
+    };
+    if (at === null) return { facts, findings: [] };
+    let best: readonly Refusal[] = [refuse('ISSUER-KNOWN', `the certificate of ${nameText(crl.issuer)} among the files`, 'none', 'Give the issuer\'s certificate too.')];
+    for (const [i, issuer] of issuers.flatMap(({ certificate }) => certificate !== null && toHex(certificate.subject) === toHex(crl.issuer) ? [certificate] : []).entries()) {
+      const findings = await crlFindings(crl, issuer, at);
+      if (i === 0 || findings.length === 0) best = findings;
+    }
+    return { facts, findings: [...lintCrl(der), ...best] };
+  }))];
+}
+
+/** RFC 5280: the body of a certificate of version 3 begins with [0]; that of a CRL never does. */
+function looksLikeCertificate(der: Uint8Array): boolean {
+  try {
+    return readSigned(der, 'file').body[0]?.tag === 0xa0;
+  } catch (error) {
+    if (error instanceof Refused) return false;
+    throw error;
+  }
+}
+
+export const KEY_LABELS = ['PUBLIC KEY', 'RSA PUBLIC KEY', 'PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'CERTIFICATE'];
 
 /** What a DER file is, by its structure alone: the second value of a PKCS#8 key follows a small integer. */
-function derLabel(der: Uint8Array): string {
+export function derLabel(der: Uint8Array): string {
   const start = der[1]! < 128 ? 2 : 2 + (der[1]! & 0x7f);
   if (der[start] !== 0x02) {
     if (der[start] !== 0x30) return 'PUBLIC KEY';

@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { issueCrl, throwawayLintCrl } from '../../ceremonies/keys/crl.ts';
+import { issueCertificate, throwawayLint } from '../../ceremonies/keys/x509.ts';
+import { caKey } from '../ceremonies/keys/ca-keys.ts';
 import { base64, kemVectors, signatureVectors } from '../ceremonies/keys/vectors.ts';
 
 const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
@@ -86,4 +89,32 @@ test('csr verify refuses what is no request; wrong calls are 2', () => {
     assert.equal(run(...args).code, 2, args.join(' '));
   }
   for (const command of ['cert', 'csr', 'key', 'sig']) assert.equal(run(command, '--help').code, 0);
+});
+
+test('crl show and verify: what is revoked, and by whom', async () => {
+  const key = caKey('MLDSA65-ECDSA-P256-SHA512');
+  const [signer, throwaway] = [{ algorithm: key.algorithm, issuerKey: key.spki }, caKey(key.algorithm)];
+  const root = await issueCertificate(await throwawayLint({
+    ...signer, serialNumber: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), notBefore: new Date('2026-01-01T00:00:00Z'), notAfter: new Date('2046-01-01T00:00:00Z'), pathLength: null,
+    order: { kind: 'root', subject: { commonName: 'Root' } },
+  }, throwaway), key.sign);
+  const crl = await issueCrl(await throwawayLintCrl({
+    ...signer, issuer: root.der, number: 5n, thisUpdate: new Date('2026-11-22T00:00:00Z'), nextUpdate: new Date('2026-12-22T00:00:00Z'),
+    revoked: [{ serialNumber: Uint8Array.of(0xab), date: new Date('2026-11-01T00:00:00Z'), reason: 'superseded' }],
+  }, throwaway), key.sign);
+  for (const [list, issuer] of [[file('crl.pem', crl.pem), file('root.pem', root.pem)], [file('crl.der', crl.der), file('root.der', root.der)]] as const) {
+    const shown = json('crl', 'show', list);
+    assert.equal(shown.code, 0);
+    assert.equal(shown.verdict.verified, null);
+    assert.deepEqual(shown.verdict.reports[0]?.facts['serials'], ['ab 2026-11-01T00:00:00.000Z superseded']);
+    assert.equal(shown.verdict.reports[0]?.facts['number'], '5');
+    const good = json('crl', 'verify', list, issuer, '--at', '2026-12-01');
+    assert.deepEqual([good.code, good.verdict.verified, good.verdict.reports.length], [0, true, 1]);
+    assert.deepEqual(json('crl', 'verify', list, '--at', '2026-12-01').verdict.rules, ['ISSUER-KNOWN']);
+    assert.deepEqual(json('crl', 'verify', list, issuer, '--at', '2027-12-01').verdict.rules, ['CRL-DATES']);
+  }
+  const spoiled = crl.der.slice();
+  spoiled[spoiled.length - 1]! ^= 1;
+  assert.deepEqual(json('crl', 'verify', file('bad.der', spoiled), join(folder, 'root.der'), '--at', '2026-12-01').verdict.rules, ['COMPOSITE-TRADITIONAL-HALF']);
+  assert.deepEqual(json('crl', 'verify', file('no.crl', 'hello')).verdict.rules, ['PEM']);
 });
