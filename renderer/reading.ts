@@ -1,6 +1,6 @@
 /**
- * What the screens say about entries and steps, in plain words: the record's short lines, the facts beside an
- * instruction, the ring of seats, times and groups of digits.
+ * What the screens say about entries, in plain words: the record's short lines, the raw data behind them, the ring of
+ * seats, times and groups of digits.
  *
  * Pure text. What an entry asserts and what it is worth is worded once, in ceremonies/describe.ts, for screen and paper
  * alike; here it only gets the short line that fits beside the stage. Nothing is left out of the record: every entry has
@@ -8,7 +8,7 @@
  */
 import type { Data, Entry, State } from '../ceremonies/ceremony.ts';
 import type { Description, Detail } from '../ceremonies/describe.ts';
-import type { ActionName, Evidence, KeyAttributes, ObjectFact, Proof } from '../ceremonies/evidence.ts';
+import type { ActionName, ObjectFact, Proof } from '../ceremonies/evidence.ts';
 import type { PlanStep } from '../ceremonies/script.ts';
 import { personTitle, seatTitle, t } from './texts.ts';
 
@@ -40,7 +40,7 @@ export interface Told {
   readonly step: PlanStep | null;
 }
 
-const PEOPLE_ALONE: readonly ActionName[] = ['confirm-script', 'put-away'];
+const PEOPLE_ALONE: readonly ActionName[] = ['confirm-script', 'confirm-input', 'put-away'];
 const SIGNATURES: readonly ActionName[] = ['sign-seal', 'sign-resume'];
 
 /** `description` is what describe.ts says of `entry` in front of `before`. */
@@ -138,6 +138,8 @@ const BYTES = new Set([
   'message',
   'spki',
   'certificate',
+  'crl',
+  'bytes',
   'wrapped',
   'commitment',
   'commitments',
@@ -147,7 +149,7 @@ const BYTES = new Set([
   'set',
   'prev',
 ]);
-const HEX = new Set(['id', 'sha256', 'serial', 'card', 'token', 'build', 'serialNumber']);
+const HEX = new Set(['id', 'wrapping', 'sha256', 'serial', 'card', 'token', 'build', 'serialNumber']);
 
 /** An entry's data as it stands in the line, member by member: bytes as hex in groups, with words where they are a digest. */
 export function rawFacts(entry: Entry): Fact[] {
@@ -157,7 +159,7 @@ export function rawFacts(entry: Entry): Fact[] {
     const member = path.findLast((part) => !/^\d+$/.test(part)) ?? '';
     if (Array.isArray(value)) {
       if (value.length > 0 && value.every((item) => typeof item === 'string') && !BYTES.has(member))
-        facts.push(list(label, value));
+        facts.push(fact.list(label, value));
       else
         value.forEach((item, index) => {
           walk([...path, String(index + 1)], item);
@@ -176,50 +178,24 @@ export function rawFacts(entry: Entry): Fact[] {
               : 'mono';
       facts.push({ label, value, form });
     } else {
-      facts.push(mono(label, String(value)));
+      facts.push(fact.mono(label, String(value)));
     }
   };
   walk([], entry.data);
-  return [...facts, bytes('prev', entry.prev)];
+  return [...facts, fact.bytes('prev', entry.prev)];
 }
 
-const text = (label: string, value: string, proof?: Proof): Fact => ({
-  label,
-  value,
-  form: 'text',
-  ...(proof && { proof }),
-});
-const mono = (label: string, value: string, proof?: Proof): Fact => ({
-  label,
-  value,
-  form: 'mono',
-  ...(proof && { proof }),
-});
-const hex = (label: string, value: string, proof?: Proof): Fact => ({
-  label,
-  value,
-  form: 'hex',
-  ...(proof && { proof }),
-});
-const bytes = (label: string, value: string): Fact => ({ label, value, form: 'bytes' });
-const list = (label: string, value: readonly string[], proof?: Proof): Fact => ({
-  label,
-  value: value.join('\n'),
-  form: 'list',
-  ...(proof && { proof }),
-});
+/** Facts, by how they are set. */
+export const fact = {
+  text: (label: string, value: string, proof?: Proof): Fact => made(label, value, 'text', proof),
+  mono: (label: string, value: string, proof?: Proof): Fact => made(label, value, 'mono', proof),
+  hex: (label: string, value: string, proof?: Proof): Fact => made(label, value, 'hex', proof),
+  bytes: (label: string, value: string): Fact => made(label, value, 'bytes'),
+  list: (label: string, value: readonly string[], proof?: Proof): Fact => made(label, value.join('\n'), 'list', proof),
+};
 
-/** Names as the rest of the industry says them; the script's own name where we know no other. */
-export function algorithmName(name: string): string {
-  const known: Record<string, string> = {
-    'ecdsa-p256': 'EC P-256',
-    'ecdsa-p384': 'EC P-384',
-    'ecdsa-p521': 'EC P-521',
-    'rsa-3072': 'RSA-3072',
-    'rsa-4096': 'RSA-4096',
-    ed25519: 'Ed25519',
-  };
-  return known[name] ?? name;
+function made(label: string, value: string, form: Fact['form'], proof?: Proof): Fact {
+  return { label, value, form, ...(proof && { proof }) };
 }
 
 /** Serial numbers, hashes: groups of four, so that people can read them aloud. */
@@ -236,11 +212,6 @@ export function objectLine(object: ObjectFact): string {
   ]
     .filter((part) => part !== '')
     .join(' · ');
-}
-
-function attributesBrief(key: KeyAttributes): string {
-  const says = (name: string, value: boolean | null) => `${name} ${value === null ? t.unknown : value ? t.yes : t.no}`;
-  return [says('LOCAL', key.local), says('SENSITIVE', key.sensitive), says('EXTRACTABLE', key.extractable)].join(', ');
 }
 
 // --- times -----------------------------------------------------------------------------------------------------------
@@ -271,115 +242,7 @@ export function dateTime(at: string): string {
   return `${at.slice(0, 10)}, ${at.slice(11, 16)} ${t.utc}`;
 }
 
-// --- the stage: what a step shows besides its sentence, and where everybody stands ----------------------------------
-
-/** What must be on the screen while this step is carried out and witnessed: the things it names, and what came of it. */
-export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<string, string> | null): Fact[] {
-  const { current, opening } = state;
-  const intent = (current?.step.id === step.id ? current.intent : null) as Partial<Record<string, unknown>> | null;
-  const evidence = current?.step.id === step.id ? current.evidence : null;
-  const named = (label: string, serial: string | undefined): Fact[] =>
-    serial === undefined
-      ? []
-      : [
-          ...(labels?.has(serial) ? [mono(label, labels.get(serial) ?? '')] : []),
-          hex(labels?.has(serial) ? 'Serial' : `${label}, serial`, serial),
-        ];
-  const token = (name: string) => named('Token', opening?.bindings.tokens[name]?.serial);
-  const card = (name: string) => named('Card', opening?.bindings.cards[name]?.[step.who]?.serial);
-  const keyToken = named('Token', state.key?.token);
-  switch (step.do.action) {
-    case 'confirm-script':
-    case 'put-away':
-      return [];
-    case 'enrol':
-    case 'sign-seal':
-    case 'sign-resume':
-      return card('identity-card');
-    case 'inspect-token': {
-      const e = evidence as Evidence<'inspect-token'> | null;
-      return [
-        ...token(step.do.on),
-        ...(e
-          ? [
-              mono('Model', `${e.token.manufacturer} ${e.token.model}, firmware ${e.token.firmware}`, 'reported'),
-              ...e.needs.map((need) => text(`Can ${need.name}`, need.detail, need.proof ?? 'reported')),
-            ]
-          : [text('Must be able to', `${step.do.needs.join(', ')}, with ${algorithmName(step.do.algorithm)}`)]),
-      ];
-    }
-    case 'test-random':
-      return [...token(step.do.on), text('Sample', `${step.do.bytes.toLocaleString('en')} bytes`)];
-    case 'take-inventory': {
-      const e = evidence as Evidence<'take-inventory'> | null;
-      if (!e) return token(step.do.on);
-      const shown = e.objects.slice(-6);
-      const more = e.objects.length - shown.length;
-      return [
-        hex('Token, serial', e.token),
-        list(
-          t.tokens.objectCount(e.objects.length),
-          [...shown.map(objectLine), ...(more > 0 ? [`and ${more} more, in the record`] : [])],
-          'reported',
-        ),
-      ];
-    }
-    case 'generate-key': {
-      const e = evidence as Evidence<'generate-key'> | null;
-      return [
-        ...token(step.do.on),
-        text('Key', `${algorithmName(step.do.algorithm)}, “${step.do.label}”`),
-        ...(e
-          ? [text('The token says', attributesBrief(e.private), 'reported'), hex('CKA_ID', e.private.id, 'reported')]
-          : []),
-      ];
-    }
-    case 'prove-key':
-      return keyToken;
-    case 'issue-certificate': {
-      const { subject } = step.do;
-      const dates =
-        intent === null
-          ? text('Valid', `${step.do.years} years from today`)
-          : text('Valid', `${String(intent['notBefore']).slice(0, 10)} to ${String(intent['notAfter']).slice(0, 10)}`);
-      return [
-        text(
-          'Subject',
-          [subject['common-name'], subject.organization, subject.country]
-            .filter((part) => part !== undefined)
-            .join(', '),
-        ),
-        dates,
-        ...(intent === null ? [] : [hex('Serial number', String(intent['serialNumber']))]),
-      ];
-    }
-    case 'make-backup-key':
-      return state.plan?.set
-        ? [text('Shares', `${state.plan.set.shares} are made; any ${state.plan.set.threshold} recover the key`)]
-        : [];
-    case 'wrap-key':
-    case 'lock-key':
-      return keyToken;
-    case 'give-share':
-    case 'read-back-share':
-      return card('share-card');
-    case 'prove-recovery': {
-      const quorum = intent?.['quorum'];
-      return Array.isArray(quorum)
-        ? [
-            list(
-              t.ceremony.quorum,
-              quorum.map((seat: string) => seatTitle(seat)),
-            ),
-          ]
-        : state.plan?.set
-          ? [text('Quorum', `${state.plan.set.threshold} custodians, drawn by lot when the step begins`)]
-          : [];
-    }
-    case 'wipe-backup-key':
-      return [];
-  }
-}
+// --- where everybody stands ------------------------------------------------------------------------------------------
 
 export interface SeatView {
   readonly seat: string;

@@ -19,9 +19,12 @@ import type {
   CeremonySummary,
   Entries,
   Estate,
+  ModuleReport,
   Request,
   ScriptSummary,
 } from '../electron/contract.ts';
+import type { Readiness } from '../ceremonies/estate.ts';
+import { tokenKey } from './estate.ts';
 import { told, type Told } from './reading.ts';
 import { t } from './texts.ts';
 
@@ -68,6 +71,14 @@ export interface Work {
   readonly call: Call;
   readonly step: string | null;
   readonly since: number;
+  /** Somebody asked to stop it; `late`: there was nothing that could be stopped. */
+  readonly stopping: 'no' | 'asked' | 'late';
+}
+
+/** `at` is the page's clock, in milliseconds. */
+export interface Login {
+  readonly loggedIn: boolean;
+  readonly at: number;
 }
 
 /** The record on the screen: every entry so far and the state they add up to. */
@@ -84,6 +95,14 @@ export interface Conclave {
   readonly ceremonies: readonly CeremonySummary[] | null;
   readonly scripts: readonly ScriptSummary[] | null;
   readonly estate: Estate | null;
+  /** Which libraries run, and which were found and do not. */
+  readonly modules: ModuleReport | null;
+  /** Whether somebody was logged in to a token when it last answered, and when that was; by `tokenKey`. */
+  readonly logins: Readonly<Partial<globalThis.Record<string, Login>>>;
+  /** What tokens were seen to be able to do since the page was opened; by `tokenKey`. */
+  readonly probed: Readonly<Partial<globalThis.Record<string, readonly Readiness[]>>>;
+  /** How long each kind of work took last time, in milliseconds. */
+  readonly took: Readonly<Partial<globalThis.Record<Call, number>>>;
   readonly screen: Screen;
   readonly theme: Theme;
   readonly record: Record | null;
@@ -105,9 +124,16 @@ export interface Conclave {
   say(words: string): void;
   /** Asks for something; a refusal becomes `trouble` and null is returned. Only one such thing is under way at a time. */
   ask<R extends Request>(request: R): Promise<Answers[R['call']] | null>;
+  /** Ends what a device process computes for the work under way; its own answer then says that it was stopped. */
+  stop(ceremony: string): Promise<void>;
   refreshCeremonies(): Promise<void>;
   refreshScripts(): Promise<void>;
+  /** Modules, slots and tokens, and what is known of the libraries. */
   refreshEstate(): Promise<void>;
+  /** A token said whether somebody is logged in. */
+  noteLogin(module: string, serial: string, loggedIn: boolean): void;
+  /** Tries what a token can; the readiness matrix then has a column for it. False where it was refused or failed. */
+  probe(module: string, serial: string, standIn: boolean, acceptFinalTry: boolean): Promise<boolean>;
   watch(ceremony: string): Promise<void>;
   openReplay(ceremony: string, title: string): Promise<void>;
 }
@@ -132,6 +158,10 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
     ceremonies: null,
     scripts: null,
     estate: null,
+    modules: null,
+    logins: {},
+    probed: {},
+    took: {},
     screen: { at: 'home' },
     theme: 'system',
     record: null,
@@ -164,13 +194,24 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
     async ask(request) {
       if (get().work !== null) return null;
       const step = 'step' in request ? request.step : null;
-      set({ work: { call: request.call, step, since: world.now() }, trouble: null });
+      set({ work: { call: request.call, step, since: world.now(), stopping: 'no' }, trouble: null });
+      const since = world.now();
       const answer = await bridge.call(request);
+      if (answer.ok) set({ took: { ...get().took, [request.call]: world.now() - since } });
       await queue; // lines that came before the answer are on the screen before the button is back
       set({ work: null, trouble: answer.ok ? null : troubleOf(request.call, answer) });
       // Some refusals mean that the record was interrupted: the list knows.
       if (!answer.ok) void get().refreshCeremonies();
       return answer.ok ? answer.value : null;
+    },
+
+    async stop(ceremony) {
+      const { work } = get();
+      if (work === null || work.stopping === 'asked') return;
+      const asked: Work = { ...work, stopping: 'asked' };
+      set({ work: asked });
+      const answer = await bridge.call({ call: 'cancel', ceremony });
+      if (get().work === asked && !(answer.ok && answer.value.cancelled)) set({ work: { ...work, stopping: 'late' } });
     },
 
     async refreshCeremonies() {
@@ -187,6 +228,18 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
       const answer = await bridge.call({ call: 'estate' });
       if (answer.ok) set({ estate: answer.value });
       else if (get().screen.at === 'tokens') set({ trouble: troubleOf('estate', answer) });
+      if (get().screen.at !== 'tokens') return;
+      const modules = await bridge.call({ call: 'token-modules' });
+      if (modules.ok) set({ modules: modules.value });
+      else set({ trouble: troubleOf('token-modules', modules) });
+    },
+    noteLogin(module, serial, loggedIn) {
+      set({ logins: { ...get().logins, [tokenKey(module, serial)]: { loggedIn, at: world.now() } } });
+    },
+    async probe(module, serial, standIn, acceptFinalTry) {
+      const answer = await get().ask({ call: 'probe', module, token: serial, standIn, acceptFinalTry });
+      if (answer) set({ probed: { ...get().probed, [tokenKey(module, serial)]: answer.readiness } });
+      return answer !== null;
     },
 
     async watch(ceremony) {

@@ -1,10 +1,11 @@
-/** One instruction, large: who, what, what to say, what to see. The same for the live ceremony and for the replay. */
+/** One instruction, large: who, what, what to say, what to see, what to compare. The same for the live ceremony and for the replay. */
 import { useEffect, useRef, type ReactNode } from 'react';
 import { currentAct, personAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
 import { thumbprint } from '../../ceremonies/keys/public-key.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
-import { stageFacts } from '../reading.ts';
+import { certifiedInput, comparedInput, stageFacts } from '../stage.ts';
 import { PENDING_TITLES, seatTitle, t, thingTitle } from '../texts.ts';
+import { Comparison, RecordedFile } from './InputFile.tsx';
 import { Mark } from './Mark.tsx';
 import { Facts, Words, wordsOf } from './Words.tsx';
 
@@ -68,6 +69,8 @@ export function Instruction({
     heading.current?.focus({ preventScroll: true });
   }, [step.id]);
   const saying = pending.kind === 'step' || pending.kind === 'outcome';
+  const compared = comparedInput(state, step);
+  const certified = certifiedInput(state, step);
   const asks = pending.kind === 'step' || pending.kind === 'witness' ? '' : PENDING_TITLES[pending.kind];
   return (
     <div className="instruction">
@@ -103,6 +106,8 @@ export function Instruction({
                 )}
               </dl>
             ) : null}
+            {compared ? <Comparison input={compared} /> : null}
+            {certified ? <RecordedFile input={certified} /> : null}
             <Facts facts={stageFacts(state, step, labels)} size="large" />
           </>
         )}

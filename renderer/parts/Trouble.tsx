@@ -5,6 +5,9 @@ import type { Problem } from '../store.ts';
 import { t } from '../texts.ts';
 import { Mark } from './Mark.tsx';
 
+/** What a person asked for is no failure. */
+const STOPPED = 'WORK_CANCELLED';
+
 interface Props {
   readonly refusal: Refusal | null;
   readonly problem: Problem | null;
@@ -16,13 +19,15 @@ interface Props {
 export function TroublePanel({ refusal, problem, device, children }: Props) {
   const panel = useRef<HTMLElement>(null);
   const name = refusal?.rule ?? problem?.code ?? '';
+  const stopped = problem?.code === STOPPED;
   useEffect(() => {
     panel.current?.scrollIntoView({ block: 'nearest' });
   }, [name]);
   return (
-    <section className="trouble" role="alert" ref={panel}>
+    <section className={`trouble${stopped ? ' trouble-stopped' : ''}`} role="alert" ref={panel}>
       <h2>
-        <Mark name="refused" quiet /> {refusal ? t.refusal.refused : t.refusal.failed} <code>{name}</code>
+        <Mark name={stopped ? 'pause' : 'refused'} quiet />{' '}
+        {refusal ? t.refusal.refused : stopped ? t.refusal.stopped : t.refusal.failed} <code>{name}</code>
       </h2>
       {refusal ? (
         <dl>

@@ -2,6 +2,7 @@
 import { fromBase64url, toHex } from '../../ceremonies/bytes.ts';
 import { fingerprintWords } from '../../ceremonies/words.ts';
 import { groups, type Fact } from '../reading.ts';
+import { t } from '../texts.ts';
 import { ProofMark } from './Mark.tsx';
 
 /** Numbered, so that a person can say "word seven". Always all of them: nobody compares a few. */
@@ -38,6 +39,9 @@ export function wordsOf(base64url: string): string[] {
   }
 }
 
+/** Files of hundreds of kilobytes stand in the record: a page of their hexadecimal helps nobody and would hold up the window. */
+const SHOWN_BYTES = 8192;
+
 /** Bytes of the record: as hex; a digest with its words beneath. */
 function Bytes({ value }: { readonly value: string }) {
   let hex: string;
@@ -47,12 +51,15 @@ function Bytes({ value }: { readonly value: string }) {
     return <code>{value}</code>;
   }
   const words = wordsOf(value);
+  const beyond = hex.length / 2 - SHOWN_BYTES;
   return (
     <>
       <code className="hex" {...(hex.length > 256 ? { tabIndex: 0 } : {})}>
-        {groups(hex)}
+        {groups(hex.slice(0, SHOWN_BYTES * 2))}
       </code>
-      {hex.length > 256 ? <span className="note">{(hex.length / 2).toLocaleString('en')} bytes</span> : null}
+      {beyond > 0 ? (
+        <span className="note">{t.record.moreBytes(beyond)}</span>
+      ) : hex.length > 256 ? <span className="note">{(hex.length / 2).toLocaleString('en')} bytes</span> : null}
       {words.length > 0 && value.length === 43 ? <span className="in-words">{words.join(' ')}</span> : null}
     </>
   );

@@ -16,8 +16,10 @@ import { Resume } from '../parts/Resume.tsx';
 import { Seats } from '../parts/Seats.tsx';
 import { Actor, Acts, Instruction, Next } from '../parts/Stage.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
+import { Facts } from '../parts/Words.tsx';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
 import { elapsed, groups, lastDuration, objectLine, timeOf } from '../reading.ts';
+import { canBeStopped, resultFacts } from '../stage.ts';
 import { presentSerials, summaryOf, type Record, type Work } from '../store.ts';
 import { personTitle, t } from '../texts.ts';
 
@@ -139,7 +141,7 @@ function Scene({
     case 'checkpoint':
       return <p className="instruction">{t.ceremony.writing}</p>;
     case 'over':
-      return <Over state={state} how={pending.how} />;
+      return <Over record={record} how={pending.how} />;
     case 'close':
       return (
         <div className="instruction">
@@ -334,7 +336,21 @@ function LongWork({
         {t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)}{' '}
         {last === null ? t.work.first : t.work.last(String(last))}
       </p>
-      <p className="note">{t.work.stop}</p>
+      {work.call === 'act' && canBeStopped(state, step) ? (
+        <div className="stop">
+          <button
+            type="button"
+            data-testid="stop"
+            disabled={work.stopping === 'asked'}
+            onClick={() => void store.getState().stop(state.ceremony)}
+          >
+            {work.stopping === 'asked' ? t.work.stopping : t.work.stop}
+          </button>
+          <p role="status">{work.stopping === 'late' ? t.work.tooLate : t.work.stopMeans}</p>
+        </div>
+      ) : (
+        <p className="note">{t.work.unstoppable}</p>
+      )}
     </section>
   );
 }
@@ -518,7 +534,9 @@ function Back({ state, present, busy }: { readonly state: State; readonly presen
   );
 }
 
-function Over({ state, how }: { readonly state: State; readonly how: 'aborted' | 'closed' }) {
+function Over({ record, how }: { readonly record: Record; readonly how: 'aborted' | 'closed' }) {
+  const { state, rows } = record;
+  const left = useMemo(() => resultFacts(state, rows), [state, rows]);
   const work = useConclave((conclave) => conclave.work);
   const [exported, setExported] = useState<{ path: string; sha256: string } | null>(null);
   const busy = work !== null;
@@ -534,6 +552,11 @@ function Over({ state, how }: { readonly state: State; readonly how: 'aborted' |
       <h1 tabIndex={-1}>{how === 'closed' ? t.ceremony.closed : t.ceremony.aborted}</h1>
       <p className="lead">{how === 'closed' ? t.ceremony.closedWhy : t.ceremony.abortedWhy}</p>
       <Failure state={state} />
+      {left.length > 0 && !exported ? (
+        <section className="leaves" aria-label={t.ceremony.made}>
+          <Facts facts={left} size="large" />
+        </section>
+      ) : null}
       {exported ? (
         <section className="exported" role="status">
           <h2>{t.ceremony.exported}</h2>

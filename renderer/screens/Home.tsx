@@ -1,4 +1,8 @@
-/** The first screen: three sentences and one button, or the list of ceremonies with what needs somebody on top. */
+/**
+ * The first screen: three sentences and one button, or the list of ceremonies with what needs somebody on top and, at its
+ * foot, what else can be rehearsed.
+ */
+import { lazy, Suspense } from 'react';
 import type { CeremonySummary } from '../../electron/contract.ts';
 import { DevelopmentWarning, Frame } from '../parts/Frame.tsx';
 import { Mark } from '../parts/Mark.tsx';
@@ -6,6 +10,12 @@ import { TroublePanel } from '../parts/Trouble.tsx';
 import { store, useConclave } from '../page.ts';
 import { dateTime } from '../reading.ts';
 import { t } from '../texts.ts';
+
+/** At the foot of the list, so that nothing moves when it comes. */
+const Offer = lazy(async () => {
+  await import('../jitless.ts');
+  return { default: (await import('../parts/Offer.tsx')).Offer };
+});
 
 /** The rehearsal that the first button opens. */
 const FIRST_SCRIPT = 'root-ca';
@@ -72,6 +82,9 @@ export function Home() {
         </>
       ) : null}
       <MachineWarnings warnings={hello.warnings} />
+      <Suspense fallback={null}>
+        <Offer />
+      </Suspense>
     </Frame>
   );
 }

@@ -1,25 +1,24 @@
 /**
- * Opening a ceremony: what is made, who sits where, which token and cards. Everything is checked before anything begins:
- * the script by its own reader, the whole by a walk through a model of the room, and once more by the conductor.
+ * Opening a ceremony: what is made, which files people bring, who sits where, which token and cards. Everything is checked
+ * before anything begins: the script by its own reader, the whole by a walk through a model of the room, each file when it
+ * is chosen, and all of it once more by the conductor.
  */
 import { useEffect, useId, useMemo, useState } from 'react';
-import { Refused, type Refusal } from '../../ceremonies/refusal.ts';
-import {
-  planOf,
-  readScript,
-  type Parameters,
-  type ParameterValue,
-  type Plan,
-  type Script,
-} from '../../ceremonies/script.ts';
-import type { Answer, Bindings, Estate } from '../../electron/contract.ts';
+import { CA_ALGORITHMS } from '../../ceremonies/keys/algorithms.ts';
+import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
+import { planOf, readScript, type Parameters, type Plan, type Script } from '../../ceremonies/script.ts';
+import type { Answer, Bindings, Estate, Inputs, Request } from '../../electron/contract.ts';
+import { algorithmName, placesFor, placeWords } from '../algorithms.ts';
 import { bridge } from '../client.ts';
+import { bind, boundTo, keyElsewhere, keyHome, tokensAtHand, wantedOf, type Bound, type Want } from '../opening.ts';
 import { Frame } from '../parts/Frame.tsx';
+import { InputField, isSound, type Reading } from '../parts/InputFile.tsx';
 import { Mark } from '../parts/Mark.tsx';
+import { AlgorithmField, ParameterFields, PlaceField } from '../parts/Parameter.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
 import { Words } from '../parts/Words.tsx';
 import { store, useConclave } from '../page.ts';
-import { algorithmName, groups } from '../reading.ts';
+import { groups } from '../reading.ts';
 import { PUBLISHED_PIN, seatTitle, t } from '../texts.ts';
 
 export function Open({ name }: { readonly name: string }) {
@@ -76,8 +75,12 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   const [names, setNames] = useState<Readonly<Partial<Record<string, string>>>>({});
   const [module, setModule] = useState(hello?.modules[0] ?? '');
   const [bindings, setBindings] = useState<Bindings>({ tokens: {}, cards: {} });
+  /** Tokens that a person chose: no blank one is made in their place. */
+  const [own, setOwn] = useState<readonly string[]>([]);
+  const [ca, setCa] = useState<Ca>({ algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' });
   const [mode, setMode] = useState<'rehearsal' | 'real'>('rehearsal');
   const [standIns, setStandIns] = useState(true);
+  const { files, put, remove } = useFiles(script);
   const { plan, refusal } = useMemo(() => planned(script, parameters), [script, parameters]);
   const model = useModel(name, parameters, plan !== null);
   const people = (plan?.seats ?? []).map((seat) => ({
@@ -86,11 +89,40 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   }));
   const wanted = plan ? wantedOf(plan) : [];
   const missing = wanted.filter((want) => boundTo(bindings, want) === undefined).length;
-  const ready = plan !== null && missing === 0 && people.every((person) => person.name !== '') && work === null;
+  const asked = Object.entries(script.body.inputs);
+  const filesMissing = asked.filter(([key, spec]) => spec.optional !== true && files[key] === undefined).length;
+  const filesSound = Object.values(files).every((chosen) => isSound(chosen?.reading ?? null));
+  const elsewhere = plan ? keyElsewhere(plan, files, bindings) : null;
+  const makesCa = mode === 'rehearsal' && asked.some(([key, { kind }]) => kind === 'key' && files[key]?.made !== false);
+  const ready =
+    plan !== null &&
+    missing === 0 &&
+    filesMissing === 0 &&
+    filesSound &&
+    elsewhere === null &&
+    people.every((person) => person.name !== '') &&
+    work === null;
 
+  /** A key's record names its token: where that is at hand, it is the one to bind. */
+  const choose = async (key: string, file: File) => {
+    const bytes = file.size > LARGEST_FILE ? new Uint8Array(0) : new Uint8Array(await file.arrayBuffer());
+    void put(key, file.name.slice(0, 200), bytes, false, file.size);
+    const on = plan && keyHome(plan, key, bytes, estate);
+    if (!on) return;
+    setBindings((before) => bind(before, { title: on.token, token: on.token }, on.bound));
+    setOwn((before) => [...before, on.token]);
+  };
   const provision = async () => {
-    const made = await store.getState().ask({ call: 'provision', script: name, parameters, module });
-    if (made) setBindings(made.bindings);
+    const brought = asked.map(([key]) => key).filter((key) => files[key]?.made === false);
+    const tokens = Object.fromEntries(Object.entries(bindings.tokens).filter(([token]) => own.includes(token)));
+    const made = await store.getState().ask({
+      call: 'provision', script: name, parameters, module, brought, tokens,
+      ...(makesCa ? { ca } : {}),
+    });
+    if (made) {
+      setBindings(made.bindings);
+      for (const [key, { file, bytes }] of Object.entries(made.inputs)) void put(key, file, bytes, true);
+    }
     await store.getState().refreshEstate();
   };
   const open = async () => {
@@ -99,17 +131,18 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
       (sum, want) => bind(sum, want, boundTo(bindings, want) ?? { module: '', serial: '' }),
       { tokens: {}, cards: {} },
     );
-    const opened = await store
-      .getState()
-      .ask({
-        call: 'open',
-        script: name,
-        parameters,
-        people,
-        bindings: exact,
-        mode,
-        standIns: standIns && mode === 'rehearsal',
-      });
+    const inputs: Inputs = {};
+    for (const [key, chosen] of Object.entries(files)) if (chosen) inputs[key] = { file: chosen.file, bytes: chosen.bytes };
+    const opened = await store.getState().ask({
+      call: 'open',
+      script: name,
+      parameters,
+      people,
+      bindings: exact,
+      inputs,
+      mode,
+      standIns: standIns && mode === 'rehearsal',
+    });
     if (!opened) return;
     if (standIns) store.setState({ standIns: [...store.getState().standIns, opened.ceremony] });
     store.getState().go({ at: 'ceremony', ceremony: opened.ceremony });
@@ -126,19 +159,28 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
         <div className="form">
           <fieldset>
             <legend>{t.open.parameters}</legend>
-            <div className="grid">
-              {Object.entries(script.parameters).map(([key, spec]) => (
-                <Parameter
-                  key={key}
-                  name={key}
-                  spec={spec}
-                  value={parameters[key]}
-                  set={(value) => setParameters({ ...parameters, [key]: value })}
-                />
-              ))}
-            </div>
+            <ParameterFields script={script} parameters={parameters} set={setParameters} />
             {refusal ? <TroublePanel refusal={refusal} problem={null} /> : null}
           </fieldset>
+          {asked.length === 0 ? null : (
+            <section className="input-files">
+              <h2>{t.open.files}</h2>
+              <p className="note">
+                {t.open.filesHint} {mode === 'rehearsal' ? t.open.filesMade : ''}
+              </p>
+              {asked.map(([key, spec]) => (
+                <InputField
+                  key={key}
+                  ask={spec.ask}
+                  optional={spec.optional === true}
+                  chosen={files[key]}
+                  choose={(file) => void choose(key, file)}
+                  remove={() => remove(key)}
+                />
+              ))}
+              {makesCa ? <RehearsalCa ca={ca} set={setCa} /> : null}
+            </section>
+          )}
           <fieldset>
             <legend>{t.open.people}</legend>
             <p className="note">{t.open.peopleHint}</p>
@@ -159,12 +201,12 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
               <ModuleField modules={hello?.modules ?? []} value={module} set={setModule} />
               <button
                 type="button"
-                className={missing > 0 ? 'main' : ''}
+                className={missing > 0 || filesMissing > 0 ? 'main' : ''}
                 data-testid="make-cards"
                 disabled={work !== null || plan === null}
                 onClick={() => void provision()}
               >
-                {work?.call === 'provision' ? t.open.making : t.open.make}
+                {work?.call === 'provision' ? t.open.making : asked.length > 0 ? t.open.makeWithFiles : t.open.make}
               </button>
             </div>
             <p className="note">{t.open.makeHint}</p>
@@ -182,11 +224,16 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
                     want={want}
                     estate={estate}
                     value={boundTo(bindings, want)}
-                    set={(bound) => setBindings(bind(bindings, want, bound))}
+                    set={(bound) => {
+                      setBindings(bind(bindings, want, bound));
+                      if (want.token !== undefined)
+                        setOwn([...own.filter((token) => token !== want.token), ...(bound ? [want.token] : [])]);
+                    }}
                   />
                 ))}
               </tbody>
             </table>
+            {elsewhere ? <TroublePanel refusal={elsewhere} problem={null} /> : null}
           </fieldset>
         </div>
         <aside>
@@ -232,7 +279,8 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
           </fieldset>
           {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
           <div className="go">
-            {missing > 0 && plan ? <p className="note">{t.open.missing(missing)}</p> : null}
+            {missing + filesMissing > 0 && plan ? <p className="note">{t.open.missing(missing, filesMissing)}</p> : null}
+            {filesSound ? null : <p className="note">{t.open.fileRefused}</p>}
             <button
               type="button"
               className="main large"
@@ -251,38 +299,6 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
 
 // --- what is to be bound ---------------------------------------------------------------------------------------------
 
-interface Want {
-  readonly title: string;
-  readonly token?: string;
-  readonly card?: readonly [card: string, seat: string];
-}
-type Bound = Bindings['tokens'][string];
-
-function wantedOf(plan: Plan): Want[] {
-  return [
-    ...plan.tokens.map((token): Want => ({ title: token, token })),
-    ...Object.entries(plan.room.cards).flatMap(([card, spec]) =>
-      plan.seats
-        .filter((seat) => spec.for === 'person' || seat.role === 'custodian')
-        .map((seat): Want => ({
-          title: `${card.replaceAll('-', ' ')} of ${seatTitle(seat.id)}`,
-          card: [card, seat.id],
-        })),
-    ),
-  ];
-}
-
-function boundTo(bindings: Bindings, want: Want): Bound | undefined {
-  if (want.token !== undefined) return bindings.tokens[want.token];
-  return want.card && bindings.cards[want.card[0]]?.[want.card[1]];
-}
-
-function bind(bindings: Bindings, want: Want, bound: Bound): Bindings {
-  if (want.token !== undefined) return { ...bindings, tokens: { ...bindings.tokens, [want.token]: bound } };
-  const [card, seat] = want.card ?? ['', ''];
-  return { ...bindings, cards: { ...bindings.cards, [card]: { ...bindings.cards[card], [seat]: bound } } };
-}
-
 function Binding({
   want,
   estate,
@@ -292,14 +308,11 @@ function Binding({
   readonly want: Want;
   readonly estate: Estate | null;
   readonly value: Bound | undefined;
-  readonly set: (bound: Bound) => void;
+  readonly set: (bound: Bound | undefined) => void;
 }) {
   const id = useId();
-  const there = (estate?.modules ?? []).flatMap((module) =>
-    module.slots.flatMap(({ token }) =>
-      token ? [{ module: module.name, serial: token.serial, label: token.label }] : [],
-    ),
-  );
+  const there = tokensAtHand(estate);
+  const modules = [...new Set(there.map((token) => token.module))];
   const key = (bound: Bound) => `${bound.module} ${bound.serial}`;
   const known = value === undefined || there.some((token) => key(token) === key(value));
   return (
@@ -313,7 +326,7 @@ function Binding({
           value={value ? key(value) : ''}
           onChange={(event) => {
             const chosen = there.find((token) => key(token) === event.target.value);
-            if (chosen) set({ module: chosen.module, serial: chosen.serial });
+            set(chosen && { module: chosen.module, serial: chosen.serial });
           }}
         >
           <option value="">{t.open.choose}</option>
@@ -322,10 +335,16 @@ function Binding({
               {groups(value.serial)} · {value.module} · {t.open.gone}
             </option>
           ) : null}
-          {there.map((token) => (
-            <option key={key(token)} value={key(token)}>
-              {token.label} · {groups(token.serial)} · {token.module}
-            </option>
+          {modules.map((module) => (
+            <optgroup key={module} label={module}>
+              {there
+                .filter((token) => token.module === module)
+                .map((token) => (
+                  <option key={key(token)} value={key(token)}>
+                    {token.label} · {groups(token.serial)} · {module}
+                  </option>
+                ))}
+            </optgroup>
           ))}
         </select>
       </td>
@@ -333,57 +352,76 @@ function Binding({
   );
 }
 
-// --- fields ----------------------------------------------------------------------------------------------------------
+// --- files -----------------------------------------------------------------------------------------------------------
 
-type Spec = Script['parameters'][string];
+/** What the conductor accepts; said here, so that a large file is not read for nothing. */
+const LARGEST_FILE = 750_000;
 
-function Parameter({
-  name,
-  spec,
-  value,
-  set,
-}: {
-  readonly name: string;
-  readonly spec: Spec;
-  readonly value: ParameterValue | undefined;
-  readonly set: (value: ParameterValue) => void;
-}) {
-  const id = useId();
+type Ca = NonNullable<Extract<Request, { call: 'provision' }>['ca']>;
+
+interface ChosenFile {
+  readonly file: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Made for the rehearsal; else a person brought it. */
+  readonly made: boolean;
+  readonly reading: Reading;
+}
+type Files = Readonly<Partial<Record<string, ChosenFile>>>;
+
+/** The files by the script's names. Each is read at once; what is said of one that was replaced meanwhile is dropped. */
+function useFiles(script: Script) {
+  const [files, setFiles] = useState<Files>({});
+  const put = async (name: string, file: string, bytes: Uint8Array<ArrayBuffer>, made: boolean, size = bytes.length) => {
+    const kind = script.body.inputs[name]?.kind;
+    if (kind === undefined) return;
+    const chosen: ChosenFile = { file, bytes, made, reading: null };
+    setFiles((before) => ({ ...before, [name]: chosen }));
+    const { rule, expected, found, next } = t.open.fileLarge;
+    const reading: Reading =
+      size > LARGEST_FILE
+        ? { ok: false, refusal: refuse(rule, expected, found(size), next) }
+        : await bridge.call({ call: 'read-input', kind, file: { file, bytes } });
+    setFiles((before) => (before[name] === chosen ? { ...before, [name]: { ...chosen, reading } } : before));
+  };
+  const remove = (name: string) =>
+    setFiles((before) => {
+      const { [name]: _gone, ...others } = before;
+      return others;
+    });
+  return { files, put, remove };
+}
+
+/** What kind of CA a rehearsal gets that brings none. */
+function RehearsalCa({ ca, set }: { readonly ca: Ca; readonly set: (ca: Ca) => void }) {
+  const places = placesFor(ca.algorithm);
   return (
-    <div className="field">
-      <label htmlFor={id}>{spec.ask}</label>
-      {'one-of' in spec ? (
-        <select id={id} name={name} value={String(value)} onChange={(event) => set(event.target.value)}>
-          {spec['one-of'].map((choice) => (
-            <option key={choice} value={choice}>
-              {algorithmName(choice)}
-            </option>
-          ))}
-        </select>
-      ) : 'whole' in spec ? (
-        <input
-          id={id}
-          name={name}
-          type="number"
-          min={spec.whole[0]}
-          max={spec.whole[1]}
-          value={typeof value === 'number' && !Number.isNaN(value) ? value : ''}
-          onChange={(event) => set(event.target.valueAsNumber)}
-        />
-      ) : (
-        <input
-          id={id}
-          name={name}
-          maxLength={spec.text}
-          value={String(value ?? '')}
-          autoComplete="off"
-          spellCheck={false}
-          onChange={(event) => set(event.target.value)}
-        />
-      )}
-    </div>
+    <details className="rehearsal-ca">
+      <summary>
+        {t.open.ca}: {algorithmName(ca.algorithm)} · {placeWords(ca.place, ca.algorithm).name}
+      </summary>
+      <p className="note">{t.open.caWhy}</p>
+      <AlgorithmField
+        name="ca-algorithm"
+        label={t.open.caAlgorithm}
+        names={CA_ALGORITHMS}
+        value={ca.algorithm}
+        set={(value) => set({ algorithm: String(value), place: placesFor(String(value))[0] ?? 'token' })}
+      />
+      <PlaceField
+        name="ca-place"
+        value={ca.place}
+        set={(value) => {
+          const place = places.find((one) => one === value);
+          if (place) set({ ...ca, place });
+        }}
+        algorithm={ca.algorithm}
+        places={places}
+      />
+    </details>
   );
 }
+
+// --- fields ----------------------------------------------------------------------------------------------------------
 
 function PersonField({
   seat,

@@ -1,14 +1,15 @@
 /** The scripts on this machine, as their reviewers saw them, with the lint's marks in the margin. */
-import { useEffect, useMemo, useRef, useState } from 'react';
-import { readScript, type Fault, type Parameters, type ParameterValue, type Script } from '../../ceremonies/script.ts';
+import { useEffect, useRef, useState } from 'react';
+import type { Fault, Parameters, Script } from '../../ceremonies/script.ts';
 import type { Answer, ScriptSummary } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
 import { Frame } from '../parts/Frame.tsx';
 import { Mark } from '../parts/Mark.tsx';
+import { useScripts } from '../parts/Offer.tsx';
+import { ParameterFields } from '../parts/Parameter.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
 import { Words } from '../parts/Words.tsx';
 import { store, useConclave } from '../page.ts';
-import { algorithmName } from '../reading.ts';
 import { t } from '../texts.ts';
 import { Model } from './Open.tsx';
 
@@ -19,6 +20,7 @@ export function Scripts() {
   useEffect(() => {
     void store.getState().refreshScripts();
   }, []);
+  const read = useScripts(scripts);
   const chosen = scripts?.find((script) => script.name === name) ?? scripts?.[0];
   return (
     <Frame wide busy={scripts === null && trouble === null}>
@@ -40,23 +42,23 @@ export function Scripts() {
                     {...(script === chosen ? { 'aria-current': 'true' as const } : {})}
                     onClick={() => setName(script.name)}
                   >
-                    <Mark name={script.faults.length === 0 ? 'verified' : 'refused'} /> {script.name}
+                    <Mark name={script.faults.length === 0 ? 'verified' : 'refused'} />{' '}
+                    {read.get(script.name)?.title ?? script.name} <span className="note">{script.name}</span>
                   </button>
                 </li>
               ))}
             </ul>
           </nav>
-          <Text key={chosen.name} summary={chosen} />
+          <Text key={chosen.name} summary={chosen} script={read.get(chosen.name) ?? null} />
         </div>
       ) : null}
     </Frame>
   );
 }
 
-function Text({ summary }: { readonly summary: ScriptSummary }) {
+function Text({ summary, script }: { readonly summary: ScriptSummary; readonly script: Script | null }) {
   const [copy, setCopy] = useState<string | null>(null);
   const [linted, setLinted] = useState<{ faults: readonly Fault[]; words: readonly string[] } | null>(null);
-  const script = useMemo(() => readScript(summary.text).script, [summary.text]);
   useEffect(() => {
     setLinted(null);
     if (copy === null) return undefined;
@@ -78,6 +80,7 @@ function Text({ summary }: { readonly summary: ScriptSummary }) {
   return (
     <>
       <section className="text">
+        {script ? <p className="lead">{script.purpose}</p> : null}
         <header>
           <h2>{copy === null ? t.scripts.text : t.scripts.editing}</h2>
           {copy === null ? (
@@ -189,48 +192,15 @@ function Rehearsal({ name, script }: { readonly name: string; readonly script: S
     setModel(await bridge.call({ call: 'rehearse-model', script: name, parameters }));
     setBusy(false);
   };
-  const set = (key: string, value: ParameterValue) => {
-    setParameters({ ...parameters, [key]: value });
+  const set = (changed: Parameters) => {
+    setParameters(changed);
     setModel(null);
   };
   return (
     <>
       <section className="form">
         <h2>{t.scripts.parameters}</h2>
-        {Object.entries(script.parameters).map(([key, spec]) => (
-          <div className="field" key={key}>
-            <label htmlFor={`parameter-${key}`}>{spec.ask}</label>
-            {'one-of' in spec ? (
-              <select
-                id={`parameter-${key}`}
-                value={String(parameters[key])}
-                onChange={(event) => set(key, event.target.value)}
-              >
-                {spec['one-of'].map((choice) => (
-                  <option key={choice} value={choice}>
-                    {algorithmName(choice)}
-                  </option>
-                ))}
-              </select>
-            ) : 'whole' in spec ? (
-              <input
-                id={`parameter-${key}`}
-                type="number"
-                min={spec.whole[0]}
-                max={spec.whole[1]}
-                value={Number.isNaN(parameters[key]) ? '' : parameters[key]}
-                onChange={(event) => set(key, event.target.valueAsNumber)}
-              />
-            ) : (
-              <input
-                id={`parameter-${key}`}
-                maxLength={spec.text}
-                value={parameters[key]}
-                onChange={(event) => set(key, event.target.value)}
-              />
-            )}
-          </div>
-        ))}
+        <ParameterFields script={script} parameters={parameters} set={set} />
       </section>
       <p className="buttons">
         <button type="button" disabled={busy} onClick={() => void walk()}>

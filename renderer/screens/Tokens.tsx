@@ -1,23 +1,41 @@
-/** Modules, tokens and their objects: read-only. Ten thousand objects are asked for and drawn a page at a time. */
+/**
+ * The estate, for somebody who only looks: modules, tokens, objects, and what was found out about each. Nothing here
+ * changes a token; the one thing it may ask for is a login, so that private objects can be seen.
+ */
 import { useCallback, useEffect, useRef, useState, type KeyboardEvent } from 'react';
-import type { ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
-import type { Answer, Answers, Estate } from '../../electron/contract.ts';
+import type { TokenDetails } from '../../ceremonies/estate.ts';
+import type { TokenFacts } from '../../ceremonies/evidence.ts';
 import { bridge } from '../client.ts';
+import { readinessCount, tokenKey } from '../estate.ts';
+import { Field } from '../parts/Dialogs.tsx';
 import { Frame } from '../parts/Frame.tsx';
+import { RandomTest, Scan } from '../parts/KeyTests.tsx';
 import { Mark } from '../parts/Mark.tsx';
+import { Candidates, ModulePage, vettingOf, type Configured, type Module } from '../parts/Modules.tsx';
+import { ObjectFacts } from '../parts/ObjectFacts.tsx';
+import { Objects, type Spot } from '../parts/Objects.tsx';
+import { Matrix, Mechanisms, type Column } from '../parts/Readiness.tsx';
+import { TokenFactsPage } from '../parts/TokenFacts.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
-import { store, useConclave } from '../page.ts';
+import { store, useClock, useConclave, world } from '../page.ts';
 import { groups } from '../reading.ts';
-import { FLAGS, t } from '../texts.ts';
+import { troubleOf, type Login, type Trouble } from '../store.ts';
+import { t } from '../texts.ts';
 
-type Module = Estate['modules'][number];
-interface Chosen {
-  readonly module: string;
-  readonly serial: string;
+type Part = keyof typeof t.tokens.parts;
+const PARTS = Object.keys(t.tokens.parts) as Part[];
+
+/** `serial` empty: the module itself. */
+interface Chosen extends Spot {
+  readonly part: Part;
 }
+
+/** After this many idle milliseconds the device process logs out by itself; the page asks a little later. */
+const IDLE = 10 * 60_000 + 5_000;
 
 export function Tokens() {
   const estate = useConclave((state) => state.estate);
+  const report = useConclave((state) => state.modules);
   const trouble = useConclave((state) => state.trouble);
   const [chosen, setChosen] = useState<Chosen | null>(null);
   useEffect(() => {
@@ -25,6 +43,15 @@ export function Tokens() {
   }, []);
   const module = estate?.modules.find((candidate) => candidate.name === chosen?.module);
   const token = module?.slots.find((slot) => slot.token?.serial === chosen?.serial)?.token;
+  const configured = report?.configured.find(({ name }) => name === module?.name);
+  const choose = useCallback((spot: Spot) => {
+    store.getState().dismiss();
+    setChosen((before) => ({ ...spot, part: spot.place ? 'objects' : (before?.part ?? 'objects') }));
+  }, []);
+  const side = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (side.current && side.current.getBoundingClientRect().top < 0) side.current.scrollIntoView();
+  }, [chosen?.module, chosen?.serial]);
   return (
     <Frame wide busy={estate === null && trouble === null}>
       <div className="title-row">
@@ -34,27 +61,56 @@ export function Tokens() {
           {t.tokens.refresh}
         </button>
       </div>
-      {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
+      <Logins />
+      {trouble && trouble.call !== 'probe' && trouble.call !== 'token-login' ? (
+        <TroublePanel refusal={trouble.refusal} problem={trouble.problem} />
+      ) : null}
       <div className="estate">
         <nav className="tree" aria-label={t.tokens.modules}>
           <h2>{t.tokens.modules}</h2>
+          <button
+            type="button"
+            className="node"
+            {...(chosen === null ? { 'aria-current': 'true' as const } : {})}
+            onClick={() => setChosen(null)}
+          >
+            {t.tokens.machine}
+          </button>
           {estate === null ? (
             <p className="note">{t.tokens.reading}</p>
           ) : estate.modules.length === 0 ? (
             <p>{t.tokens.none}</p>
           ) : (
             estate.modules.map((entry) => (
-              <ModuleBranch key={entry.name} module={entry} chosen={chosen} choose={setChosen} />
+              <ModuleBranch
+                key={entry.name}
+                module={entry}
+                configured={report?.configured.find(({ name }) => name === entry.name)}
+                chosen={chosen}
+                choose={choose}
+              />
             ))
           )}
         </nav>
-        <div className="facts-side">
-          {module && token ? (
-            <Token key={token.serial} module={module} token={token} />
+        <div className="facts-side" ref={side}>
+          {chosen && module && token ? (
+            <Token
+              key={tokenKey(module.name, token.serial)}
+              module={module}
+              token={token}
+              chosen={chosen}
+              choose={choose}
+              turn={(part) => setChosen({ ...chosen, part })}
+            />
           ) : module && chosen?.serial === '' ? (
-            <ModulePage module={module} />
+            <ModulePage module={module} configured={configured} />
           ) : (
-            <p className="lead">{t.tokens.choose}</p>
+            <>
+              <h2>{t.tokens.machine}</h2>
+              <Working />
+              <Scan only={null} choose={choose} />
+              <Candidates report={report} />
+            </>
           )}
         </div>
       </div>
@@ -62,25 +118,37 @@ export function Tokens() {
   );
 }
 
+// --- the tree ----------------------------------------------------------------------------------------------------------
+
 function ModuleBranch({
   module,
+  configured,
   chosen,
   choose,
 }: {
   readonly module: Module;
+  readonly configured: Configured | undefined;
   readonly chosen: Chosen | null;
-  readonly choose: (chosen: Chosen) => void;
+  readonly choose: (spot: Spot) => void;
 }) {
   const here = chosen?.module === module.name;
+  const vetting = vettingOf(configured);
   return (
     <section>
       <button
         type="button"
         className="node"
         {...(here && chosen.serial === '' ? { 'aria-current': 'true' as const } : {})}
-        onClick={() => choose({ module: module.name, serial: '' })}
+        onClick={() => choose({ module: module.name, serial: '', place: null })}
       >
+        {/* What runs is said by the mark; what its file was found to be, by the words. */}
         <Mark name={module.problem ? 'refused' : 'verified'} /> <strong>{module.name}</strong>
+        {vetting ? <span className="vetted">{vetting.words}</span> : null}
+        {configured?.environment.map(({ name }) => (
+          <span key={name} className="note">
+            {name}
+          </span>
+        ))}
       </button>
       {module.problem ? (
         <p className="problem">
@@ -91,15 +159,12 @@ function ModuleBranch({
         {module.slots.map(({ slot, token, description }) => (
           <li key={slot}>
             {token ? (
-              <button
-                type="button"
-                className="node"
-                {...(here && chosen.serial === token.serial ? { 'aria-current': 'true' as const } : {})}
-                onClick={() => choose({ module: module.name, serial: token.serial })}
-              >
-                {token.label === '' ? groups(token.serial) : token.label}{' '}
-                <span className="note">{groups(token.serial)}</span>
-              </button>
+              <TokenNode
+                module={module.name}
+                token={token}
+                current={here && chosen.serial === token.serial}
+                choose={choose}
+              />
             ) : (
               <span className="node empty">
                 {t.tokens.slot(slot)}: {t.tokens.emptySlot} <span className="note">{description}</span>
@@ -112,274 +177,365 @@ function ModuleBranch({
   );
 }
 
-function ModulePage({ module }: { readonly module: Module }) {
-  const { facts, problem } = module;
+function TokenNode({
+  module,
+  token,
+  current,
+  choose,
+}: {
+  readonly module: string;
+  readonly token: TokenFacts;
+  readonly current: boolean;
+  readonly choose: (spot: Spot) => void;
+}) {
+  const login = useConclave((state) => state.logins[tokenKey(module, token.serial)]);
   return (
-    <>
-      <h2>{module.name}</h2>
-      {problem ? <TroublePanel refusal={null} problem={problem} /> : null}
-      {facts ? (
-        <dl className="facts facts-small">
-          <div>
-            <dt>{t.tokens.kind}</dt>
-            <dd>{facts.kind === 'software' ? t.tokens.software : t.tokens.pkcs11}</dd>
-          </div>
-          <div>
-            <dt>{t.tokens.library}</dt>
-            <dd>
-              {facts.library} {facts.version}
-            </dd>
-          </div>
-          <div>
-            <dt>{t.tokens.path}</dt>
-            <dd>
-              <code>{facts.path}</code>
-            </dd>
-          </div>
-          <div>
-            <dt>{t.tokens.sha256}</dt>
-            <dd>
-              <code className="hex">{groups(facts.sha256)}</code>
-            </dd>
-          </div>
-        </dl>
-      ) : null}
-    </>
+    <button
+      type="button"
+      className="node"
+      {...(current ? { 'aria-current': 'true' as const } : {})}
+      onClick={() => choose({ module, serial: token.serial, place: null })}
+    >
+      {nameOf(token)} <span className="note">{groups(token.serial)}</span>
+      {login?.loggedIn ? <span className="vetted">{t.tokens.somebody}</span> : null}
+    </button>
   );
 }
 
-function Token({ module, token }: { readonly module: Module; readonly token: TokenFacts }) {
-  return (
-    <>
-      <h2>{token.label === '' ? groups(token.serial) : token.label}</h2>
-      <dl className="facts facts-small">
-        <div>
-          <dt>{t.tokens.serial}</dt>
-          <dd>
-            <code className="hex">{groups(token.serial)}</code>
-          </dd>
-        </div>
-        <div>
-          <dt>{t.tokens.model}</dt>
-          <dd>{token.model}</dd>
-        </div>
-        <div>
-          <dt>{t.tokens.maker}</dt>
-          <dd>{token.manufacturer}</dd>
-        </div>
-        <div>
-          <dt>{t.tokens.firmware}</dt>
-          <dd>{token.firmware}</dd>
-        </div>
-        <div>
-          <dt>{t.tokens.hardware}</dt>
-          <dd>{token.hardware}</dd>
-        </div>
-      </dl>
-      <h3>{t.tokens.flags}</h3>
-      <ul className="flags">
-        {token.flags.map((flag) => {
-          const meaning = FLAGS[flag];
-          return (
-            <li key={flag}>
-              {meaning && meaning.mark !== 'plain' ? <Mark name={meaning.mark} /> : <Mark name="plain" quiet />}{' '}
-              <span>{meaning?.words ?? flag}</span> <code className="note">{flag}</code>
-            </li>
-          );
-        })}
-      </ul>
-      <Objects module={module.name} serial={token.serial} />
-      <Mechanisms module={module.name} serial={token.serial} />
-    </>
-  );
+const nameOf = (token: TokenFacts): string => (token.label === '' ? groups(token.serial) : token.label);
+
+// --- who is logged in --------------------------------------------------------------------------------------------------
+
+/** Draws nothing: asks again once a login should have ended by itself, because nothing announces that. */
+function Logins() {
+  const logins = useConclave((state) => state.logins);
+  return Object.entries(logins).map(([key, login]) => (login?.loggedIn ? <Ending key={key} token={key} login={login} /> : null));
 }
 
-// --- objects, windowed -----------------------------------------------------------------------------------------------
-
-const PAGE = 200;
-const ROW = 36;
-const AROUND = 8;
-
-function Objects({ module, serial }: { readonly module: string; readonly serial: string }) {
-  const [total, setTotal] = useState<number | null>(null);
-  const [loggedIn, setLoggedIn] = useState(false);
-  const [problem, setProblem] = useState<Extract<Answer<'objects'>, { ok: false }> | null>(null);
-  const [pages, setPages] = useState<ReadonlyMap<number, readonly ObjectFact[]>>(new Map());
-  const asked = useRef(new Set<number>());
-  const [top, setTop] = useState(0);
-  const [at, setAt] = useState(0);
-  const list = useRef<HTMLDivElement>(null);
-  const height = 12 * ROW;
-
-  const ask = useCallback(
-    async (page: number) => {
-      if (asked.current.has(page)) return;
-      asked.current.add(page);
-      const answer = await bridge.call({ call: 'objects', module, token: serial, offset: page * PAGE, limit: PAGE });
-      if (!answer.ok) {
-        setProblem(answer);
-        return;
-      }
-      setTotal(answer.value.total);
-      setLoggedIn(answer.value.loggedIn);
-      setPages((before) => new Map(before).set(page, answer.value.objects));
-    },
-    [module, serial],
-  );
-
-  const first = Math.max(0, Math.floor(top / ROW) - AROUND);
-  const end = Math.min(total ?? 0, Math.ceil((top + height) / ROW) + AROUND);
+function Ending({ token, login }: { readonly token: string; readonly login: Login }) {
   useEffect(() => {
-    void ask(Math.floor(first / PAGE));
-    if (end > 0) void ask(Math.floor((end - 1) / PAGE));
-  }, [ask, first, end]);
-
-  const onKey = (event: KeyboardEvent) => {
-    const by = { ArrowDown: 1, ArrowUp: -1, PageDown: 12, PageUp: -12, Home: -Infinity, End: Infinity }[event.key];
-    if (by === undefined || total === null || total === 0) return;
-    event.preventDefault();
-    const next = Math.max(0, Math.min(total - 1, at + by));
-    setAt(next);
-    const box = list.current;
-    if (!box) return;
-    if (next * ROW < box.scrollTop) box.scrollTop = next * ROW;
-    if ((next + 1) * ROW > box.scrollTop + height) box.scrollTop = (next + 1) * ROW - height;
-  };
-
-  if (problem)
-    return (
-      <TroublePanel
-        refusal={'refusal' in problem ? problem.refusal : null}
-        problem={'problem' in problem ? problem.problem : null}
-      />
+    const [module = '', serial = ''] = token.split('\n');
+    const timer = setTimeout(
+      () =>
+        void bridge.call({ call: 'token-details', module, token: serial }).then((answer) => {
+          store.getState().noteLogin(module, serial, answer.ok && answer.value.loggedIn);
+        }),
+      Math.max(0, login.at + IDLE - world.now()),
     );
+    return () => clearTimeout(timer);
+  }, [token, login]);
+  return null;
+}
+
+const FINAL_TRY = 'PIN_FINAL_TRY';
+
+/** Who is logged in, always in sight; and what a login that did not work says. */
+function LoginLine({
+  login,
+  standIn,
+  setStandIn,
+  logIn,
+  logOut,
+}: {
+  readonly login: Login | undefined;
+  readonly standIn: boolean;
+  readonly setStandIn: (on: boolean) => void;
+  readonly logIn: () => void;
+  readonly logOut: () => void;
+}) {
+  const busy = useConclave((state) => state.work !== null);
   return (
-    <section className="objects">
-      <h3>
-        {t.tokens.objects}
-        {total === null ? null : (
-          <span className="note">
-            {' '}
-            {t.tokens.objectCount(total)}. {loggedIn ? t.tokens.loggedIn : t.tokens.publicOnly}
-          </span>
+    <div className="login">
+      <p>
+        {login === undefined ? (
+          t.tokens.loginUnknown
+        ) : login.loggedIn ? (
+          <>
+            <Mark name="signed" quiet /> <strong>{t.tokens.somebody}.</strong> <span className="note">{t.tokens.somebodyMeans}</span>
+          </>
+        ) : (
+          <>
+            <Mark name="not-reached" quiet /> <strong>{t.tokens.nobody}.</strong> <span className="note">{t.tokens.nobodyMeans}</span>
+          </>
         )}
-      </h3>
-      {total === null ? (
-        <p className="note">{t.tokens.reading}</p>
-      ) : total === 0 ? null : (
-        <div
-          className="window"
-          ref={list}
-          role="listbox"
-          aria-label={t.tokens.objects}
-          tabIndex={0}
-          aria-activedescendant={`object-${at}`}
-          onKeyDown={onKey}
-          onScroll={(event) => setTop(event.currentTarget.scrollTop)}
-        >
-          <svg className="tall" width="1" height={total * ROW} aria-hidden="true" />
-          <div
-            className="slice"
-            role="presentation"
-            ref={(element) => {
-              if (element) element.style.transform = `translateY(${first * ROW}px)`;
+      </p>
+      {login?.loggedIn ? (
+        <button type="button" disabled={busy} data-testid="log-out" onClick={logOut}>
+          {t.tokens.logOut}
+        </button>
+      ) : (
+        <>
+          <label className="stand-in">
+            <input type="checkbox" name="stand-in" checked={standIn} onChange={(event) => setStandIn(event.target.checked)} />
+            <span>{t.tokens.standIn}</span>
+          </label>
+          <button type="button" disabled={busy} data-testid="log-in" onClick={logIn}>
+            {t.tokens.logIn}
+          </button>
+        </>
+      )}
+    </div>
+  );
+}
+
+function PinTrouble({ acceptFinalTry }: { readonly acceptFinalTry: (trouble: Trouble) => void }) {
+  const trouble = useConclave((state) => state.trouble);
+  const [typed, setTyped] = useState('');
+  if (trouble === null || (trouble.call !== 'token-login' && trouble.call !== 'probe')) return null;
+  return (
+    <TroublePanel refusal={trouble.refusal} problem={trouble.problem}>
+      {trouble.problem?.code === FINAL_TRY ? (
+        <div className="final-try">
+          <p>
+            <strong>{t.refusal.finalTry}</strong> {t.tokens.finalDecides}
+          </p>
+          <Field label={t.refusal.finalTryType(t.refusal.finalTrySentence)} value={typed} set={setTyped} />
+          <button
+            type="button"
+            className="destroys"
+            disabled={typed.trim() !== t.refusal.finalTrySentence}
+            onClick={() => {
+              setTyped('');
+              acceptFinalTry(trouble);
             }}
           >
-            {Array.from({ length: Math.max(0, end - first) }, (_, index) => {
-              const number = first + index;
-              const object = pages.get(Math.floor(number / PAGE))?.[number % PAGE];
-              return (
-                <div
-                  key={number}
-                  id={`object-${number}`}
-                  role="option"
-                  aria-selected={number === at}
-                  aria-setsize={total}
-                  aria-posinset={number + 1}
-                  className={`object${object?.class === 'unreadable' ? ' unreadable' : ''}`}
-                  onClick={() => setAt(number)}
-                >
-                  <span className="seq">{number + 1}</span>
-                  {object ? (
-                    <>
-                      <span>{object.class}</span>
-                      <span>{object.keyType}</span>
-                      <span>{object.label}</span>
-                      <code>{groups(object.id)}</code>
-                    </>
-                  ) : (
-                    <span className="note">{t.tokens.reading}</span>
-                  )}
-                </div>
-              );
-            })}
-          </div>
+            {t.refusal.finalTryGo}
+          </button>
         </div>
-      )}
+      ) : null}
+    </TroublePanel>
+  );
+}
+
+/** What is under way, since when, how long it took last time, and that it cannot be stopped. */
+function Working() {
+  const work = useConclave((state) => state.work);
+  const last = useConclave((state) => (state.work ? state.took[state.work.call] : undefined));
+  useClock(1000);
+  if (work === null || !(work.call in t.tokens.working)) return null;
+  const call = work.call as keyof typeof t.tokens.working;
+  const seconds = (ms: number) => Math.max(0, Math.round(ms / 1000));
+  return (
+    <section className="work" aria-live="polite">
+      <h3>{t.tokens.working[call]}</h3>
+      {call === 'probe' || call === 'token-login' ? <p>{t.tokens.workingBooth}</p> : null}
+      <p aria-live="off" className="tabular note">
+        {t.tokens.workingSince(seconds(world.now() - work.since))}{' '}
+        {last === undefined ? null : t.tokens.workingLast(seconds(last))} {t.tokens.workingStop}
+      </p>
     </section>
   );
 }
 
-function Mechanisms({ module, serial }: { readonly module: string; readonly serial: string }) {
-  const [answer, setAnswer] = useState<Answer<'mechanisms'> | null>(null);
+// --- a token -----------------------------------------------------------------------------------------------------------
+
+function Token({
+  module,
+  token,
+  chosen,
+  choose,
+  turn,
+}: {
+  readonly module: Module;
+  readonly token: TokenFacts;
+  readonly chosen: Chosen;
+  readonly choose: (spot: Spot) => void;
+  readonly turn: (part: Part) => void;
+}) {
+  const here = { module: module.name, serial: token.serial };
+  const [standIn, setStandIn] = useState(false);
+  const [details, setDetails] = useState<TokenDetails | null>(null);
+  const [trouble, setTrouble] = useState<Trouble | null>(null);
+  /** Counts the looks at this token: flags and objects are others after a login. */
+  const [look, setLook] = useState(0);
+  const login = useConclave((state) => state.logins[tokenKey(module.name, token.serial)]);
+
+  // Before the objects: the device process lists them while it answers this, for a token that nobody has looked at yet.
   useEffect(() => {
     let wanted = true;
-    void bridge.call({ call: 'mechanisms', module, token: serial }).then((given) => {
-      if (wanted) setAnswer(given);
+    void bridge.call({ call: 'token-details', module: module.name, token: token.serial }).then((answer) => {
+      if (!wanted) return;
+      setTrouble(answer.ok ? null : troubleOf('token-details', answer));
+      if (!answer.ok) return;
+      setDetails(answer.value);
+      store.getState().noteLogin(module.name, token.serial, answer.value.loggedIn);
     });
     return () => {
       wanted = false;
     };
-  }, [module, serial]);
-  if (answer === null) return <p className="note">{t.tokens.reading}</p>;
-  if (!answer.ok)
-    return (
-      <TroublePanel
-        refusal={'refusal' in answer ? answer.refusal : null}
-        problem={'problem' in answer ? answer.problem : null}
-      />
-    );
-  return <MechanismTable mechanisms={answer.value.mechanisms} />;
+  }, [module.name, token.serial, look]);
+
+  const logIn = async (acceptFinalTry: boolean) => {
+    await store.getState().ask({ call: 'token-login', module: module.name, token: token.serial, standIn, acceptFinalTry });
+    // The answer holds nothing; a refusal is known by its trouble.
+    if (store.getState().trouble === null) entered(true);
+    setLook((before) => before + 1);
+  };
+  const logOut = async () => {
+    await store.getState().ask({ call: 'token-log-out', module: module.name, token: token.serial });
+    if (store.getState().trouble === null) entered(false);
+    setLook((before) => before + 1);
+  };
+  const entered = (loggedIn: boolean) => {
+    store.getState().noteLogin(module.name, token.serial, loggedIn);
+    store.getState().say(loggedIn ? t.tokens.loggedInNow(nameOf(token)) : t.tokens.loggedOutNow(nameOf(token)));
+    choose({ ...here, place: null });
+  };
+  const probe = async (acceptFinalTry: boolean) => {
+    if (!(await store.getState().probe(module.name, token.serial, standIn, acceptFinalTry))) return;
+    const { proven, claimed, absent } = readinessCount(store.getState().probed[tokenKey(module.name, token.serial)] ?? []);
+    store.getState().say(t.tokens.tried(proven, claimed, absent));
+  };
+
+  return (
+    <>
+      <header className="token-head">
+        <h2>
+          {nameOf(token)} <span className="note tabular">{groups(token.serial)}</span>
+        </h2>
+        <LoginLine
+          login={login}
+          standIn={standIn}
+          setStandIn={setStandIn}
+          logIn={() => void logIn(false)}
+          logOut={() => void logOut()}
+        />
+        <Tabs part={chosen.part} turn={turn} />
+      </header>
+      <PinTrouble acceptFinalTry={({ call }) => void (call === 'probe' ? probe(true) : logIn(true))} />
+      {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
+      <Working />
+      <div className="part" role="tabpanel" aria-labelledby={`part-${chosen.part}`}>
+        {details === null && trouble === null ? (
+          <p className="note">{t.tokens.reading}</p>
+        ) : (
+          <>
+            {chosen.part === 'objects' ? (
+              <ObjectsPart here={here} chosen={chosen} choose={choose} login={login} look={look} again={() => setLook(look + 1)} />
+            ) : null}
+            {chosen.part === 'token' && details ? <TokenFactsPage details={details} /> : null}
+            {chosen.part === 'ready' ? <Ready here={here} probe={() => void probe(false)} /> : null}
+            {chosen.part === 'tests' ? (
+              <>
+                <Scan only={here} choose={choose} />
+                <RandomTest {...here} />
+              </>
+            ) : null}
+          </>
+        )}
+      </div>
+    </>
+  );
 }
 
-function MechanismTable({ mechanisms }: { readonly mechanisms: Answers['mechanisms']['mechanisms'] }) {
+interface Here {
+  readonly module: string;
+  readonly serial: string;
+}
+
+function Tabs({ part, turn }: { readonly part: Part; readonly turn: (part: Part) => void }) {
+  const list = useRef<HTMLDivElement>(null);
+  const onKey = (event: KeyboardEvent) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (by === undefined) return;
+    event.preventDefault();
+    const next = PARTS.at((PARTS.indexOf(part) + by) % PARTS.length) ?? part;
+    turn(next);
+    list.current?.querySelector<HTMLElement>(`#part-${next}`)?.focus();
+  };
   return (
-    <details className="mechanisms">
-      <summary>
-        {t.tokens.mechanisms} <span className="note">{t.tokens.mechanismCount(mechanisms.length)}</span>
-      </summary>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">{t.tokens.name}</th>
-            <th scope="col">{t.tokens.number}</th>
-            <th scope="col">{t.tokens.keys}</th>
-            <th scope="col">{t.tokens.uses}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {mechanisms.map((mechanism) => (
-            <tr key={mechanism.number}>
-              <th scope="row">
-                <code>{mechanism.name}</code>
-              </th>
-              <td>
-                <code>0x{mechanism.number.toString(16).padStart(8, '0')}</code>
-              </td>
-              <td>
-                {mechanism.min === 0 && mechanism.max === 0
-                  ? ''
-                  : mechanism.min === mechanism.max
-                    ? mechanism.min
-                    : `${mechanism.min} to ${mechanism.max}`}
-              </td>
-              <td>
-                {mechanism.flags.map((flag) => flag.replace(/^CKF_/, '').toLowerCase().replaceAll('_', ' ')).join(', ')}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </details>
+    <div className="tabs" role="tablist" aria-label={t.tokens.partsLabel} ref={list} onKeyDown={onKey}>
+      {PARTS.map((name) => (
+        <button
+          key={name}
+          type="button"
+          role="tab"
+          id={`part-${name}`}
+          className="tab"
+          aria-selected={name === part}
+          tabIndex={name === part ? 0 : -1}
+          onClick={() => turn(name)}
+        >
+          {t.tokens.parts[name]}
+        </button>
+      ))}
+    </div>
   );
+}
+
+function ObjectsPart({
+  here,
+  chosen,
+  choose,
+  login,
+  look,
+  again,
+}: {
+  readonly here: Here;
+  readonly chosen: Chosen;
+  readonly choose: (spot: Spot) => void;
+  readonly login: Login | undefined;
+  readonly look: number;
+  readonly again: () => void;
+}) {
+  const { place } = chosen;
+  const close = () => choose({ ...here, place: null });
+  const part = useRef<HTMLDivElement>(null);
+  // On a small screen the object would stand below the window: the list goes up and makes room.
+  useEffect(() => {
+    if (place) part.current?.firstElementChild?.scrollIntoView({ block: 'start' });
+  }, [place]);
+  return (
+    <div className="part" ref={part}>
+      <Objects key={`${look} ${login?.loggedIn === true}`} {...here} chosen={place} choose={choose} />
+      {place ? (
+        <ObjectFacts
+          key={`${place.position} ${look}`}
+          {...here}
+          place={place}
+          close={close}
+          listAgain={() => {
+            close();
+            again();
+          }}
+        />
+      ) : null}
+    </div>
+  );
+}
+
+function Ready({ here, probe }: { readonly here: Here; readonly probe: () => void }) {
+  const busy = useConclave((state) => state.work !== null);
+  const probed = useConclave((state) => state.probed);
+  const estate = useConclave((state) => state.estate);
+  const own = tokenKey(here.module, here.serial);
+  // This token first; beside it the others that were tried, so that they can be compared.
+  const columns = Object.entries(probed)
+    .flatMap(([key, readiness]): (Column & { readonly key: string })[] => {
+      const [name = '', serial = ''] = key.split('\n');
+      const token = estate?.modules.find((module) => module.name === name)?.slots.find((slot) => slot.token?.serial === serial)?.token;
+      return token && readiness ? [{ key, title: nameOf(token), readiness }] : [];
+    })
+    .sort((a, b) => Number(b.key === own) - Number(a.key === own));
+  const tried = probed[own];
+  return (
+    <>
+      <section className="try">
+        <p className="note">{t.tokens.tryLead}</p>
+        <div className="buttons">
+          <button type="button" disabled={busy} data-testid="probe" onClick={probe}>
+            {tried ? t.tokens.tryAgain : t.tokens.tryIt}
+          </button>
+          {tried ? <Tried readiness={tried} /> : null}
+        </div>
+      </section>
+      {columns.length > 0 ? <Matrix columns={columns} /> : null}
+      <Mechanisms {...here} />
+    </>
+  );
+}
+
+function Tried({ readiness }: { readonly readiness: Column['readiness'] }) {
+  const { proven, claimed, absent } = readinessCount(readiness);
+  return <p>{t.tokens.tried(proven, claimed, absent)}</p>;
 }

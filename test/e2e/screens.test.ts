@@ -118,6 +118,25 @@ const press = async () => {
 };
 const room = (name: string) => page.locator('nav').getByRole('button', { name, exact: true }).click();
 const trouble = () => page.locator('[role=alert]').first().waitFor();
+/** To a token with ten thousand objects, and its first rows. */
+const officersCard = async () => {
+  await room('Tokens');
+  await page.getByText('identity-card officer').click();
+  await page.locator('.object').first().waitFor();
+};
+const searchFor = async (line: string) => {
+  await page.getByLabel('Find objects').fill(line);
+  await page.getByRole('button', { name: 'Search', exact: true }).click();
+};
+/** From the list of scripts to the screen that opens one. */
+const opening = async (name: string) => {
+  await room('Scripts');
+  await page.locator('nav').getByRole('button', { name: new RegExp(`${name}$`) }).click();
+  await page.getByTestId('primary').click();
+  await page.locator('form, .open').first().waitFor();
+};
+const bring = (ask: RegExp, name: string, text: string) =>
+  page.getByLabel(ask).setInputFiles({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(text) });
 
 const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Promise<void>])[] = [
   ['first', 'first', () => Promise.resolve()],
@@ -163,8 +182,29 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     'crowd',
     'names',
     'problem',
+    'composite',
+    'open-key',
+    'revocations',
+    'issued',
+    'made',
   ].map((name): [string, string, () => Promise<void>] => [name, name, enter]),
   ['real', 'release', enter],
+  [
+    'issue-for',
+    'issue-for',
+    async () => {
+      await enter();
+      await page.locator('.recorded-file .facts').waitFor();
+    },
+  ],
+  ...['compare', 'compare-request'].map((name): [string, string, () => Promise<void>] => [
+    name,
+    name,
+    async () => {
+      await enter();
+      await page.locator('.comparison .facts').waitFor();
+    },
+  ]),
   [
     'working',
     'working',
@@ -250,6 +290,88 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
       await page.locator('input[type=range]').fill('81');
     },
   ],
+  [
+    'open-composite',
+    'first',
+    async () => {
+      await opening('composite-ca');
+      await page.locator('input[name=place][value=wrapped]').check();
+    },
+  ],
+  [
+    'open-impossible',
+    'first',
+    async () => {
+      await opening('composite-ca');
+      await page.locator('select[name=algorithm]').selectOption('MLDSA87-Ed448-SHAKE256');
+      await page.locator('.impossible').first().waitFor();
+    },
+  ],
+  [
+    'open-pq',
+    'first',
+    async () => {
+      await opening('pq-root');
+      await page.locator('select[name=algorithm]').selectOption('slh-dsa-sha2-128s');
+    },
+  ],
+  [
+    'open-inputs',
+    'first',
+    async () => {
+      await opening('intermediate');
+      await page.locator('.input-files').scrollIntoViewIfNeeded();
+    },
+  ],
+  [
+    'open-inputs-ca',
+    'first',
+    async () => {
+      await opening('crl');
+      await page.locator('.rehearsal-ca summary').click();
+      await page.locator('.rehearsal-ca select').scrollIntoViewIfNeeded();
+    },
+  ],
+  [
+    'open-inputs-made',
+    'first',
+    async () => {
+      await opening('intermediate');
+      await page.getByTestId('make-cards').click();
+      await page.locator('[data-testid=primary]:enabled').waitFor();
+      await page.locator('.input-files').evaluate((element) => element.scrollIntoView());
+    },
+  ],
+  [
+    'open-inputs-refused',
+    'first',
+    async () => {
+      await opening('intermediate');
+      await page.getByTestId('make-cards').click();
+      await page.locator('[data-testid=primary]:enabled').waitFor();
+      await bring(/^Choose a file: .*certificate request/, 'holiday.jpg', 'not a request at all');
+      await page.locator('.input-file .trouble').waitFor();
+      await page.locator('.input-file').nth(1).evaluate((element) => element.scrollIntoView());
+      assert.equal(await page.getByTestId('primary').isDisabled(), true, 'no ceremony with a file that was refused');
+    },
+  ],
+  [
+    'working-stop',
+    'stoppable',
+    async () => {
+      await press();
+      await page.getByTestId('stop').waitFor();
+    },
+  ],
+  [
+    'stopped',
+    'stoppable',
+    async () => {
+      await press();
+      await page.getByTestId('stop').click();
+      await page.locator('.trouble-stopped').waitFor();
+    },
+  ],
   ['audit', 'over', () => room('Audit')],
   [
     'verdict',
@@ -269,13 +391,140 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
       await page.locator('.result').waitFor();
     },
   ],
+  ['tokens', 'over', () => officersCard()],
   [
-    'tokens',
+    'tokens-machine',
     'over',
     async () => {
       await room('Tokens');
-      await page.getByText('identity-card officer').click();
-      await page.locator('.object').first().waitFor();
+      await page.locator('.candidates li').first().waitFor();
+    },
+  ],
+  [
+    'tokens-module',
+    'over',
+    async () => {
+      await room('Tokens');
+      await page.locator('.tree').getByRole('button', { name: /softhsm/ }).first().click();
+      await page.getByText('SOFTHSM2_CONF').last().waitFor();
+    },
+  ],
+  [
+    'tokens-module-changed',
+    'module-changed',
+    async () => {
+      await room('Tokens');
+      await page.locator('.tree').getByRole('button', { name: /vendor/ }).click();
+      await trouble();
+    },
+  ],
+  [
+    'tokens-object',
+    'over',
+    async () => {
+      await officersCard();
+      await page.getByTestId('log-in').click();
+      await page.getByTestId('log-out').waitFor();
+      await searchFor('class=private-key');
+      await page.locator('.object').first().click();
+      await page.locator('.attributes').waitFor();
+    },
+  ],
+  [
+    'tokens-certificate',
+    'over',
+    async () => {
+      await officersCard();
+      await page.locator('.object').nth(1).click();
+      await page.locator('.attributes').waitFor();
+      await page.locator('.one-object').evaluate((element) => element.scrollIntoView());
+    },
+  ],
+  [
+    'tokens-moved',
+    'object-moved',
+    async () => {
+      await officersCard();
+      await page.locator('.object').first().click();
+      await trouble();
+    },
+  ],
+  [
+    'tokens-found',
+    'over',
+    async () => {
+      await officersCard();
+      await searchFor('pkcs11:object=Server%20key%206');
+      await page.getByRole('heading', { name: /^4 objects found/ }).waitFor();
+    },
+  ],
+  [
+    'tokens-search-refused',
+    'over',
+    async () => {
+      await officersCard();
+      await searchFor('pkcs11:token=x;pin-value=1234');
+      await page.getByText('URI-').first().waitFor();
+    },
+  ],
+  [
+    'tokens-facts',
+    'over',
+    async () => {
+      await officersCard();
+      await page.getByRole('tab', { name: 'The token' }).click();
+      await page.locator('.validation').waitFor();
+    },
+  ],
+  [
+    'tokens-readiness',
+    'over',
+    async () => {
+      await officersCard();
+      await page.getByRole('tab', { name: 'What it can' }).click();
+      await page.getByTestId('probe').click();
+      await page.locator('.families').waitFor();
+      await page.getByRole('gridcell', { name: /P-521/ }).focus();
+    },
+  ],
+  [
+    'tokens-working',
+    'slow-token',
+    async () => {
+      await officersCard();
+      await page.getByRole('tab', { name: 'What it can' }).click();
+      await page.getByTestId('probe').click();
+      await page.locator('.work').waitFor();
+    },
+  ],
+  [
+    'tokens-scan',
+    'over',
+    async () => {
+      await officersCard();
+      await page.getByRole('tab', { name: 'Tests' }).click();
+      await page.getByTestId('scan').click();
+      await page.locator('.scanned').getByText('No finding among 5,000 keys.').waitFor();
+      await page.getByTestId('random').click();
+      await page.locator('.random table').waitFor();
+    },
+  ],
+  [
+    'tokens-scan-weak',
+    'weak-keys',
+    async () => {
+      await room('Tokens');
+      await page.getByTestId('scan').click();
+      await page.locator('.scanned .spots').first().waitFor();
+    },
+  ],
+  [
+    'tokens-last-try',
+    'last-try',
+    async () => {
+      await officersCard();
+      await page.getByTestId('log-in').click();
+      await page.locator('.final-try').waitFor();
     },
   ],
   [
@@ -291,7 +540,7 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     'over',
     async () => {
       await room('Scripts');
-      await page.getByRole('button', { name: 'damaged' }).click();
+      await page.getByRole('button', { name: /damaged$/ }).click();
       await page.locator('.faults').waitFor();
     },
   ],
@@ -375,6 +624,40 @@ test(
   },
 );
 
+test('files, algorithm and place are chosen with the keyboard alone', { timeout: 60_000 }, async () => {
+  await resize(1280, 800);
+  await scene('first');
+  await opening('crl');
+  await page.locator('.rehearsal-ca summary').focus();
+  await page.keyboard.press('Enter');
+  const reached: string[] = [];
+  for (let i = 0; i < 30 && reached.at(-1) !== 'make-cards'; i += 1) {
+    await page.keyboard.press('Tab');
+    await page.waitForTimeout(160); // slower than a token types
+    const at = await page.evaluate(() => {
+      const element = document.activeElement;
+      return element instanceof HTMLInputElement || element instanceof HTMLSelectElement
+        ? `${element.name}${element instanceof HTMLInputElement && element.type === 'radio' ? `=${element.value}` : ''}`
+        : element instanceof HTMLElement ? (element.dataset['testid'] ?? '') : '';
+    });
+    reached.push(at);
+    if (at === 'ca-algorithm') {
+      await page.keyboard.type('ML-DSA-87 + Ed4');
+      await page.waitForTimeout(300);
+    }
+    if (at === 'ca-place=split') {
+      await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('ArrowDown');
+    }
+  }
+  for (const name of ['ca-algorithm', 'ca-place=split', 'make-cards']) assert.ok(reached.includes(name), `${name} in ${reached.join(', ')}`);
+  await page.waitForTimeout(200);
+  await page.keyboard.press('Enter');
+  await page.locator('[data-testid=primary]:enabled').waitFor();
+  const asked = await app.evaluate(() => globalThis.pretended().calls.find((request) => request.call === 'provision'));
+  assert.deepEqual(asked?.call === 'provision' && asked.ca, { algorithm: 'MLDSA87-Ed448-SHAKE256', place: 'wrapped' });
+});
+
 test('a token that types 44 characters and Enter presses nothing, even on a button with the focus', async () => {
   await resize(1280, 800);
   await scene('generate');
@@ -408,6 +691,81 @@ test('a token that types 44 characters and Enter presses nothing, even on a butt
     0,
   );
   assert.equal(await page.locator('dialog').count(), 0);
+});
+
+test('a token is logged in to, searched, tried and read with the keyboard alone', { timeout: 90_000 }, async () => {
+  await resize(1280, 800);
+  complaints.length = 0;
+  await scene('over');
+  const tabTo = async (wanted: string) => {
+    for (let i = 0; i < 60; i += 1) {
+      await page.keyboard.press('Tab');
+      const at = await page.evaluate(() => {
+        const element = document.activeElement;
+        if (!(element instanceof HTMLElement)) return '';
+        return element.dataset['testid'] ?? element.getAttribute('role') ?? element.getAttribute('name') ?? element.innerText;
+      });
+      if (at.split('\n')[0]?.trim() === wanted) return; // a node's second line is its serial number
+    }
+    assert.fail(`no way to ${wanted} with Tab`);
+  };
+  const pressEnter = async () => {
+    await page.waitForTimeout(200); // slower than a token types
+    await page.keyboard.press('Enter');
+  };
+  const said = (words: string | RegExp) => page.locator('p.hidden[role=status]').getByText(words).waitFor();
+  await tabTo('Tokens');
+  await pressEnter();
+  await page.getByText('identity-card officer').waitFor();
+  await tabTo('identity-card officer');
+  await pressEnter();
+  await page.locator('.object').first().waitFor();
+  await tabTo('log-in');
+  await pressEnter();
+  await page.getByTestId('log-out').waitFor();
+  await said('The user is logged in to identity-card officer.');
+  await tabTo('search');
+  await page.keyboard.type('class=private-key', { delay: 20 });
+  await pressEnter();
+  await said(/objects found/);
+  await tabTo('listbox');
+  await page.keyboard.press('ArrowDown');
+  await pressEnter();
+  await page.locator('.one-object .attributes').waitFor();
+  await said('Server key 13. Imported or unwrapped');
+  await page.getByRole('tab', { name: 'Objects' }).focus();
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowRight');
+  await tabTo('probe');
+  await pressEnter();
+  await page.locator('.families').waitFor();
+  await said(/^7 proven, 2 claimed, 13 absent\.$/);
+  await tabTo('proven');
+  await page.keyboard.press('End');
+  await page.locator('.explained').getByText('RSA-4096: claimed').waitFor();
+  assert.deepEqual(complaints, []);
+});
+
+test('the last try is used only after its sentence was typed, and a finding leads to its key', { timeout: 60_000 }, async () => {
+  await scene('last-try');
+  await officersCard();
+  await page.getByTestId('log-in').click();
+  const go = page.getByRole('button', { name: 'Use the final try' });
+  await go.waitFor();
+  assert.equal(await go.isDisabled(), true);
+  await page.locator('.final-try input').fill('use the final try');
+  await go.click();
+  await page.getByTestId('log-out').waitFor();
+  const logins = await app.evaluate(() =>
+    globalThis.pretended().calls.flatMap((request) => (request.call === 'token-login' ? [request.acceptFinalTry] : [])),
+  );
+  assert.deepEqual(logins, [false, true]);
+
+  await scene('weak-keys');
+  await room('Tokens');
+  await page.getByTestId('scan').click();
+  await page.locator('.spots button').nth(1).click();
+  await page.locator('.one-object').getByText('number 9 of the listing').waitFor();
 });
 
 test('ten thousand objects: only those in sight are drawn, and the last one can be reached', async () => {

@@ -2,12 +2,111 @@
  * The other half of the app, pretended: answers every call of the contract from rooms of pretend.ts. For looking at the
  * page and for testing its logic without devices; it must never be imported outside test/.
  */
+import type { TokenFacts } from '../../ceremonies/evidence.ts';
+import { parsePkcs11Uri } from '../../ceremonies/keys/uri.ts';
 import { readScript } from '../../ceremonies/script.ts';
 import type { Verdict } from '../../ceremonies/verify.ts';
 import type { Answer, Answers, Bridge, Call, Entries, Estate, Request } from '../../electron/contract.ts';
-import { bindingsFor, factsOf, ROOT_CA, Room } from './pretend.ts';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { fromUtf8, toHex } from '../../ceremonies/bytes.ts';
+import { readKeyRecord } from '../../ceremonies/key-record.ts';
+import { Refused, refuse } from '../../ceremonies/refusal.ts';
+import { bindingsFor, factsOf, inputFile, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
+import {
+  pretendDetails,
+  pretendedObject,
+  pretendModules,
+  pretendObject,
+  pretendRandom,
+  pretendReadiness,
+  pretendScan,
+} from './pretend-tokens.ts';
 
 type Failure = Exclude<Answer<Call>, { readonly ok: true }>;
+
+/** As a device process words it. */
+const CANCELLED = {
+  code: 'WORK_CANCELLED',
+  message: 'The work was ended on request before it was done.',
+  hint: 'Repeat the step when the time for it is there.',
+};
+
+class Problem extends Error {
+  readonly problem: typeof CANCELLED;
+  constructor(problem: typeof CANCELLED) {
+    super(problem.code);
+    this.problem = problem;
+  }
+}
+
+/** Facts of made-up files in the words in which the real reader gives them; the fingerprint is real, a bad file is refused. */
+function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): Answers['read-input'] {
+  const subject = (name: string) => ({ name: 'subject', value: `CN=${name}, O=Example Organization, C=XX` });
+  const certificate = (name: string) => [
+    subject(name),
+    { name: 'issuer', value: `CN=${name}, O=Example Organization, C=XX` },
+    { name: 'serial number', value: '4f09c2aa17e35b88d061' },
+    { name: 'valid', value: '2026-11-21 to 2046-11-20' },
+    { name: 'public key', value: 'MLDSA65-ECDSA-P256-SHA512 (composite)' },
+  ];
+  const digest = toHex(sha256(file.bytes));
+  const content = fromUtf8(file.bytes);
+  const pem = { request: 'CERTIFICATE REQUEST', certificate: 'CERTIFICATE', crl: 'X509 CRL' };
+  try {
+    switch (kind) {
+      case 'key': {
+        const { label, token, profile, key } = readKeyRecord(file.bytes);
+        const facts = [
+          { name: 'key', value: label },
+          { name: 'on the token', value: token },
+          { name: 'algorithm', value: key.algorithm },
+          ...key.parts.map(({ part, held }) => ({
+            name: part === 'key' ? 'held' : part,
+            value: held === 'token' ? 'on the token' : 'wrapped under a key of the token',
+          })),
+          { name: 'made under the draft', value: profile ?? 'none' },
+          ...certificate('Example Composite Root CA'),
+        ];
+        return { sha256: digest, facts, findings: [] };
+      }
+      case 'revocations':
+        return {
+          sha256: digest,
+          findings: [],
+          facts: [
+            { name: 'certificates to revoke', value: '2' },
+            { name: '1f09c2aa17e35b88d061', value: '2026-11-20, keyCompromise' },
+            { name: '2b7714c0ffee00d1a2b3', value: '2026-11-20, cessationOfOperation' },
+          ],
+        };
+      case 'request':
+      case 'certificate':
+      case 'crl': {
+        if (!content.startsWith(`-----BEGIN ${pem[kind]}-----`))
+          throw new Refused(
+            refuse('PEM', `a ${pem[kind]} as PEM or DER`, 'neither', 'Bring the right file. Nothing was touched.'),
+          );
+        const facts = {
+          request: [subject('Example Intermediate CA'), { name: 'public key', value: 'ML-DSA-65' }],
+          certificate: certificate('Another Root CA'),
+          crl: [{ name: 'CRL number', value: '7' }],
+        };
+        return { sha256: digest, facts: facts[kind], findings: [] };
+      }
+    }
+  } catch (error) {
+    if (error instanceof Refused) return { sha256: digest, facts: [], findings: [error.refusal] };
+    throw error;
+  }
+}
+
+const PRETENDED_ATTRIBUTES = ['CKA_LABEL', 'CKA_ID', 'CKA_CLASS'];
+
+/** Reads it as strictly as the other half does. */
+function parsedUri(uri: string): string {
+  parsePkcs11Uri(uri);
+  return uri;
+}
 
 export class PretendBridge implements Bridge {
   readonly rooms: Room[] = [];
@@ -23,6 +122,12 @@ export class PretendBridge implements Bridge {
   objects = 10_000;
   problem: Estate['modules'][number]['problem'] = null;
   missing: string[] = [];
+  /** Serial numbers of tokens with a login. */
+  readonly loggedIn = new Set<string>();
+  /** Whether a library is another one than it was pinned to. */
+  changed = false;
+  /** Whether the scan finds weak keys. */
+  weak = false;
   verdict: Verdict | null = null;
 
   add(room: Room): Room {
@@ -48,6 +153,8 @@ export class PretendBridge implements Bridge {
     try {
       return { ok: true, value: (await this.#answer(request)) as Answers[R['call']] };
     } catch (error) {
+      if (error instanceof Problem) return { ok: false, problem: error.problem };
+      if (error instanceof Refused) return { ok: false, refusal: error.refusal };
       return {
         ok: false,
         problem: {
@@ -83,18 +190,10 @@ export class PretendBridge implements Bridge {
         const total = this.objects;
         return {
           total,
-          loggedIn: false,
-          objects: Array.from({ length: Math.max(0, Math.min(request.limit, total - request.offset)) }, (_, index) => {
-            const number = request.offset + index;
-            return number % 997 === 3
-              ? { class: 'unreadable' as const, id: '', label: '', keyType: '' }
-              : {
-                  class: number % 2 === 0 ? ('public-key' as const) : ('certificate' as const),
-                  id: number.toString(16).padStart(16, '0'),
-                  label: `Server key ${number + 1}`,
-                  keyType: number % 2 === 0 ? 'CKK_EC' : 'X.509',
-                };
-          }),
+          loggedIn: this.loggedIn.has(request.token),
+          objects: Array.from({ length: Math.max(0, Math.min(request.limit, total - request.offset)) }, (_, index) =>
+            pretendedObject(request.offset + index),
+          ),
         };
       }
       case 'mechanisms':
@@ -112,9 +211,71 @@ export class PretendBridge implements Bridge {
             { name: 'CKM_SHA256', number: 0x250, min: 0, max: 0, flags: ['CKF_DIGEST'] },
           ],
         };
+      case 'token-modules':
+        return pretendModules(this.changed);
+      case 'token-details':
+        return pretendDetails(this.#token(request.token), this.loggedIn.has(request.token));
+      case 'search-objects': {
+        if (request.where.some(({ attribute }) => !PRETENDED_ATTRIBUTES.includes(attribute)))
+          throw new Refused(
+            refuse('SEARCH-ATTRIBUTE', 'an attribute of PKCS#11', request.where[0]?.attribute ?? '', 'Look at the names of an object’s attributes.'),
+          );
+        const positions = Array.from({ length: this.objects }, (_, position) => position).filter((position) => {
+          const object = pretendedObject(position);
+          return request.where.every(({ attribute, value }) =>
+            attribute === 'CKA_LABEL'
+              ? object.label === value
+              : attribute === 'CKA_ID'
+                ? object.id === value
+                : `CKO_${object.class.toUpperCase().replace('-', '_')}` === value,
+          );
+        });
+        const shown = positions.slice(request.offset, request.offset + request.limit);
+        return {
+          total: positions.length,
+          objects: shown.map(pretendedObject),
+          positions: shown,
+          loggedIn: this.loggedIn.has(request.token),
+        };
+      }
+      case 'find-uri': {
+        const object = /object=([^;]*)/.exec(parsedUri(request.uri))?.[1];
+        const place = (position: number) => ({ position, object: pretendedObject(position) });
+        const tokens = this.estate().modules.flatMap(({ name, slots }) => slots.flatMap(({ token }) => (token ? [{ name, token }] : [])));
+        return {
+          found: tokens.slice(0, 2).map(({ name, token }) => ({
+            module: name,
+            token,
+            objects: object === undefined ? [] : [place(5), place(12)],
+            total: object === undefined ? 0 : 2,
+          })),
+        };
+      }
+      case 'object':
+        return pretendObject(request.place, this.#token(request.token).label);
+      case 'probe':
+        await this.#slowly();
+        return { readiness: pretendReadiness() };
+      case 'scan-keys': {
+        const all = this.estate().modules.flatMap(({ name, slots }) =>
+          slots.flatMap(({ token }) => (token ? [{ module: name, token: token.serial, tokenLabel: token.label, loggedIn: this.loggedIn.has(token.serial) }] : [])),
+        );
+        const tokens = all.filter(({ token }) => request.tokens.length === 0 || request.tokens.some((asked) => asked.token === token));
+        return pretendScan(tokens, this.weak);
+      }
+      case 'random-test':
+        return pretendRandom(request.bytes);
+      case 'token-login':
+        this.loggedIn.add(request.token);
+        return null;
+      case 'token-log-out':
+        this.loggedIn.delete(request.token);
+        return null;
+      case 'explain':
+        throw new Error(`${request.call}: no screen asks for this, so nothing is pretended`);
       case 'scripts':
         return [
-          { name: 'root-ca', text: ROOT_CA, faults: [] },
+          ...Object.entries(SCRIPTS).map(([name, text]) => ({ name, text, faults: [] })),
           { name: 'damaged', text: DAMAGED, faults: readScript(DAMAGED).faults },
         ];
       case 'lint': {
@@ -124,19 +285,42 @@ export class PretendBridge implements Bridge {
       case 'rehearse-model':
         return { faults: [], steps: 71, minutes: 95 };
       case 'provision': {
-        const { bindings, labels } = bindingsFor(ROOT_CA, request.parameters, request.module);
+        const text = SCRIPTS[request.script] ?? ROOT_CA;
+        const { bindings: made, labels } = bindingsFor(text, request.parameters, request.module);
+        const bindings = { ...made, tokens: { ...made.tokens, ...request.tokens } };
         this.#provisioned = {
           ...this.#provisioned,
           ...Object.fromEntries(Object.keys(labels).map((serial) => [serial, labels[serial] ?? ''])),
         };
         this.#provisionedOn = request.module;
-        return { bindings };
+        const token = Object.values(bindings.tokens)[0]?.serial ?? '';
+        const inputs = Object.entries(readScript(text).script?.body.inputs ?? {}).flatMap(([name, { kind, optional }]) => {
+          if (optional === true || request.brought?.includes(name) === true) return [];
+          const { file, text: content } = inputFile(kind, token);
+          return [[name, { file, bytes: new Uint8Array(Buffer.from(content)) }] as const];
+        });
+        return { bindings, inputs: Object.fromEntries(inputs) };
       }
-      case 'open':
-        return {
-          ceremony: this.add(new Room({ parameters: request.parameters, people: request.people, mode: request.mode }))
-            .ceremony,
-        };
+      case 'read-input':
+        return readInput(request);
+      case 'open': {
+        const { parameters, people, mode, bindings, script } = request;
+        const text = SCRIPTS[script] ?? ROOT_CA;
+        const asked = readScript(text).script?.body.inputs ?? {};
+        const inputs = Object.fromEntries(
+          Object.entries(request.inputs).map(([name, { file, bytes }]) => [
+            name,
+            { kind: asked[name]?.kind ?? 'key', file, bytes: Buffer.from(bytes).toString('base64url') },
+          ]),
+        );
+        const modules = new Set(Object.values(bindings.tokens).map((bound) => bound.module));
+        // The pretended record lists one module: bindings of another are replaced by its own.
+        const options = { parameters, people, mode, inputs, ...(modules.has('softhsm') ? { bindings } : {}) };
+        return { ceremony: this.add(new Room(options, text)).ceremony };
+      }
+      case 'cancel':
+        this.#cancelled?.();
+        return { cancelled: this.#cancelled !== null };
       case 'ceremonies':
         return this.rooms.map((room) => ({
           ceremony: room.ceremony,
@@ -159,9 +343,18 @@ export class PretendBridge implements Bridge {
         const room = this.#room(request.ceremony);
         if (this.slowness > 0 && room.state.current?.phase === 'ready') {
           room.begin();
-          await new Promise((resolve) => {
-            setTimeout(resolve, this.slowness);
+          const done = await new Promise<boolean>((resolve) => {
+            const timer = setTimeout(() => resolve(true), this.slowness);
+            this.#cancelled = () => {
+              clearTimeout(timer);
+              resolve(false);
+            };
           });
+          this.#cancelled = null;
+          if (!done) {
+            room.fail(CANCELLED);
+            throw new Problem(CANCELLED);
+          }
           room.finish();
         } else room.next();
         this.#settle(room);
@@ -211,10 +404,24 @@ export class PretendBridge implements Bridge {
     }
   }
 
+  #token(serial: string): TokenFacts {
+    const token = this.estate().modules.flatMap(({ slots }) => slots).find((slot) => slot.token?.serial === serial)?.token;
+    if (!token) throw new Error(`no token ${serial}`);
+    return token;
+  }
+
+  #slowly(): Promise<void> {
+    return new Promise((resolve) => {
+      setTimeout(resolve, this.slowness);
+    });
+  }
+
   #settle(room: Room): void {
     if (room.state.phase === 'open' && room.state.current === null) room.next();
   }
 
+  /** Ends the slow `act` that is under way. */
+  #cancelled: (() => void) | null = null;
   #provisioned: Record<string, string> = {};
   #provisionedOn = 'softhsm';
 

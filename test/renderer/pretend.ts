@@ -16,17 +16,37 @@ import {
   cardOf,
   custodianNumber,
   disagreementStatement,
+  isHuman,
+  keyInput,
   type Data,
   type Entry,
   type Kind,
   type State,
 } from '../../ceremonies/ceremony.ts';
-import type { Evidence, Intent, KeyAttributes, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
+import type {
+  Evidence,
+  Input,
+  Intent,
+  KeyAttributes,
+  KeyPart,
+  ObjectFact,
+  Placement,
+  TokenFacts,
+} from '../../ceremonies/evidence.ts';
+import { heldAt, inputDigest, keyIds, type KeyRecord } from '../../ceremonies/key-record.ts';
+import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, pushLine } from '../../ceremonies/transcript.ts';
 import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
-export const ROOT_CA = readFileSync(new URL('../../ceremonies/scripts/root-ca.yaml', import.meta.url), 'utf8');
+/** The scripts that ship, by name. */
+export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
+  ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign'].map((name) => [
+    name,
+    readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
+  ]),
+);
+export const ROOT_CA = SCRIPTS['root-ca'] ?? '';
 
 const b64 = (bytes: number) => randomBytes(bytes).toString('base64url');
 const hex = (bytes: number) => randomBytes(bytes).toString('hex');
@@ -50,6 +70,50 @@ export interface RoomOptions {
   readonly bindings?: Bindings;
   readonly development?: boolean;
   readonly warnings?: readonly string[];
+  /** By the script's names; those that are missing are made up. */
+  readonly inputs?: Readonly<Record<string, Input>>;
+}
+
+/** A key record with made-up bytes: it has the right shape, and nothing that a library would read. */
+export function keyRecord(token: string, algorithm: string, place: Placement): KeyRecord {
+  const row = caAlgorithmNamed(algorithm);
+  const parts = componentsOf(row).map((component) => {
+    const held = heldAt(place, component);
+    return {
+      part: component.part,
+      held,
+      spki: b64(component.part === 'ml-dsa' ? 1974 : 91),
+      id: held === 'token' ? hex(16) : null,
+      wrapped: held === 'token' ? null : { mechanism: 'CKM_AES_KEY_WRAP_KWP', bytes: b64(80) },
+    };
+  });
+  return {
+    format: 'conclave-key/1',
+    label: 'REHEARSAL CA',
+    token,
+    profile: 'profile' in row ? row.profile : null,
+    key: { algorithm, spki: b64(2065), parts, wrapping: parts.some((part) => part.held === 'wrapped') ? hex(16) : null },
+    certificate: b64(900),
+  };
+}
+
+/** The text of each kind of file, made up; the CA's key is on `token`. */
+export function inputFile(kind: Input['kind'], token: string): { file: string; text: string } {
+  switch (kind) {
+    case 'key':
+      return {
+        file: 'rehearsal-ca.json',
+        text: JSON.stringify(keyRecord(token, 'MLDSA65-ECDSA-P256-SHA512', 'split')),
+      };
+    case 'request':
+      return { file: 'rehearsal-request.csr', text: `-----BEGIN CERTIFICATE REQUEST-----\n${b64(300)}\n` };
+    case 'certificate':
+      return { file: 'rehearsal-other.crt', text: `-----BEGIN CERTIFICATE-----\n${b64(600)}\n` };
+    case 'revocations':
+      return { file: 'rehearsal-revocations.csv', text: `${hex(10)},2026-11-20T09:00:00Z,keyCompromise\n` };
+    case 'crl':
+      return { file: 'previous.crl', text: `-----BEGIN X509 CRL-----\n${b64(300)}\n` };
+  }
 }
 
 /** Bindings with a fresh serial for everything that the script with these parameters asks for. */
@@ -104,7 +168,8 @@ export class Room {
   readonly labels: Record<string, string>;
   readonly #fold = new Fold();
   #at = Date.parse('2026-11-21T13:21:04.120Z');
-  #key: KeyAttributes | null = null;
+  #parts: readonly KeyPart[] = [];
+  #wrapping: KeyAttributes | null = null;
   #inventory: ObjectFact[] = [{ class: 'certificate', id: 'a1', label: 'Device certificate', keyType: 'X.509' }];
   onLines: (from: number, lines: readonly string[]) => void = () => undefined;
 
@@ -114,6 +179,14 @@ export class Room {
     const parameters = { ...script.defaults, ...options.parameters };
     const made = bindingsFor(text, parameters, 'softhsm');
     this.labels = made.labels;
+    const bindings = options.bindings ?? made.bindings;
+    const token = Object.values(bindings.tokens)[0]?.serial ?? '';
+    const inputs: Record<string, Input> = { ...options.inputs };
+    for (const [name, { kind, optional }] of Object.entries(script.body.inputs)) {
+      if (optional === true || inputs[name] !== undefined) continue;
+      const { file, text: content } = inputFile(kind, token);
+      inputs[name] = { kind, file, bytes: Buffer.from(content).toString('base64url') };
+    }
     this.#append(
       'opened',
       {
@@ -122,7 +195,8 @@ export class Room {
         parameters,
         mode: options.mode ?? 'rehearsal',
         people: options.people ?? peopleFor(text, parameters),
-        bindings: options.bindings ?? made.bindings,
+        bindings,
+        inputs,
         modules: [
           {
             name: 'softhsm',
@@ -214,7 +288,7 @@ export class Room {
     const pending = pendingAction(this.state);
     switch (pending.kind) {
       case 'step':
-        if (!['confirm-script', 'put-away'].includes(pending.step.do.action)) this.begin();
+        if (!isHuman(pending.step.do.action)) this.begin();
         this.finish();
         return true;
       case 'outcome':
@@ -314,8 +388,8 @@ export class Room {
                   {
                     class: 'private-key',
                     id:
-                      this.state.current?.intent && 'id' in this.state.current.intent
-                        ? this.state.current.intent.id
+                      this.state.current?.intent && 'ids' in this.state.current.intent
+                        ? (this.state.current.intent.ids[0] ?? '')
                         : '',
                     label: 'Root CA',
                     keyType: 'CKK_EC',
@@ -380,12 +454,13 @@ export class Room {
 
   #intent(step: PlanStep): Intent {
     const { state } = this;
-    const token = this.state.opening?.bindings.tokens['root-hsm']?.serial ?? '';
+    const token = Object.values(state.opening?.bindings.tokens ?? {})[0]?.serial ?? '';
     const identity = cardOf(state, 'identity-card', step.who) ?? '';
     const set = state.backup?.set.id ?? '';
-    const id = state.key?.id ?? '';
+    const ids = state.key ? keyIds(state.key) : [];
     switch (step.do.action) {
       case 'confirm-script':
+      case 'confirm-input':
       case 'put-away':
         return {};
       case 'enrol':
@@ -395,15 +470,23 @@ export class Room {
         return { token };
       case 'test-random':
         return { token, bytes: step.do.bytes };
-      case 'generate-key':
-        return { token, id: hex(16), label: step.do.label, algorithm: step.do.algorithm };
+      case 'generate-key': {
+        const { algorithm, label, place = 'token' } = step.do;
+        const held = componentsOf(caAlgorithmNamed(algorithm)).map((component) => heldAt(place, component));
+        const wanted = held.filter((where) => where === 'token').length + (held.includes('wrapped') ? 1 : 0);
+        return { token, ids: Array.from({ length: wanted }, () => hex(16)), label, algorithm, place };
+      }
+      case 'open-key':
+        return { token, ids: keyIds(keyInput(state, step.do.from).key) };
       case 'prove-key':
       case 'lock-key':
-        return { token, id };
+        return { token, ids };
+      case 'sign-crl':
+        return { token, ids, number: '1', thisUpdate: '2026-11-21T13:40:00Z', nextUpdate: '2027-05-20T13:40:00Z' };
       case 'issue-certificate':
         return {
           token,
-          id,
+          ids,
           serialNumber: hex(16),
           notBefore: '2026-11-21T00:00:00Z',
           notAfter: '2046-11-21T00:00:00Z',
@@ -411,7 +494,7 @@ export class Room {
       case 'make-backup-key':
         return { token, set: b64(16), epoch: (state.backup?.set.epoch ?? 0) + 1 };
       case 'wrap-key':
-        return { token, id, set };
+        return { token, ids, set };
       case 'give-share':
         return {
           card: cardOf(state, 'share-card', step.who) ?? '',
@@ -445,40 +528,6 @@ export class Room {
     const intent = (state.current?.intent ?? {}) as Record<string, never>;
     const label = (serial: string) => factsOf(serial, this.labels[serial] ?? 'a card');
     const possession = { message: b64(32), signature: b64(96) };
-    const privateKey = (): KeyAttributes =>
-      this.#key ?? {
-        class: 'private-key',
-        keyType: 'CKK_EC',
-        id: intent['id'] ?? '',
-        label: intent['label'] ?? '',
-        token: true,
-        private: true,
-        sensitive: true,
-        extractable: true,
-        alwaysSensitive: true,
-        neverExtractable: false,
-        local: true,
-        modifiable: true,
-        sign: true,
-        verify: null,
-        encrypt: null,
-        decrypt: false,
-        wrap: null,
-        unwrap: false,
-        derive: false,
-        generatedBy: 'CKM_EC_KEY_PAIR_GEN',
-      };
-    const publicKey = (): KeyAttributes => ({
-      ...privateKey(),
-      class: 'public-key',
-      private: false,
-      sensitive: null,
-      extractable: null,
-      alwaysSensitive: null,
-      neverExtractable: null,
-      sign: null,
-      verify: true,
-    });
     const quorum = () =>
       ((intent['quorum'] ?? []) as string[]).map((seat) => ({
         seat,
@@ -488,6 +537,10 @@ export class Room {
     switch (step.do.action) {
       case 'confirm-script':
         return { words: state.script?.words.join(' ') ?? '' };
+      case 'confirm-input': {
+        const input = state.opening?.inputs[step.do.input];
+        return { sha256: input ? inputDigest(input) : '' };
+      }
       case 'put-away':
         return {};
       case 'enrol':
@@ -532,38 +585,78 @@ export class Room {
       case 'take-inventory':
         return { token: intent['token'] ?? '', objects: this.#inventory };
       case 'generate-key': {
-        const key = privateKey();
-        this.#key = key;
-        const fact = (kind: 'private-key' | 'public-key'): ObjectFact => ({
-          class: kind,
-          id: key.id,
-          label: key.label,
-          keyType: key.keyType,
+        const { algorithm, label: named, ids, place } = intent as unknown as Intent<'generate-key'>;
+        const onToken = [...ids];
+        this.#parts = componentsOf(caAlgorithmNamed(algorithm)).map((component): KeyPart => {
+          const own = {
+            part: component.part,
+            algorithm: component.name,
+            spki: b64(component.part === 'ml-dsa' ? 1974 : 91),
+          };
+          if (heldAt(place, component) === 'wrapped')
+            return {
+              ...own,
+              held: 'wrapped',
+              mechanism: 'noble',
+              private: null,
+              public: null,
+              wrapped: { mechanism: 'CKM_AES_KEY_WRAP_KWP', bytes: b64(80) },
+              proof: 'verified',
+            };
+          const key = attributes('private-key', onToken.shift() ?? '', named);
+          return {
+            ...own,
+            held: 'token',
+            mechanism: 'CKM_EC_KEY_PAIR_GEN',
+            private: key,
+            public: publicOf(key),
+            wrapped: null,
+            proof: 'reported',
+          };
         });
-        this.#inventory = [...this.#inventory, fact('private-key'), fact('public-key')];
+        const wrapping = onToken.at(0);
+        this.#wrapping = wrapping === undefined ? null : attributes('secret-key', wrapping, named);
+        const objects = [...this.#parts.flatMap((part) => [part.private, part.public]), this.#wrapping];
+        this.#inventory = [
+          ...this.#inventory,
+          ...objects.flatMap((object) =>
+            object ? [{ class: object.class, id: object.id, label: object.label, keyType: object.keyType }] : [],
+          ),
+        ];
         return {
           token: intent['token'] ?? '',
-          mechanism: 'CKM_EC_KEY_PAIR_GEN',
-          spki: b64(120),
-          private: key,
-          public: publicKey(),
+          spki: b64(this.#parts.length > 1 ? 2065 : 120),
+          parts: [...this.#parts],
+          wrappingKey: this.#wrapping,
         };
       }
+      case 'open-key': {
+        const { key, label: named } = keyInput(state, step.do.from);
+        const components = componentsOf(caAlgorithmNamed(key.algorithm));
+        this.#parts = key.parts.map(({ id, ...part }, index): KeyPart => {
+          const own = id === null ? null : attributes('private-key', id, named, false);
+          return {
+            ...part,
+            algorithm: components[index]?.name ?? '',
+            mechanism: '',
+            private: own,
+            public: own && publicOf(own),
+            proof: part.held === 'token' ? 'reported' : 'verified',
+          };
+        });
+        this.#wrapping = key.wrapping === null ? null : attributes('secret-key', key.wrapping, named, false);
+        return { token: intent['token'] ?? '', spki: key.spki, ...this.#proof() };
+      }
       case 'prove-key':
-        return {
-          spki: state.key?.spki ?? '',
-          private: privateKey(),
-          public: publicKey(),
-          weakTests: ['point on curve', 'not the point at infinity', 'known weak keys'],
-          possession,
-        };
-      case 'issue-certificate': {
+        return { token: intent['token'] ?? '', spki: state.key?.spki ?? '', ...this.#proof() };
+      case 'issue-certificate':
+      case 'sign-crl': {
         const tbs = b64(32);
         return {
           lintedTbs: tbs,
           signedTbs: tbs,
           lints: ['serial has 64 bits of entropy', 'validity as scripted', 'basic constraints critical'],
-          certificate: b64(600),
+          ...(step.do.action === 'sign-crl' ? { crl: b64(400) } : { certificate: b64(600) }),
         };
       }
       case 'make-backup-key': {
@@ -582,7 +675,10 @@ export class Room {
         };
       }
       case 'wrap-key':
-        return { mechanism: 'CKM_AES_KEY_WRAP_PAD', wrapped: b64(250), private: privateKey() };
+        return {
+          parts: this.#parts.map(({ part }) => ({ part, mechanism: 'CKM_AES_KEY_WRAP_KWP', wrapped: b64(250) })),
+          private: this.#privates(),
+        };
       case 'give-share': {
         const i = intent as unknown as Intent<'give-share'>;
         return {
@@ -600,8 +696,10 @@ export class Room {
       case 'prove-recovery':
         return { quorum: quorum(), possession: { ...possession, message: intent['nonce'] ?? '' }, destroyed: true };
       case 'lock-key': {
-        this.#key = { ...privateKey(), extractable: false };
-        return { private: this.#key };
+        this.#parts = this.#parts.map((part) =>
+          part.private ? { ...part, private: { ...part.private, extractable: false } } : part,
+        );
+        return { private: this.#privates(), enforced: this.state.opening?.mode === 'real' };
       }
       case 'wipe-backup-key':
         return { how: state.backup?.alive ? 'overwritten' : 'process-ended' };
@@ -611,7 +709,62 @@ export class Room {
     }
   }
 
+  #privates(): KeyAttributes[] {
+    return this.#parts.flatMap((part) => (part.private ? [part.private] : []));
+  }
+
+  #proof(): Pick<Evidence<'prove-key'>, 'parts' | 'wrappingKey' | 'weakTests' | 'possession'> {
+    return {
+      parts: this.#parts.map(({ mechanism: _made, ...part }) => part),
+      wrappingKey: this.#wrapping,
+      weakTests: ['point on curve', 'not the point at infinity', 'known weak keys'],
+      possession: { message: b64(32), signature: b64(96) },
+    };
+  }
+
   name(seat: string): string {
     return personAt(this.state, seat)?.name ?? seat;
   }
+}
+
+/** As a token answers for a key that a script asked for; `copied`: it may still be wrapped. */
+function attributes(kind: 'private-key' | 'secret-key', id: string, label: string, copied = true): KeyAttributes {
+  const wraps = kind === 'secret-key';
+  return {
+    class: kind,
+    keyType: wraps ? 'CKK_AES' : 'CKK_EC',
+    id,
+    label,
+    token: true,
+    private: true,
+    sensitive: true,
+    extractable: !wraps && copied,
+    alwaysSensitive: true,
+    neverExtractable: wraps || !copied,
+    local: true,
+    modifiable: true,
+    sign: wraps ? null : true,
+    verify: null,
+    encrypt: null,
+    decrypt: wraps ? null : false,
+    wrap: wraps ? true : null,
+    unwrap: wraps,
+    derive: wraps ? null : false,
+    generatedBy: wraps ? 'CKM_AES_KEY_GEN' : 'CKM_EC_KEY_PAIR_GEN',
+    keysRemaining: null,
+  };
+}
+
+function publicOf(key: KeyAttributes): KeyAttributes {
+  return {
+    ...key,
+    class: 'public-key',
+    private: false,
+    sensitive: null,
+    extractable: null,
+    alwaysSensitive: null,
+    neverExtractable: null,
+    sign: null,
+    verify: true,
+  };
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { pendingAction } from '../../ceremonies/ceremony.ts';
 import { createConclave, timeline, type World } from '../../renderer/store.ts';
 import { PretendBridge } from './bridge.ts';
-import { Room } from './pretend.ts';
+import { Room, SCRIPTS } from './pretend.ts';
 
 const world: World = {
   now: () => performance.now(),
@@ -121,4 +121,36 @@ test('the replay holds every state, and ends where the record breaks', async () 
   const nonsense = await timeline([...room.lines.slice(0, 5), '{"v":1}'], world);
   assert.equal(nonsense.rows.length, 5);
   assert.equal(nonsense.broken?.rule, 'ENTRY-MALFORMED');
+});
+
+test('work that is under way can be stopped, beside the one thing that is asked for', async () => {
+  const room = new Room({}, SCRIPTS['composite-ca']).until('make-root');
+  const { bridge, store, record } = await watching(room);
+  bridge.slowness = 60_000;
+  const asked = store.getState().ask({ call: 'act', ceremony: room.ceremony, step: 'make-root', acceptFinalTry: false });
+  await settled();
+  assert.equal(store.getState().work?.stopping, 'no');
+  const stopped = store.getState().stop(room.ceremony);
+  assert.equal(store.getState().work?.stopping, 'asked');
+  await Promise.all([stopped, asked]);
+  await settled();
+  assert.equal(store.getState().work, null);
+  assert.equal(store.getState().trouble?.problem?.code, 'WORK_CANCELLED');
+  assert.equal(record().state.current?.phase, 'ready');
+  assert.equal(record().rows.at(-1)?.entry.kind === 'failed' || record().rows.at(-2)?.entry.kind === 'failed', true);
+});
+
+test('where there is nothing to stop the work goes on, and the page says so', async () => {
+  const room = new Room({}, SCRIPTS['composite-ca']).until('make-root');
+  const { bridge, store } = await watching(room);
+  await store.getState().stop(room.ceremony);
+  assert.equal(bridge.calls.some((request) => request.call === 'cancel'), false, 'nothing is under way');
+  bridge.slowness = 200;
+  bridge.failNext.set('cancel', { ok: false, problem: { code: 'CONDUCTOR', message: 'a', hint: 'b' } });
+  const asked = store.getState().ask({ call: 'act', ceremony: room.ceremony, step: 'make-root', acceptFinalTry: false });
+  await settled();
+  await store.getState().stop(room.ceremony);
+  assert.equal(store.getState().work?.stopping, 'late');
+  await asked;
+  assert.equal(store.getState().trouble, null);
 });

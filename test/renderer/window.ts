@@ -8,7 +8,7 @@ import { app, BrowserWindow, ipcMain, protocol } from 'electron';
 import type { Request } from '../../electron/contract.ts';
 import { POLICIES, webPreferences } from '../../electron/hardening.ts';
 import { PretendBridge, pretendVerdict } from './bridge.ts';
-import { peopleFor, ROOT_CA, Room } from './pretend.ts';
+import { peopleFor, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 
 const { SCREENS_PAGE: folder = '', SCREENS_PRELOAD: preload = '' } = process.env;
 const TYPES: Partial<Record<string, string>> = {
@@ -179,6 +179,83 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
       hint: 'Start it again with “Look again”.',
     };
     b.missing = [b.rooms[0]?.state.opening?.bindings.tokens['root-hsm']?.serial ?? ''];
+  },
+  composite: (b) => {
+    const room = b.add(new Room({}, SCRIPTS['composite-ca']).until('make-root'));
+    room.begin();
+    room.finish();
+    room.witness('custodian-2');
+  },
+  compare: (b) => {
+    b.add(new Room({}, SCRIPTS['intermediate']).until('compare-key'));
+  },
+  'compare-request': (b) => {
+    b.add(new Room({}, SCRIPTS['intermediate']).until('compare-request'));
+  },
+  'issue-for': (b) => {
+    const room = b.add(new Room({}, SCRIPTS['intermediate']).until('certify'));
+    room.begin();
+    room.finish();
+  },
+  'open-key': (b) => {
+    const room = b.add(new Room({}, SCRIPTS['intermediate']).until('open-ca'));
+    room.begin();
+    room.finish();
+  },
+  revocations: (b) => {
+    const room = b.add(new Room({}, SCRIPTS['crl']).until('sign-list'));
+    room.begin();
+    room.finish();
+  },
+  stoppable: (b) => {
+    b.slowness = 60_000;
+    b.add(new Room({}, SCRIPTS['composite-ca']).until('make-root'));
+  },
+  issued: (b) => {
+    b.add(new Room({}, SCRIPTS['cross-sign']).toTheEnd());
+  },
+  made: (b) => {
+    b.add(new Room({}, SCRIPTS['composite-ca']).toTheEnd());
+  },
+  'module-changed': (b) => {
+    b.add(new Room().toTheEnd());
+    b.changed = true;
+    b.problem = {
+      code: 'MODULE-CHANGED',
+      message: 'The library is another file than the one it was pinned to.',
+      hint: 'Ask the administrator whether it was updated.',
+    };
+  },
+  'weak-keys': (b) => {
+    b.add(new Room().toTheEnd());
+    b.weak = true;
+  },
+  'slow-token': (b) => {
+    b.slowness = 60_000;
+    b.add(new Room().toTheEnd());
+  },
+  'last-try': (b) => {
+    b.add(new Room().toTheEnd());
+    b.failNext.set('token-login', {
+      ok: false,
+      problem: {
+        code: 'PIN_FINAL_TRY',
+        message: 'One try is left; a wrong PIN locks the token for good.',
+        hint: 'Somebody must confirm in words that the last try may be used.',
+      },
+    });
+  },
+  'object-moved': (b) => {
+    b.add(new Room().toTheEnd());
+    b.failNext.set('object', {
+      ok: false,
+      refusal: {
+        rule: 'OBJECT-MOVED',
+        expected: 'public-key “Server key 1” in place 1',
+        found: 'another object',
+        next: 'List the objects again.',
+      },
+    });
   },
   broken: (b) => {
     b.add(new Room().toTheEnd());

@@ -1,0 +1,102 @@
+/**
+ * What the Tokens room makes of what people type and of what tokens answer: a search, the rows of the readiness matrix,
+ * one key for one token.
+ *
+ * Pure text. Whether an attribute exists, and whether a value is one of its values, is decided where the token is; here a
+ * line is only taken apart. Nothing a pasted URI says is followed: it goes to the conductor as it is.
+ */
+import type { AttributeWanted, PinState, Readiness } from '../ceremonies/estate.ts';
+import type { MarkName } from './reading.ts';
+
+/** A token by module and serial number, as one text. Module names have no line break (modules.json). */
+export function tokenKey(module: string, serial: string): string {
+  return `${module}\n${serial}`;
+}
+
+// --- searching -------------------------------------------------------------------------------------------------------
+
+export type Query =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'where'; readonly where: AttributeWanted[] }
+  | { readonly kind: 'uri'; readonly uri: string };
+
+/** `name=` at the beginning or after a blank: a label may hold any other `=`. */
+const NAMED = /(?:^|\s)([A-Za-z][A-Za-z0-9_-]{0,59})=/g;
+
+/**
+ * Nothing; a pasted `pkcs11:` URI; `label=Root CA sign=true`, with or without CKA_; any other text is a whole label.
+ */
+export function queryOf(typed: string): Query {
+  const line = typed.trim();
+  if (line === '') return { kind: 'all' };
+  if (/^pkcs11:/i.test(line)) return { kind: 'uri', uri: line };
+  const names = [...line.matchAll(NAMED)];
+  if (names[0]?.index !== 0) return { kind: 'where', where: [{ attribute: 'CKA_LABEL', value: unquoted(line) }] };
+  const where = names.map((match, index) => {
+    const value = line.slice(match.index + match[0].length, names[index + 1]?.index ?? line.length).trim();
+    const attribute = prefixed('CKA', match[1] ?? '');
+    return { attribute, value: valueOf(attribute, unquoted(value)) };
+  });
+  return { kind: 'where', where };
+}
+
+/** The forms in which people and other tools write these; everything else is for the token's side to judge. */
+function valueOf(attribute: string, value: string): string {
+  if (attribute === 'CKA_CLASS') return prefixed('CKO', value);
+  if (attribute === 'CKA_KEY_TYPE') return prefixed('CKK', value);
+  if (attribute === 'CKA_ID') return value.replace(/[\s:]/g, '').toLowerCase();
+  return /^(yes|no)$/i.test(value) ? String(/^yes$/i.test(value)) : value;
+}
+
+const prefixed = (prefix: string, name: string): string => {
+  const upper = name.toUpperCase().replaceAll('-', '_');
+  return upper.startsWith(`${prefix}_`) || /^\d/.test(upper) ? upper : `${prefix}_${upper}`;
+};
+
+const unquoted = (value: string): string => /^(["'])(.*)\1$/.exec(value)?.[2] ?? value;
+
+// --- the readiness matrix ----------------------------------------------------------------------------------------------
+
+export interface MatrixFamily {
+  readonly family: Readiness['family'];
+  /** One per parameter set; `cells` in the order of the tokens, null where that token was not asked about it. */
+  readonly rows: readonly { readonly name: string; readonly cells: readonly (Readiness | null)[] }[];
+}
+
+/** Families and parameter sets in the order in which the first token that has them names them. */
+export function matrixOf(tokens: readonly (readonly Readiness[])[]): MatrixFamily[] {
+  const families = new Map<Readiness['family'], Set<string>>();
+  for (const { family, name } of tokens.flat()) {
+    const names = families.get(family) ?? new Set<string>();
+    families.set(family, names.add(name));
+  }
+  return [...families].map(([family, names]) => ({
+    family,
+    rows: [...names].map((name) => ({
+      name,
+      cells: tokens.map((readiness) => readiness.find((cell) => cell.name === name && cell.family === family) ?? null),
+    })),
+  }));
+}
+
+/** How many of each: `proven`, `claimed`, `absent`. */
+export function readinessCount(readiness: readonly Readiness[]): Readonly<Record<Readiness['can'], number>> {
+  const count = { proven: 0, claimed: 0, absent: 0 };
+  for (const { can } of readiness) count[can] += 1;
+  return count;
+}
+
+export const READINESS_MARK: Readonly<Record<Readiness['can'], MarkName>> = {
+  proven: 'verified',
+  claimed: 'reported',
+  absent: 'not-reached',
+};
+
+export const PIN_MARK: Readonly<Record<PinState, MarkName>> = {
+  fine: 'plain',
+  low: 'reported',
+  final: 'refused',
+  locked: 'refused',
+  change: 'reported',
+  unset: 'reported',
+};

@@ -1,0 +1,104 @@
+/**
+ * What must be at hand before a ceremony is opened: a token or card for every purpose, and, where people bring a key's
+ * record, the very token that the record names.
+ *
+ * Pure. It never decides whether a ceremony may be opened: the conductor does, and refuses by the same rules.
+ */
+import { readKeyRecord } from '../ceremonies/key-record.ts';
+import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
+import type { Plan } from '../ceremonies/script.ts';
+import type { Bindings, Estate } from '../electron/contract.ts';
+import { groups } from './reading.ts';
+import { seatTitle, t } from './texts.ts';
+
+export interface Want {
+  readonly title: string;
+  readonly token?: string;
+  readonly card?: readonly [card: string, seat: string];
+}
+export type Bound = Bindings['tokens'][string];
+
+export function wantedOf(plan: Plan): Want[] {
+  return [
+    ...plan.tokens.map((token): Want => ({ title: token, token })),
+    ...Object.entries(plan.room.cards).flatMap(([card, spec]) =>
+      plan.seats
+        .filter((seat) => spec.for === 'person' || seat.role === 'custodian')
+        .map((seat): Want => ({
+          title: `${card.replaceAll('-', ' ')} of ${seatTitle(seat.id)}`,
+          card: [card, seat.id],
+        })),
+    ),
+  ];
+}
+
+export function boundTo(bindings: Bindings, want: Want): Bound | undefined {
+  if (want.token !== undefined) return bindings.tokens[want.token];
+  return want.card && bindings.cards[want.card[0]]?.[want.card[1]];
+}
+
+/** `bound` undefined: nothing is chosen any more. */
+export function bind(bindings: Bindings, want: Want, bound: Bound | undefined): Bindings {
+  const changed = (before: Record<string, Bound>, key: string): Record<string, Bound> => {
+    const { [key]: _gone, ...others } = before;
+    return bound === undefined ? others : { ...before, [key]: bound };
+  };
+  if (want.token !== undefined) return { ...bindings, tokens: changed(bindings.tokens, want.token) };
+  const [card, seat] = want.card ?? ['', ''];
+  return { ...bindings, cards: { ...bindings.cards, [card]: changed(bindings.cards[card] ?? {}, seat) } };
+}
+
+export interface AtHand extends Bound {
+  readonly label: string;
+}
+
+export function tokensAtHand(estate: Estate | null): AtHand[] {
+  return (estate?.modules ?? []).flatMap((module) =>
+    module.slots.flatMap(({ token }) => (token ? [{ module: module.name, serial: token.serial, label: token.label }] : [])),
+  );
+}
+
+// --- keys that are brought -------------------------------------------------------------------------------------------
+
+/** The serial number of the token that a key's record names; null for any other file. */
+function tokenOf(bytes: Uint8Array): string | null {
+  try {
+    return readKeyRecord(bytes).token;
+  } catch (error) {
+    if (error instanceof Refused) return null; // what is wrong with it is said where the file is shown
+    throw error;
+  }
+}
+
+/** Where the key of the file `name` is: the script's name for its token, and that token; null where it is not at hand. */
+export function keyHome(
+  plan: Plan,
+  name: string,
+  bytes: Uint8Array,
+  estate: Estate | null,
+): { readonly token: string; readonly bound: Bound } | null {
+  const serial = tokenOf(bytes);
+  const opener = plan.steps.find(({ do: what }) => what.action === 'open-key' && what.from === name)?.do;
+  const there = tokensAtHand(estate).find((token) => token.serial === serial);
+  return opener?.action === 'open-key' && there
+    ? { token: opener.on, bound: { module: there.module, serial: there.serial } }
+    : null;
+}
+
+/** A key is where its record says: a binding to any other token would be refused when the key is to be found. */
+export function keyElsewhere(
+  plan: Plan,
+  files: Readonly<Partial<Record<string, { readonly bytes: Uint8Array }>>>,
+  bindings: Bindings,
+): Refusal | null {
+  for (const { do: what } of plan.steps) {
+    if (what.action !== 'open-key') continue;
+    const chosen = files[what.from];
+    const named = chosen ? tokenOf(chosen.bytes) : null;
+    const bound = bindings.tokens[what.on]?.serial;
+    const { rule, expected, found, next } = t.open.keyElsewhere;
+    if (named !== null && bound !== undefined && named !== bound)
+      return refuse(rule, expected(groups(named)), found(groups(bound)), next);
+  }
+  return null;
+}

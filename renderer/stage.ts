@@ -1,0 +1,245 @@
+/**
+ * What the stage shows beside an instruction: the things a step names, what came of it, where each part of a key lives, what
+ * a ceremony leaves behind, and whether the work under way can be stopped.
+ *
+ * Pure text over the record's state and entries. It never decides what a fact is worth: the mark beside it is the one that
+ * the evidence carries.
+ */
+import { keyInput, type Data, type State } from '../ceremonies/ceremony.ts';
+import type { ActionName, Evidence, Input, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
+import { inputDigest } from '../ceremonies/key-record.ts';
+import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
+import type { PlanStep } from '../ceremonies/script.ts';
+import { algorithmName, placeWords, profileOf } from './algorithms.ts';
+import { fact, objectLine, type Fact, type Told } from './reading.ts';
+import { seatTitle, t } from './texts.ts';
+
+const { text, mono, hex, list } = fact;
+
+/** What must be on the screen while this step is carried out and witnessed: the things it names, and what came of it. */
+export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<string, string> | null): Fact[] {
+  const { current, opening } = state;
+  const intent = (current?.step.id === step.id ? current.intent : null) as Partial<Record<string, unknown>> | null;
+  const evidence = current?.step.id === step.id ? current.evidence : null;
+  const bound = (label: string, serial: string | undefined): Fact[] =>
+    serial === undefined
+      ? []
+      : [
+          ...(labels?.has(serial) ? [mono(label, labels.get(serial) ?? '')] : []),
+          hex(labels?.has(serial) ? 'Serial' : `${label}, serial`, serial),
+        ];
+  const token = (name: string) => bound('Token', opening?.bindings.tokens[name]?.serial);
+  const card = (name: string) => bound('Card', opening?.bindings.cards[name]?.[step.who]?.serial);
+  const keyToken = bound('Token', state.key?.token);
+  const dates = (years: number) =>
+    intent === null
+      ? text('Valid', `${years} years from today`)
+      : text('Valid', `${day(intent['notBefore'])} to ${day(intent['notAfter'])}`);
+  switch (step.do.action) {
+    case 'confirm-script':
+    case 'confirm-input': // the file itself stands there
+    case 'put-away':
+    case 'wipe-backup-key':
+      return [];
+    case 'enrol':
+    case 'sign-seal':
+    case 'sign-resume':
+      return card('identity-card');
+    case 'inspect-token': {
+      const e = evidence as Evidence<'inspect-token'> | null;
+      const { algorithm, needs } = step.do;
+      return [
+        ...token(step.do.on),
+        ...(e
+          ? [
+              mono('Model', `${e.token.manufacturer} ${e.token.model}, firmware ${e.token.firmware}`, 'reported'),
+              ...e.needs.map((need) => text(`Can ${need.name}`, need.detail, need.proof ?? 'reported')),
+            ]
+          : needs.length === 0 || algorithm === undefined
+            ? []
+            : [text('Must be able to', `${needs.join(', ')}, with ${algorithmName(algorithm)}`)]),
+      ];
+    }
+    case 'test-random':
+      return [...token(step.do.on), text('Sample', `${step.do.bytes.toLocaleString('en')} bytes`)];
+    case 'take-inventory': {
+      const e = evidence as Evidence<'take-inventory'> | null;
+      if (!e) return token(step.do.on);
+      const shown = e.objects.slice(-6);
+      const more = e.objects.length - shown.length;
+      return [
+        hex('Token, serial', e.token),
+        list(
+          t.tokens.objectCount(e.objects.length),
+          [...shown.map(objectLine), ...(more > 0 ? [`and ${more} more, in the record`] : [])],
+          'reported',
+        ),
+      ];
+    }
+    case 'generate-key': {
+      const e = evidence as Evidence<'generate-key'> | null;
+      const { algorithm, label, place = 'token' } = step.do;
+      const named = [text('Key', `${algorithmName(algorithm)}, “${label}”`), ...drafted(algorithm)];
+      // Once the key is there, where it lives is what the witnesses have come to see.
+      if (e) return [...whereFacts(e.parts), ...named, ...attributeFacts(e)];
+      const where = place === 'token' && !isComposite(algorithm) ? [] : [text('It lives', placeWords(place, algorithm).name)];
+      return [...token(step.do.on), ...named, ...where];
+    }
+    case 'prove-key':
+      return [...keyToken, ...(state.key ? whereFacts(state.key.parts) : [])];
+    case 'open-key': {
+      const e = evidence as Evidence<'open-key'> | null;
+      return e ? [...whereFacts(e.parts), ...token(step.do.on), ...attributeFacts(e)] : token(step.do.on);
+    }
+    case 'issue-certificate': {
+      const { subject, for: input } = step.do;
+      const length = step.do['path-length'];
+      return [
+        ...(subject
+          ? [
+              text(
+                'Subject',
+                [subject['common-name'], subject.organization, subject.country]
+                  .filter((part) => part !== undefined)
+                  .join(', '),
+              ),
+            ]
+          : [text('For', opening?.inputs[input ?? '']?.file ?? '')]),
+        dates(step.do.years),
+        ...(length === undefined ? [] : [text('CAs below it', length === 0 ? 'none' : `at most ${length} in a row`)]),
+        ...(intent === null ? [] : [hex('Serial number', String(intent['serialNumber']))]),
+      ];
+    }
+    case 'sign-crl': {
+      const { days, revocations } = step.do;
+      return [
+        text('From', opening?.inputs[revocations]?.file ?? ''),
+        ...(intent === null
+          ? [text('Next list', `within ${t.plural(days, 'day')}`)]
+          : [
+              text('Number', String(intent['number'])),
+              text('Dated', `${day(intent['thisUpdate'])}; the next list by ${day(intent['nextUpdate'])}`),
+            ]),
+      ];
+    }
+    case 'make-backup-key':
+      return state.plan?.set
+        ? [text('Shares', `${state.plan.set.shares} are made; any ${state.plan.set.threshold} recover the key`)]
+        : [];
+    case 'wrap-key':
+      return keyToken;
+    case 'lock-key': {
+      const e = evidence as Evidence<'lock-key'> | null;
+      return [
+        ...keyToken,
+        ...(e && e.private.length > 0
+          ? [text('Locked', e.enforced ? t.keys.locked : t.keys.markedOnly, e.enforced ? 'verified' : 'reported')]
+          : []),
+      ];
+    }
+    case 'give-share':
+    case 'read-back-share':
+      return card('share-card');
+    case 'prove-recovery': {
+      const quorum = intent?.['quorum'];
+      return Array.isArray(quorum)
+        ? [
+            list(
+              t.ceremony.quorum,
+              quorum.map((seat: string) => seatTitle(seat)),
+            ),
+          ]
+        : state.plan?.set
+          ? [text('Quorum', `${state.plan.set.threshold} custodians, drawn by lot when the step begins`)]
+          : [];
+    }
+  }
+}
+
+const day = (moment: unknown) => String(moment).slice(0, 10);
+
+// --- keys ------------------------------------------------------------------------------------------------------------
+
+const isComposite = (algorithm: string) => componentsOf(caAlgorithmNamed(algorithm)).length > 1;
+
+function drafted(algorithm: string): Fact[] {
+  const profile = profileOf(algorithm);
+  return profile === null ? [] : [mono(t.keys.profile, `${algorithm}, ${profile}`)];
+}
+
+/** Where each part lives and, where the evidence has it, what it is worth that it does. */
+function whereFacts(parts: readonly (Pick<KeyPart, 'part' | 'held' | 'algorithm'> & { readonly proof?: Proof })[]): Fact[] {
+  return parts.map((part) =>
+    text(t.keys.part[part.part], t.keys.held[part.held](algorithmName(part.algorithm)), part.proof),
+  );
+}
+
+/** What the token says of everything that it holds of the key. */
+function attributeFacts({ parts, wrappingKey }: Pick<Evidence<'prove-key'>, 'parts' | 'wrappingKey'>): Fact[] {
+  return [
+    ...parts.flatMap((part) => (part.private ? [text('The token says', attributesBrief(part.private), 'reported')] : [])),
+    ...(wrappingKey ? [text(t.keys.wrapping, `${t.keys.wrappingWhere}: ${attributesBrief(wrappingKey)}`, 'reported')] : []),
+  ];
+}
+
+function attributesBrief(key: KeyAttributes): string {
+  const says = (name: string, value: boolean | null) => `${name} ${value === null ? t.unknown : value ? t.yes : t.no}`;
+  return [
+    says('LOCAL', key.local),
+    says('SENSITIVE', key.sensitive),
+    says('EXTRACTABLE', key.extractable),
+    ...(key.keysRemaining === null ? [] : [t.keys.remaining(key.keysRemaining)]),
+  ].join(', ');
+}
+
+/** What a ceremony leaves: its key, where each part lives as the last proof showed it, and what the key signed. */
+export function resultFacts(state: State, rows: readonly Told[]): Fact[] {
+  const { key, issued } = state;
+  if (!key) return [];
+  const shown = rows.findLast(
+    ({ entry, step }) => entry.kind === 'done' && ['generate-key', 'prove-key', 'open-key'].includes(step?.do.action ?? ''),
+  );
+  const evidence = (shown?.entry.data as Data<'done'> | undefined)?.evidence as Evidence<'prove-key'> | undefined;
+  return [
+    text('Key', `${algorithmName(key.algorithm)}, “${key.label}”`),
+    ...drafted(key.algorithm),
+    ...whereFacts(evidence?.parts ?? []),
+    ...(key.certificate === null ? [] : [digest(t.ceremony.ownCertificate, key.certificate)]),
+    ...issued.map((one) =>
+      digest(one.kind === 'crl' ? t.ceremony.issuedCrl : t.ceremony.issuedCertificate, one.bytes),
+    ),
+  ];
+}
+
+function digest(label: string, value: string): Fact {
+  return hex(`${label}, SHA-256`, inputDigest({ bytes: value }));
+}
+
+// --- files and long work ---------------------------------------------------------------------------------------------
+
+/** The file that people compare in this step. */
+export function comparedInput(state: State, step: PlanStep): Input | null {
+  return step.do.action === 'confirm-input' ? (state.opening?.inputs[step.do.input] ?? null) : null;
+}
+
+/** The file on whose words a certificate is issued: its subject is what people look at while that happens. */
+export function certifiedInput(state: State, step: PlanStep): Input | null {
+  const name = step.do.action === 'issue-certificate' ? step.do.for : undefined;
+  return name === undefined ? null : (state.opening?.inputs[name] ?? null);
+}
+
+const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl'];
+
+/**
+ * Does a device process compute by itself in this step, long enough that people may want to stop it? Making and using a
+ * wrapped part is such work, and so is everything around an SLH-DSA signature.
+ */
+export function canBeStopped(state: State, step: PlanStep): boolean {
+  if (step.do.action === 'generate-key') return (step.do.place ?? 'token') !== 'token';
+  if (!SIGNING.includes(step.do.action)) return false;
+  const key = step.do.action === 'open-key' ? keyInput(state, step.do.from).key : state.key;
+  return (
+    key !== null &&
+    (key.parts.some((part) => part.held === 'wrapped') || caAlgorithmNamed(key.algorithm).family === 'slh-dsa')
+  );
+}
