@@ -8,22 +8,30 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { personAt } from '../ceremonies/ceremony.ts';
+import { Placement } from '../ceremonies/evidence.ts';
+import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
 import { Refused } from '../ceremonies/refusal.ts';
 import { checkParameter, readScript, scriptJsonSchema, type Parameters, type ParameterValue } from '../ceremonies/script.ts';
 import { rehearse } from '../ceremonies/rehearse.ts';
 import { TrustFile, verifyFile } from '../ceremonies/verify.ts';
+import type { Bindings, Inputs } from './contract.ts';
 import { nativeHasher } from './conductor/machine.ts';
 import { KEYS_DETAIL, KEYS_HELP, keysCommand, Usage } from './keys-cli.ts';
 import { dataFolder, nodeLauncher, startHouse, type BoothPort, type House } from './processes.ts';
 import { ask, playRehearsal } from './rehearsal.ts';
+import { TOKEN_DETAIL, TOKEN_HELP, tokenCommand } from './token-cli.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const SCRIPTS = join(HERE, '..', 'ceremonies', 'scripts');
 const { version } = JSON.parse(readFileSync(join(HERE, '..', 'package.json'), 'utf8')) as { version: string };
 
-const HELP = `conclave ${version}: key ceremonies and HSM administration
+/** Brings CMS along, which nothing else needs. */
+const envelopes = () => import('./envelope-cli.ts');
+const bills = () => import('./cbom-cli.ts');
 
-  conclave rehearse SCRIPT [--out DIR] [--set NAME=VALUE]... [--home DIR] [--module NAME]
+const help = async () => `conclave ${version}: key ceremonies and HSM administration
+
+  conclave rehearse SCRIPT [--out DIR] [--set NAME=VALUE]... [--home DIR] [--module NAME] [--input NAME=FILE]...
       Carries out a ceremony with scripted people and leaves its bundle in DIR.
   conclave verify FILE [--trust FILE] [--json]
       The auditor's verdict on a bundle or a bare transcript.
@@ -32,7 +40,7 @@ const HELP = `conclave ${version}: key ceremonies and HSM administration
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${KEYS_HELP}  conclave bench [--quick] [--json] [--only NAME]...
+${TOKEN_HELP}${KEYS_HELP}${(await envelopes()).ENVELOPE_HELP}${(await bills()).CBOM_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -40,11 +48,16 @@ Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/co
 
 const DETAIL: Record<string, string> = {
   rehearse: `conclave rehearse SCRIPT [--out DIR] [--set NAME=VALUE]... [--home DIR] [--module NAME]
+                  [--input NAME=FILE]... [--token NAME=MODULE:SERIAL]... [--ca ALGORITHM[:PLACE]]
 
-  SCRIPT        name of a script that ships (root-ca)
+  SCRIPT        name of a script that ships (root-ca, composite-ca, pq-root, intermediate,
+                cross-sign, crl, stateful-root)
   --out DIR     where the bundle goes (default: the current folder); its path is printed last
   --set N=V     a parameter of the script, e.g. --set algorithm=rsa-4096 --set threshold=3 --set shares=5
   --module N    a module of modules.json in the data folder (default: the embedded software token)
+  --input N=F   a file the script asks for, e.g. --input ca=key.json; those not given are made for the rehearsal
+  --token N=M:S a rehearsal token that exists: the script's name for it, its module and serial number
+  --ca A[:P]    the CA made for a rehearsal that needs one: its algorithm, and where it lives (token, split, wrapped)
   --home DIR    the data folder (default: a temporary one, removed afterwards)
 `,
   verify: `conclave verify FILE [--trust FILE] [--json]
@@ -62,13 +75,14 @@ conclave script schema
   schema    prints the JSON Schema of the script grammar
 `,
   tokens: 'conclave tokens [--home DIR] [--json]\n\n  Lists modules, slots and tokens. Changes nothing.\n',
+  ...TOKEN_DETAIL,
   ...KEYS_DETAIL,
   bench: `conclave bench [--quick] [--json] [--only NAME]...
 
   Prints measured figures beside the plain operations they stand on, measured in the same run.
 
   --quick       small sizes, single runs: shows that everything can be measured here
-  --only NAME   verify, append, list, start or memory; may be given more than once
+  --only NAME   verify, append, list, start, memory, sign, check or make; may be given more than once
   --json        every sample, ratio and aim as JSON
 `,
 };
@@ -99,10 +113,42 @@ function parametersFrom(pairs: readonly string[], text: string): Parameters {
   return values;
 }
 
+function pair(option: string, text: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at < 1) throw new Usage(`--${option} ${text}: NAME=VALUE is wanted`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+function inputsFrom(pairs: readonly string[]): Inputs {
+  return Object.fromEntries(pairs.map((text) => {
+    const [name, file] = pair('input', text);
+    return [name, { file: basename(file), bytes: new Uint8Array(readInput(file)) }];
+  }));
+}
+
+function tokensFrom(pairs: readonly string[]): Bindings['tokens'] {
+  return Object.fromEntries(pairs.map((text) => {
+    const [name, bound] = pair('token', text);
+    const at = bound.indexOf(':');
+    if (at < 1) throw new Usage(`--token ${text}: NAME=MODULE:SERIAL is wanted`);
+    return [name, { module: bound.slice(0, at), serial: bound.slice(at + 1) }];
+  }));
+}
+
+function caFrom(text: string): { algorithm: string; place: Placement } {
+  const [name = '', place] = text.split(':');
+  const algorithm = caAlgorithmNamed(name);
+  const where = Placement.safeParse(place ?? (componentsOf(algorithm).length > 1 ? 'split' : algorithm.family === 'ml-dsa' || algorithm.family === 'slh-dsa' ? 'wrapped' : 'token'));
+  if (!where.success) throw new Usage(`--ca ${text}: the place is token, split or wrapped`);
+  return { algorithm: name, place: where.data };
+}
+
 async function rehearseCommand(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args, allowPositionals: true,
-    options: { out: { type: 'string', default: '.' }, set: { type: 'string', multiple: true, default: [] }, home: { type: 'string' }, module: { type: 'string', default: 'software' } },
+    options: { out: { type: 'string', default: '.' }, set: { type: 'string', multiple: true, default: [] }, home: { type: 'string' }, module: { type: 'string', default: 'software' },
+      input: { type: 'string', multiple: true, default: [] }, token: { type: 'string', multiple: true, default: [] }, ca: { type: 'string' },
+    },
   });
   const [name] = positionals;
   if (name === undefined || positionals.length !== 1) throw new Usage('rehearse: which script?');
@@ -116,6 +162,7 @@ async function rehearseCommand(args: string[]): Promise<number> {
     process.stderr.write('REHEARSAL with stand-ins. Every card carries the published rehearsal PIN; nothing here is a secret.\n');
     const ceremony = await playRehearsal(house, {
       script: name, parameters: parametersFrom(values.set, text), module: values.module, hasher: nativeHasher,
+      inputs: inputsFrom(values.input), tokens: tokensFrom(values.token), ...(values.ca !== undefined && { ca: caFrom(values.ca) }),
       onPending: (pending, state) => {
         if (pending.kind !== 'step') return;
         const { step } = pending;
@@ -224,14 +271,14 @@ async function tokensCommand(args: string[]): Promise<number> {
 async function main(argv: readonly string[]): Promise<number> {
   const [command, ...args] = argv;
   if (command === undefined || command === 'help' || command === '--help' || command === '-h') {
-    (command === undefined ? process.stderr : process.stdout).write(HELP);
+    (command === undefined ? process.stderr : process.stdout).write(await help());
     return command === undefined ? 2 : 0;
   }
   if (command === '--version') {
     process.stdout.write(`${version}\n`);
     return 0;
   }
-  const detail = DETAIL[command];
+  const detail = command === 'cbom' ? (await bills()).CBOM_DETAIL : command === 'envelope' || command === 'key' ? (await envelopes()).ENVELOPE_DETAIL[command] : DETAIL[command];
   if (detail === undefined) throw new Usage(`there is no command ${command}`);
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(detail);
@@ -242,7 +289,14 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'verify': return verifyCommand(args);
     case 'script': return scriptCommand(args);
     case 'tokens': return tokensCommand(args);
-    case 'cert': case 'csr': case 'key': case 'sig': return keysCommand(command, args);
+    case 'token': return tokenCommand(args, openHouse);
+    case 'cbom': return (await bills()).cbomCommand(args, { version, hasher: nativeHasher, openHouse });
+    case 'envelope': return (await envelopes()).envelopeCommand(command, args);
+    case 'key': {
+      const { envelopeCommand, isEnvelopeCall } = await envelopes();
+      return isEnvelopeCall(command, args) ? envelopeCommand(command, args) : keysCommand(command, args);
+    }
+    case 'cert': case 'csr': case 'crl': case 'sig': return keysCommand(command, args);
     default: {
       const { bench } = await import(pathToFileURL(join(HERE, '..', 'build', 'bench.ts')).href) as { bench: (args: string[]) => Promise<number> };
       return bench(args);

@@ -7,7 +7,10 @@
  * administrator, and files are chosen in a dialog that the main process opens.
  */
 import * as z from 'zod';
-import { SeatId, type ModuleFacts, type ObjectFact, type TokenFacts } from '../ceremonies/evidence.ts';
+import { InputKind, Placement, SeatId, type ModuleFacts, type ObjectFact, type StatisticalTest, type TokenFacts } from '../ceremonies/evidence.ts';
+import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
+import type { Fact } from '../ceremonies/inputs.ts';
+import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { Fault } from '../ceremonies/script.ts';
 import type { Verdict } from '../ceremonies/verify.ts';
@@ -15,6 +18,7 @@ import type { Verdict } from '../ceremonies/verify.ts';
 const CeremonyId = z.string().regex(/^[0-9a-f]{32}$/);
 const sentence = z.string().min(1).max(1000);
 const Parameters = z.record(z.string().max(40), z.union([z.string().max(200), z.int()]));
+const OneToken = { module: z.string().max(64), token: z.string().max(64) };
 const Bound = z.strictObject({ module: z.string().max(64), serial: z.string().max(64) });
 export const Bindings = z.strictObject({
   tokens: z.record(z.string().max(40), Bound),
@@ -24,6 +28,11 @@ export type Bindings = z.infer<typeof Bindings>;
 export const People = z.array(z.strictObject({ seat: SeatId, name: z.string().min(1).max(80) })).min(1).max(300);
 export type People = z.infer<typeof People>;
 
+/** A file that a person chose; its bytes, never its path. */
+const File = z.strictObject({ file: z.string().min(1).max(200), bytes: z.instanceof(Uint8Array).refine((bytes) => bytes.length <= 750_000, 'at most 750,000 bytes') });
+export const Inputs = z.record(z.string().max(40), File);
+export type Inputs = z.infer<typeof Inputs>;
+
 export const Request = z.discriminatedUnion('call', [
   /** What this machine is: once, at the start. */
   z.strictObject({ call: z.literal('hello') }),
@@ -32,15 +41,46 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('objects'), module: z.string().max(64), token: z.string().max(64), offset: z.int().min(0), limit: z.int().min(1).max(500) }),
   z.strictObject({ call: z.literal('mechanisms'), module: z.string().max(64), token: z.string().max(64) }),
 
+  /** The modules that run, and the libraries of this machine that could: only modules.json makes one run. */
+  z.strictObject({ call: z.literal('token-modules') }),
+  /** Everything a token tells of itself: flags, PIN state, limits, interfaces. */
+  z.strictObject({ call: z.literal('token-details'), ...OneToken }),
+  /** Token objects with all these attribute values; `positions` are those of `objects`, counted from 0 in the whole listing. */
+  z.strictObject({ call: z.literal('search-objects'), ...OneToken, where: z.array(AttributeWanted).min(1).max(16), offset: z.int().min(0), limit: z.int().min(1).max(500) }),
+  /** A PKCS#11 URI (RFC 7512): every token and object here that it names. Other paths and PINs in it are refused. */
+  z.strictObject({ call: z.literal('find-uri'), uri: z.string().min(1).max(4000) }),
+  /** One object in full. Refused (OBJECT-MOVED) where another one stands in its place by now: list again. */
+  z.strictObject({ call: z.literal('object'), ...OneToken, place: ObjectPlace }),
+  /** The readiness matrix of one token, tried with session objects. Asks for the PIN where nobody is logged in. Takes seconds. */
+  z.strictObject({ call: z.literal('probe'), ...OneToken, standIn: z.boolean(), acceptFinalTry: z.boolean() }),
+  /** Weak-key tests of every public key on these tokens, alone and compared with each other; all tokens where the list is empty. */
+  z.strictObject({ call: z.literal('scan-keys'), tokens: z.array(z.strictObject(OneToken)).max(64) }),
+  z.strictObject({ call: z.literal('random-test'), ...OneToken, bytes: z.int().min(2048).max(16_777_216) }),
+  /** Logs in to look at private objects, until `token-log-out` or ten idle minutes. */
+  z.strictObject({ call: z.literal('token-login'), ...OneToken, standIn: z.boolean(), acceptFinalTry: z.boolean() }),
+  z.strictObject({ call: z.literal('token-log-out'), ...OneToken }),
+  /** What a CKR_* or a code of this program means; all of them where `code` is null. */
+  z.strictObject({ call: z.literal('explain'), code: z.string().max(64).nullable() }),
+
   z.strictObject({ call: z.literal('scripts') }),
   z.strictObject({ call: z.literal('lint'), text: z.string().max(200_000) }),
   /** Walks the script through a model of the room with these parameters; touches nothing. */
   z.strictObject({ call: z.literal('rehearse-model'), script: z.string().max(40), parameters: Parameters }),
 
-  /** Makes blank rehearsal tokens and cards for a script and says which is whose. Never touches an existing token. */
-  z.strictObject({ call: z.literal('provision'), script: z.string().max(40), parameters: Parameters, module: z.string().max(64) }),
+  /** What a file says and what is wrong with it: before a ceremony is opened with it, and when people compare it. */
+  z.strictObject({ call: z.literal('read-input'), kind: InputKind, file: File }),
+
+  /** Makes blank rehearsal tokens and cards for a script and says which is whose. Never touches an existing token. For a script
+   *  that asks for files it makes them too: a CA of its own (`ca`, default: a composite one), a request, another CA. */
   z.strictObject({
-    call: z.literal('open'), script: z.string().max(40), parameters: Parameters, people: People, bindings: Bindings,
+    call: z.literal('provision'), script: z.string().max(40), parameters: Parameters, module: z.string().max(64),
+    ca: z.strictObject({ algorithm: z.string().max(48), place: Placement }).optional(),
+    /** Tokens of the script that exist already, and inputs that people bring: none is made for those. */
+    tokens: z.record(z.string().max(40), Bound).optional(),
+    brought: z.array(z.string().max(40)).max(20).optional(),
+  }),
+  z.strictObject({
+    call: z.literal('open'), script: z.string().max(40), parameters: Parameters, people: People, bindings: Bindings, inputs: Inputs.default({}),
     mode: z.enum(['rehearsal', 'real']),
     /** Rehearsal cards type their published PIN themselves. */
     standIns: z.boolean(),
@@ -51,6 +91,8 @@ export const Request = z.discriminatedUnion('call', [
 
   /** Carries out the pending step on behalf of the person whose step it is. */
   z.strictObject({ call: z.literal('act'), ceremony: CeremonyId, step: z.string().max(80), acceptFinalTry: z.boolean().default(false) }),
+  /** Ends what a device process computes by itself for the step under way. A token is not interrupted. */
+  z.strictObject({ call: z.literal('cancel'), ceremony: CeremonyId }),
   z.strictObject({ call: z.literal('witness'), ceremony: CeremonyId, step: z.string().max(80), seat: SeatId }),
   z.strictObject({ call: z.literal('decide'), ceremony: CeremonyId, decision: z.enum(['keep', 'clear']), why: sentence }),
   z.strictObject({ call: z.literal('note'), ceremony: CeremonyId, seat: SeatId, text: sentence }),
@@ -102,6 +144,65 @@ export interface Estate {
   }[];
 }
 
+/** A PKCS#11 library as a file. What is wrong with it stands in `refusal`, and then it is never loaded. */
+export interface Library {
+  readonly path: string;
+  /** Where the path leads in the end; null where there is no such file. */
+  readonly file: string | null;
+  readonly sha256: string | null;
+  readonly refusal: Refusal | null;
+}
+
+export interface ModuleReport {
+  /** Modules of modules.json. `library` null: the embedded software token. */
+  readonly configured: readonly {
+    readonly name: string;
+    readonly library: Library | null;
+    /** What it was pinned to, and when that was; null where it has not been used yet. */
+    readonly pinned: { readonly sha256: string; readonly since: string } | null;
+    /** Variables in force in its process: those of modules.json, and of the surroundings those that PKCS#11 libraries are known to read. */
+    readonly environment: readonly { readonly name: string; readonly value: string; readonly from: 'modules.json' | 'surroundings' }[];
+  }[];
+  /** Libraries that were found and do not run. Adding one to modules.json is the administrator's decision. */
+  readonly candidates: readonly {
+    readonly name: string;
+    /** The p11-kit *.module file that names it, or 'well-known path'. */
+    readonly from: string;
+    readonly library: Library;
+    /** Why it is not offered: a duplicate, pkcs11-spy, p11-kit-proxy, not enabled for this program. Null: it could be added. */
+    readonly skipped: string | null;
+    /** The name under which modules.json has it already. */
+    readonly configuredAs: string | null;
+  }[];
+}
+
+export interface FoundByUri {
+  readonly module: string;
+  readonly token: TokenFacts;
+  /** Empty where the URI names the token alone. */
+  readonly objects: readonly ObjectPlace[];
+  /** How many fit; at most 500 are listed. */
+  readonly total: number;
+}
+
+/** A key of a scan: where it is. */
+export type KeyPlace = ObjectPlace & { readonly module: string; readonly token: string; readonly label: string; readonly sha256: string | null };
+
+export interface KeyScan {
+  readonly tokens: readonly {
+    readonly module: string; readonly token: string; readonly tokenLabel: string;
+    readonly keys: number;
+    /** Public keys and certificates whose key could not be read; each is among the findings. */
+    readonly unread: number;
+    readonly loggedIn: boolean;
+  }[];
+  /** Rule names of the tests that were run. */
+  readonly tests: readonly string[];
+  /** Worst first. `keys`: one, or all that share what was found. */
+  readonly findings: readonly (Refusal & { readonly keys: readonly KeyPlace[] })[];
+  readonly blocklist: { readonly file: string; readonly sha256: string; readonly entries: number } | null;
+}
+
 export interface Answers {
   hello: {
     readonly version: string; readonly build: string; readonly home: string;
@@ -114,14 +215,26 @@ export interface Answers {
   estate: Estate;
   objects: { readonly total: number; readonly objects: readonly ObjectFact[]; readonly loggedIn: boolean };
   mechanisms: { readonly mechanisms: readonly { readonly name: string; readonly number: number; readonly min: number; readonly max: number; readonly flags: readonly string[] }[] };
+  'token-modules': ModuleReport;
+  'token-details': TokenDetails;
+  'search-objects': { readonly total: number; readonly objects: readonly ObjectFact[]; readonly positions: readonly number[]; readonly loggedIn: boolean };
+  'find-uri': { readonly found: readonly FoundByUri[] };
+  object: ObjectReading & { readonly uri: string; readonly provenance: ReturnType<typeof provenanceOf> | null; readonly risks: ReturnType<typeof risksOf> };
+  probe: { readonly readiness: readonly Readiness[] };
+  'scan-keys': KeyScan;
+  'random-test': { readonly bytes: number; readonly tests: readonly z.infer<typeof StatisticalTest>[]; readonly claim: string };
+  'token-login': null; 'token-log-out': null;
+  explain: { readonly explanations: readonly Explanation[] };
   scripts: readonly ScriptSummary[];
   lint: { readonly faults: readonly Fault[]; readonly words: readonly string[] };
   'rehearse-model': { readonly faults: readonly Fault[]; readonly steps: number; readonly minutes: number };
-  provision: { readonly bindings: Bindings };
+  'read-input': { readonly sha256: string; readonly facts: readonly Fact[]; readonly findings: readonly Refusal[] };
+  /** `inputs` by the script's names, in the shape in which `open` wants them. */
+  provision: { readonly bindings: Bindings; readonly inputs: Inputs };
   open: { readonly ceremony: string };
   ceremonies: readonly CeremonySummary[];
   entries: { readonly lines: readonly string[] };
-  act: null; witness: null; decide: null; note: null; exception: null; break: null; back: null; disagree: null; abort: null; resume: null;
+  act: null; cancel: { readonly cancelled: boolean }; witness: null; decide: null; note: null; exception: null; break: null; back: null; disagree: null; abort: null; resume: null;
   export: { readonly path: string; readonly sha256: string };
   verify: { readonly verdict: Verdict; readonly lines: readonly string[] };
   'verify-own': { readonly verdict: Verdict; readonly lines: readonly string[] };

@@ -9,20 +9,23 @@
  * terminal and in the tests.
  */
 import * as z from 'zod';
-import { toBase64url, toHex } from '../../ceremonies/bytes.ts';
+import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
-  resumeStatement, sealStatement, type Data, type Entry, type Kind, type State,
+  issuerOf, keyInput, resumeStatement, sealStatement, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
-import { EVIDENCE, type Evidence, type Intent, type ObjectFact, type PublicJwk } from '../../ceremonies/evidence.ts';
-import { certificateSubject } from '../../ceremonies/profile.ts';
+import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk } from '../../ceremonies/evidence.ts';
+import { heldAt, inputDigest, keyIds, keyReference, type CeremonyKey } from '../../ceremonies/key-record.ts';
+import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
-import { readScript, type Parameters, type PlanStep, type Script } from '../../ceremonies/script.ts';
+import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
-import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Request } from '../contract.ts';
+import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
+import type { Blocklist } from './blocklist.ts';
 import type { Ledger } from './ledger.ts';
+import type { LookingRequest } from './looking.ts';
 import { SOFTWARE_MODULE, type Configuration } from './machine.ts';
 
 /** A device process that answered with an error value, or that is gone. */
@@ -61,6 +64,10 @@ export interface Surroundings {
   /** Writes a finished bundle durably and returns its path. */
   readonly saveBundle: (name: string, bytes: Uint8Array) => string;
   readonly push: (entries: Entries) => void;
+  /** The modules of this machine as files. Throws `Refused` MODULES-SEEN. */
+  readonly modules: () => ModuleReport;
+  /** Known broken keys, where the administrator gave such a file. Throws `Refused` BLOCKLIST-FILE, BLOCKLIST-CHANGED. */
+  readonly blocklist: () => Blocklist | null;
 }
 
 /** One open record. `recorder` false: its key ended with its process, and only a resumption may follow. */
@@ -73,6 +80,12 @@ interface Room {
   /** Losses of device processes that the record knows of, by module. */
   readonly losses: Map<string, number>;
 }
+
+/** Likewise what reads certificates, requests and lists of revocations. */
+const profiling = () => import('../../ceremonies/profile.ts');
+const reading = () => import('../../ceremonies/inputs.ts');
+/** The Tokens room. */
+const looking = () => import('./looking.ts');
 
 /** Judging brings X.509 with it, which the first screen does not need: it is loaded when it is first asked for. */
 const judging = () => import('../../ceremonies/verify.ts');
@@ -123,7 +136,22 @@ export class Conductor {
         const { rehearsed, faults } = rehearse(this.#script(request.script), request.parameters);
         return { faults, steps: rehearsed?.plan.steps.length ?? 0, minutes: rehearsed?.minutes ?? 0 };
       }
-      case 'provision': return { bindings: await this.#provision(request.script, request.parameters, request.module) };
+      case 'read-input': {
+        const input: Input = { kind: request.kind, file: request.file.file, bytes: toBase64url(request.file.bytes) };
+        const { inputFacts, inputFindings } = await reading();
+        const findings = await inputFindings(input);
+        // A file that cannot be read at all has no facts; what is wrong with it is said either way.
+        const facts = await inputFacts(input).catch((error: unknown) => {
+          if (error instanceof Refused && findings.length > 0) return [];
+          throw error;
+        });
+        return { sha256: inputDigest(input), facts, findings };
+      }
+      case 'provision': return this.#provision(request);
+      case 'cancel': {
+        const { state } = this.#room(request.ceremony).fold;
+        return this.#world.devices.call(this.#tokenModule(state), 'cancel', {});
+      }
       case 'open': return { ceremony: await this.#open(request) };
       case 'ceremonies': return this.#ceremonies();
       case 'entries': return { lines: this.#world.ledger.lines(request.ceremony, request.from) };
@@ -139,6 +167,9 @@ export class Conductor {
         const { verdict } = await verifyFile(new TextEncoder().encode(lines.map((line) => `${line}\n`).join('')), { hasher: this.#world.hasher });
         return { verdict, lines };
       }
+      case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'random-test':
+      case 'token-login': case 'token-log-out': case 'explain':
+        return this.#look(request);
       case 'act': case 'witness': case 'decide': case 'note': case 'exception': case 'break': case 'back': case 'disagree': case 'abort': case 'resume':
         await this.#inRoom(request);
         return null;
@@ -170,6 +201,26 @@ export class Conductor {
     }));
     this.#estate = { modules };
     return this.#estate;
+  }
+
+  async #look(request: LookingRequest): Promise<Answers[Call]> {
+    const { devices, configuration, modules, blocklist } = this.#world;
+    return (await looking()).look(request, {
+      call: (module, operation, body) => devices.call(module, operation, body),
+      module: (name) => this.#module(name),
+      estate: () => this.#readEstate(),
+      inCeremony: (serial) => this.#ceremonyWith(serial),
+      production: configuration.production, modules, blocklist, anyModule: RECORDER,
+    });
+  }
+
+  /** The title of a ceremony under way whose token this is. */
+  #ceremonyWith(serial: string): string | null {
+    for (const { recorder, fold: { state } } of this.#rooms.values()) {
+      const bound = Object.values(state.opening?.bindings.tokens ?? {});
+      if (recorder && state.phase === 'open' && bound.some((token) => token.serial === serial)) return state.script?.title ?? '';
+    }
+    return null;
   }
 
   #module(name: string): ModuleConfig {
@@ -214,11 +265,11 @@ export class Conductor {
 
   // --- opening -------------------------------------------------------------------------------------------------------
 
-  async #provision(name: string, parameters: Parameters, module: string): Promise<Bindings> {
+  async #provision({ script: name, parameters, module, ca, tokens: existing = {}, brought = [] }: Extract<Request, { call: 'provision' }>): Promise<Answers['provision']> {
     const plan = this.#rehearsed(name, parameters).plan;
     const config = this.#module(module);
     const wanted: { label: string; bind: (bindings: MutableBindings, serial: string) => void }[] = [];
-    for (const token of plan.tokens) wanted.push({ label: `REHEARSAL ${token}`, bind: (bindings, serial) => { bindings.tokens[token] = { module, serial }; } });
+    for (const token of plan.tokens.filter((one) => !Object.hasOwn(existing, one))) wanted.push({ label: `REHEARSAL ${token}`, bind: (bindings, serial) => { bindings.tokens[token] = { module, serial }; } });
     for (const [card, spec] of Object.entries(plan.room.cards)) {
       for (const seat of plan.seats) {
         if (spec.for === 'custodian' && seat.role !== 'custodian') continue;
@@ -228,13 +279,44 @@ export class Conductor {
     }
     await this.#world.devices.call(config, 'start', { module: config });
     const { tokens } = await this.#world.devices.call(config, 'provision', { labels: wanted.map((item) => item.label) });
-    const bindings: MutableBindings = { tokens: {}, cards: {} };
+    const bindings: MutableBindings = { tokens: { ...existing }, cards: {} };
     wanted.forEach((item, index) => {
       const token = tokens[index];
       if (!token) throw new Refused(refuse('PROVISION', `${wanted.length} rehearsal tokens`, `${tokens.length}`, 'Look at the tokens, and try again.'));
       item.bind(bindings, token.serial);
     });
-    return bindings;
+    return { bindings, inputs: await this.#props(plan, bindings, brought, ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }) };
+  }
+
+  /** The files of a rehearsal: made for it, of keys that are worth nothing. */
+  async #props(plan: Plan, bindings: Bindings, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }): Promise<Inputs> {
+    const inputs: Inputs = {};
+    const { devices, clock, random } = this.#world;
+    for (const [name, { kind }] of Object.entries(plan.inputs)) {
+      if (brought.includes(name)) continue;
+      const bound = Object.values(bindings.tokens)[0];
+      if (!bound) throw new Refused(refuse('PROVISION', 'a token for the rehearsal\'s CA', 'none', 'Add a token under room.'));
+      const config = this.#module(bound.module);
+      const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
+      switch (kind) {
+        case 'key': {
+          const { key, certificate } = await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
+          const algorithm = caAlgorithmNamed(ca.algorithm);
+          const record = { format: 'conclave-key/1', label: 'REHEARSAL CA', token: bound.serial, profile: 'profile' in algorithm ? algorithm.profile : null, key, certificate };
+          file('json', utf8(JSON.stringify(record)));
+          break;
+        }
+        case 'request': file('csr', fromBase64url((await devices.call(config, 'provision-file', { kind })).der)); break;
+        case 'certificate': file('crt', fromBase64url((await devices.call(config, 'provision-file', { kind })).der)); break;
+        case 'revocations': {
+          const at = `${clock.now().toISOString().slice(0, 19)}Z`;
+          file('csv', utf8(`# REHEARSAL\n${toHex(random(10)).replace(/^./, '1')},${at},keyCompromise\n${toHex(random(10)).replace(/^./, '2')},${at},cessationOfOperation\n`));
+          break;
+        }
+        case 'crl': break; // optional everywhere: a first list has none before it
+      }
+    }
+    return inputs;
   }
 
   #rehearsed(name: string, parameters: Parameters) {
@@ -254,10 +336,7 @@ export class Conductor {
       throw new Refused(refuse('REHEARSAL-NOT-ON-PRODUCTION', 'rehearsal tokens only', `${production.serial}, which is in production`, 'Choose another token. Nothing was touched.'));
     }
     if (request.standIns && request.mode !== 'rehearsal') throw new Refused(refuse('STAND-INS-ONLY-REHEARSE', 'real people in a real ceremony', 'stand-ins', 'Everybody types their own PIN.'));
-    // Shares never cross a process: the card that receives one hangs on the module that holds the backup key.
-    const home = new Set(Object.values(request.bindings.tokens).map((bound) => bound.module));
-    const stray = Object.values(request.bindings.cards['share-card'] ?? {}).find((bound) => !home.has(bound.module));
-    if (home.size > 1 || (home.size === 1 && stray)) throw new Refused(refuse('SHARES-ONE-MODULE', 'token and share cards on one module', [...home, stray?.module ?? ''].join(', '), 'Choose share cards on the token\'s module.'));
+    const inputs = await this.#inputs(rehearsed.plan, request.inputs);
     const estate = await this.#readEstate();
     for (const { module, serial } of serials) {
       const slots = estate.modules.find((candidate) => candidate.name === module)?.slots ?? [];
@@ -265,17 +344,39 @@ export class Conductor {
     }
     const used = new Set(serials.map(({ module }) => module));
     const modules = estate.modules.filter((module) => used.has(module.name)).flatMap((module) => module.facts ? [module.facts] : []);
+    const switchedOff = await this.#switchedOff(rehearsed.plan, request.bindings);
     const recorder = await this.#newRecorder();
     const ceremony = toHex(random(16));
     const fold = new Fold(this.#world.hasher);
     const room: Room = { ceremony, fold, recorder: true, standIns: request.standIns, working: false, losses: this.#lossesNow() };
     this.#write(room, 'opened', {
       format: FORMAT, script: rehearsed.script.text, parameters: { ...rehearsed.parameters }, mode: request.mode, people: request.people, bindings: request.bindings,
-      modules, recorder, app, runtime, clock: clock.source(), warnings: warnings(),
+      modules, inputs, recorder, app, runtime, clock: clock.source(), warnings: [...warnings(), ...switchedOff],
     }, { prev: rehearsed.script.hash });
     this.#rooms.set(ceremony, room);
     await this.#settle(room);
     return ceremony;
+  }
+
+  /** The files that people chose, in the record's form. Nothing is opened with one that has a fault. */
+  async #inputs(plan: Plan, files: Inputs): Promise<Data<'opened'>['inputs']> {
+    const inputs: Data<'opened'>['inputs'] = {};
+    for (const [name, { file, bytes }] of Object.entries(files)) {
+      const input: Input = { kind: plan.inputs[name]?.kind ?? 'certificate', file, bytes: toBase64url(bytes) };
+      const [finding] = await (await reading()).inputFindings(input);
+      if (finding) throw new Refused({ ...finding, found: `${file}: ${finding.found}` });
+      inputs[name] = input;
+    }
+    return inputs;
+  }
+
+  /** Libraries that give a wrong answer to a question whose answer is known: not used, and said in the record. */
+  async #switchedOff(plan: Plan, bindings: Bindings): Promise<string[]> {
+    const makes = plan.steps.find((step) => step.do.action === 'generate-key')?.do;
+    const bound = Object.values(bindings.tokens)[0];
+    if (makes?.action !== 'generate-key' || !bound) return [];
+    const { off } = await this.#world.devices.call(this.#module(bound.module), 'prove-providers', { algorithm: makes.algorithm });
+    return off.map(({ name, algorithm }) => `the library ${name} gave a wrong answer for ${algorithm} and is switched off`);
   }
 
   async #newRecorder(): Promise<PublicJwk> {
@@ -381,7 +482,7 @@ export class Conductor {
         this.#commit(room, entry);
         return;
       }
-      case 'entries': case 'export': case 'verify-own': return;
+      case 'cancel': case 'entries': case 'export': case 'verify-own': return;
     }
   }
 
@@ -400,14 +501,14 @@ export class Conductor {
           break;
         }
         case 'look': {
-          const { token, id } = state.current?.intent as Intent<'generate-key'>;
-          const observation = await this.#device(room, this.#tokenModule(state), 'look', { token, id, asked: this.#asked(room, officerOf(state), 'look for the key that was begun') });
+          const { token, ids } = state.current?.intent as Intent<'generate-key'>;
+          const observation = await this.#device(room, this.#tokenModule(state), 'look', { token, ids, asked: this.#asked(room, officerOf(state), 'look for the key that was begun') });
           this.#write(room, 'found', { begun, observation }, { step: pending.step.id });
           break;
         }
         case 'clear': {
-          const { token, id } = state.current?.intent as Intent<'generate-key'>;
-          const { after } = await this.#device(room, this.#tokenModule(state), 'clear', { token, id, asked: this.#asked(room, officerOf(state), 'clear what was left behind') });
+          const { token, ids } = state.current?.intent as Intent<'generate-key'>;
+          const { after } = await this.#device(room, this.#tokenModule(state), 'clear', { token, ids, asked: this.#asked(room, officerOf(state), 'clear what was left behind') });
           this.#write(room, 'cleared', { begun, observation: after }, { step: pending.step.id });
           break;
         }
@@ -466,8 +567,8 @@ export class Conductor {
     return this.#module(Object.values(state.opening?.bindings.tokens ?? {})[0]?.module ?? SOFTWARE_MODULE);
   }
 
-  #cardModule(state: State, seat: string): ModuleConfig {
-    return this.#module(state.opening?.bindings.cards['identity-card']?.[seat]?.module ?? SOFTWARE_MODULE);
+  #cardModule(state: State, seat: string, card = 'identity-card'): ModuleConfig {
+    return this.#module(state.opening?.bindings.cards[card]?.[seat]?.module ?? SOFTWARE_MODULE);
   }
 
   async #logOut(room: Room): Promise<void> {
@@ -492,11 +593,12 @@ export class Conductor {
     const { action } = step.do;
     const who = { step: step.id, by: step.who };
     if (isHuman(action)) {
-      const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : {};
+      const input = step.do.action === 'confirm-input' ? state.opening?.inputs[step.do.input] : undefined;
+      const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : input ? { sha256: inputDigest(input) } : {};
       this.#write(room, 'done', { begun: null, evidence }, who);
       return;
     }
-    const intent = this.#intent(state, step);
+    const intent = await this.#intent(state, step);
     const begun = this.#write(room, 'begun', { intent }, who);
     let evidence: Evidence;
     try {
@@ -528,20 +630,22 @@ export class Conductor {
     this.#write(room, 'failed', { begun, error: { code: code.slice(0, 64), message: message.slice(0, 500), hint: hint.slice(0, 500) }, nothingChanged }, { step: step.id });
   }
 
-  /** The officer decided to keep a key whose generation had no recorded outcome: read it back as if just made. */
+  /**
+   * The officer decided to keep a key whose generation had no recorded outcome: read it back as if just made. Only a key
+   * that is all on its token can be kept: what was wrapped was never written down.
+   */
   async #keep(room: Room, step: PlanStep): Promise<void> {
     const { state } = room.fold;
-    const { token, id, algorithm } = state.current?.intent as Intent<'generate-key'>;
+    const { token, ids, algorithm } = state.current?.intent as Intent<'generate-key'>;
     const begun = state.current?.begun ?? 0;
-    const proof = await this.#device(room, this.#tokenModule(state), 'prove-key', { token, id, algorithm, asked: this.#asked(room, officerOf(state), 'read back the key that is kept') });
-    const evidence: Evidence<'generate-key'> = { token, mechanism: proof.private.generatedBy ?? 'not reported', spki: proof.spki, private: proof.private, public: proof.public };
-    await this.#outcome(room, step, begun, evidence);
+    const asked = this.#asked(room, officerOf(state), 'read back the key that is kept');
+    await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-key', { token, ids, algorithm, asked }));
   }
 
-  #intent(state: State, step: PlanStep): Intent {
+  async #intent(state: State, step: PlanStep): Promise<Intent> {
     const { random, clock } = this.#world;
     const token = Object.values(state.opening?.bindings.tokens ?? {})[0]?.serial ?? '';
-    const id = state.key?.id ?? '';
+    const ids = state.key ? keyIds(state.key) : [];
     const card = cardOf(state, 'identity-card', step.who) ?? '';
     const set = state.backup?.set.id ?? '';
     switch (step.do.action) {
@@ -550,8 +654,19 @@ export class Conductor {
       case 'sign-resume': return { card, statement: resumeStatement(state) };
       case 'inspect-token': case 'take-inventory': return { token };
       case 'test-random': return { token, bytes: step.do.bytes };
-      case 'generate-key': return { token, id: toHex(random(16)), label: step.do.label, algorithm: step.do.algorithm };
-      case 'prove-key': case 'lock-key': return { token, id };
+      case 'generate-key': {
+        const { label, algorithm, place = 'token' } = step.do;
+        const held = componentsOf(caAlgorithmNamed(algorithm)).map((component) => heldAt(place, component));
+        const wanted = held.filter((where) => where === 'token').length + (held.includes('wrapped') ? 1 : 0);
+        return { token, ids: Array.from({ length: wanted }, () => toHex(random(16))), label, algorithm, place };
+      }
+      case 'open-key': return { token, ids: keyIds(keyInput(state, step.do.from).key) };
+      case 'prove-key': case 'lock-key': return { token, ids };
+      case 'sign-crl': {
+        const from = new Date(Math.floor(clock.now().getTime() / 1000) * 1000);
+        const next = new Date(from.getTime() + step.do.days * 86_400_000);
+        return { token, ids, number: `${await (await profiling()).crlNumber(state, step.do)}`, thisUpdate: from.toISOString(), nextUpdate: next.toISOString() };
+      }
       case 'issue-certificate': {
         // RFC 5280, 4.1.2.2: positive, at most 20 octets; CA/Browser Forum: at least 64 bits from a random source.
         const serial = random(16);
@@ -559,10 +674,10 @@ export class Conductor {
         const from = new Date(Math.floor(clock.now().getTime() / 1000) * 1000);
         const to = new Date(from);
         to.setUTCFullYear(to.getUTCFullYear() + step.do.years);
-        return { token, id, serialNumber: toHex(serial), notBefore: from.toISOString(), notAfter: new Date(to.getTime() - 1000).toISOString() };
+        return { token, ids, serialNumber: toHex(serial), notBefore: from.toISOString(), notAfter: new Date(to.getTime() - 1000).toISOString() };
       }
       case 'make-backup-key': return { token, set: toBase64url(random(16)), epoch: state.backup ? state.backup.set.epoch + 1 : 1 };
-      case 'wrap-key': return { token, id, set };
+      case 'wrap-key': return { token, ids, set };
       case 'give-share': return {
         card: cardOf(state, 'share-card', step.who) ?? '', object: `conclave-share-${toHex(random(8))}`, set,
         x: custodianNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []],
@@ -573,7 +688,7 @@ export class Conductor {
       }
       case 'prove-recovery': return { token, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
       case 'wipe-backup-key': return { set };
-      case 'confirm-script': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'put-away': return {};
     }
   }
 
@@ -595,7 +710,6 @@ export class Conductor {
     const ask = (purpose: string, seat = step.who) => this.#asked(room, seat, purpose, acceptFinalTry);
     const token = this.#tokenModule(state);
     const own = this.#cardModule(state, step.who);
-    const algorithm = state.key?.algorithm ?? '';
     switch (step.do.action) {
       case 'enrol': {
         const { card, id, challenge } = intent as Intent<'enrol'>;
@@ -606,14 +720,25 @@ export class Conductor {
         const { signatures } = await this.#device(room, own, 'sign', { card, payloads: [statement], asked: ask(step.do.action === 'sign-seal' ? `sign the record of act ${step.act + 1}` : 'sign that the record is continued') });
         return { signatures: signatures[0] };
       }
-      case 'inspect-token': return this.#device(room, token, 'inspect-token', { ...intent as Intent<'inspect-token'>, needs: step.do.needs, algorithm: step.do.algorithm, asked: ask('open the token') });
+      case 'inspect-token': return this.#device(room, token, 'inspect-token', { ...intent as Intent<'inspect-token'>, needs: step.do.needs, algorithm: step.do.algorithm ?? null, place: step.do.place ?? 'token', asked: ask('open the token') });
       case 'test-random': return this.#device(room, token, 'test-random', intent as Intent<'test-random'>);
       case 'take-inventory': return this.#device(room, token, 'take-inventory', { ...intent as Intent<'take-inventory'>, asked: ask('list the token') });
       case 'generate-key': return this.#device(room, token, 'generate-key', { ...intent as Intent<'generate-key'>, extractable: step.do.attributes.extractable === 'until-locked', asked: ask('generate the key') });
-      case 'prove-key': return this.#device(room, token, 'prove-key', { ...intent as Intent<'prove-key'>, algorithm, asked: ask('let the key prove itself') });
+      case 'prove-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'prove-key'>).token, key: referenceOf(state), asked: ask('let the key prove itself') });
+      case 'open-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'open-key'>).token, key: keyInput(state, step.do.from).key, asked: ask('find the key and let it prove itself') });
       case 'issue-certificate': {
-        const subject = certificateSubject(state) as unknown as Record<string, string>;
-        return this.#device(room, token, 'issue-certificate', { ...intent as Intent<'issue-certificate'>, algorithm, subject, asked: ask('sign the certificate') });
+        const { token: serial, serialNumber, notBefore, notAfter } = intent as Intent<'issue-certificate'>;
+        const order = (await profiling()).certificateOrder(state, step.do);
+        const certificate = {
+          serialNumber, notBefore, notAfter, pathLength: step.do['path-length'] ?? null,
+          order: order.kind === 'root' ? { kind: order.kind, subject: order.subject as unknown as Record<string, string> } : order,
+        };
+        return this.#device(room, token, 'issue-certificate', { token: serial, key: referenceOf(state), certificate, asked: ask('sign the certificate') });
+      }
+      case 'sign-crl': {
+        const { token: serial, number, thisUpdate, nextUpdate } = intent as Intent<'sign-crl'>;
+        const revocations = state.opening?.inputs[step.do.revocations]?.bytes ?? '';
+        return this.#device(room, token, 'sign-crl', { token: serial, key: referenceOf(state), issuer: issuerOf(state), number, thisUpdate, nextUpdate, revocations, previous: (await profiling()).previousCrlDer(state, step.do), asked: ask('sign the revocation list') });
       }
       case 'make-backup-key': {
         const { set, epoch } = intent as Intent<'make-backup-key'>;
@@ -621,30 +746,35 @@ export class Conductor {
         return this.#device(room, token, 'make-backup-key', { token: (intent as Intent<'make-backup-key'>).token, set, epoch, threshold: state.plan?.set?.threshold ?? 0, custodians, asked: ask('draw randomness from the token') });
       }
       case 'wrap-key': {
-        const { token: serial, id } = intent as Intent<'wrap-key'>;
-        return this.#device(room, token, 'wrap-key', { token: serial, id, asked: ask('wrap the key') });
+        return this.#device(room, token, 'wrap-key', { token: (intent as Intent<'wrap-key'>).token, key: referenceOf(state), asked: ask('wrap the key') });
       }
       case 'give-share': {
-        const { card, object, x, erases } = intent as Intent<'give-share'>;
-        return this.#device(room, token, 'give-share', { card, object, x, erases, asked: ask('receive your share on your share card') });
+        const { card, object, x, set, erases } = intent as Intent<'give-share'>;
+        const holder = this.#cardModule(state, step.who, 'share-card');
+        // From the process of the backup key to that of the card, under a key that only the latter has.
+        const { key: to } = await this.#device(room, holder, 'transport-key', {});
+        const { sealed } = await this.#device(room, token, 'seal-share', { set, x, to });
+        return this.#device(room, holder, 'give-share', { card, object, set, x, sealed, erases, asked: ask('receive your share on your share card') });
       }
-      case 'read-back-share': return this.#device(room, token, 'read-back-share', { ...intent as Intent<'read-back-share'>, asked: ask('have your share read back') });
+      case 'read-back-share': return this.#device(room, this.#cardModule(state, step.who, 'share-card'), 'read-back-share', { ...intent as Intent<'read-back-share'>, asked: ask('have your share read back') });
       case 'prove-recovery': {
         const { token: serial, quorum, nonce } = intent as Intent<'prove-recovery'>;
         const { backup, key } = state;
         if (!backup || !key?.wrapped) throw new Refused(refuse('WRAP-BEFORE-RECOVERY', 'a wrapped key and its shares', 'none', 'Do what the screen asks for now.'));
-        return this.#device(room, token, 'prove-recovery', {
-          token: serial, id: key.id, algorithm, wrapped: key.wrapped, nonce, spki: key.spki, set: backup.set,
-          quorum: quorum.map((seat) => {
-            const share = backup.given[seat];
-            return { seat, card: share?.card ?? '', object: share?.object ?? '', x: share?.x ?? 0, asked: ask('prove the recovery with your share', seat) };
-          }),
-          asked: ask('prove the recovery'),
-        });
+        // One key of the token's process for the whole quorum; it serves this one recovery.
+        const { key: to } = await this.#device(room, token, 'transport-key', {});
+        const lent = [];
+        for (const seat of quorum) {
+          const share = backup.given[seat];
+          const { card, object, x } = { card: share?.card ?? '', object: share?.object ?? '', x: share?.x ?? 0 };
+          const { sealed } = await this.#device(room, this.#cardModule(state, seat, 'share-card'), 'lend-share', { card, object, set: backup.set.id, x, to, asked: ask('prove the recovery with your share', seat) });
+          lent.push({ seat, card, x, sealed });
+        }
+        return this.#device(room, token, 'prove-recovery', { token: serial, key: keyReference(key), wrapped: [...key.wrapped], nonce, set: backup.set, quorum: lent, asked: ask('prove the recovery') });
       }
-      case 'lock-key': return this.#device(room, token, 'lock-key', { ...intent as Intent<'lock-key'>, asked: ask('make the key non-extractable') });
+      case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
-      case 'confirm-script': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'put-away': return {};
     }
   }
 
@@ -669,6 +799,11 @@ function officerOf(state: State): string {
   return state.people.find((person) => person.role === 'officer')?.seat ?? 'officer';
 }
 
+function referenceOf(state: State): KeyReference {
+  if (!state.key) throw new Refused(refuse('KEY-BEFORE-USE', 'a key', 'none', 'Do what the screen asks for now.'));
+  return keyReference(state.key);
+}
+
 function problemOf(error: unknown): DeviceError {
   if (error instanceof DeviceProblem) return error.error;
   if (error instanceof Refused) return { code: error.refusal.rule, message: `expected ${error.refusal.expected}; found ${error.refusal.found}`, hint: error.refusal.next, nothingChanged: false };
@@ -679,8 +814,13 @@ function problemOf(error: unknown): DeviceError {
 function leftBehind(state: State): ObjectFact[] {
   const { key, backup, voidShares } = state;
   const objects: ObjectFact[] = [];
-  if (key) for (const half of ['private-key', 'public-key'] as const) objects.push({ class: half, id: key.id, label: key.label, keyType: key.private.keyType });
+  if (key?.made) objects.push(...keyObjects(key));
   const shares = [...Object.values(backup?.given ?? {}).map((share) => share.object), ...Object.values(voidShares).flat()];
   for (const label of shares) objects.push({ class: 'data', id: '', label, keyType: '' });
   return objects.slice(0, 300);
+}
+
+function keyObjects(key: CeremonyKey): ObjectFact[] {
+  const pairs = key.parts.flatMap((part) => part.private ? (['private-key', 'public-key'] as const).map((half): ObjectFact => ({ class: half, id: part.private?.id ?? '', label: key.label, keyType: part.private?.keyType ?? '' })) : []);
+  return [...pairs, ...key.wrapping === null ? [] : [{ class: 'secret-key' as const, id: key.wrapping, label: key.label, keyType: 'CKK_AES' }]];
 }

@@ -15,6 +15,8 @@ const Configuration = z.strictObject({
   modules: z.array(ModuleConfig).max(16).default([]),
   /** Serial numbers of tokens in production: no rehearsal may touch them. */
   production: z.array(z.string().max(64)).max(1000).default([]),
+  /** Known broken keys in the format of badkeys, for scans of tokens. */
+  blocklist: z.strictObject({ path: z.string().max(512), sha256: z.string().regex(/^[0-9a-fA-F]{64}$/) }).optional(),
 });
 export type Configuration = z.infer<typeof Configuration>;
 

@@ -4,14 +4,17 @@
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
-import { Refused, refuse } from '../../ceremonies/refusal.ts';
+import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { Request } from '../contract.ts';
 import { OPERATIONS, type DeviceMessage, type DeviceReply, type ModuleConfig, type Operation } from '../devices/protocol.ts';
 import type { FromConductor, Lost, Start, ToConductor } from '../wire.ts';
+import { openBlocklist } from './blocklist.ts';
 import { Conductor, DeviceProblem, type Devices } from './conductor.ts';
 import { openLedger, type Ledger } from './ledger.ts';
 import { clockSource, machineWarnings, nativeHasher, readConfiguration } from './machine.ts';
+import { moduleChanged, moduleReport, placesOf, vetModule } from './modules.ts';
 
 /** Longer than anybody takes to type a PIN per person, and than any token takes for a key. */
 const PATIENCE: Partial<Record<Operation, number>> = { start: 30_000, slots: 20_000, 'recorder-new': 20_000, 'recorder-sign': 20_000 };
@@ -31,11 +34,14 @@ class RemoteDevices implements Devices {
   readonly #pending = new Map<number, { module: string; resolve: (body: unknown) => void; reject: (problem: DeviceProblem) => void; timer: NodeJS.Timeout; hung: boolean }>();
   /** Modules whose process has been told which library it drives. */
   readonly #started = new Map<string, unknown>();
+  /** Judges a module's file before each start of its process; returns its SHA-256. Throws `Refused`. */
+  vet: (config: ModuleConfig) => string | null = () => null;
   readonly #losses = new Map<string, { count: number; how: 'exited' | 'hung'; detail: string }>();
 
   async call(config: ModuleConfig, operation: Operation, body: unknown): Promise<never> {
     if (operation === 'start' && this.#started.has(config.name)) return this.#started.get(config.name) as never;
     if (operation !== 'start' && !this.#started.has(config.name)) await this.call(config, 'start', { module: config });
+    const vetted = operation === 'start' ? this.#vetted(config) : null;
     const id = this.#next++;
     const message: DeviceMessage = { kind: 'request', id, operation, body };
     const answer = await new Promise<unknown>((resolve, reject) => {
@@ -48,8 +54,24 @@ class RemoteDevices implements Devices {
       post({ to: 'device', module: config.name, message });
     });
     const parsed: unknown = OPERATIONS[operation].answer.parse(answer);
-    if (operation === 'start') this.#started.set(config.name, parsed);
+    if (operation === 'start') {
+      const { module } = parsed as { module: { sha256: string } | null };
+      // Another file since it was vetted: what the process says it loaded decides.
+      if (vetted !== null && module !== null && module.sha256 !== vetted && config.kind === 'pkcs11') {
+        post({ to: 'device', module: config.name, kill: true });
+        throw refusedModule(moduleChanged(config, { sha256: vetted }, module.sha256));
+      }
+      this.#started.set(config.name, parsed);
+    }
     return parsed as never;
+  }
+
+  #vetted(config: ModuleConfig): string | null {
+    try {
+      return this.vet(config);
+    } catch (error) {
+      throw error instanceof Refused ? refusedModule(error.refusal) : error;
+    }
   }
 
   losses(module: string): { readonly count: number; readonly how: 'exited' | 'hung'; readonly detail: string } {
@@ -88,6 +110,10 @@ class RemoteDevices implements Devices {
   }
 }
 
+function refusedModule({ rule, expected, found, next }: Refusal): DeviceProblem {
+  return new DeviceProblem({ code: rule, message: `Expected ${expected}; found ${found}.`, hint: next, nothingChanged: true });
+}
+
 /** Durable under its final name or not there at all. */
 function saveBundle(home: string, name: string, bytes: Uint8Array): string {
   const folder = join(home, 'bundles');
@@ -119,6 +145,7 @@ const devices = new RemoteDevices();
 async function begin(start: Start): Promise<void> {
   try {
     const configuration = readConfiguration(start.home);
+    devices.vet = (config) => vetModule(config, start.home, new Date());
     ledger = await openLedger(start.home);
     const scripts = readdirSync(start.scriptsFolder).filter((file) => file.endsWith('.yaml')).sort()
       .map((file) => ({ name: basename(file, '.yaml'), text: readFileSync(join(start.scriptsFolder, file), 'utf8') }));
@@ -129,6 +156,8 @@ async function begin(start: Start): Promise<void> {
       warnings: machineWarnings,
       saveBundle: (name, bytes) => saveBundle(start.home, name, bytes),
       push: (entries) => { post({ to: 'client', entries }); },
+      modules: () => moduleReport(configuration.modules, start.home, process.env, placesOf(homedir())),
+      blocklist: () => (configuration.blocklist === undefined ? null : openBlocklist(configuration.blocklist)),
     });
     post({ to: 'parent', kind: 'ready' });
   } catch (error) {

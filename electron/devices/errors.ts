@@ -56,6 +56,61 @@ export function isTokenError(thrown: unknown, ...codes: readonly string[]): thro
 /** How far an operation had come when it failed: no write begun, a first write under way, or something written. */
 export type Progress = 'untouched' | 'writing' | 'written';
 
+/** The operation under way: how far it has come, and how to end what this process computes for it by itself. */
+export class Work {
+  progress: Progress = 'untouched';
+  #computing: AbortController | null = null;
+
+  /** One call that changes what outlives the session. */
+  async write<T>(call: () => Promise<T>): Promise<T> {
+    if (this.progress === 'untouched') this.progress = 'writing';
+    const result = await call();
+    this.progress = 'written';
+    return result;
+  }
+
+  /**
+   * One call that computes in this process and touches no token. Once cancelled it ends with Fault WORK_CANCELLED, also where
+   * the call itself came to its end all the same; what it gave is then handed to `discard`, for wiping.
+   */
+  async compute<T>(call: (signal: AbortSignal) => Promise<T>, discard: (result: T) => void = () => undefined): Promise<T> {
+    const controller = new AbortController();
+    this.#computing = controller;
+    try {
+      const result = await call(controller.signal);
+      if (!controller.signal.aborted) return result;
+      discard(result);
+    } catch (thrown) {
+      if (!controller.signal.aborted) throw thrown;
+    } finally {
+      this.#computing = null;
+    }
+    throw new Fault('WORK_CANCELLED');
+  }
+
+  /** Whether there was anything to cancel. */
+  cancel(): boolean {
+    this.#computing?.abort();
+    return this.#computing !== null;
+  }
+}
+
+/** After these the token itself is gone: no point in noting "cannot do this", the operation ends. */
+const GONE = ['CKR_DEVICE_ERROR', 'CKR_DEVICE_REMOVED', 'CKR_TOKEN_NOT_PRESENT', 'CKR_SESSION_HANDLE_INVALID', 'CKR_SESSION_CLOSED'];
+
+export function tokenIsGone(thrown: unknown): boolean {
+  return isTokenError(thrown, ...GONE);
+}
+
+/** Tidying up after the outcome is known; a token that is gone needs no tidying. */
+export async function quietly(work: Promise<unknown> | undefined): Promise<void> {
+  try {
+    await work;
+  } catch (thrown) {
+    if (!isTokenError(thrown) && !(thrown instanceof Refused)) throw thrown;
+  }
+}
+
 /** Any thrown value -> the value that crosses the process boundary. */
 export function deviceError(thrown: unknown, progress: Progress = 'untouched'): DeviceError {
   if (thrown instanceof Refused) {

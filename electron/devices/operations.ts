@@ -15,23 +15,29 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import * as z from 'zod';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { Observation, ObjectFact, PublicJwk, ShareSet, SignaturePair } from '../../ceremonies/evidence.ts';
-import { algorithmNamed, ALGORITHMS } from '../../ceremonies/keys/algorithms.ts';
+import { ALGORITHMS, caAlgorithmNamed, componentsOf, type EcdsaAlgorithm, type RsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
 import { parsePublicKey, publicKeyFromParts, toJwk, type PublicKey } from '../../ceremonies/keys/public-key.ts';
 import { mlDsaPublicFromSeed, signMlDsa65, verifySignature } from '../../ceremonies/keys/signatures.ts';
-import { weakKeyFindings, weakKeyTests } from '../../ceremonies/keys/weak.ts';
-import type { SubjectName } from '../../ceremonies/keys/x509.ts';
+import { weakKeyFindings } from '../../ceremonies/keys/weak.ts';
+import type { CertificateProfile, SubjectName } from '../../ceremonies/keys/x509.ts';
 import { testRandom } from '../../ceremonies/randomness.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import {
   checkShare, combineChecked, encodeShare, makeShares, parseShare, proveSplit, shareCommitment, type Share,
 } from '../../ceremonies/shares/share.ts';
-import { deviceError, Fault, isTokenError, TokenError, type Progress } from './errors.ts';
+import { deviceError, Fault, isTokenError, quietly, tokenIsGone, TokenError, Work } from './errors.ts';
 import {
-  OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type DeviceError, type ModuleConfig, type Notice, type Operation,
+  andThen, failedPart, idIsFree, makeKey, mayBeCopied, openKey, planKey, planWithFreshIds, readKey, recoverKey, tryKey, unverified, withThrowawayKey,
+  type Key, type Plan, type Tried,
+} from './keys.ts';
+import {
+  OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Notice, type Operation,
 } from './protocol.ts';
+import { explanations, listedAs, probe, readDetails, readObject, scanKeys, wantedOf } from './reading.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
-import type { Session, Token, TokenAlgorithm, TokenModule } from './tokens.ts';
+import type { Session, Token, TokenModule } from './tokens.ts';
+import { sealShare, TransportKey } from './transport.ts';
 
 type Body<O extends Operation> = z.output<(typeof OPERATIONS)[O]['request']>;
 
@@ -44,28 +50,19 @@ export interface Surroundings {
   readonly program: string;
 }
 
-/** How far the operation under way has come: decides whether a failure may say "nothing was changed". */
-class Work {
-  progress: Progress = 'untouched';
-
-  /** One call that changes what outlives the session. */
-  async write<T>(call: () => Promise<T>): Promise<T> {
-    if (this.progress === 'untouched') this.progress = 'writing';
-    const result = await call();
-    this.progress = 'written';
-    return result;
-  }
-}
-
 interface Held { readonly token: Token; readonly session: Session }
 interface Backup { readonly set: ShareSet; readonly key: Secret; readonly shares: ReadonlyMap<number, Share> }
-interface Identity { readonly id: string; readonly algorithm: TokenAlgorithm; readonly classical: PublicKey }
+interface Identity { readonly id: string; readonly algorithm: EcdsaAlgorithm | RsaAlgorithm; readonly classical: PublicKey }
+
+/** After these a listing that is being paged through still holds; everything else ends it. */
+const KEEPS_BROWSING: readonly Operation[] = ['slots', 'objects', 'search-objects', 'object', 'details', 'mechanisms', 'scan-keys', 'explain'];
+/** How long a login for looking lasts without a request for its token. */
+const IDLE_LIMIT = 10 * 60_000;
+/** A listing made ahead is used when it is asked for within this time, and made anew otherwise. */
+const AHEAD_LIMIT = 3_000;
 
 const IDENTITY = 'conclave-identity';
 const seedLabel = (id: string) => `${IDENTITY}-${id}`;
-type Possession = Answer<'prove-key'>['possession'];
-/** After these the token itself is gone: no point in noting "cannot do this", the operation ends. */
-const GONE = ['CKR_DEVICE_ERROR', 'CKR_DEVICE_REMOVED', 'CKR_TOKEN_NOT_PRESENT', 'CKR_SESSION_HANDLE_INVALID', 'CKR_SESSION_CLOSED'];
 
 export class Operations {
   readonly #surroundings: Surroundings;
@@ -75,65 +72,102 @@ export class Operations {
   readonly #held = new Map<string, Held>();
   /** A listing without login that is being paged through. */
   #browsing: { readonly serial: string; readonly session: Session } | null = null;
+  /** When `#browsing` was listed ahead of a request for it (performance.now), for one use. */
+  #ahead: number | null = null;
+  /** Logins of `log-in`: each with the timer that ends it. A ceremony that takes over a login takes it out of here. */
+  readonly #looking = new Map<string, NodeJS.Timeout>();
   #ticket = 0;
   #recorder: Secret | null = null;
   #backup: Backup | null = null;
+  #transport: TransportKey | null = null;
+  /** What is under way. `cancel` alone is answered beside it. */
+  #work: Work | null = null;
+  #performing = false;
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
   }
 
-  /** Never throws: errors are values. One at a time; the caller sees to that. */
+  /** Never throws: errors are values. One at a time, `cancel` aside; the caller sees to that. */
   async answer(operation: unknown, body: unknown): Promise<{ ok: true; body: unknown } | { ok: false; error: DeviceError }> {
     const work = new Work();
+    if (operation !== 'cancel') this.#performing = true;
     try {
       if (typeof operation !== 'string' || !Object.hasOwn(OPERATIONS, operation)) throw new Fault('REQUEST_INVALID', 'There is no such operation.');
       const name = operation as Operation;
       const request = OPERATIONS[name].request.safeParse(body);
       if (!request.success) throw new Fault('REQUEST_INVALID', where(request.error));
-      const result = await this.#perform(name, request.data, work);
+      const result = name === 'cancel' ? this.#cancel() : await this.#perform(name, request.data, work);
+      if ('token' in request.data && this.#looking.has(request.data.token)) this.#lookOn(request.data.token);
       const answer = OPERATIONS[name].answer.safeParse(result);
       if (!answer.success) throw new Fault('ANSWER_INVALID', where(answer.error));
       return { ok: true, body: answer.data };
     } catch (thrown) {
-      return { ok: false, error: deviceError(thrown, work.progress) };
+      const component = failedPart(thrown);
+      const error = deviceError(thrown, work.progress);
+      // Which half of a composite it was: a token's own error does not know.
+      return { ok: false, error: component === undefined || component.part === 'key' ? error : { ...error, message: `${component.label}: ${error.message}`.slice(0, 500) } };
+    } finally {
+      if (operation !== 'cancel') this.#performing = false;
     }
   }
 
   /** Lets go of everything before the process ends. */
   async close(): Promise<void> {
+    for (const timer of this.#looking.values()) clearTimeout(timer);
     this.#wipeBackup();
+    this.#transport?.wipe();
     this.#recorder?.wipe();
     await this.#module?.close();
   }
 
-  async #perform(name: Operation, body: unknown, work: Work): Promise<unknown> {
-    if (name !== 'objects') await this.#stopBrowsing();
+  #cancel(): Answer<'cancel'> {
+    return { cancelled: this.#work?.cancel() ?? false };
+  }
+
+  async #perform(name: Exclude<Operation, 'cancel'>, body: unknown, work: Work): Promise<unknown> {
+    this.#work = work;
+    if (!KEEPS_BROWSING.includes(name)) await this.#stopBrowsing();
     switch (name) {
       case 'start': return this.#start(body as Body<'start'>);
       case 'slots': return { slots: await this.#tokens().slots() } satisfies Answer<'slots'>;
       case 'objects': return this.#objects(body as Body<'objects'>);
       case 'mechanisms': return this.#mechanisms(body as Body<'mechanisms'>);
+      case 'details': return this.#details(body as Body<'details'>);
+      case 'search-objects': return this.#search(body as Body<'search-objects'>);
+      case 'object': return this.#object(body as Body<'object'>);
+      case 'probe': return this.#probe(body as Body<'probe'>);
+      case 'scan-keys': return this.#scanKeys(body as Body<'scan-keys'>);
+      case 'log-in': return this.#logIn(body as Body<'log-in'>);
+      case 'explain': return { explanations: explanations((body as Body<'explain'>).code) } satisfies Answer<'explain'>;
       case 'provision': return this.#provision(body as Body<'provision'>, work);
       case 'log-out': return this.#logOut(body as Body<'log-out'>);
       case 'recorder-new': return this.#recorderNew();
       case 'recorder-sign': return this.#recorderSign(body as Body<'recorder-sign'>);
       case 'enrol': return this.#enrol(body as Body<'enrol'>, work);
       case 'sign': return this.#sign(body as Body<'sign'>);
-      case 'inspect-token': return this.#inspect(body as Body<'inspect-token'>);
+      case 'inspect-token': return this.#inspect(body as Body<'inspect-token'>, work);
       case 'test-random': return this.#testRandom(body as Body<'test-random'>);
       case 'take-inventory': return this.#takeInventory(body as Body<'take-inventory'>);
       case 'generate-key': return this.#generateKey(body as Body<'generate-key'>, work);
-      case 'prove-key': return this.#proveKey(body as Body<'prove-key'>);
-      case 'issue-certificate': return this.#issueCertificate(body as Body<'issue-certificate'>);
+      case 'read-key': return this.#readKey(body as Body<'read-key'>);
+      case 'prove-key': return this.#proveKey(body as Body<'prove-key'>, work);
+      case 'issue-certificate': return this.#issueCertificate(body as Body<'issue-certificate'>, work);
+      case 'sign-crl': return this.#signCrl(body as Body<'sign-crl'>, work);
       case 'lock-key': return this.#lockKey(body as Body<'lock-key'>, work);
+      case 'prove-providers': return proveSoftware(body as Body<'prove-providers'>);
+      case 'provision-ca': return this.#provisionCa(body as Body<'provision-ca'>, work);
+      case 'provision-file': return provisionFile(body as Body<'provision-file'>, work);
       case 'look': return this.#look(body as Body<'look'>);
       case 'clear': return this.#clear(body as Body<'clear'>, work);
       case 'make-backup-key': return this.#makeBackupKey(body as Body<'make-backup-key'>);
       case 'wrap-key': return this.#wrapKey(body as Body<'wrap-key'>);
+      case 'transport-key': return this.#transportKey();
+      case 'seal-share': return this.#sealShare(body as Body<'seal-share'>);
       case 'give-share': return this.#giveShare(body as Body<'give-share'>, work);
       case 'read-back-share': return this.#readBackShare(body as Body<'read-back-share'>);
-      case 'prove-recovery': return this.#proveRecovery(body as Body<'prove-recovery'>);
+      case 'lend-share': return this.#lendShare(body as Body<'lend-share'>);
+      case 'prove-recovery': return this.#proveRecovery(body as Body<'prove-recovery'>, work);
       case 'wipe-backup-key': return { how: this.#wipeBackup() ? 'overwritten' : 'process-ended' } satisfies Answer<'wipe-backup-key'>;
     }
   }
@@ -177,23 +211,80 @@ export class Operations {
   }
 
   async #objects({ token: serial, offset, limit }: Body<'objects'>): Promise<Answer<'objects'>> {
+    const { session, loggedIn } = await this.#browse(serial);
+    const listedAhead = this.#ahead !== null && performance.now() - this.#ahead < AHEAD_LIMIT;
+    this.#ahead = null;
+    return { ...(await session.list(offset, limit, offset === 0 && !listedAhead)), loggedIn };
+  }
+
+  /** The session for looking at a token: the one that is logged in, or one without login, whose listing stays for the next page. */
+  async #browse(serial: string): Promise<{ session: Session; loggedIn: boolean }> {
     const held = await this.#alive(serial);
     if (held) {
       await this.#stopBrowsing();
-      return { ...(await held.session.list(offset, limit)), loggedIn: true };
+      return { session: held.session, loggedIn: true };
     }
-    if (this.#browsing?.serial !== serial || offset === 0) {
+    if (this.#browsing?.serial !== serial) {
       await this.#stopBrowsing();
       this.#browsing = { serial, session: await (await this.#tokens().token(serial)).open() };
     }
-    const page = await this.#browsing.session.list(offset, limit);
-    if (offset + limit >= page.total) await this.#stopBrowsing();
-    return { ...page, loggedIn: false };
+    return { session: this.#browsing.session, loggedIn: false };
+  }
+
+  async #details({ token: serial }: Body<'details'>): Promise<Answer<'details'>> {
+    const { session, loggedIn } = await this.#browse(serial);
+    const details = await readDetails(await this.#tokens().token(serial), session, loggedIn);
+    // Whoever looks at a token is about to look at its objects, and finding them is what takes long.
+    await session.list(0, 0);
+    this.#ahead = performance.now();
+    return details;
+  }
+
+  async #search({ token: serial, where: wanted, offset, limit }: Body<'search-objects'>): Promise<Answer<'search-objects'>> {
+    const { session, loggedIn } = await this.#browse(serial);
+    const found = await session.search(wantedOf(wanted));
+    const positions = found.slice(offset, offset + limit);
+    const objects = [];
+    for (const position of positions) objects.push(await listedAs(session, position));
+    return { total: found.length, objects, positions, loggedIn };
+  }
+
+  async #object({ token: serial, place }: Body<'object'>): Promise<Answer<'object'>> {
+    return readObject((await this.#browse(serial)).session, place);
+  }
+
+  async #probe({ token: serial, asked }: Body<'probe'>): Promise<Answer<'probe'>> {
+    return this.#visit(serial, asked, async ({ token, session }) => ({ readiness: await probe(token, session) }));
+  }
+
+  async #scanKeys({ token: serial, offset, limit }: Body<'scan-keys'>): Promise<Answer<'scan-keys'>> {
+    const { session, loggedIn } = await this.#browse(serial);
+    return { ...(await scanKeys(session, offset, limit)), loggedIn };
+  }
+
+  async #logIn({ token: serial, asked }: Body<'log-in'>): Promise<Answer<'log-in'>> {
+    const ceremonys = !this.#looking.has(serial) && (await this.#alive(serial)) !== null;
+    await this.#root(serial, asked);
+    // A login that a ceremony holds is used, and not ended.
+    if (!ceremonys) this.#lookOn(serial);
+    return {};
+  }
+
+  /** Ends a login for looking after its idle time, counted from now; never in the middle of a request. */
+  #lookOn(serial: string): void {
+    clearTimeout(this.#looking.get(serial));
+    const timer = setTimeout(() => {
+      if (this.#performing) this.#lookOn(serial);
+      else void this.#logOut({ token: serial });
+    }, IDLE_LIMIT);
+    timer.unref();
+    this.#looking.set(serial, timer);
   }
 
   async #stopBrowsing(): Promise<void> {
     const browsing = this.#browsing;
     this.#browsing = null;
+    this.#ahead = null;
     await quietly(browsing?.session.close());
   }
 
@@ -266,6 +357,8 @@ export class Operations {
 
   /** A token that stays logged in: asks for the PIN only where that is not the case. */
   async #root(serial: string, asked: Asked): Promise<Held> {
+    clearTimeout(this.#looking.get(serial));
+    this.#looking.delete(serial);
     const alive = await this.#alive(serial);
     if (alive) return alive;
     const token = await this.#tokens().token(serial);
@@ -298,6 +391,8 @@ export class Operations {
   async #logOut({ token: serial }: Body<'log-out'>): Promise<Answer<'log-out'>> {
     const held = this.#held.get(serial);
     this.#held.delete(serial);
+    clearTimeout(this.#looking.get(serial));
+    this.#looking.delete(serial);
     if (held) {
       await quietly(held.session.logout());
       await quietly(held.session.close());
@@ -360,17 +455,19 @@ export class Operations {
 
   // --- the token -----------------------------------------------------------------------------------------------------
 
-  async #inspect({ token: serial, needs, algorithm: name, asked }: Body<'inspect-token'>): Promise<Answer<'inspect-token'>> {
-    const algorithm = tokenAlgorithm(name);
+  async #inspect({ token: serial, needs, algorithm, place, asked }: Body<'inspect-token'>, work: Work): Promise<Answer<'inspect-token'>> {
+    if (algorithm !== null) caAlgorithmNamed(algorithm);
     const { token, session } = await this.#root(serial, asked);
-    const proven = needs.length === 0 ? UNTRIED : await probe(session, token, algorithm, needs.includes('wrap') || needs.includes('recover'));
+    const plan = needs.length === 0 || algorithm === null ? 'No key is to be made, so nothing was tried.' : planOrReason(algorithm, place);
+    const backup = needs.includes('wrap') || needs.includes('recover');
+    const tried: Tried | null = typeof plan === 'string' ? null : await tryKey(session, token, plan, backup, work);
     return {
       token: await token.facts(),
       module: this.#tokens().facts,
       mechanisms: (await token.mechanisms()).map((mechanism) => mechanism.name).slice(0, 600),
       needs: needs.map((need) => {
-        const detail = proven[need];
-        return { name: need, proof: detail === null ? 'verified' : null, detail: (detail ?? PROBES[need]).slice(0, 200) };
+        const reason = tried === null ? plan as string : tried.found[need];
+        return { name: need, proof: reason === null ? 'verified' : null, detail: (reason ?? tried?.words[need] ?? '').slice(0, 200) };
       }),
     };
   }
@@ -398,65 +495,66 @@ export class Operations {
   }
 
   async #generateKey(body: Body<'generate-key'>, work: Work): Promise<Answer<'generate-key'>> {
-    const { token: serial, id, label, algorithm: name, extractable, asked } = body;
-    const algorithm = tokenAlgorithm(name);
+    const { token: serial, ids, label, algorithm, place, extractable, asked } = body;
+    const plan = planKey(algorithm, place, ids);
+    if (extractable) mayBeCopied(plan.algorithm, 'one that may leave it');
     const { session } = await this.#root(serial, asked);
-    await idIsFree(session, id);
-    const mechanism = await work.write(() => session.generateKeyPair({ algorithm, id, label, extractable }));
-    return { token: serial, mechanism, ...(await readBack(session, id, algorithm)).facts };
+    const { key, mechanisms } = await makeKey(session, plan, { label, extractable, lives: 'token' }, work);
+    const { parts, wrappingKey } = await key.facts();
+    return { token: serial, spki: toBase64url(key.spki), parts: parts.map((part, i) => ({ ...part, mechanism: mechanisms[i]! })), wrappingKey };
   }
 
-  async #proveKey({ token: serial, id, algorithm: name, asked }: Body<'prove-key'>): Promise<Answer<'prove-key'>> {
-    const algorithm = tokenAlgorithm(name);
+  async #readKey({ token: serial, ids, algorithm, asked }: Body<'read-key'>): Promise<Answer<'read-key'>> {
+    const plan = planKey(algorithm, 'token', ids);
     const { session } = await this.#root(serial, asked);
-    const { key, facts } = await readBack(session, id, algorithm);
+    const key = await readKey(session, plan);
+    const { parts } = await key.facts();
+    // What made it is the token's word now, where it has one.
+    return { token: serial, spki: toBase64url(key.spki), parts: parts.map((part) => ({ ...part, mechanism: part.private?.generatedBy ?? 'not told' })), wrappingKey: null };
+  }
+
+  async #proveKey({ token: serial, key: reference, asked }: Body<'prove-key'>, work: Work): Promise<Answer<'prove-key'>> {
+    const { session } = await this.#root(serial, asked);
+    const key = await openKey(session, reference);
     // Not a to-be-signed certificate, not a JOSE signing input: a text that says what it is for.
     const message = concat(utf8('conclave: proof of possession '), await lend(await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes)));
-    const possession = await possess(session, { class: 'private-key', id }, algorithm, key, message);
-    return { ...facts, weakTests: [...weakKeyTests(algorithm.name)], possession };
+    const possession = await key.possess(message, work);
+    return { token: serial, spki: reference.spki, ...(await key.facts()), weakTests: key.weakTests(), possession };
   }
 
-  async #issueCertificate(body: Body<'issue-certificate'>): Promise<Answer<'issue-certificate'>> {
-    const { token: serial, id, serialNumber, notBefore, notAfter, asked } = body;
-    const algorithm = tokenAlgorithm(body.algorithm);
-    const subject = Subject.safeParse(body.subject);
-    if (!subject.success) throw new Fault('REQUEST_INVALID', where(subject.error));
-    const { session } = await this.#root(serial, asked);
-    const publicKey = await session.publicKey({ class: 'public-key', id }, algorithm);
+  async #issueCertificate(body: Body<'issue-certificate'>, work: Work): Promise<Answer<'issue-certificate'>> {
+    const { session } = await this.#root(body.token, body.asked);
+    return certify(session, await openKey(session, body.key), body.certificate, work);
+  }
+
+  async #signCrl(body: Body<'sign-crl'>, work: Work): Promise<Answer<'sign-crl'>> {
+    const { session } = await this.#root(body.token, body.asked);
+    const key = await openKey(session, body.key);
+    const { carriedOver, CRL_LINTS, issueCrl, parseRevocations, readCrl, throwawayLintCrl } = await import('../../ceremonies/keys/crl.ts');
     const profile = {
-      subject: subject.data as SubjectName, serialNumber: fromHex(serialNumber), publicKey,
-      notBefore: new Date(notBefore), notAfter: new Date(notAfter),
+      algorithm: key.algorithm.name, issuerKey: key.spki, issuer: fromBase64url(body.issuer), number: numberOf(body.number),
+      thisUpdate: new Date(body.thisUpdate), nextUpdate: new Date(body.nextUpdate),
+      revoked: carriedOver(body.previous === null ? [] : readCrl(fromBase64url(body.previous)).revoked, parseRevocations(fromBase64url(body.revocations))),
     };
-    // Loaded here: a third of this program's start, for one operation of one process.
-    const { CERTIFICATE_LINTS, rootCertificate, tbsOf, throwawayLint } = await import('../../ceremonies/keys/x509.ts');
-    const { makePair, signWithPkcs8 } = await import('./software-token.ts');
-    const pair = await makePair(algorithm);
-    const linted = await lend(pair.pkcs8, (pkcs8) => throwawayLint(profile, {
-      publicKey: parsePublicKey(pair.spki, algorithm.name),
-      sign: async (tbs) => signWithPkcs8(pkcs8, algorithm, tbs),
-    }));
-    const { der } = await rootCertificate(linted, (tbs) => session.sign({ class: 'private-key', id }, algorithm, tbs));
-    return {
-      lintedTbs: toBase64url(sha256(linted.tbs)), signedTbs: toBase64url(sha256(tbsOf(der))),
-      lints: [...CERTIFICATE_LINTS], certificate: toBase64url(der),
-    };
+    const linted = await withThrowawayKey(session, key.algorithm, work, (throwaway) =>
+      throwawayLintCrl(profile, { spki: throwaway.spki, sign: (tbs) => throwaway.sign(tbs, work) }));
+    const { tbs, der } = await issueCrl(linted, (bytes) => key.sign(bytes, work));
+    return { lintedTbs: toBase64url(sha256(linted.tbs)), signedTbs: toBase64url(sha256(tbs)), lints: [...CRL_LINTS], crl: toBase64url(der) };
   }
 
-  async #lockKey({ token: serial, id, asked }: Body<'lock-key'>, work: Work): Promise<Answer<'lock-key'>> {
+  async #lockKey({ token: serial, key: reference, asked }: Body<'lock-key'>, work: Work): Promise<Answer<'lock-key'>> {
     const { session } = await this.#root(serial, asked);
-    const name = { class: 'private-key', id } as const;
-    await work.write(() => session.makeNonExtractable(name));
-    const attributes = await session.attributes(name);
-    // The attribute is the token's word; an attempt to wrap the key is the test of it.
-    const attempt = withWrappingKey(session, randomFillSync(secretBytes(32)), (under) => session.wrap(name, under));
-    const escaped = await attempt.then(() => true, (thrown: unknown) => {
-      if (!isTokenError(thrown) || GONE.includes(thrown.code)) throw thrown;
-      return false;
+    return (await openKey(session, reference)).lock(work);
+  }
+
+  async #provisionCa({ token: serial, algorithm, place }: Body<'provision-ca'>, work: Work): Promise<Answer<'provision-ca'>> {
+    const plan = planWithFreshIds(algorithm, place);
+    const asked = { person: 'rehearsal', name: 'Rehearsal', purpose: 'a CA to rehearse with', standIn: true, acceptFinalTry: false };
+    return this.#card(serial, asked, async ({ session }) => {
+      const { key } = await makeKey(session, plan, { label: REHEARSAL_CA, extractable: false, lives: 'token' }, work);
+      const { certificate } = await certify(session, key, rehearsalRoot(REHEARSAL_CA, new Date()), work);
+      return { key: key.reference(), certificate };
     });
-    if (escaped) {
-      throw new Refused(refuse('LOCKED', 'a key that no longer leaves the token', 'one that was wrapped all the same', 'Do not rely on this token.'));
-    }
-    return { private: attributes };
   }
 
   // --- after a crash -------------------------------------------------------------------------------------------------
@@ -467,17 +565,17 @@ export class Operations {
     return held ? use(held) : this.#card(serial, asked, use);
   }
 
-  async #look({ token: serial, id, labels, asked }: Body<'look'>): Promise<Answer<'look'>> {
-    return this.#visit(serial, asked, async ({ session }) => (await observe(session, id, labels)).observation);
+  async #look({ token: serial, ids, labels, asked }: Body<'look'>): Promise<Answer<'look'>> {
+    return this.#visit(serial, asked, async ({ session }) => (await observe(session, ids, labels)).observation);
   }
 
-  async #clear({ token: serial, id, labels, asked }: Body<'clear'>, work: Work): Promise<Answer<'clear'>> {
+  async #clear({ token: serial, ids, labels, asked }: Body<'clear'>, work: Work): Promise<Answer<'clear'>> {
     return this.#visit(serial, asked, async ({ token, session }) => {
-      const before = await observe(session, id, labels);
+      const before = await observe(session, ids, labels);
       for (const { name } of before.found) await work.write(() => session.destroy(name));
       const fresh = await token.open();
       try {
-        return { before: before.observation, after: (await observe(fresh, id, labels)).observation };
+        return { before: before.observation, after: (await observe(fresh, ids, labels)).observation };
       } finally {
         await quietly(fresh.close());
       }
@@ -505,98 +603,119 @@ export class Operations {
     }
   }
 
-  async #wrapKey({ token: serial, id, asked }: Body<'wrap-key'>): Promise<Answer<'wrap-key'>> {
-    const { key } = this.#backupKey();
+  async #wrapKey({ token: serial, key: reference, asked }: Body<'wrap-key'>): Promise<Answer<'wrap-key'>> {
+    mayBeCopied(caAlgorithmNamed(reference.algorithm), 'one to be wrapped for a backup');
+    const { key: backup } = this.#backupKey();
     const { session } = await this.#root(serial, asked);
-    const name = { class: 'private-key', id } as const;
-    const { mechanism, wrapped } = await withWrappingKey(session, Uint8Array.from(key.bytes), (under) => session.wrap(name, under));
-    return { mechanism, wrapped: toBase64url(wrapped), private: await session.attributes(name) };
+    const key = await openKey(session, reference);
+    return { parts: await key.wrap(backup.bytes), private: await key.privateAttributes() };
   }
 
-  async #giveShare({ card: serial, object, x, erases, asked }: Body<'give-share'>, work: Work): Promise<Answer<'give-share'>> {
-    const { shares } = this.#backupKey();
-    const share = shares.get(x);
-    if (!share) throw new Refused(refuse('SHARE-SET', `a share number from 1 to ${shares.size}`, `${x}`, 'Check the number of custodians in the script.'));
+  #transportKey(): Answer<'transport-key'> {
+    this.#transport?.wipe();
+    this.#transport = new TransportKey();
+    return { key: toBase64url(this.#transport.publicKey) };
+  }
+
+  /** The transport key, for one use. */
+  #takeTransport(): TransportKey {
+    const transport = this.#transport;
+    this.#transport = null;
+    if (transport) return transport;
+    throw new Refused(refuse('SHARE-TRANSPORT', 'a transport key of this process', 'none: each serves once', 'Ask this process for a new transport key and have the share sealed to it.'));
+  }
+
+  async #sealShare({ set, x, to }: Body<'seal-share'>): Promise<Answer<'seal-share'>> {
+    const backup = this.#backupKey();
+    if (set !== backup.set.id) throw new Refused(refuse('SHARE-FOREIGN-SET', `a share of set ${backup.set.id}`, `one of set ${set}`, NEXT_CARD));
+    const share = backup.shares.get(x);
+    if (!share) throw new Refused(refuse('SHARE-SET', `a share number from 1 to ${backup.shares.size}`, `${x}`, 'Check the number of custodians in the script.'));
+    return { sealed: await lend(encodeShare(share), async (bytes) => toBase64url(await sealShare(fromBase64url(to), { set, x }, bytes))) };
+  }
+
+  async #giveShare({ card: serial, object, set, x, sealed, erases, asked }: Body<'give-share'>, work: Work): Promise<Answer<'give-share'>> {
     return this.#card(serial, asked, async ({ token, session }) => {
       if ((await session.find({ class: 'data', label: object })).length > 0) {
         throw new Refused(refuse('OBJECT-FREE', `no object ${object} on this card`, 'one that is there', 'Look at the card before it is written to.'));
       }
-      await lend(encodeShare(share), async (bytes) => {
+      const blob = { name: { set, x }, bytes: fromBase64url(sealed) };
+      const [opened] = await this.#takeTransport().openAll([blob]);
+      const commitment = await lend(opened!, (bytes) => withShare(bytes, set, x, async (share) => {
         await work.write(() => session.putData(object, bytes));
         const stored = await session.getData(object);
         const same = equalBytes(stored.bytes, bytes);
         stored.wipe();
         if (!same) throw new Refused(refuse('SHARE-DAMAGED', 'the share as it was written', 'other bytes on the card', 'Use another card.'));
-      });
+        return shareCommitment(share);
+      }));
       const erased: string[] = [];
       for (const label of erases) {
         if (label === object || (await session.find({ class: 'data', label })).length === 0) continue;
         await work.write(() => session.destroy({ class: 'data', label }));
         erased.push(label);
       }
-      return { card: await token.facts(), object, x, commitment: shareCommitment(share), erased };
+      return { card: await token.facts(), object, x, commitment, erased };
     });
   }
 
   async #readBackShare({ card: serial, object, set, x, asked }: Body<'read-back-share'>): Promise<Answer<'read-back-share'>> {
     return this.#card(serial, asked, async ({ session }) => {
-      const share = await readShare(session, object);
-      try {
-        const { header } = share;
-        const next = 'Find out whose card this is before anything else happens.';
-        if (header.set !== set) throw new Refused(refuse('SHARE-FOREIGN-SET', `a share of set ${set}`, `one of set ${header.set}`, next));
-        if (header.x !== x) throw new Refused(refuse('SHARE-SWAPPED', `share ${x} on this card`, `share ${header.x}, made for ${header.custodian}`, next));
+      const stored = await session.getData(object);
+      return lend(stored.bytes, (bytes) => withShare(bytes, set, x, async (share) => {
         // While the set is still here the comparison is ours; afterwards it is the record's.
         const finding = this.#backup?.set.id === set ? checkShare(share, { set: this.#backup.set, expectedX: x })[0] : undefined;
         if (finding) throw new Refused(finding);
         return { card: serial, object, x, commitment: shareCommitment(share) };
-      } finally {
-        share.payload.fill(0);
-      }
+      }));
     });
   }
 
-  async #proveRecovery(body: Body<'prove-recovery'>): Promise<Answer<'prove-recovery'>> {
-    const { token: serial, algorithm: name, wrapped, nonce, spki, set, quorum, asked } = body;
-    const algorithm = tokenAlgorithm(name);
-    const publicKey = parsePublicKey(fromBase64url(spki), algorithm.name);
-    const shares: Share[] = [];
-    let recovered: Uint8Array;
-    try {
-      for (const { seat, card, object, x, asked: holder } of quorum) {
-        const share = await this.#card(card, holder, ({ session }) => readShare(session, object));
-        shares.push(share);
-        const seen = shares.slice(0, -1).map(({ header }, i) => ({ header, presentedBy: quorum[i]!.seat }));
-        const [finding] = checkShare(share, { set, seen, presentedBy: seat, expectedX: x });
-        if (finding) throw new Refused(finding);
-      }
-      recovered = takeBytes(await combineChecked(shares, set));
-    } finally {
-      for (const { payload } of shares) payload.fill(0);
-    }
-    const target = { class: 'private-key', id: freshId(), lives: 'session' } as const;
-    let root: Held;
-    try {
-      root = await this.#root(serial, asked);
-    } catch (thrown) {
-      recovered.fill(0);
-      throw thrown;
-    }
-    const { token, session } = root;
-    const possession = await withWrappingKey(session, recovered, async (under) => {
-      await session.unwrap({ wrapped: fromBase64url(wrapped), under, algorithm, id: target.id, label: 'conclave-recovered' });
-      return andThen(() => possess(session, target, algorithm, publicKey, fromBase64url(nonce)), () => session.destroy(target));
+  async #lendShare({ card: serial, object, set, x, to, asked }: Body<'lend-share'>): Promise<Answer<'lend-share'>> {
+    return this.#card(serial, asked, async ({ session }) => {
+      const stored = await session.getData(object);
+      return lend(stored.bytes, (bytes) => withShare(bytes, set, x, async () => ({ sealed: toBase64url(await sealShare(fromBase64url(to), { set, x }, bytes)) })));
     });
+  }
+
+  async #proveRecovery(body: Body<'prove-recovery'>, work: Work): Promise<Answer<'prove-recovery'>> {
+    const { token: serial, key: reference, wrapped, nonce, set, quorum, asked } = body;
+    mayBeCopied(caAlgorithmNamed(reference.algorithm), 'one to be recovered from a backup');
+    const { token, session } = await this.#root(serial, asked);
+    const backup = await this.#combine(set, quorum);
+    const recovered = await lend(backup, () => recoverKey(session, reference, wrapped, backup));
+    let ids: string[] = [];
+    const possession = await andThen(() => recovered.possess(fromBase64url(nonce), work), async () => { ids = await recovered.forget(); });
     const fresh = await token.open();
     try {
-      const left = await fresh.find(target);
-      if (left.length > 0) {
-        throw new Refused(refuse('DESTROYED', 'no recovered key on the token', `${left.length}`, 'Log out of the token: what lives in a session ends with it.'));
+      for (const id of ids) {
+        const left = await fresh.find({ class: 'private-key', id, lives: 'session' });
+        if (left.length > 0) {
+          throw new Refused(refuse('DESTROYED', 'no recovered key on the token', `${left.length}`, 'Log out of the token: what lives in a session ends with it.'));
+        }
       }
     } finally {
       await quietly(fresh.close());
     }
     return { quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })), possession, destroyed: true };
+  }
+
+  /** The backup key out of the shares that were lent to this process. The caller wipes it. */
+  async #combine(set: ShareSet, quorum: Body<'prove-recovery'>['quorum']): Promise<Uint8Array> {
+    const blobs = quorum.map(({ x, sealed }) => ({ name: { set: set.id, x }, bytes: fromBase64url(sealed) }));
+    const opened = await this.#takeTransport().openAll(blobs);
+    const shares: Share[] = [];
+    try {
+      for (const [i, { seat, x }] of quorum.entries()) {
+        const share = parseShare(opened[i]!);
+        shares.push(share);
+        const seen = shares.slice(0, -1).map(({ header }, j) => ({ header, presentedBy: quorum[j]!.seat }));
+        const [finding] = checkShare(share, { set, seen, presentedBy: seat, expectedX: x });
+        if (finding) throw new Refused(finding);
+      }
+      return takeBytes(await combineChecked(shares, set));
+    } finally {
+      for (const bytes of [...opened, ...shares.map(({ payload }) => payload)]) bytes.fill(0);
+    }
   }
 
   #backupKey(): Backup {
@@ -688,10 +807,10 @@ async function makeIdentity(card: Held, id: string, work: Work): Promise<Identit
 async function ifItSigns(session: Session, id: string): Promise<Identity | null> {
   try {
     const identity = await readIdentity(session, id);
-    await possess(session, { class: 'private-key', id }, identity.algorithm, identity.classical, utf8('conclave: does this key sign?'));
+    await signVerified(session, identity, utf8('conclave: does this key sign?'));
     return identity;
   } catch (thrown) {
-    if (thrown instanceof Refused || (isTokenError(thrown) && !GONE.includes(thrown.code))) return null;
+    if (thrown instanceof Refused || (isTokenError(thrown) && !tokenIsGone(thrown))) return null;
     throw thrown;
   }
 }
@@ -715,64 +834,106 @@ async function generateIdentityPair({ token, session }: Held, id: string, work: 
 
 /** Classical and ML-DSA signature over one payload, each verified here before it is given out. */
 async function signBoth(
-  session: Session, { id, algorithm, classical }: Identity, seed: Uint8Array, pq: PublicKey, signer: string, payload: string,
+  session: Session, identity: Identity, seed: Uint8Array, pq: PublicKey, signer: string, payload: string,
 ): Promise<SignaturePair> {
-  const [classicalHeader, pqHeader] = headersOf({ signer, classical, pq });
+  const [classicalHeader, pqHeader] = headersOf({ signer, classical: identity.classical, pq });
   const one = signingInput(classicalHeader, payload);
   const two = signingInput(pqHeader, payload);
-  const { signature } = await possess(session, { class: 'private-key', id }, algorithm, classical, one);
+  const signature = await signVerified(session, identity, one);
   const post = await lend(randomFillSync(secretBytes(32)), (randomness) => signMlDsa65(seed, two, randomness));
-  if (!(await verifySignature(pq, two, post))) throw unverified();
-  return [{ protected: classicalHeader, signature }, { protected: pqHeader, signature: toBase64url(post) }];
+  if (!(await verifySignature(pq, two, post))) throw unverified('PROOF-OF-POSSESSION', 'its public key verifies');
+  return [{ protected: classicalHeader, signature: toBase64url(signature) }, { protected: pqHeader, signature: toBase64url(post) }];
 }
 
-// --- keys ------------------------------------------------------------------------------------------------------------
+/** A signature of `message` by an identity's classical key, verified. */
+async function signVerified(session: Session, { id, algorithm, classical }: Identity, message: Uint8Array): Promise<Uint8Array> {
+  const signature = await session.sign({ class: 'private-key', id }, algorithm, message);
+  if (!(await verifySignature(classical, message, signature))) throw unverified('PROOF-OF-POSSESSION', 'its public key verifies');
+  return signature;
+}
 
-function tokenAlgorithm(name: string): TokenAlgorithm {
-  const algorithm = algorithmNamed(name);
-  if (algorithm.family === 'ml-dsa') {
-    throw new Refused(refuse('ALGORITHM-ON-TOKEN', 'an algorithm that tokens sign with here', algorithm.label, 'Choose another algorithm in the script.'));
+// --- keys and certificates ---------------------------------------------------------------------------------------------
+
+/** The plan, or why there can be none: the record's rules judge that (TOKEN-CAN). */
+function planOrReason(algorithm: string, place: Body<'inspect-token'>['place']): Plan | string {
+  try {
+    return planWithFreshIds(algorithm, place);
+  } catch (thrown) {
+    if (!(thrown instanceof Refused)) throw thrown;
+    const { rule, expected, found } = thrown.refusal;
+    return `${rule}: expected ${expected}; found ${found}.`;
   }
-  return algorithm;
 }
 
-/** CKA_IDs are never used twice: reconciliation after a crash depends on it. */
-async function idIsFree(session: Session, id: string): Promise<void> {
-  for (const kind of ['private-key', 'public-key', 'secret-key'] as const) {
-    const found = await session.find({ class: kind, id });
-    if (found.length > 0) {
-      throw new Refused(refuse('ID-FRESH', `no object with CKA_ID ${id}`, `a ${kind}`, 'Look at the token before anything is made on it.'));
-    }
-  }
-}
-
-/** Everything about a key pair that its token tells, and a public key that is not weak. */
-async function readBack(session: Session, id: string, algorithm: TokenAlgorithm) {
-  const key = await session.publicKey({ class: 'public-key', id }, algorithm);
-  parsePublicKey(key.spki, algorithm.name);
-  const [weak] = weakKeyFindings(key);
-  if (weak) throw new Refused(weak);
-  const facts = {
-    spki: toBase64url(key.spki),
-    private: await session.attributes({ class: 'private-key', id }),
-    public: await session.attributes({ class: 'public-key', id }),
+/** Built, linted under a throwaway key, signed by the key, linted and verified: x509.ts lets nothing be left out. */
+async function certify(session: Session | null, key: Key, order: CertificateOrder, work: Work): Promise<Answer<'issue-certificate'>> {
+  // Loaded here: a third of this program's start, for one operation of one process.
+  const { CERTIFICATE_LINTS, issueCertificate, throwawayLint } = await import('../../ceremonies/keys/x509.ts');
+  const profile: CertificateProfile = {
+    serialNumber: fromHex(order.serialNumber), notBefore: new Date(order.notBefore), notAfter: new Date(order.notAfter), pathLength: order.pathLength,
+    algorithm: key.algorithm.name, issuerKey: key.spki, order: orderOf(order.order),
   };
-  return { key, facts };
+  const linted = await withThrowawayKey(session, key.algorithm, work, (throwaway) =>
+    throwawayLint(profile, { spki: throwaway.spki, sign: (tbs) => throwaway.sign(tbs, work) }));
+  const { tbs, der } = await issueCertificate(linted, (bytes) => key.sign(bytes, work));
+  return {
+    lintedTbs: toBase64url(sha256(linted.tbs)), signedTbs: toBase64url(sha256(tbs)), lints: [...CERTIFICATE_LINTS], certificate: toBase64url(der),
+  };
 }
 
-/** A signature of `message` that verifies under `key`, which is what possession means. */
-async function possess(
-  session: Session, name: Parameters<Session['sign']>[0], algorithm: TokenAlgorithm, key: PublicKey, message: Uint8Array,
-): Promise<Possession> {
-  const signature = await session.sign(name, algorithm, message);
-  if (!(await verifySignature(key, message, signature))) throw unverified();
-  return { message: toBase64url(message), signature: toBase64url(signature) };
+function orderOf(order: CertificateOrder['order']): CertificateProfile['order'] {
+  switch (order.kind) {
+    case 'root': {
+      const subject = Subject.safeParse(order.subject);
+      if (!subject.success) throw new Fault('REQUEST_INVALID', where(subject.error));
+      return { kind: 'root', subject: subject.data as SubjectName };
+    }
+    case 'subordinate': return { kind: 'subordinate', request: fromBase64url(order.request), issuer: fromBase64url(order.issuer) };
+    case 'cross': return { kind: 'cross', certificate: fromBase64url(order.certificate), issuer: fromBase64url(order.issuer) };
+  }
 }
 
-function unverified(): Refused {
-  return new Refused(
-    refuse('PROOF-OF-POSSESSION', 'a signature that its public key verifies', 'one that does not fit', 'Do not use this key: have the token examined.'),
-  );
+async function proveSoftware({ algorithm }: Body<'prove-providers'>): Promise<Answer<'prove-providers'>> {
+  const { proveProviders, WRONG_ANSWER } = await import('./providers.ts');
+  const states = await proveProviders(componentsOf(caAlgorithmNamed(algorithm)));
+  return { off: states.filter((state) => state.reason === WRONG_ANSWER).map(({ name, algorithm: of }) => ({ name, algorithm: of })) };
+}
+
+const REHEARSAL_CA = 'REHEARSAL CA';
+const DAY = 86_400_000;
+
+/** Self-signed; valid from yesterday, so that clocks may differ, for ten years. */
+function rehearsalRoot(commonName: string, now: Date): CertificateOrder {
+  const from = new Date(Math.floor(now.getTime() / DAY) * DAY - DAY);
+  const until = new Date(from);
+  until.setUTCFullYear(until.getUTCFullYear() + 30);
+  const serialNumber = randomFillSync(secretBytes(16));
+  serialNumber[0] = (serialNumber[0]! & 0x3f) | 0x40; // positive, and as long as it looks (RFC 5280 section 4.1.2.2)
+  return {
+    serialNumber: toHex(serialNumber), notBefore: from.toISOString(), notAfter: until.toISOString(), pathLength: null,
+    order: { kind: 'root', subject: { commonName, organizationalUnit: 'REHEARSAL - NOT FOR USE' } },
+  };
+}
+
+/** What others would bring to a ceremony, for its rehearsal: of a key that is thrown away here, under a name that says so. */
+async function provisionFile({ kind }: Body<'provision-file'>, work: Work): Promise<Answer<'provision-file'>> {
+  const algorithm = ALGORITHMS['ecdsa-p256'];
+  return withThrowawayKey(null, algorithm, work, async (key) => {
+    switch (kind) {
+      case 'certificate': return { der: (await certify(null, key, rehearsalRoot('REHEARSAL other CA', new Date()), work)).certificate };
+      case 'request': {
+        const { makeRequest } = await import('../../ceremonies/keys/request.ts');
+        const subject = { commonName: 'REHEARSAL subordinate CA', organizationalUnit: 'REHEARSAL - NOT FOR USE' };
+        return { der: toBase64url((await makeRequest(subject, algorithm.name, key.spki, (tbs) => key.sign(tbs, work))).der) };
+      }
+    }
+  });
+}
+
+/** CRLNumber (RFC 5280 section 5.2.3). */
+function numberOf(text: string): bigint {
+  if (!/^[1-9][0-9]{0,17}$/.test(text)) throw new Fault('REQUEST_INVALID', 'At: number.');
+  return BigInt(text);
 }
 
 /** 32 bytes from the token and 32 from the system through HKDF-SHA-256 (RFC 5869): as good as the better of the two. */
@@ -787,103 +948,18 @@ async function mixed(session: Session, purpose: string): Promise<Uint8Array> {
   });
 }
 
-/** `value` (taken over and wiped) as a session object on the token, for the length of `use`. */
-async function withWrappingKey<T>(
-  session: Session, value: Uint8Array, use: (under: { class: 'secret-key'; id: string; lives: 'session' }) => Promise<T>,
-): Promise<T> {
-  const under = { class: 'secret-key', id: freshId(), lives: 'session' } as const;
-  await lend(value, () => session.importWrappingKey({ id: under.id, label: 'conclave-backup-key', value }));
-  return andThen(() => use(under), () => session.destroy(under));
-}
+const NEXT_CARD = 'Find out whose card this is before anything else happens.';
 
-/** `tidy` after `use`, whatever happens; when both fail, the first failure is the one that is told. */
-async function andThen<T>(use: () => Promise<T>, tidy: () => Promise<void>): Promise<T> {
-  let result: T;
+/** Lends the share in `bytes` (borrowed), if it is the one that was asked for. Throws SHARE-DAMAGED, SHARE-FOREIGN-SET, SHARE-SWAPPED. */
+async function withShare<T>(bytes: Uint8Array, set: string, x: number, use: (share: Share) => Promise<T>): Promise<T> {
+  const share = parseShare(bytes);
   try {
-    result = await use();
-  } catch (thrown) {
-    await quietly(tidy());
-    throw thrown;
-  }
-  await tidy();
-  return result;
-}
-
-async function readShare(session: Session, object: string): Promise<Share> {
-  const stored = await session.getData(object);
-  try {
-    return parseShare(stored.bytes);
+    const { header } = share;
+    if (header.set !== set) throw new Refused(refuse('SHARE-FOREIGN-SET', `a share of set ${set}`, `one of set ${header.set}`, NEXT_CARD));
+    if (header.x !== x) throw new Refused(refuse('SHARE-SWAPPED', `share ${x} on this card`, `share ${header.x}, made for ${header.custodian}`, NEXT_CARD));
+    return await use(share);
   } finally {
-    stored.wipe();
-  }
-}
-
-type Need = Body<'inspect-token'>['needs'][number];
-const PROBES: Readonly<Record<Need, string>> = {
-  generate: 'A session key pair was generated and its public key tested.',
-  sign: 'A session key signed a fresh message; the signature was verified in software.',
-  wrap: 'A session key was wrapped under a session AES-256 key (RFC 5649).',
-  recover: 'The wrapped key was unwrapped into a session object and signed; verified in software.',
-};
-
-const UNTRIED: Readonly<Record<Need, string | null>> = { generate: 'not tried', sign: 'not tried', wrap: 'not tried', recover: 'not tried' };
-
-/** Tries everything for real, with objects that live in the session only. Null: it worked; else why not. */
-async function probe(session: Session, token: Token, algorithm: TokenAlgorithm, backup: boolean): Promise<Record<Need, string | null>> {
-  const proven: Record<Need, string | null> = { ...UNTRIED };
-  const attempt = async (need: Need, work: () => Promise<void>): Promise<void> => {
-    try {
-      await work();
-      proven[need] = null;
-    } catch (thrown) {
-      if (isTokenError(thrown, ...GONE)) throw thrown;
-      const { code, message } = deviceError(thrown);
-      proven[need] = `${code}: ${message}`;
-    }
-  };
-  const pair = { class: 'private-key', id: freshId(), lives: 'session' } as const;
-  const again = { class: 'private-key', id: freshId(), lives: 'session' } as const;
-  const message = randomFillSync(secretBytes(32));
-  try {
-    let key: PublicKey | undefined;
-    await attempt('generate', async () => {
-      await session.generateKeyPair({ algorithm, id: pair.id, label: 'conclave-probe', extractable: true, lives: 'session' });
-      key = await session.publicKey({ class: 'public-key', id: pair.id, lives: 'session' }, algorithm);
-      const [weak] = weakKeyFindings(parsePublicKey(key.spki, algorithm.name));
-      if (weak) throw new Refused(weak);
-    });
-    const publicKey = key;
-    if (publicKey === undefined || proven.generate !== null) return proven;
-    await attempt('sign', async () => {
-      await possess(session, pair, algorithm, publicKey, message);
-    });
-    if (!backup) return proven;
-    await withWrappingKey(session, randomFillSync(secretBytes(32)), async (under) => {
-      let wrapped: Uint8Array | undefined;
-      await attempt('wrap', async () => {
-        ({ wrapped } = await session.wrap(pair, under));
-      });
-      const known = proven.wrap === null ? null : token.notWrappable(algorithm);
-      if (known !== null) proven.wrap = `${known} (${proven.wrap})`;
-      const bytes = wrapped;
-      if (bytes === undefined) {
-        proven.recover = 'Nothing could be wrapped that could be recovered.';
-        return;
-      }
-      await attempt('recover', async () => {
-        await session.unwrap({ wrapped: bytes, under, algorithm, id: again.id, label: 'conclave-probe' });
-        await possess(session, again, algorithm, publicKey, message);
-      });
-    }).catch((thrown: unknown) => {
-      // A token that does not even take a wrapping key.
-      if (!isTokenError(thrown) || GONE.includes(thrown.code)) throw thrown;
-      proven.wrap = proven.recover = `${thrown.code}: it takes no AES-256 key for wrapping.`;
-    });
-    return proven;
-  } finally {
-    for (const name of [pair, again, { ...pair, class: 'public-key' } as const]) {
-      await quietly(session.find(name).then((found) => (found.length === 1 ? session.destroy(name) : undefined)));
-    }
+    share.payload.fill(0);
   }
 }
 
@@ -891,10 +967,11 @@ async function probe(session: Session, token: Token, algorithm: TokenAlgorithm, 
 
 interface Found { readonly name: Parameters<Session['destroy']>[0]; readonly fact: ObjectFact }
 
-/** What there is under a CKA_ID (a key pair, an identity's seed) and under the labels of data objects. */
-async function observe(
-  session: Session, id: string | undefined, labels: readonly string[],
-): Promise<{ observation: Observation; found: Found[] }> {
+/**
+ * What there is under CKA_IDs and under the labels of data objects. An id promises a key pair (with its seed, if it is an
+ * identity's) or one secret key; `present` says that everything promised is there, and nothing twice.
+ */
+async function observe(session: Session, ids: readonly string[], labels: readonly string[]): Promise<{ observation: Observation; found: Found[] }> {
   const found: Found[] = [];
   const lookFor = async (name: Found['name']): Promise<number> => {
     const facts = await session.find(name);
@@ -904,13 +981,16 @@ async function observe(
   };
   let wanted = labels.length;
   let there = 0;
-  if (id !== undefined) {
+  for (const id of ids) {
+    const before = found.length;
+    const secrets = await lookFor({ class: 'secret-key', id });
     const privates = await lookFor({ class: 'private-key', id });
     const publics = await lookFor({ class: 'public-key', id });
-    const identity = found.some(({ fact }) => fact.label === IDENTITY);
+    const identity = found.slice(before).some(({ fact }) => fact.label === IDENTITY);
     const seeds = labels.includes(seedLabel(id)) ? 0 : await lookFor({ class: 'data', label: seedLabel(id) });
-    wanted += 2 + (identity && !labels.includes(seedLabel(id)) ? 1 : 0);
-    there += Math.min(privates, 1) + Math.min(publics, 1) + Math.min(seeds, 1);
+    const alone = secrets > 0 && privates + publics === 0;
+    wanted += alone ? 1 : 2 + (identity && !labels.includes(seedLabel(id)) ? 1 : 0);
+    there += Math.min(alone ? secrets : 0, 1) + Math.min(privates, 1) + Math.min(publics, 1) + Math.min(seeds, 1);
   }
   for (const label of labels) there += Math.min(await lookFor({ class: 'data', label }), 1);
   const state = wanted === 0 ? 'none' : found.length === 0 ? 'absent' : there >= wanted && found.length === there ? 'present' : 'half';
@@ -932,20 +1012,6 @@ function rehearsalPin(): Uint8Array {
 
 function jwkOf(key: PublicKey): PublicJwk {
   return toJwk(key) as PublicJwk; // the answer is parsed against PublicJwk before it is sent
-}
-
-/** CKA_ID of a session object: random, so that it names exactly one. */
-function freshId(): string {
-  return toHex(randomFillSync(secretBytes(16)));
-}
-
-/** Tidying up after the outcome is known; a token that is gone needs no tidying. */
-async function quietly(work: Promise<unknown> | undefined): Promise<void> {
-  try {
-    await work;
-  } catch (thrown) {
-    if (!isTokenError(thrown) && !(thrown instanceof Refused)) throw thrown;
-  }
 }
 
 /** Where a value is wrong, never what it is. */

@@ -2,8 +2,8 @@
  * The device program: one process per PKCS#11 module (and one for the recorder key), so that a vendor library that crashes
  * or hangs is one line in the minutes. Runs as Electron's utility process and as a plain Node program.
  *
- * Requests come one at a time in the order in which they were sent; answers and notices go back on the same channel
- * (protocol.ts). PINs come in on the booth: a port in a utility process, file descriptor 4 in a plain Node process.
+ * Requests are carried out one at a time in the order in which they were sent, but for `cancel`, which ends what is under
+ * way; answers and notices go back on the same channel (protocol.ts). PINs come in on the booth: a port in a utility process, file descriptor 4 in a plain Node process.
  *
  * Never prints (a vendor library's own output aside), never lets an exception's text out, and ends with its parent.
  */
@@ -132,6 +132,11 @@ function receive(message: unknown, ports: readonly Port[]): void {
   const { id } = message;
   const operation = 'operation' in message ? message.operation : undefined;
   const body = 'body' in message ? message.body : undefined;
+  if (operation === 'cancel') {
+    // Not behind the work that it is to end.
+    void operations.answer(operation, body).then((answer) => post({ kind: 'answer', id, ...answer }));
+    return;
+  }
   working++;
   queue = queue.then(async () => {
     if (!leaving) post({ kind: 'answer', id, ...(await operations.answer(operation, body)) });

@@ -7,7 +7,8 @@
  *   3. the booth port: booth window -> device process, PIN bytes only; it does not exist for the conductor.
  */
 import * as z from 'zod';
-import { EVIDENCE, ModuleFacts, ObjectFact, Observation, PublicJwk, SignaturePair, TokenFacts } from '../../ceremonies/evidence.ts';
+import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
+import { EVIDENCE, KeyReference, ModuleFacts, ObjectFact, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
 
 /** Which library this process drives. Chosen by the machine's administrator, never by the page. */
 export const ModuleConfig = z.discriminatedUnion('kind', [
@@ -39,7 +40,25 @@ export type Asked = z.infer<typeof Asked>;
 const serial = z.string().min(1).max(64);
 const id = z.string().max(64).regex(/^([0-9a-f]{2})+$/);
 const b64 = (max: number) => z.string().max(max).regex(/^[A-Za-z0-9_-]*$/);
-const algorithm = z.string().max(32);
+const algorithm = z.string().max(48);
+const ids = z.array(id).max(3);
+const instant = z.string().max(32);
+
+export { KeyReference };
+
+/** What a certificate is to say. `issuer` null: self-signed. */
+export const CertificateOrder = z.strictObject({
+  serialNumber: z.string().regex(/^[0-9a-f]{16,40}$/), notBefore: instant, notAfter: instant,
+  pathLength: z.int().min(0).max(10).nullable(),
+  order: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('root'), subject: z.record(z.string(), z.string()) }),
+    /** `request`: PKCS#10, DER. `issuer`: the CA's own certificate, DER. */
+    z.strictObject({ kind: z.literal('subordinate'), request: b64(120_000), issuer: b64(90_000) }),
+    /** `certificate`: the other CA's, DER; its subject and key are taken over. */
+    z.strictObject({ kind: z.literal('cross'), certificate: b64(90_000), issuer: b64(90_000) }),
+  ]),
+});
+export type CertificateOrder = z.infer<typeof CertificateOrder>;
 
 /** One entry per operation: its request's members and its answer's shape. */
 export const OPERATIONS = {
@@ -63,6 +82,27 @@ export const OPERATIONS = {
       mechanisms: z.array(z.strictObject({ name: z.string(), number: z.int(), min: z.number(), max: z.number(), flags: z.array(z.string()) })),
     }),
   },
+  // --- reading (reading.ts): nothing on a token changes, and none of it goes into a record ---------------------------------
+  details: { request: z.strictObject({ token: serial }), answer: TokenDetails },
+  /** Objects with all these values; `positions` are their places in the listing of `objects`. Without login as there. */
+  'search-objects': {
+    request: z.strictObject({ token: serial, where: z.array(AttributeWanted).min(1).max(16), offset: z.int().min(0), limit: z.int().min(1).max(2000) }),
+    answer: z.strictObject({ total: z.int(), objects: z.array(ObjectFact), positions: z.array(z.int()), loggedIn: z.boolean() }),
+  },
+  /** Refused OBJECT-MOVED where something else stands in this place. */
+  object: { request: z.strictObject({ token: serial, place: ObjectPlace }), answer: ObjectReading },
+  /** The readiness matrix, with session objects only. Logs in and out where nobody is logged in. */
+  probe: { request: z.strictObject({ token: serial, asked: Asked }), answer: z.strictObject({ readiness: z.array(Readiness) }) },
+  /** Public keys among `limit` objects of the listing from `offset` on, each tested by itself. */
+  'scan-keys': {
+    request: z.strictObject({ token: serial, offset: z.int().min(0), limit: z.int().min(1).max(2000) }),
+    answer: z.strictObject({ total: z.int(), keys: z.array(ScannedKey), loggedIn: z.boolean() }),
+  },
+  /** Logs in (PIN in the booth) to look, until `log-out` or ten minutes without a request for this token. */
+  'log-in': { request: z.strictObject({ token: serial, asked: Asked }), answer: z.strictObject({}) },
+  /** Touches no token: what a code means, or all codes. */
+  explain: { request: z.strictObject({ code: z.string().max(64).nullable() }), answer: z.strictObject({ explanations: z.array(Explanation) }) },
+
   /** Makes blank rehearsal tokens with the published rehearsal PIN. Never touches a token that already exists. */
   provision: {
     request: z.strictObject({ labels: z.array(z.string().min(1).max(32)).min(1).max(300) }),
@@ -92,35 +132,59 @@ export const OPERATIONS = {
   // --- the token ----------------------------------------------------------------------------------------------------
   /** Logs in (PIN in the booth) and stays logged in until `log-out`. Tries each need with session objects. */
   'inspect-token': {
-    request: z.strictObject({ token: serial, needs: z.array(z.enum(['generate', 'sign', 'wrap', 'recover'])), algorithm, asked: Asked }),
+    request: z.strictObject({
+      token: serial, needs: z.array(z.enum(['generate', 'sign', 'wrap', 'recover'])), algorithm: algorithm.nullable(), place: Placement, asked: Asked,
+    }),
     answer: EVIDENCE['inspect-token'],
   },
   'test-random': { request: z.strictObject({ token: serial, bytes: z.int().min(2048).max(16_777_216) }), answer: EVIDENCE['test-random'] },
   'take-inventory': { request: z.strictObject({ token: serial, asked: Asked }), answer: EVIDENCE['take-inventory'] },
+  /** Every part made and opened again, or the failure says what may be there: `ids` are all that can have been used. */
   'generate-key': {
-    request: z.strictObject({ token: serial, id, label: z.string().max(64), algorithm, extractable: z.boolean(), asked: Asked }),
+    request: z.strictObject({ token: serial, ids: ids.min(1), label: z.string().max(64), algorithm, place: Placement, extractable: z.boolean(), asked: Asked }),
     answer: EVIDENCE['generate-key'],
   },
-  'prove-key': { request: z.strictObject({ token: serial, id, algorithm, asked: Asked }), answer: EVIDENCE['prove-key'] },
+  /** A key that is all on its token, read back as if just made: its generation had no recorded outcome, and it is kept. */
+  'read-key': { request: z.strictObject({ token: serial, ids: ids.min(1), algorithm, asked: Asked }), answer: EVIDENCE['generate-key'] },
+  /** For a key of this ceremony and for one that was there before (`open-key`). */
+  'prove-key': { request: z.strictObject({ token: serial, key: KeyReference, asked: Asked }), answer: EVIDENCE['prove-key'] },
+  /** The known answers of every library for the parts of this algorithm. Gives those that are switched off for a wrong one. */
+  'prove-providers': {
+    request: z.strictObject({ algorithm }),
+    answer: z.strictObject({ off: z.array(z.strictObject({ name: z.string().max(16), algorithm: z.string().max(48) })).max(16) }),
+  },
+  /** Ends what a device process computes by itself (making an SLH-DSA key, signing with it); nothing on a token is touched. */
+  cancel: { request: z.strictObject({}), answer: z.strictObject({ cancelled: z.boolean() }) },
   /** Builds the to-be-signed bytes, lints them under a throwaway key, signs the same bytes on the token, verifies. */
   'issue-certificate': {
-    request: z.strictObject({
-      token: serial, id, algorithm,
-      subject: z.record(z.string(), z.string()),
-      serialNumber: z.string().regex(/^[0-9a-f]{16,40}$/), notBefore: z.string().max(32), notAfter: z.string().max(32),
-      asked: Asked,
-    }),
+    request: z.strictObject({ token: serial, key: KeyReference, certificate: CertificateOrder, asked: Asked }),
     answer: EVIDENCE['issue-certificate'],
   },
-  'lock-key': { request: z.strictObject({ token: serial, id, asked: Asked }), answer: EVIDENCE['lock-key'] },
+  /** Likewise for a CRL (RFC 5280 section 5). `revocations`: the CSV that the record holds; `previous`: the CRL before, whose entries it
+   *  carries on. */
+  'sign-crl': {
+    request: z.strictObject({
+      token: serial, key: KeyReference, issuer: b64(90_000), number: z.string().max(20), thisUpdate: instant, nextUpdate: instant,
+      revocations: b64(1_000_000), previous: b64(500_000).nullable(), asked: Asked,
+    }),
+    answer: EVIDENCE['sign-crl'],
+  },
+  'lock-key': { request: z.strictObject({ token: serial, key: KeyReference, asked: Asked }), answer: EVIDENCE['lock-key'] },
+  /** A CA for the rehearsal of a ceremony that needs one: key and self-signed certificate, on a token that stand-ins may open. */
+  'provision-ca': {
+    request: z.strictObject({ token: serial, algorithm, place: Placement }),
+    answer: z.strictObject({ key: KeyReference, certificate: b64(90_000) }),
+  },
+  /** A request (PKCS#10) or a self-signed CA certificate for a rehearsal, of an ECDSA P-256 key that is thrown away at once; DER. */
+  'provision-file': { request: z.strictObject({ kind: z.enum(['request', 'certificate']) }), answer: z.strictObject({ der: b64(90_000) }) },
   /** For reconciliation after a crash: what is there under this CKA_ID (key pairs, data objects whose label carries it)? */
   look: {
-    request: z.strictObject({ token: serial, id: id.optional(), labels: z.array(z.string().max(64)).max(64).default([]), asked: Asked }),
+    request: z.strictObject({ token: serial, ids: ids.default([]), labels: z.array(z.string().max(64)).max(64).default([]), asked: Asked }),
     answer: Observation,
   },
   /** Destroys every object that `look` finds for the same arguments, then looks again from a fresh session. */
   clear: {
-    request: z.strictObject({ token: serial, id: id.optional(), labels: z.array(z.string().max(64)).max(64).default([]), asked: Asked }),
+    request: z.strictObject({ token: serial, ids: ids.default([]), labels: z.array(z.string().max(64)).max(64).default([]), asked: Asked }),
     answer: z.strictObject({ before: Observation, after: Observation }),
   },
 
@@ -132,22 +196,36 @@ export const OPERATIONS = {
     }),
     answer: EVIDENCE['make-backup-key'],
   },
-  /** The backup key becomes a session object on the token for this one C_WrapKey, and is destroyed there again. */
-  'wrap-key': { request: z.strictObject({ token: serial, id, asked: Asked }), answer: EVIDENCE['wrap-key'] },
+  /** The backup key becomes a session object on the token for each C_WrapKey, and is destroyed there again; a wrapped part
+   *  is opened and wrapped anew in this process. */
+  'wrap-key': { request: z.strictObject({ token: serial, key: KeyReference, asked: Asked }), answer: EVIDENCE['wrap-key'] },
+
+  // --- shares between processes: sealed, because token and cards may be on different modules ----------------------------
+  /** A fresh key (X-Wing) to which another device process seals one share for this one. Forgets the one before. */
+  'transport-key': { request: z.strictObject({}), answer: z.strictObject({ key: b64(1700) }) },
+  /** The process of the backup key: share `x`, for the process of its card. */
+  'seal-share': { request: z.strictObject({ set: b64(22), x: z.int().min(1).max(255), to: b64(1700) }), answer: z.strictObject({ sealed: b64(80_000) }) },
+  /** The process of the card: opens, writes, reads back. */
   'give-share': {
-    request: z.strictObject({ card: serial, object: z.string().max(64), x: z.int().min(1).max(255), erases: z.array(z.string().max(64)).max(64), asked: Asked }),
+    request: z.strictObject({
+      card: serial, object: z.string().max(64), set: b64(22), x: z.int().min(1).max(255), sealed: b64(80_000), erases: z.array(z.string().max(64)).max(64), asked: Asked,
+    }),
     answer: EVIDENCE['give-share'],
   },
   'read-back-share': {
     request: z.strictObject({ card: serial, object: z.string().max(64), set: b64(22), x: z.int().min(1).max(255), asked: Asked }),
     answer: EVIDENCE['read-back-share'],
   },
-  /** Reads M cards (one PIN each), combines, unwraps to a session object on `token`, signs `nonce`, destroys, looks again. */
+  /** The process of the card: reads the share and seals it for the process of the token. */
+  'lend-share': {
+    request: z.strictObject({ card: serial, object: z.string().max(64), set: b64(22), x: z.int().min(1).max(255), to: b64(1700), asked: Asked }),
+    answer: z.strictObject({ sealed: b64(80_000) }),
+  },
+  /** The process of the token: opens M shares, combines, recovers every part, signs `nonce` with them together, destroys, looks again. */
   'prove-recovery': {
     request: z.strictObject({
-      token: serial, id, algorithm, wrapped: b64(8000), nonce: b64(64), spki: b64(1200),
-      set: EVIDENCE['make-backup-key'].shape.set,
-      quorum: z.array(z.strictObject({ seat: z.string().max(40), card: serial, object: z.string().max(64), x: z.int(), asked: Asked })).min(2),
+      token: serial, key: KeyReference, wrapped: z.array(WrappedPart).min(1).max(2), nonce: b64(64), set: ShareSet,
+      quorum: z.array(z.strictObject({ seat: z.string().max(40), card: serial, x: z.int(), sealed: b64(80_000) })).min(2),
       asked: Asked,
     }),
     answer: EVIDENCE['prove-recovery'],

@@ -9,8 +9,7 @@
  * always either the old or the new state, also after kill -9. Everything private is sealed under the PIN.
  */
 import {
-  createCipheriv, createDecipheriv, createHash, createPrivateKey, createPublicKey, generateKeyPair as generateKeyPairCallback,
-  randomFillSync, scrypt as scryptCallback, scryptSync, sign as signWith, type KeyObject,
+  createCipheriv, createDecipheriv, createHash, createPrivateKey, createPublicKey, randomFillSync, scrypt as scryptCallback, scryptSync,
 } from 'node:crypto';
 import {
   closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync,
@@ -22,14 +21,25 @@ import { scryptAsync as nobleScrypt } from '@noble/hashes/scrypt.js';
 import * as z from 'zod';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
-import { parsePublicKey, type PublicKey } from '../../ceremonies/keys/public-key.ts';
+import {
+  AES_256, AES_KWP, ALGORITHMS, componentsOf, CURVE_FACTS, EDWARDS_FACTS, isAlgorithmName, ML_KEMS, SLH_DSAS,
+  type Component, type MlKemAlgorithm, type SlhDsaAlgorithm,
+} from '../../ceremonies/keys/algorithms.ts';
+import { readDer, TAG, writeDer, writeIdentifier, writeOid } from '../../ceremonies/keys/der.ts';
+import { readPrivateKey, seedFormOf } from '../../ceremonies/keys/private-key.ts';
+import { parsePublicKey } from '../../ceremonies/keys/public-key.ts';
+import { readSubjectKey } from '../../ceremonies/keys/subject-key.ts';
+import { readRsaPublicKey } from '../../ceremonies/keys/traditional.ts';
 import { Fault, TokenError } from './errors.ts';
+import { decapsulate, encapsulate, generateSecret, signWith } from './providers.ts';
 import { isRehearsalToken, SOFTWARE_QUIRKS } from './quirks.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
 import {
-  flagNames, keyTypeName, mechanismNumber, mechanismName, oneMatch, plain, rehearsalLabel,
-  type KeyPairRequest, type Mechanism, type ObjectName, type Session, type SlotFacts, type Token, type TokenAlgorithm, type TokenModule,
+  APPLICATION, flagNames, keyTypeName, mechanismNumber, mechanismName, oneMatch, plain, rehearsalLabel,
+  type AttributeName, type KeyClass, type KeyPairRequest, type Mechanism, type MechanismName, type ObjectAt, type ObjectName, type RawDetails, type Session,
+  type SignHow, type SlotFacts, type Template, type Token, type TokenAlgorithm, type TokenModule, type TokenPublicKey,
 } from './tokens.ts';
+import cryptoki from './cryptoki.json' with { type: 'json' };
 
 /** Shown as the token's model; a real ceremony knows a stand-in by it. */
 export const SOFTWARE_MODEL = 'Conclave software token';
@@ -44,6 +54,7 @@ const ALWAYS = 0x40d; // RNG, LOGIN_REQUIRED, USER_PIN_INITIALIZED, TOKEN_INITIA
 const COUNT_LOW = 0x10000;
 const FINAL_TRY = 0x20000;
 const LOCKED = 0x40000;
+const TOKEN_PRESENT = 0x1;
 
 const flags = z.strictObject({
   private: z.boolean(), sensitive: z.boolean(), extractable: z.boolean(), alwaysSensitive: z.boolean(), neverExtractable: z.boolean(),
@@ -54,7 +65,7 @@ const flags = z.strictObject({
 const Meta = z.strictObject({
   class: z.enum(['private-key', 'public-key', 'secret-key', 'data']),
   id: z.string(), label: z.string(), keyType: z.string(),
-  /** Registry name for keys that sign, '' otherwise. */
+  /** Registry name for keys that sign or decapsulate, '' otherwise. */
   algorithm: z.string(),
   generatedBy: z.string().nullable(),
   flags,
@@ -83,8 +94,6 @@ const TokenFile = z.strictObject({
 type TokenFile = z.infer<typeof TokenFile>;
 
 interface Held { readonly uid: string; meta: Meta; readonly value: Secret; readonly owner: SoftwareSession }
-
-const generatePair = promisify(generateKeyPairCallback);
 
 /** Opens (and if need be makes) the folder. `program` is the file whose hash stands for the token's "driver". */
 export function openSoftwareModule(folder: string, name: string, program: string): TokenModule {
@@ -174,10 +183,24 @@ class SoftwareToken implements Token {
 
   async facts(): Promise<TokenFacts> {
     const file = this.#read();
-    const bits = [ALWAYS, ALWAYS | COUNT_LOW, ALWAYS | COUNT_LOW | FINAL_TRY, ALWAYS | LOCKED][file.wrong]!;
     return {
       serial: file.serial, label: plain(file.label, 64), model: SOFTWARE_MODEL, manufacturer: 'Conclave', firmware: VERSION, hardware: VERSION,
-      flags: flagNames('CKF_TOKEN', bits),
+      flags: flagNames('CKF_TOKEN', flagBits(file)),
+    };
+  }
+
+  async details(): Promise<RawDetails> {
+    const manufacturer = 'Conclave';
+    return {
+      library: { manufacturer, description: SOFTWARE_MODEL, version: VERSION, cryptoki: '3.2', interfaces: [] },
+      slot: { number: 0, description: 'software token', manufacturer, hardware: VERSION, firmware: VERSION, flags: TOKEN_PRESENT },
+      flags: flagBits(this.#read()),
+      clock: null,
+      pin: PIN_LENGTHS,
+      limits: {
+        sessions: { now: this.#sessions.size, most: 'unlimited' }, writeSessions: { now: this.#sessions.size, most: 'unlimited' },
+        publicMemory: { now: null, most: null }, privateMemory: { now: null, most: null },
+      },
     };
   }
 
@@ -293,6 +316,19 @@ class SoftwareToken implements Token {
     return found[0]!;
   }
 
+  /** What a listing shows, in its order. */
+  listed(): { readonly uid: string; readonly meta: Meta | null; readonly held: null }[] {
+    return this.visible().flatMap(({ uid, meta, held }) => (held === null ? [{ uid, meta, held }] : []));
+  }
+
+  /** Throws Fault REQUEST_INVALID for a place that the listing does not have. */
+  at(position: number): { readonly uid: string; readonly meta: Meta; readonly held: null } {
+    const { uid, meta, held } = this.listed()[position] ?? { uid: '', meta: null, held: null };
+    if (uid === '') throw new Fault('REQUEST_INVALID', 'There is no object at this place of the listing.');
+    if (meta === null) throw new TokenError('CKR_DEVICE_ERROR', 'C_GetAttributeValue');
+    return { uid, meta, held };
+  }
+
   /** A copy of an object's value, for the caller to wipe. */
   value(object: { readonly uid: string; readonly meta: Meta; readonly held: Held | null }, call: string): Uint8Array {
     if (object.held) return takeBytes(Uint8Array.from(object.held.value.bytes));
@@ -406,8 +442,54 @@ class SoftwareSession implements Session {
 
   async list(offset: number, limit: number): Promise<{ total: number; objects: ObjectFact[] }> {
     this.#alive('C_FindObjects');
-    const seen = this.#token.visible().filter(({ held }) => held === null);
+    const seen = this.#token.listed();
     return { total: seen.length, objects: seen.slice(offset, offset + limit).map(({ meta }) => factOf(meta)) };
+  }
+
+  async search(wanted: Template): Promise<number[]> {
+    this.#alive('C_FindObjects');
+    const entries = Object.entries(encoded(wanted)) as [AttributeName, Uint8Array][];
+    return this.#token.listed().flatMap((object, position) => {
+      const values = object.meta === null ? null : this.#attributesOf({ ...object, meta: object.meta }, entries.map(([name]) => name));
+      const fits = values !== null && entries.every(([name, value]) => equalBytes(values.get(name) ?? NOTHING, value));
+      return fits ? [position] : [];
+    });
+  }
+
+  async read(which: ObjectAt | ObjectName, names: readonly AttributeName[]): Promise<ReadonlyMap<AttributeName, Uint8Array>> {
+    this.#alive('C_GetAttributeValue');
+    return this.#attributesOf('position' in which ? this.#token.at(which.position) : this.#token.one(which), names);
+  }
+
+  /** In the bytes that a PKCS#11 module gives on this machine. */
+  #attributesOf(object: { readonly uid: string; readonly meta: Meta; readonly held: Held | null }, names: readonly AttributeName[]): Map<AttributeName, Uint8Array> {
+    const { meta, held } = object;
+    const told: Template = {
+      CKA_CLASS: CLASSES[meta.class], CKA_TOKEN: held === null, CKA_PRIVATE: meta.flags.private, CKA_MODIFIABLE: meta.flags.modifiable, CKA_LABEL: meta.label,
+      ...(meta.class === 'data' ? { CKA_APPLICATION: APPLICATION } : keyAttributes(meta, meta.class)),
+      ...(meta.class === 'public-key' && names.some((name) => PUBLIC_VALUES.includes(name)) && this.#publicValues(object)),
+    };
+    const bytes = encoded(told);
+    return new Map(names.flatMap((name) => (bytes[name] === undefined ? [] : [[name, bytes[name]] as const])));
+  }
+
+  #publicValues(object: { readonly uid: string; readonly meta: Meta; readonly held: Held | null }): Template {
+    const spki = this.#token.value(object, 'C_GetAttributeValue');
+    const key = readSubjectKey(spki);
+    switch (key.kind) {
+      case 'rsa': {
+        const { n, e } = readRsaPublicKey(key.raw, 'publicKey');
+        return { CKA_PUBLIC_KEY_INFO: spki, CKA_MODULUS: n, CKA_PUBLIC_EXPONENT: e, CKA_MODULUS_BITS: key.modulusBits };
+      }
+      // PKCS#11 3.2 section 6.3.3: DER of the X9.62 ECPoint, an OCTET STRING; and of the ECParameters, an OID.
+      case 'ecdsa': return { CKA_PUBLIC_KEY_INFO: spki, CKA_EC_POINT: writeDer(TAG.octetString, key.raw), CKA_EC_PARAMS: writeOid(CURVE_FACTS[key.curve].oid) };
+      case 'eddsa': return { CKA_PUBLIC_KEY_INFO: spki, CKA_EC_POINT: writeDer(TAG.octetString, key.raw), CKA_EC_PARAMS: writeOid(EDWARDS_FACTS[key.curve].oid) };
+      case 'ml-dsa': return { CKA_PUBLIC_KEY_INFO: spki, CKA_VALUE: key.raw, CKA_PARAMETER_SET: ALGORITHMS[key.name].pkcs11.parameterSet };
+      case 'slh-dsa': return { CKA_PUBLIC_KEY_INFO: spki, CKA_VALUE: key.raw, CKA_PARAMETER_SET: key.row.pkcs11.parameterSet };
+      case 'kem':
+        return { CKA_PUBLIC_KEY_INFO: spki, CKA_VALUE: key.raw, ...(key.row.family === 'ml-kem' && { CKA_PARAMETER_SET: key.row.pkcs11.parameterSet }) };
+      case 'xdh': case 'composite': case 'hss': return { CKA_PUBLIC_KEY_INFO: spki };
+    }
   }
 
   async find(name: ObjectName): Promise<ObjectFact[]> {
@@ -418,17 +500,21 @@ class SoftwareSession implements Session {
   async generateKeyPair({ algorithm, id, label, extractable, lives }: KeyPairRequest): Promise<string> {
     this.#alive('C_GenerateKeyPair');
     this.#token.master('C_GenerateKeyPair');
-    const pair = await makePair(algorithm);
+    const pair = await generateSecret(algorithm.family === 'ml-kem' ? algorithm : componentOf(algorithm, 'C_GenerateKeyPair'));
     const mechanism = mechanismName(algorithm.pkcs11.generate);
     const common = { id, label, keyType: keyTypeName(algorithm.pkcs11.keyType), algorithm: algorithm.name, generatedBy: mechanism };
+    const signs = algorithm.family !== 'ml-kem';
     const privateMeta: Meta = {
       ...common, class: 'private-key',
       flags: {
-        ...NO_FLAGS, private: true, sensitive: true, extractable, alwaysSensitive: true, neverExtractable: !extractable, local: true, sign: true,
+        ...NO_FLAGS, private: true, sensitive: true, extractable, alwaysSensitive: true, neverExtractable: !extractable, local: true, sign: signs,
       },
     };
-    const publicMeta: Meta = { ...common, class: 'public-key', flags: { ...NO_FLAGS, extractable: true, local: true, verify: true } };
+    const publicMeta: Meta = { ...common, class: 'public-key', flags: { ...NO_FLAGS, extractable: true, local: true, verify: signs } };
     await lend(pair.pkcs8, () => {
+      // Making a key may take seconds, in which somebody may have logged out or closed the session.
+      this.#alive('C_GenerateKeyPair');
+      this.#token.master('C_GenerateKeyPair');
       if (lives === 'session') {
         this.#hold(publicMeta, pair.spki);
         this.#hold(privateMeta, pair.pkcs8);
@@ -440,13 +526,14 @@ class SoftwareSession implements Session {
     return mechanism;
   }
 
-  async attributes(name: ObjectName & { readonly class: 'private-key' | 'public-key' | 'secret-key' }): Promise<KeyAttributes> {
+  async attributes(name: (ObjectName | ObjectAt) & { readonly class: KeyClass }): Promise<KeyAttributes> {
     this.#alive('C_GetAttributeValue');
-    const { meta, held } = this.#token.one(name);
+    const { meta, held } = 'position' in name ? this.#token.at(name.position) : this.#token.one(name);
     const { flags: f } = meta;
     return {
       class: name.class, keyType: meta.keyType, id: meta.id, label: plain(meta.label, 128), token: held === null,
       ...f, generatedBy: meta.generatedBy,
+      keysRemaining: null, // SP 800-208: a key that must be counted is never made in software
       // What a class does not have, a token does not answer for (PKCS#11 3.2 tables 33 and 35).
       ...(name.class === 'public-key'
         ? { sensitive: null, extractable: null, alwaysSensitive: null, neverExtractable: null, sign: null, decrypt: null, unwrap: null }
@@ -454,17 +541,26 @@ class SoftwareSession implements Session {
     };
   }
 
-  async publicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: TokenAlgorithm): Promise<PublicKey> {
+  async publicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: TokenAlgorithm): Promise<TokenPublicKey> {
     this.#alive('C_GetAttributeValue');
-    return parsePublicKey(this.#token.value(this.#token.one(name), 'C_GetAttributeValue'), algorithm.name);
+    // Read as strictly as anybody's: the file may have been changed.
+    const spki = this.#token.value(this.#token.one(name), 'C_GetAttributeValue');
+    if (isAlgorithmName(algorithm.name)) return parsePublicKey(spki, algorithm.name);
+    const key = readSubjectKey(spki);
+    if (key.kind !== 'slh-dsa' || key.row.name !== algorithm.name) throw new TokenError('CKR_ATTRIBUTE_TYPE_INVALID', 'C_GetAttributeValue');
+    return { algorithm: algorithm.name, spki };
   }
 
-  async sign(name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array): Promise<Uint8Array> {
+  async sign(
+    name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array, how: SignHow = {},
+  ): Promise<Uint8Array> {
     this.#alive('C_Sign');
     const object = this.#token.one(name);
     if (!object.meta.flags.sign) throw new TokenError('CKR_KEY_FUNCTION_NOT_PERMITTED', 'C_SignInit');
     if (object.meta.algorithm !== algorithm.name) throw new TokenError('CKR_KEY_TYPE_INCONSISTENT', 'C_SignInit');
-    return lend(this.#token.value(object, 'C_Sign'), (pkcs8) => signWithPkcs8(pkcs8, algorithm, message));
+    const component = signerOf(algorithm, how);
+    const { context } = how;
+    return lend(this.#token.value(object, 'C_Sign'), (pkcs8) => signWith(component, pkcs8, message, context === undefined ? {} : { context }));
   }
 
   async makeNonExtractable(name: ObjectName & { readonly class: 'private-key' }): Promise<void> {
@@ -495,28 +591,82 @@ class SoftwareSession implements Session {
     if (!object.meta.flags.extractable) throw new TokenError('CKR_KEY_UNEXTRACTABLE', 'C_WrapKey');
     const wrapped = await lend(this.#token.value(wrapping, 'C_WrapKey'), (kek) =>
       lend(this.#token.value(object, 'C_WrapKey'), (pkcs8) => aeskwp(kek).encrypt(pkcs8)));
-    return { mechanism: 'CKM_AES_KEY_WRAP_KWP', wrapped };
+    return { mechanism: KEY_WRAP, wrapped };
+  }
+
+  async refusesToWrap(key: ObjectName & { readonly class: 'private-key' }, under: ObjectName & { readonly class: 'secret-key' }): Promise<boolean> {
+    return this.wrap(key, under).then(() => false, (thrown: unknown) => {
+      if (thrown instanceof TokenError && thrown.code === 'CKR_KEY_UNEXTRACTABLE') return true;
+      throw thrown;
+    });
   }
 
   async unwrap({ wrapped, under, algorithm, id, label }: Parameters<Session['unwrap']>[0]): Promise<void> {
     this.#alive('C_UnwrapKey');
+    const pkcs8 = await this.#opened(under, wrapped);
+    // PKCS#11 3.2 section 5.18.4: whatever was outside can never again claim to have always been inside.
+    const meta: Meta = {
+      class: 'private-key', id, label, keyType: keyTypeName(algorithm.pkcs11.keyType), algorithm: algorithm.name, generatedBy: null,
+      flags: { ...NO_FLAGS, private: true, sensitive: true, sign: true },
+    };
+    await lend(pkcs8, async () => lend(await keptForm(pkcs8, algorithm), (kept) => {
+      this.#alive('C_UnwrapKey');
+      this.#token.master('C_UnwrapKey');
+      this.#hold(meta, kept);
+    }));
+  }
+
+  async generateWrappingKey({ id, label, lives }: Parameters<Session['generateWrappingKey']>[0]): Promise<string> {
+    this.#alive('C_GenerateKey');
+    this.#token.master('C_GenerateKey');
+    const mechanism = mechanismName(AES_256.pkcs11.generate);
+    const meta: Meta = {
+      class: 'secret-key', id, label, keyType: keyTypeName(AES_256.pkcs11.keyType), algorithm: '', generatedBy: mechanism,
+      flags: { ...NO_FLAGS, private: true, sensitive: true, alwaysSensitive: true, neverExtractable: true, local: true, wrap: true, unwrap: true },
+    };
+    await lend(randomFillSync(secretBytes(AES_256.keyBytes)), (value) => {
+      if (lives === 'session') this.#hold(meta, value);
+      else this.#token.store({ meta, value });
+    });
+    return mechanism;
+  }
+
+  async sealBytes(under: ObjectName & { readonly class: 'secret-key' }, value: Uint8Array) {
+    this.#alive('C_WrapKey');
     const wrapping = this.#token.one(under);
-    if (!wrapping.meta.flags.unwrap) throw new TokenError('CKR_KEY_FUNCTION_NOT_PERMITTED', 'C_UnwrapKey');
-    const pkcs8 = await lend(this.#token.value(wrapping, 'C_UnwrapKey'), (kek) => {
-      try {
-        return takeBytes(aeskwp(kek).decrypt(wrapped));
-      } catch {
-        throw new TokenError('CKR_WRAPPED_KEY_INVALID', 'C_UnwrapKey');
-      }
-    });
-    await lend(pkcs8, () => {
-      if (!isOfAlgorithm(pkcs8, algorithm)) throw new TokenError('CKR_WRAPPED_KEY_INVALID', 'C_UnwrapKey');
-      // PKCS#11 3.2 section 5.18.4: whatever was outside can never again claim to have always been inside.
-      this.#hold({
-        class: 'private-key', id, label, keyType: keyTypeName(algorithm.pkcs11.keyType), algorithm: algorithm.name, generatedBy: null,
-        flags: { ...NO_FLAGS, private: true, sensitive: true, sign: true },
-      }, pkcs8);
-    });
+    if (!wrapping.meta.flags.wrap) throw new TokenError('CKR_KEY_FUNCTION_NOT_PERMITTED', 'C_WrapKey');
+    // A secret key of no bytes is none, and RFC 5649 section 3 wraps nothing shorter than one.
+    if (value.length === 0) throw new TokenError('CKR_ATTRIBUTE_VALUE_INVALID', 'C_CreateObject');
+    const wrapped = await lend(this.#token.value(wrapping, 'C_WrapKey'), (kek) => aeskwp(kek).encrypt(value));
+    return { mechanism: KEY_WRAP, wrapped };
+  }
+
+  async openBytes(under: ObjectName & { readonly class: 'secret-key' }, wrapped: Uint8Array): Promise<Secret> {
+    this.#alive('C_UnwrapKey');
+    return new Secret(await this.#opened(under, wrapped));
+  }
+
+  async kemPublicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: MlKemAlgorithm): Promise<Uint8Array> {
+    this.#alive('C_GetAttributeValue');
+    const object = this.#token.one(name);
+    if (object.meta.algorithm !== algorithm.name) throw new TokenError('CKR_ATTRIBUTE_TYPE_INVALID', 'C_GetAttributeValue');
+    return Uint8Array.from(readSubjectKey(this.#token.value(object, 'C_GetAttributeValue')).raw);
+  }
+
+  async encapsulate(name: ObjectName & { readonly class: 'public-key' }, algorithm: MlKemAlgorithm) {
+    this.#alive('C_EncapsulateKey');
+    const object = this.#token.one(name);
+    if (object.meta.algorithm !== algorithm.name) throw new TokenError('CKR_KEY_TYPE_INCONSISTENT', 'C_EncapsulateKey');
+    const { ciphertext, sharedSecret } = await encapsulate(algorithm, readSubjectKey(this.#token.value(object, 'C_EncapsulateKey')).raw);
+    return { ciphertext, secret: new Secret(sharedSecret) };
+  }
+
+  async decapsulate(name: ObjectName & { readonly class: 'private-key' }, algorithm: MlKemAlgorithm, ciphertext: Uint8Array): Promise<Secret> {
+    this.#alive('C_DecapsulateKey');
+    const object = this.#token.one(name);
+    if (object.meta.algorithm !== algorithm.name) throw new TokenError('CKR_KEY_TYPE_INCONSISTENT', 'C_DecapsulateKey');
+    if (ciphertext.length !== algorithm.ciphertextBytes) throw new TokenError('CKR_WRAPPED_KEY_LEN_RANGE', 'C_DecapsulateKey');
+    return lend(this.#token.value(object, 'C_DecapsulateKey'), async (pkcs8) => new Secret(await decapsulate(algorithm, pkcs8, ciphertext)));
   }
 
   async putData(label: string, value: Uint8Array): Promise<void> {
@@ -538,6 +688,19 @@ class SoftwareSession implements Session {
     this.#token.destroy(object);
   }
 
+  /** What was wrapped so, for the caller to wipe. */
+  async #opened(under: ObjectName & { readonly class: 'secret-key' }, wrapped: Uint8Array): Promise<Uint8Array> {
+    const wrapping = this.#token.one(under);
+    if (!wrapping.meta.flags.unwrap) throw new TokenError('CKR_KEY_FUNCTION_NOT_PERMITTED', 'C_UnwrapKey');
+    return lend(this.#token.value(wrapping, 'C_UnwrapKey'), (kek) => {
+      try {
+        return takeBytes(aeskwp(kek).decrypt(wrapped));
+      } catch {
+        throw new TokenError('CKR_WRAPPED_KEY_INVALID', 'C_UnwrapKey');
+      }
+    });
+  }
+
   #hold(meta: Meta, value: Uint8Array): void {
     this.#token.hold({ uid: newUid(), meta, value: new Secret(Uint8Array.from(value)), owner: this });
   }
@@ -552,19 +715,39 @@ const NO_FLAGS: Meta['flags'] = {
   sign: false, verify: false, encrypt: false, decrypt: false, wrap: false, unwrap: false, derive: false,
 };
 
+const KEY_WRAP: MechanismName = 'CKM_AES_KEY_WRAP_KWP';
+
+const ML_DSA_BYTES = extent([ALGORITHMS['ml-dsa-44'], ALGORITHMS['ml-dsa-65'], ALGORITHMS['ml-dsa-87']].map((row) => row.publicKeyBytes));
+const SLH_DSA_BYTES = extent(SLH_DSAS.map((row) => 2 * row.n));
+const ML_KEM_BYTES = extent(Object.values(ML_KEMS).map((row) => row.publicKeyBytes));
+
+/** Key sizes in bits for elliptic curves and RSA, in bytes for AES, in bytes of the public key for the post-quantum ones. */
 const MECHANISMS: Mechanism[] = [
-  mechanism('CKM_EC_KEY_PAIR_GEN', 256, 521, 'CKF_GENERATE_KEY_PAIR'),
-  mechanism('CKM_ECDSA', 256, 521, 'CKF_SIGN'),
-  mechanism('CKM_EC_EDWARDS_KEY_PAIR_GEN', 256, 256, 'CKF_GENERATE_KEY_PAIR'),
-  mechanism('CKM_EDDSA', 256, 256, 'CKF_SIGN'),
-  mechanism('CKM_RSA_PKCS_KEY_PAIR_GEN', 3072, 4096, 'CKF_GENERATE_KEY_PAIR'),
-  mechanism('CKM_SHA256_RSA_PKCS', 3072, 4096, 'CKF_SIGN'),
-  mechanism('CKM_SHA384_RSA_PKCS', 3072, 4096, 'CKF_SIGN'),
-  mechanism('CKM_AES_KEY_WRAP_KWP', 32, 32, 'CKF_WRAP', 'CKF_UNWRAP'),
+  mechanism('CKM_EC_KEY_PAIR_GEN', [256, 521], 'CKF_GENERATE_KEY_PAIR'),
+  mechanism('CKM_ECDSA', [256, 521], 'CKF_SIGN'),
+  mechanism('CKM_EC_EDWARDS_KEY_PAIR_GEN', [256, 256], 'CKF_GENERATE_KEY_PAIR'),
+  mechanism('CKM_EDDSA', [256, 256], 'CKF_SIGN'),
+  mechanism('CKM_RSA_PKCS_KEY_PAIR_GEN', [3072, 4096], 'CKF_GENERATE_KEY_PAIR'),
+  mechanism('CKM_SHA256_RSA_PKCS', [3072, 4096], 'CKF_SIGN'),
+  mechanism('CKM_SHA384_RSA_PKCS', [3072, 4096], 'CKF_SIGN'),
+  mechanism('CKM_SHA256_RSA_PKCS_PSS', [3072, 4096], 'CKF_SIGN'),
+  mechanism('CKM_SHA384_RSA_PKCS_PSS', [3072, 4096], 'CKF_SIGN'),
+  mechanism('CKM_ML_DSA_KEY_PAIR_GEN', ML_DSA_BYTES, 'CKF_GENERATE_KEY_PAIR'),
+  mechanism('CKM_ML_DSA', ML_DSA_BYTES, 'CKF_SIGN'),
+  mechanism('CKM_SLH_DSA_KEY_PAIR_GEN', SLH_DSA_BYTES, 'CKF_GENERATE_KEY_PAIR'),
+  mechanism('CKM_SLH_DSA', SLH_DSA_BYTES, 'CKF_SIGN'),
+  mechanism('CKM_ML_KEM_KEY_PAIR_GEN', ML_KEM_BYTES, 'CKF_GENERATE_KEY_PAIR'),
+  mechanism('CKM_ML_KEM', ML_KEM_BYTES, 'CKF_ENCAPSULATE', 'CKF_DECAPSULATE'),
+  mechanism('CKM_AES_KEY_GEN', [AES_256.keyBytes, AES_256.keyBytes], 'CKF_GENERATE'),
+  mechanism(KEY_WRAP, [AES_256.keyBytes, AES_256.keyBytes], 'CKF_WRAP', 'CKF_UNWRAP'),
 ];
 
-function mechanism(name: string, min: number, max: number, ...flags: string[]): Mechanism {
+function mechanism(name: MechanismName, [min, max]: readonly [number, number], ...flags: string[]): Mechanism {
   return { name, number: mechanismNumber(name), min, max, flags };
+}
+
+function extent(sizes: readonly number[]): readonly [number, number] {
+  return [Math.min(...sizes), Math.max(...sizes)];
 }
 
 function factOf(meta: Meta | null): ObjectFact {
@@ -572,48 +755,123 @@ function factOf(meta: Meta | null): ObjectFact {
   return { class: meta.class, id: meta.id, label: plain(meta.label, 128), keyType: meta.keyType };
 }
 
-/** A key pair in memory, DER. The caller wipes `pkcs8`. Also makes the throwaway keys of certificate lints. */
-export async function makePair(algorithm: TokenAlgorithm): Promise<{ spki: Uint8Array; pkcs8: Uint8Array }> {
-  const pair = algorithm.family === 'rsa'
-    ? await generatePair('rsa', { modulusLength: algorithm.modulusBits, publicExponent: algorithm.publicExponent })
-    : algorithm.family === 'ecdsa' ? await generatePair('ec', { namedCurve: algorithm.jose.crv }) : await generatePair('ed25519');
+// --- attributes ------------------------------------------------------------------------------------------------------
+
+const NOTHING = new Uint8Array();
+const PUBLIC_VALUES: readonly AttributeName[] = [
+  'CKA_PUBLIC_KEY_INFO', 'CKA_MODULUS', 'CKA_PUBLIC_EXPONENT', 'CKA_MODULUS_BITS', 'CKA_EC_POINT', 'CKA_EC_PARAMS', 'CKA_VALUE', 'CKA_PARAMETER_SET',
+];
+const CLASSES = {
+  'data': cryptoki.CKO.CKO_DATA, 'public-key': cryptoki.CKO.CKO_PUBLIC_KEY, 'private-key': cryptoki.CKO.CKO_PRIVATE_KEY, 'secret-key': cryptoki.CKO.CKO_SECRET_KEY,
+} as const;
+/** CK_UNAVAILABLE_INFORMATION. */
+const UNAVAILABLE = 0xffff_ffff_ffff_ffffn;
+
+function flagBits({ wrong }: TokenFile): number {
+  return [ALWAYS, ALWAYS | COUNT_LOW, ALWAYS | COUNT_LOW | FINAL_TRY, ALWAYS | LOCKED][wrong]!;
+}
+
+/** What a class does not have, a token does not answer for (PKCS#11 3.2 tables 33, 35 and 37). */
+function keyAttributes({ id, keyType, generatedBy, flags: f }: Meta, kind: KeyClass): Template {
+  const secrecy: Template = { CKA_SENSITIVE: f.sensitive, CKA_EXTRACTABLE: f.extractable, CKA_ALWAYS_SENSITIVE: f.alwaysSensitive, CKA_NEVER_EXTRACTABLE: f.neverExtractable };
+  const outward: Template = { CKA_VERIFY: f.verify, CKA_ENCRYPT: f.encrypt, CKA_WRAP: f.wrap };
+  const inward: Template = { CKA_SIGN: f.sign, CKA_DECRYPT: f.decrypt, CKA_UNWRAP: f.unwrap };
   return {
-    spki: Uint8Array.from(pair.publicKey.export({ type: 'spki', format: 'der' })),
-    pkcs8: takeBytes(pair.privateKey.export({ type: 'pkcs8', format: 'der' })),
+    CKA_ID: fromHex(id), CKA_KEY_TYPE: (cryptoki.CKK as Readonly<Record<string, number>>)[keyType] ?? 0, CKA_LOCAL: f.local, CKA_DERIVE: f.derive,
+    CKA_KEY_GEN_MECHANISM: generatedBy === null ? ulongBytes(UNAVAILABLE) : ulongBytes(BigInt(mechanismNumber(generatedBy))),
+    ...(kind !== 'public-key' && { ...secrecy, ...inward }), ...(kind !== 'private-key' && outward),
   };
 }
 
-/** A signature in JOSE form. `pkcs8` is borrowed. */
-export function signWithPkcs8(pkcs8: Uint8Array, algorithm: TokenAlgorithm, message: Uint8Array): Uint8Array {
-  const key = privateKeyOf(pkcs8);
-  if (algorithm.family === 'eddsa') return Uint8Array.from(signWith(null, message, key));
-  const hash = algorithm.hash.replace('-', '').toLowerCase();
-  // RFC 7518 section 3.4: r and s at full length, one after the other.
-  return Uint8Array.from(algorithm.family === 'ecdsa' ? signWith(hash, message, { key, dsaEncoding: 'ieee-p1363' }) : signWith(hash, message, key));
+/** As C_GetAttributeValue gives them on a 64-bit machine: CK_BBOOL one byte, CK_ULONG eight in its own order. */
+function encoded(template: Template): { [Name in AttributeName]?: Uint8Array } {
+  return Object.fromEntries(Object.entries(template).map(([name, value]) => [
+    name,
+    typeof value === 'boolean' ? Uint8Array.of(value ? 1 : 0) : typeof value === 'number' ? ulongBytes(BigInt(value)) : typeof value === 'string' ? utf8(value) : value,
+  ]));
 }
 
-function privateKeyOf(pkcs8: Uint8Array): KeyObject {
-  return createPrivateKey({ key: Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.length), format: 'der', type: 'pkcs8' });
+function ulongBytes(value: bigint): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(value);
+  return Uint8Array.from(bytes);
 }
 
-function isOfAlgorithm(pkcs8: Uint8Array, algorithm: TokenAlgorithm): boolean {
+// --- keys ------------------------------------------------------------------------------------------------------------
+
+/** What providers.ts makes and signs with. Stateful keys never: SP 800-208 section 8.1 keeps them in hardware modules. */
+function componentOf(algorithm: TokenAlgorithm, call: string): Component {
+  if (algorithm.family === 'hss') throw new TokenError('CKR_MECHANISM_INVALID', call);
+  return componentsOf(algorithm)[0]!;
+}
+
+function signerOf(algorithm: TokenAlgorithm, { context, padding }: SignHow): Component {
+  const takesContext = algorithm.family === 'ml-dsa' || algorithm.family === 'slh-dsa';
+  // FIPS 204 algorithm 2, FIPS 205 algorithm 22: the context's length is one byte.
+  if (context !== undefined && (!takesContext || context.length > 255)) throw new TokenError('CKR_MECHANISM_PARAM_INVALID', 'C_SignInit');
+  const component = componentOf(algorithm, 'C_SignInit');
+  if (padding === undefined) return component;
+  if (algorithm.family !== 'rsa') throw new TokenError('CKR_MECHANISM_PARAM_INVALID', 'C_SignInit');
+  const { modulusBits, hash } = algorithm;
+  return { ...component, part: 'traditional', half: { kind: 'rsa', modulusBits, padding, hash } };
+}
+
+/**
+ * What was unwrapped, in the form that providers.ts takes; the caller wipes both. Throws TokenError CKR_WRAPPED_KEY_INVALID
+ * for another algorithm, curve or size, and for an ML-DSA key without its seed. An SLH-DSA key's root is not computed anew,
+ * which takes seconds: a key whose root is wrong makes no signature, because each is verified before it is given out.
+ */
+async function keptForm(unwrapped: Uint8Array, algorithm: TokenAlgorithm): Promise<Uint8Array> {
   try {
-    const spki = createPublicKey(privateKeyOf(pkcs8)).export({ type: 'spki', format: 'der' });
-    parsePublicKey(Uint8Array.from(spki), algorithm.name); // refuses any other algorithm, curve or size
-    return true;
+    const pkcs8 = withoutFill(unwrapped);
+    switch (algorithm.family) {
+      case 'rsa': {
+        const key = createPrivateKey({ key: Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.length), format: 'der', type: 'pkcs8' });
+        const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
+        parsePublicKey(Uint8Array.from(spki), algorithm.name); // refuses any other algorithm, curve or size
+        return pkcs8;
+      }
+      case 'ecdsa': case 'eddsa': case 'ml-dsa':
+        parsePublicKey((await readPrivateKey(pkcs8)).publicKey.spki, algorithm.name);
+        return takeBytes(await seedFormOf(pkcs8));
+      case 'slh-dsa':
+        if (isSlhDsaKey(pkcs8, algorithm)) return pkcs8;
+        break;
+      case 'hss':
+        break;
+    }
   } catch {
-    return false;
+    // What the readers say could speak of the key.
   }
+  throw new TokenError('CKR_WRAPPED_KEY_INVALID', 'C_UnwrapKey');
+}
+
+/** Some modules fill up what they wrap with zeros to a multiple of eight bytes; DER says where the key ends. A view. */
+function withoutFill(unwrapped: Uint8Array): Uint8Array {
+  for (let end = unwrapped.length; end > unwrapped.length - AES_KWP.blockBytes; end--) {
+    try {
+      return readDer(unwrapped.subarray(0, end), 'privateKeyInfo', TAG.sequence).bytes;
+    } catch (thrown) {
+      if (unwrapped[end - 1] !== 0) throw thrown;
+    }
+  }
+  throw new TokenError('CKR_WRAPPED_KEY_INVALID', 'C_UnwrapKey');
+}
+
+/** RFC 9909 section 6: the key's octets end the PKCS#8, so all before them is the same for every key of the set. */
+function isSlhDsaKey(pkcs8: Uint8Array, { oid, n }: SlhDsaAlgorithm): boolean {
+  const empty = writeDer(TAG.sequence, Uint8Array.of(TAG.integer, 1, 0), writeIdentifier(oid, null), writeDer(TAG.octetString, secretBytes(4 * n)));
+  return pkcs8.length === empty.length && equalBytes(pkcs8.subarray(0, -4 * n), empty.subarray(0, -4 * n));
 }
 
 // --- sealing ---------------------------------------------------------------------------------------------------------
 
-const NONCE = 12;
-const TAG = 16;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
 
 /** AES-256-GCM under a random 96-bit nonce; `about` is authenticated with it. Base64url of nonce, ciphertext, tag. */
 function seal(key: Uint8Array, about: string, plaintext: Uint8Array): string {
-  const nonce = randomFillSync(secretBytes(NONCE));
+  const nonce = randomFillSync(secretBytes(NONCE_BYTES));
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(utf8(about));
   return toBase64url(concat(nonce, Uint8Array.from(cipher.update(plaintext)), Uint8Array.from(cipher.final()), Uint8Array.from(cipher.getAuthTag())));
 }
@@ -622,9 +880,9 @@ function seal(key: Uint8Array, about: string, plaintext: Uint8Array): string {
 function unseal(key: Uint8Array, about: string, sealed: string): Uint8Array<ArrayBuffer> | null {
   try {
     const bytes = fromBase64url(sealed);
-    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE), { authTagLength: TAG });
-    decipher.setAAD(utf8(about)).setAuthTag(bytes.subarray(-TAG));
-    const opened = decipher.update(bytes.subarray(NONCE, -TAG));
+    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
+    decipher.setAAD(utf8(about)).setAuthTag(bytes.subarray(-TAG_BYTES));
+    const opened = decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES));
     decipher.final();
     return takeBytes(opened);
   } catch {

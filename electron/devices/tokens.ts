@@ -9,14 +9,29 @@
  *  - Nothing secret is returned but through `Secret`.
  */
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
+import type { TokenDetails } from '../../ceremonies/estate.ts';
 import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
-import type { EcdsaAlgorithm, EddsaAlgorithm, RsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
-import type { PublicKey } from '../../ceremonies/keys/public-key.ts';
+import type { AlgorithmName, EcdsaAlgorithm, EddsaAlgorithm, HssAlgorithm, MlDsaAlgorithm, MlKemAlgorithm, RsaAlgorithm, SlhDsaAlgorithm, SlhDsaName } from '../../ceremonies/keys/algorithms.ts';
 import type { Secret } from './secret.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 
-/** What tokens generate and sign with here; ML-DSA keys live as sealed seeds (operations.ts). */
-export type TokenAlgorithm = EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm;
+/** What tokens generate and sign with, where they can. */
+export type TokenAlgorithm = EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm | MlDsaAlgorithm | SlhDsaAlgorithm | HssAlgorithm;
+
+/** A public key as a token gives it. */
+export interface TokenPublicKey {
+  readonly algorithm: AlgorithmName | SlhDsaName | 'hss-lms';
+  /** DER SubjectPublicKeyInfo. */
+  readonly spki: Uint8Array;
+}
+
+/** How a half of a composite signs, where that differs from what its algorithm does alone. */
+export interface SignHow {
+  /** Context string of ML-DSA and SLH-DSA (FIPS 204 algorithm 2, FIPS 205 algorithm 22); at most 255 bytes. Default: empty. */
+  readonly context?: Uint8Array;
+  /** RSA only: RSASSA-PSS with this row's hash, MGF1 with the same, salt as long as the hash. Default: PKCS#1 v1.5. */
+  readonly padding?: 'pss';
+}
 
 export type KeyClass = 'private-key' | 'public-key' | 'secret-key';
 
@@ -31,6 +46,25 @@ export interface ObjectName {
   readonly label?: string;
   /** CKA_TOKEN; what lives in the session vanishes with it. Default: the token. */
   readonly lives?: 'token' | 'session';
+}
+
+/** An object by its place in the token's listing (`Session.list`): for reading alone, because places move. */
+export interface ObjectAt {
+  readonly position: number;
+}
+
+export type AttributeName = keyof typeof cryptoki.CKA;
+export type AttributeValue = boolean | number | string | Uint8Array;
+export type Template = { readonly [Name in AttributeName]?: AttributeValue };
+
+/** What a token tells of itself beyond its facts; reading.ts puts it into words. `flags`: bits as the module gave them. */
+export interface RawDetails {
+  readonly library: TokenDetails['library'];
+  readonly slot: Omit<TokenDetails['slot'], 'flags'> & { readonly flags: number };
+  readonly flags: number;
+  readonly clock: string | null;
+  readonly pin: { readonly min: number; readonly max: number };
+  readonly limits: TokenDetails['limits'];
 }
 
 export interface SlotFacts {
@@ -48,9 +82,9 @@ export interface Mechanism {
   readonly flags: string[];
 }
 
-/** A key pair that signs and does nothing else: CKA_SENSITIVE always true, private, no decrypt, derive or unwrap. */
+/** A key pair with one use, signing (or decapsulating): CKA_SENSITIVE always true, private, no decrypt, derive or unwrap. */
 export interface KeyPairRequest {
-  readonly algorithm: TokenAlgorithm;
+  readonly algorithm: TokenAlgorithm | MlKemAlgorithm;
   readonly id: string;
   readonly label: string;
   readonly extractable: boolean;
@@ -73,6 +107,7 @@ export interface Token {
   facts(): Promise<TokenFacts>;
   pinLengths(): Promise<{ readonly min: number; readonly max: number }>;
   mechanisms(): Promise<Mechanism[]>;
+  details(): Promise<RawDetails>;
   /** Whether a stand-in may type the published rehearsal PIN into it. */
   isRehearsal(): Promise<boolean>;
   /** Why this token does not wrap this algorithm's keys, where that is known beforehand. */
@@ -91,17 +126,22 @@ export interface Session {
 
   random(length: number): Promise<Uint8Array>;
 
-  /** Token objects in pages, in the token's order; a new search where `offset` is 0. */
-  list(offset: number, limit: number): Promise<{ total: number; objects: ObjectFact[] }>;
+  /** Token objects in pages, in the token's order; a new search where `offset` is 0, unless `fresh` says otherwise. */
+  list(offset: number, limit: number, fresh?: boolean): Promise<{ total: number; objects: ObjectFact[] }>;
+  /** Places in that listing of the token objects that have all these values, in its order. */
+  search(wanted: Template): Promise<number[]>;
+  /** Attribute values as bytes; those the token does not answer are absent. Asks for exactly these: the caller sees to it that
+   *  none of them is secret. Throws Fault REQUEST_INVALID for a place that the listing does not have, and as `find` by name. */
+  read(which: ObjectAt | ObjectName, names: readonly AttributeName[]): Promise<ReadonlyMap<AttributeName, Uint8Array>>;
   /** All objects that fit. */
   find(name: ObjectName): Promise<ObjectFact[]>;
 
   /** Returns the CKM_* name used. The halves are `{class, id, label}`. */
   generateKeyPair(request: KeyPairRequest): Promise<string>;
-  attributes(name: ObjectName & { readonly class: KeyClass }): Promise<KeyAttributes>;
-  publicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: TokenAlgorithm): Promise<PublicKey>;
+  attributes(which: (ObjectName | ObjectAt) & { readonly class: KeyClass }): Promise<KeyAttributes>;
+  publicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: TokenAlgorithm): Promise<TokenPublicKey>;
   /** Signature in JOSE form (RFC 7518: ECDSA as r||s). */
-  sign(name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array): Promise<Uint8Array>;
+  sign(name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array, how?: SignHow): Promise<Uint8Array>;
   /** CKA_EXTRACTABLE true -> false, the only direction there is. */
   makeNonExtractable(name: ObjectName & { readonly class: 'private-key' }): Promise<void>;
 
@@ -112,6 +152,9 @@ export interface Session {
     key: ObjectName & { readonly class: 'private-key' },
     under: ObjectName & { readonly class: 'secret-key' },
   ): Promise<{ readonly mechanism: string; readonly wrapped: Uint8Array }>;
+  /** Whether the TOKEN refuses to wrap this key, tried for real: `wrap` keeps the rule by itself, which proves nothing. What the
+   *  token gives out all the same is thrown away. */
+  refusesToWrap(key: ObjectName & { readonly class: 'private-key' }, under: ObjectName & { readonly class: 'secret-key' }): Promise<boolean>;
   /** Into a session object that signs, is sensitive and cannot leave again. */
   unwrap(request: {
     readonly wrapped: Uint8Array;
@@ -120,6 +163,19 @@ export interface Session {
     readonly id: string;
     readonly label: string;
   }): Promise<void>;
+
+  /** An AES-256 key that wraps and unwraps, made on the token: sensitive, never extractable. Returns the CKM_* name used. */
+  generateWrappingKey(request: { readonly id: string; readonly label: string; readonly lives?: 'token' | 'session' }): Promise<string>;
+  /** AES-KWP of bytes that are no token's key: they pass through a session object. `value` is borrowed. */
+  sealBytes(under: ObjectName & { readonly class: 'secret-key' }, value: Uint8Array): Promise<{ readonly mechanism: string; readonly wrapped: Uint8Array }>;
+  /** The bytes again. Throws TokenError CKR_WRAPPED_KEY_INVALID (or what the token says) for anything that was not sealed so. */
+  openBytes(under: ObjectName & { readonly class: 'secret-key' }, wrapped: Uint8Array): Promise<Secret>;
+
+  /** Raw ML-KEM encapsulation key. */
+  kemPublicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: MlKemAlgorithm): Promise<Uint8Array>;
+  /** C_EncapsulateKey and C_DecapsulateKey (PKCS#11 3.2 section 5.18.8). The secret has 32 bytes. */
+  encapsulate(name: ObjectName & { readonly class: 'public-key' }, algorithm: MlKemAlgorithm): Promise<{ readonly ciphertext: Uint8Array; readonly secret: Secret }>;
+  decapsulate(name: ObjectName & { readonly class: 'private-key' }, algorithm: MlKemAlgorithm, ciphertext: Uint8Array): Promise<Secret>;
 
   /** A private data object on the token. `value` is borrowed. */
   putData(label: string, value: Uint8Array): Promise<void>;
@@ -188,6 +244,6 @@ export function keyTypeName(number: number): string {
 }
 
 /** The CKF_* names of the bits that are set. */
-export function flagNames(table: 'CKF_TOKEN' | 'CKF_MECHANISM', flags: number): string[] {
+export function flagNames(table: 'CKF_TOKEN' | 'CKF_MECHANISM' | 'CKF_SLOT', flags: number): string[] {
   return Object.entries(cryptoki[table]).flatMap(([name, bit]) => ((flags & bit) !== 0 ? [name] : []));
 }

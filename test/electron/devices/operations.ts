@@ -9,19 +9,83 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fromBase64url, toBase64url } from '../../../ceremonies/bytes.ts';
-import { fromJwk, parsePublicKey } from '../../../ceremonies/keys/public-key.ts';
+import type { Placement, ShareSet, TokenFacts } from '../../../ceremonies/evidence.ts';
+import { caAlgorithmNamed, componentsOf } from '../../../ceremonies/keys/algorithms.ts';
+import { fromJwk } from '../../../ceremonies/keys/public-key.ts';
 import { verifyAll } from '../../../ceremonies/keys/jws.ts';
-import { verifySignature } from '../../../ceremonies/keys/signatures.ts';
-import { publicKeyOf, tbsOf, verifySelfSigned } from '../../../ceremonies/keys/x509.ts';
-import type { RootAlgorithmName } from '../../../ceremonies/keys/algorithms.ts';
-import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
+import { readCertificate } from '../../../ceremonies/keys/chain.ts';
+import { verifyWith } from '../../../ceremonies/keys/subject-key.ts';
+import { verifyCrl } from '../../../ceremonies/keys/crl.ts';
+import { CERTIFICATE_LINTS, tbsOf, verifyIssued } from '../../../ceremonies/keys/x509.ts';
+import { REHEARSAL_PIN, type Answer, type CertificateOrder, type KeyReference, type Request } from '../../../electron/devices/protocol.ts';
 import { openSoftwareModule } from '../../../electron/devices/software-token.ts';
 import { asked, cards, DeviceProcess, failure, later, place, type Place } from './device-process.ts';
 
 const hexId = () => randomBytes(16).toString('hex');
 const b64 = (bytes: Uint8Array) => toBase64url(Uint8Array.from(bytes));
 const subject = { commonName: 'Test Root', organization: 'Conclave', organizationalUnit: 'REHEARSAL - NOT FOR USE', country: 'XX' };
-const dates = { serialNumber: `4${randomBytes(16).toString('hex').slice(1)}`, notBefore: '2026-11-22T00:00:00.000Z', notAfter: '2046-11-21T23:59:59.000Z' };
+export const rootOrder: CertificateOrder = {
+  serialNumber: `4${randomBytes(16).toString('hex').slice(1)}`, notBefore: '2026-11-22T00:00:00.000Z', notAfter: '2046-11-21T23:59:59.000Z', pathLength: null,
+  order: { kind: 'root', subject },
+};
+
+/** As many CKA_IDs as a key of this algorithm takes in this place. */
+export function freshIds(algorithm: string, place: Placement): string[] {
+  const parts = componentsOf(caAlgorithmNamed(algorithm)).length;
+  return Array.from({ length: place === 'token' ? parts : place === 'split' ? 2 : 1 }, hexId);
+}
+
+/** What the record knows of a key after `generate-key`. */
+export function referenceOf(algorithm: string, ids: readonly string[], { spki, parts, wrappingKey }: Answer<'generate-key'>): KeyReference {
+  const left = [...ids];
+  return {
+    algorithm, spki, parts: parts.map(({ part, held, spki: own, wrapped }) => ({ part, held, spki: own, wrapped, id: held === 'token' ? left.shift()! : null })),
+    wrapping: wrappingKey === null ? null : left[0]!,
+  };
+}
+
+/** A share from the process of the backup key to the process of a card. */
+export async function give(
+  from: DeviceProcess, to: DeviceProcess, body: Omit<Request<'give-share'>, 'sealed'>,
+): Promise<Answer<'give-share'>> {
+  const { key } = await to.call('transport-key', {});
+  const { sealed } = await from.call('seal-share', { set: body.set, x: body.x, to: key });
+  return to.call('give-share', { ...body, sealed });
+}
+
+export interface Member { readonly seat: string; readonly card: string; readonly object: string; readonly x: number }
+
+/** Shares from the process of the cards to the process of the token. */
+export async function borrow(to: DeviceProcess, from: DeviceProcess, set: string, members: readonly Member[]): Promise<Request<'prove-recovery'>['quorum']> {
+  const { key } = await to.call('transport-key', {});
+  const quorum = [];
+  for (const { seat, card, object, x } of members) {
+    const { sealed } = await from.call('lend-share', { card, object, set, x, to: key, asked: asked(seat) });
+    quorum.push({ seat, card, x, sealed });
+  }
+  return quorum;
+}
+
+/** Makes a key, and says how others find it. */
+export async function makeKey(device: DeviceProcess, token: string, algorithm: string, place: Placement, extractable = true): Promise<KeyReference> {
+  const ids = freshIds(algorithm, place);
+  return referenceOf(algorithm, ids, await device.call('generate-key', { token, ids, label: 'Root CA', algorithm, place, extractable, asked: asked('officer') }));
+}
+
+/** A backup of a key, its shares on two cards, and the quorum of both. */
+export async function backUp(device: DeviceProcess, token: string, key: KeyReference, cardSide: DeviceProcess, people: readonly TokenFacts[]): Promise<{
+  set: ShareSet; wrapped: Answer<'wrap-key'>['parts']; members: Member[];
+}> {
+  const custodians = people.map((_, i) => `custodian-${i + 1}`);
+  const { set } = await device.call('make-backup-key', { token, set: b64(randomBytes(16)), epoch: 0, threshold: 2, custodians, asked: asked('officer') });
+  const { parts: wrapped } = await device.call('wrap-key', { token, key, asked: asked('officer') });
+  const members = people.map(({ serial: card }, i) => ({ seat: custodians[i]!, card, object: `conclave-share-${hexId().slice(0, 16)}`, x: i + 1 }));
+  for (const { seat, card, object, x } of members) {
+    const given = await give(device, cardSide, { card, object, set: set.id, x, erases: [], asked: asked(seat) });
+    assert.equal(given.commitment, set.commitments[x - 1]);
+  }
+  return { set, wrapped, members };
+}
 
 /** What lies on the cards, read by a process of its own (this one), occurs in nothing that came out of the device processes. */
 async function nowhere(at: Place, cardSerials: string[], objects: string[], devices: DeviceProcess[]): Promise<void> {
@@ -43,15 +107,17 @@ async function nowhere(at: Place, cardSerials: string[], objects: string[], devi
   }
 }
 
+const plain = { algorithm: 'ecdsa-p256', place: 'token', extractable: false } as const;
+
 export function operations(kind: 'software' | 'softhsm2'): void {
   let at: Place;
   before(() => { at = place(kind); });
   after(() => at.remove());
 
   /** The whole of a root-CA ceremony at the tokens, 2-of-3. */
-  const ceremony = (algorithm: RootAlgorithmName) => async () => {
+  const ceremony = (algorithm: string, place: Placement = 'token') => async () => {
     const device = await at.start();
-    const [root, ...people] = await cards(device, `root ${algorithm}`, `c1 ${algorithm}`, `c2 ${algorithm}`, `c3 ${algorithm}`);
+    const [root, ...people] = await cards(device, 'root', 'c1', 'c2', 'c3');
     assert.ok(root);
     const token = root.serial;
     const officer = asked('officer');
@@ -73,72 +139,97 @@ export function operations(kind: 'software' | 'softhsm2'): void {
     }
 
     const needs = ['generate', 'sign', 'wrap', 'recover'] as const;
-    const inspected = await device.call('inspect-token', { token, needs: [...needs], algorithm, asked: officer });
-    assert.deepEqual(inspected.needs.map(({ name, proof }) => [name, proof]), needs.map((name) => [name, 'verified']));
+    const inspected = await device.call('inspect-token', { token, needs: [...needs], algorithm, place, asked: officer });
+    assert.deepEqual(inspected.needs.map(({ name, proof }) => [name, proof]), needs.map((name) => [name, 'verified']), JSON.stringify(inspected.needs));
     assert.ok(inspected.mechanisms.length > 5);
     const random = await device.call('test-random', { token, bytes: 65_536 });
     assert.ok(random.tests.length >= 2 && random.tests.every(({ passed }) => passed));
     assert.deepEqual((await device.call('take-inventory', { token, asked: officer })).objects, []);
 
-    const id = hexId();
-    const absent = await device.call('look', { token, id, asked: officer });
+    const ids = freshIds(algorithm, place);
+    const absent = await device.call('look', { token, ids, asked: officer });
     assert.equal(absent.state, 'absent');
-    const made = await device.call('generate-key', { token, id, label: 'Root CA', algorithm, extractable: true, asked: officer });
-    assert.deepEqual([made.private.id, made.private.label, made.private.local, made.private.extractable, made.private.neverExtractable], [id, 'Root CA', true, true, false]);
-    await assert.rejects(device.call('generate-key', { token, id, label: 'Root CA', algorithm, extractable: true, asked: officer }), failure('ID-FRESH', true));
-    assert.equal((await device.call('look', { token, id, asked: officer })).state, 'present');
+    const order = { token, ids, label: 'Root CA', algorithm, place, extractable: true, asked: officer };
+    const made = await device.call('generate-key', order);
+    const key = referenceOf(algorithm, ids, made);
+    for (const { held, private: one, proof, wrapped } of made.parts) {
+      assert.equal(proof, held === 'token' ? 'reported' : 'verified');
+      assert.equal(wrapped === null, held === 'token');
+      if (held === 'token') assert.deepEqual([one?.label, one?.local, one?.extractable, one?.neverExtractable], ['Root CA', true, true, false]);
+    }
+    assert.deepEqual(made.parts.flatMap(({ private: one, public: other }) => [one?.id, other?.id]).filter((id) => id !== undefined), key.parts.flatMap(({ id }) => (id === null ? [] : [id, id])));
+    if (made.wrappingKey !== null) {
+      const { id, extractable, neverExtractable, sensitive, local, wrap, unwrap } = made.wrappingKey;
+      assert.deepEqual([id, extractable, neverExtractable, sensitive, local, wrap, unwrap], [ids.at(-1), false, true, true, true, true, true]);
+    }
+    await assert.rejects(device.call('generate-key', order), failure('ID-FRESH', true));
+    assert.equal((await device.call('look', { token, ids, asked: officer })).state, 'present');
     const inventory = await device.call('take-inventory', { token, asked: officer });
-    assert.deepEqual(inventory.objects.map((object) => JSON.stringify(object)).toSorted(), [made.private, made.public]
-      .map(({ class: half, label, keyType }) => JSON.stringify({ class: half, id, label, keyType })).toSorted());
+    const held = [...made.parts.flatMap((part) => [part.private, part.public]), made.wrappingKey].filter((object) => object !== null);
+    assert.deepEqual(inventory.objects.map((object) => JSON.stringify(object)).toSorted(), held
+      .map(({ class: half, id, label, keyType }) => JSON.stringify({ class: half, id, label, keyType })).toSorted());
 
-    const proof = await device.call('prove-key', { token, id, algorithm, asked: officer });
+    const spki = fromBase64url(made.spki);
+    const own = (message: string, signature: string) => verifyWith(algorithm, spki, fromBase64url(message), fromBase64url(signature));
+    const proof = await device.call('prove-key', { token, key, asked: officer });
     assert.equal(proof.spki, made.spki);
-    const key = parsePublicKey(fromBase64url(made.spki), algorithm);
-    assert.equal(await verifySignature(key, fromBase64url(proof.possession.message), fromBase64url(proof.possession.signature)), true);
+    assert.deepEqual(proof.parts, made.parts.map(({ mechanism: _, ...part }) => part));
+    assert.ok(proof.weakTests.length > 0);
+    assert.equal(await own(proof.possession.message, proof.possession.signature), true);
 
-    const issued = await device.call('issue-certificate', { token, id, algorithm, subject, ...dates, asked: officer });
+    const issued = await device.call('issue-certificate', { token, key, certificate: rootOrder, asked: officer });
     const der = fromBase64url(issued.certificate);
-    assert.equal(await verifySelfSigned(der), true);
-    assert.deepEqual(publicKeyOf(der).spki, key.spki);
+    assert.equal(await verifyIssued(der, spki), true);
+    assert.deepEqual(readCertificate(der).key.spki, spki);
     assert.equal(issued.lintedTbs, issued.signedTbs);
     assert.equal(issued.signedTbs, createHash('sha256').update(tbsOf(der)).digest('base64url'));
+    assert.deepEqual(issued.lints, [...CERTIFICATE_LINTS]);
 
-    await assert.rejects(device.call('wrap-key', { token, id, asked: officer }), failure('BACKUP_KEY_GONE', true));
+    await assert.rejects(device.call('wrap-key', { token, key, asked: officer }), failure('BACKUP_KEY_GONE', true));
+    await assert.rejects(device.call('seal-share', { set: b64(randomBytes(16)), x: 1, to: (await device.call('transport-key', {})).key }), failure('BACKUP_KEY_GONE', true));
     const { set, subsetsTried, sources } = await device.call('make-backup-key', { token, set: b64(randomBytes(16)), epoch: 1, threshold: 2, custodians, asked: officer });
     assert.deepEqual([set.shares, set.threshold, subsetsTried, sources], [3, 2, 3, ['token', 'system']]);
-    const { wrapped, private: still } = await device.call('wrap-key', { token, id, asked: officer });
-    assert.equal(still.extractable, true);
+    const { parts: wrapped, private: still } = await device.call('wrap-key', { token, key, asked: officer });
+    assert.deepEqual(wrapped.map(({ part }) => part), key.parts.map(({ part }) => part));
+    assert.ok(still.every(({ extractable }) => extractable === true) && still.length === key.parts.filter((part) => part.held === 'token').length);
 
     const objects = people.map(() => `conclave-share-${hexId().slice(0, 16)}`);
     for (const [i, card] of people.entries()) {
-      const given = await device.call('give-share', { card: card.serial, object: objects[i]!, x: i + 1, erases: [], asked: asked(custodians[i]!) });
+      const given = await give(device, device, { card: card.serial, object: objects[i]!, set: set.id, x: i + 1, erases: [], asked: asked(custodians[i]!) });
       assert.equal(given.commitment, set.commitments[i]);
       const readBack = await device.call('read-back-share', { card: card.serial, object: objects[i]!, set: set.id, x: i + 1, asked: asked(custodians[i]!) });
       assert.equal(readBack.commitment, set.commitments[i]);
     }
-    const first = { card: people[0]!.serial, asked: asked('custodian-1') };
-    await assert.rejects(device.call('give-share', { ...first, object: objects[0]!, x: 1, erases: [] }), failure('OBJECT-FREE', true));
-    await assert.rejects(device.call('read-back-share', { ...first, object: objects[0]!, set: set.id, x: 2 }), failure('SHARE-SWAPPED'));
-    await assert.rejects(device.call('read-back-share', { ...first, object: objects[1]!, set: set.id, x: 2 }), failure('ONE-MATCH'));
-    const replaced = await device.call('give-share', { ...first, object: `${objects[0]!}-b`, x: 1, erases: [objects[0]!, 'never-was'] });
+    const first = { card: people[0]!.serial, set: set.id, asked: asked('custodian-1') };
+    await assert.rejects(give(device, device, { ...first, object: objects[0]!, x: 1, erases: [] }), failure('OBJECT-FREE', true));
+    await assert.rejects(device.call('read-back-share', { ...first, object: objects[0]!, x: 2 }), failure('SHARE-SWAPPED', true));
+    await assert.rejects(device.call('read-back-share', { ...first, object: objects[1]!, x: 2 }), failure('ONE-MATCH', true));
+    await assert.rejects(device.call('read-back-share', { ...first, set: b64(randomBytes(16)), object: objects[0]!, x: 1 }), failure('SHARE-FOREIGN-SET', true));
+    const replaced = await give(device, device, { ...first, object: `${objects[0]!}-b`, x: 1, erases: [objects[0]!, 'never-was'] });
     assert.deepEqual(replaced.erased, [objects[0]]);
     objects[0] = `${objects[0]!}-b`;
 
     const nonce = b64(randomBytes(32));
-    const member = (i: number) => ({ seat: custodians[i]!, card: people[i]!.serial, object: objects[i]!, x: i + 1, asked: asked(custodians[i]!) });
-    const recovery = { token, id, algorithm, wrapped, nonce, spki: made.spki, set, asked: officer };
-    const recovered = await device.call('prove-recovery', { ...recovery, quorum: [member(0), member(2)] });
+    const member = (i: number): Member => ({ seat: custodians[i]!, card: people[i]!.serial, object: objects[i]!, x: i + 1 });
+    const quorum = (...members: Member[]) => borrow(device, device, set.id, members);
+    const recovery = { token, key, wrapped, nonce, set, asked: officer };
+    const recovered = await device.call('prove-recovery', { ...recovery, quorum: await quorum(member(0), member(2)) });
     assert.equal(recovered.possession.message, nonce);
-    assert.equal(await verifySignature(key, fromBase64url(nonce), fromBase64url(recovered.possession.signature)), true);
-    await assert.rejects(device.call('prove-recovery', { ...recovery, quorum: [member(0), member(0)] }), failure('SHARE-DUPLICATE', true));
-    await assert.rejects(device.call('prove-recovery', { ...recovery, quorum: [member(0), { ...member(1), x: 3 }] }), failure('SHARE-SWAPPED', true));
-    await assert.rejects(device.call('prove-recovery', { ...recovery, set: { ...set, id: b64(randomBytes(16)) }, quorum: [member(0), member(1)] }), failure('SHARE-FOREIGN-SET', true));
+    assert.equal(await own(nonce, recovered.possession.signature), true);
+    await assert.rejects(quorum(member(0), { ...member(1), x: 3 }), failure('SHARE-SWAPPED', true));
+    const twice = await quorum(member(0), member(0));
+    await assert.rejects(device.call('prove-recovery', { ...recovery, quorum: twice }), failure('SHARE-DUPLICATE', true));
+    const another = { ...set, epoch: 0 };
+    const outdated = await quorum(member(0), member(1));
+    await assert.rejects(device.call('prove-recovery', { ...recovery, set: another, quorum: outdated }), failure('SHARE-NEW-EPOCH', true));
+    const alone = await quorum(member(0), member(1));
+    await assert.rejects(device.call('prove-recovery', { ...recovery, set: { ...set, threshold: 3 }, quorum: alone }), failure('SHARE-FOREIGN-SET', true));
 
-    const locked = await device.call('lock-key', { token, id, asked: officer });
-    assert.deepEqual([locked.private.extractable, locked.private.neverExtractable], [false, false]);
-    assert.deepEqual((await device.call('lock-key', { token, id, asked: officer })).private, locked.private);
-    await assert.rejects(device.call('wrap-key', { token, id, asked: officer }), failure('CKR_KEY_UNEXTRACTABLE', true));
-    assert.deepEqual((await device.call('take-inventory', { token, asked: officer })).objects.length, 2, 'nothing but the key pair is left on the token');
+    const locked = await device.call('lock-key', { token, key, asked: officer });
+    assert.deepEqual(locked.private.map(({ extractable, neverExtractable }) => [extractable, neverExtractable]), still.map(() => [false, false]));
+    assert.deepEqual((await device.call('lock-key', { token, key, asked: officer })).private, locked.private);
+    if (place !== 'wrapped') await assert.rejects(device.call('wrap-key', { token, key, asked: officer }), failure('CKR_KEY_UNEXTRACTABLE', true));
+    assert.deepEqual((await device.call('take-inventory', { token, asked: officer })).objects, inventory.objects, 'nothing but the key is left on the token');
 
     assert.deepEqual(await device.call('wipe-backup-key', {}), { how: 'overwritten' });
     assert.deepEqual(await device.call('wipe-backup-key', {}), { how: 'process-ended' });
@@ -150,23 +241,72 @@ export function operations(kind: 'software' | 'softhsm2'): void {
     assert.equal(commitment, set.commitments[1]);
     const signed = await next.call('sign', { card: people[2]!.serial, payloads: [statement, nonce], asked: asked('custodian-3') });
     for (const [i, payload] of [statement, nonce].entries()) assert.deepEqual(await verifyAll({ payload, signatures: signed.signatures[i]! }, [required[2]!]), []);
-    const cleared = await next.call('clear', { token, id, asked: officer });
-    assert.deepEqual([cleared.before.state, cleared.before.objects.length, cleared.after.state], ['present', 2, 'absent']);
+    const cleared = await next.call('clear', { token, ids, asked: officer });
+    assert.deepEqual([cleared.before.state, cleared.before.objects.length, cleared.after.state], ['present', held.length, 'absent']);
     if (kind === 'software') await nowhere(at, people.map(({ serial }) => serial), objects, [device, next]);
     for (const process of [device, next]) assert.ok(process.notices.length === 0 && !process.traffic.join().includes(REHEARSAL_PIN));
     await next.end();
   };
 
+  /** Made, proven, certified, backed up, recovered, locked; without people. */
+  const life = (algorithm: string, place: Placement) => async () => {
+    const device = await at.start();
+    const [root, ...people] = await cards(device, 'root', 'c1', 'c2');
+    const token = root!.serial;
+    const officer = asked('officer');
+    const inspected = await device.call('inspect-token', { token, needs: ['generate', 'sign', 'wrap', 'recover'], algorithm, place, asked: officer });
+    assert.ok(inspected.needs.every(({ proof }) => proof === 'verified'), JSON.stringify(inspected.needs));
+    assert.deepEqual((await device.call('take-inventory', { token, asked: officer })).objects, [], 'trying leaves nothing behind');
+    const key = await makeKey(device, token, algorithm, place);
+    const spki = fromBase64url(key.spki);
+    const { possession } = await device.call('prove-key', { token, key, asked: officer });
+    assert.equal(await verifyWith(algorithm, spki, fromBase64url(possession.message), fromBase64url(possession.signature)), true);
+    const { certificate } = await device.call('issue-certificate', { token, key, certificate: rootOrder, asked: officer });
+    assert.equal(await verifyIssued(fromBase64url(certificate), spki), true);
+    const crl = await device.call('sign-crl', {
+      token, key, issuer: certificate, number: '1', thisUpdate: '2026-11-22T00:00:00.000Z', nextUpdate: '2027-11-22T00:00:00.000Z',
+      revocations: b64(Buffer.from('0a0b0c0d0e0f1011,2026-11-21T10:00:00Z,keyCompromise\n')), previous: null, asked: officer,
+    });
+    assert.equal(await verifyCrl(fromBase64url(crl.crl), spki), true);
+    assert.equal(crl.lintedTbs, crl.signedTbs);
+    const { set, wrapped, members } = await backUp(device, token, key, device, people);
+    const nonce = b64(randomBytes(32));
+    const quorum = await borrow(device, device, set.id, members);
+    const recovered = await device.call('prove-recovery', { token, key, wrapped, nonce, set, quorum, asked: officer });
+    assert.equal(await verifyWith(algorithm, spki, fromBase64url(nonce), fromBase64url(recovered.possession.signature)), true);
+    const locked = await device.call('lock-key', { token, key, asked: officer });
+    assert.equal(locked.private.length, key.parts.filter(({ held }) => held === 'token').length);
+    await device.end();
+  };
+
   test('a whole root-CA ceremony, ecdsa-p384', ceremony('ecdsa-p384'));
-  test('a whole root-CA ceremony, rsa-3072', ceremony('rsa-3072'));
-  if (kind === 'software') test('a whole root-CA ceremony, ed25519', ceremony('ed25519'));
-  else {
+  test('a whole root-CA ceremony, a split composite', ceremony('MLDSA65-ECDSA-P256-SHA512', 'split'));
+  test('rsa-3072 on the token', life('rsa-3072', 'token'));
+  test('a split composite with RSASSA-PSS', life('MLDSA65-RSA3072-PSS-SHA512', 'split'));
+  test('a composite wrapped as a whole, with a curve that no token here has', life('MLDSA87-ECDSA-brainpoolP384r1-SHA512', 'wrapped'));
+  test('ml-dsa-65, wrapped', life('ml-dsa-65', 'wrapped'));
+  test('slh-dsa-sha2-128f, wrapped', life('slh-dsa-sha2-128f', 'wrapped'));
+  if (kind === 'software') {
+    test('a whole root-CA ceremony, a composite with both halves on the token', ceremony('MLDSA65-Ed25519-SHA512', 'token'));
+    test('ed25519 on the token', life('ed25519', 'token'));
+    test('ml-dsa-87 on the token', life('ml-dsa-87', 'token'));
+    test('slh-dsa-shake-128f on the token', life('slh-dsa-shake-128f', 'token'));
+    test('a composite with P-384, both halves on the token', life('MLDSA87-ECDSA-P384-SHA512', 'token'));
+  } else {
     test('what the token cannot do is said beforehand: no backup of Edwards keys', async () => {
       const device = await at.start();
       const [root] = await cards(device, 'edwards');
-      const { needs } = await device.call('inspect-token', { token: root!.serial, needs: ['generate', 'sign', 'wrap', 'recover'], algorithm: 'ed25519', asked: asked('officer') });
+      const { needs } = await device.call('inspect-token', { token: root!.serial, needs: ['generate', 'sign', 'wrap', 'recover'], algorithm: 'ed25519', place: 'token', asked: asked('officer') });
       assert.deepEqual(needs.map(({ proof }) => proof), ['verified', 'verified', null, null]);
       assert.match(needs[2]!.detail, /does not wrap Edwards keys.*CKR_/);
+      const half = await device.call('inspect-token', {
+        token: root!.serial, needs: ['generate', 'sign', 'wrap', 'recover'], algorithm: 'MLDSA44-Ed25519-SHA512', place: 'split', asked: asked('officer'),
+      });
+      assert.deepEqual(half.needs.map(({ proof }) => proof), ['verified', 'verified', null, null]);
+      assert.match(half.needs[2]!.detail, /^Ed25519: .*does not wrap Edwards keys.*CKR_/);
+      const none = await device.call('inspect-token', { token: root!.serial, needs: ['generate', 'sign'], algorithm: 'MLDSA44-Ed25519-SHA512', place: 'token', asked: asked('officer') });
+      assert.deepEqual(none.needs.map(({ proof }) => proof), [null, null]);
+      assert.match(none.needs[0]!.detail, /^ML-DSA-44: CKR_/);
       await device.end();
     });
 
@@ -174,7 +314,7 @@ export function operations(kind: 'software' | 'softhsm2'): void {
       const device = await at.start();
       const [card] = await cards(device, 'debris');
       const token = card!.serial;
-      await device.call('generate-key', { token, id: '0102', label: 'whole', algorithm: 'ecdsa-p256', extractable: false, asked: asked('officer') });
+      await device.call('generate-key', { token, ids: ['0102'], label: 'whole', ...plain, asked: asked('officer') });
       await device.end();
       // What a kill -9 during key generation leaves: empty files and torn ones.
       const folder = readdirSync(join(at.folder, 'tokens')).map((name) => join(at.folder, 'tokens', name))
@@ -186,7 +326,7 @@ export function operations(kind: 'software' | 'softhsm2'): void {
       const { objects } = await next.call('take-inventory', { token, asked: asked('officer') });
       assert.equal(objects.filter(({ label }) => label === 'whole').length, 2);
       assert.ok(objects.length <= 4);
-      const look = await next.call('look', { token, id: '0102', asked: asked('officer') });
+      const look = await next.call('look', { token, ids: ['0102'], asked: asked('officer') });
       assert.equal(look.state, 'present');
       await next.end();
     });
@@ -262,8 +402,7 @@ export function operations(kind: 'software' | 'softhsm2'): void {
     const device = await at.start();
     const [card] = await cards(device, 'paged');
     const token = card!.serial;
-    const algorithm = 'ecdsa-p256';
-    for (let n = 0; n < 3; n++) await device.call('generate-key', { token, id: hexId(), label: `key ${n}`, algorithm, extractable: false, asked: asked('officer') });
+    for (let n = 0; n < 3; n++) await device.call('generate-key', { token, ids: [hexId()], label: `key ${n}`, ...plain, asked: asked('officer') });
     const all = await device.call('objects', { token, offset: 0, limit: 100 });
     assert.deepEqual([all.total, all.loggedIn], [6, true]);
     await device.call('log-out', { token });
@@ -284,21 +423,21 @@ export function operations(kind: 'software' | 'softhsm2'): void {
     const [card] = await cards(device, 'crash');
     const token = card!.serial;
     const other = hexId();
-    await device.call('generate-key', { token, id: other, label: 'other', algorithm: 'ecdsa-p256', extractable: false, asked: asked('officer') });
+    await device.call('generate-key', { token, ids: [other], label: 'other', ...plain, asked: asked('officer') });
     const states = new Set<string>();
     for (let round = 0; round < 4; round++) {
-      const id = hexId();
-      await device.call('inspect-token', { token, needs: [], algorithm: 'ecdsa-p256', asked: asked('officer') });
-      const lost = device.call('generate-key', { token, id, label: 'Root CA', algorithm: 'ecdsa-p256', extractable: true, asked: asked('officer') });
+      const ids = [hexId()];
+      await device.call('inspect-token', { token, needs: [], algorithm: 'ecdsa-p256', place: 'token', asked: asked('officer') });
+      const lost = device.call('generate-key', { token, ids, label: 'Root CA', algorithm: 'ecdsa-p256', place: 'token', extractable: true, asked: asked('officer') });
       lost.catch(() => undefined);
       await later(round * 4);
       await device.kill();
       device = await at.start();
-      const { before: found, after: left } = await device.call('clear', { token, id, asked: asked('officer') });
+      const { before: found, after: left } = await device.call('clear', { token, ids, asked: asked('officer') });
       states.add(found.state);
       assert.equal(found.state === 'absent', found.objects.length === 0);
       assert.equal(left.state, 'absent');
-      assert.equal((await device.call('look', { token, id: other, asked: asked('officer') })).state, 'present');
+      assert.equal((await device.call('look', { token, ids: [other], asked: asked('officer') })).state, 'present');
     }
     assert.ok([...states].every((state) => ['absent', 'half', 'present'].includes(state)));
     await device.end();
@@ -329,15 +468,15 @@ export function operations(kind: 'software' | 'softhsm2'): void {
     const statement = b64(Buffer.from('{}'));
     const id = hexId();
     // Exactly what enrolment does first.
-    await device.call('generate-key', { token: card!.serial, id, label: 'conclave-identity', algorithm: 'ecdsa-p256', extractable: false, asked: asked('witness') });
-    const looked = await device.call('look', { token: card!.serial, id, asked: asked('witness') });
+    await device.call('generate-key', { token: card!.serial, ids: [id], label: 'conclave-identity', ...plain, asked: asked('witness') });
+    const looked = await device.call('look', { token: card!.serial, ids: [id], asked: asked('witness') });
     assert.equal(looked.state, 'half', looked.detail);
     await assert.rejects(device.call('sign', { card: card!.serial, payloads: [statement], asked: asked('witness') }), failure('IDENTITY-ON-CARD', true));
     const enrolled = await device.call('enrol', { card: card!.serial, id: hexId(), statement, asked: asked('witness') });
     assert.equal(enrolled.made, true);
-    const whole = await device.call('look', { token: card!.serial, id, asked: asked('witness') });
+    const whole = await device.call('look', { token: card!.serial, ids: [id], asked: asked('witness') });
     assert.deepEqual([whole.state, whole.objects.length], ['present', 3]);
-    const cleared = await device.call('clear', { token: card!.serial, id, asked: asked('witness') });
+    const cleared = await device.call('clear', { token: card!.serial, ids: [id], asked: asked('witness') });
     assert.equal(cleared.after.state, 'absent');
     assert.equal(half!.label, 'REHEARSAL half');
     await device.end();
@@ -355,9 +494,14 @@ export function operations(kind: 'software' | 'softhsm2'): void {
     await assert.rejects(raw.call('recorder-new', {}), failure('DEVICE_OTHER_MODULE', true));
     await assert.rejects(raw.call('enrol', { card: 'nobody', id: '00', statement: '', asked: asked('x') }), failure('TOKEN_MISSING', true));
     const [card] = await cards(raw, 'bad');
-    await assert.rejects(raw.call('prove-key', { token: card!.serial, id: '00', algorithm: 'rot13', asked: asked('x') }), failure('ALGORITHM-KNOWN', true));
-    await assert.rejects(raw.call('prove-key', { token: card!.serial, id: '00', algorithm: 'ml-dsa-65', asked: asked('x') }), failure('ALGORITHM-ON-TOKEN', true));
-    await assert.rejects(raw.call('prove-key', { token: card!.serial, id: '00', algorithm: 'ecdsa-p256', asked: asked('x') }), failure('ONE-MATCH', true));
+    const part = { part: 'key', held: 'token', spki: '', wrapped: null, id: '00' } as const;
+    const key: KeyReference = { algorithm: 'ecdsa-p384', spki: '', wrapping: null, parts: [part] };
+    const proof = (changes: Partial<KeyReference>) => raw.call('prove-key', { token: card!.serial, key: { ...key, ...changes }, asked: asked('x') });
+    await assert.rejects(proof({ algorithm: 'rot13' }), failure('ALGORITHM-KNOWN', true));
+    await assert.rejects(proof({}), failure('ONE-MATCH', true));
+    await assert.rejects(proof({ algorithm: 'MLDSA65-ECDSA-P256-SHA512' }), failure('REQUEST_INVALID', true));
+    await assert.rejects(proof({ parts: [{ ...part, id: null }] }), failure('REQUEST_INVALID', true));
+    await assert.rejects(proof({ parts: [{ ...part, held: 'wrapped', id: null, wrapped: { mechanism: '', bytes: '' } }] }), failure('REQUEST_INVALID', true));
     raw.child.send('not a message');
     raw.child.send({ kind: 'request', id: 'x' });
     raw.child.send({ kind: 'booth' });

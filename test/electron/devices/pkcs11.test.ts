@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { openPkcs11Module } from '../../../electron/devices/pkcs11.ts';
+import { quirksOf } from '../../../electron/devices/quirks.ts';
 import type { TokenModule } from '../../../electron/devices/tokens.ts';
 import { contract } from './contract.ts';
 
@@ -22,4 +23,4 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-contract(() => ({ module, unwrappable: ['ed25519'] }));
+contract(() => ({ module, quirks: quirksOf('SoftHSM'), unwrappable: ['ed25519'] }));
