@@ -70,10 +70,8 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
     files.set(`${name}.der`, der);
     text(`${name}.pem`, pem(label, der));
   };
-  // What the ceremony issued is its result; the certificate of a key that was there before is its issuer's.
-  if (certificate !== null) signed(state.key?.made === true ? 'certificate' : 'issuer', 'CERTIFICATE', certificate);
-  const issued = new Map<string, number>();
-  for (const { kind, bytes } of state.issued) signed(ordinal(issued, kind), kind === 'crl' ? 'X509 CRL' : 'CERTIFICATE', bytes);
+  if (certificate !== null && state.key?.made === false) signed('issuer', 'CERTIFICATE', certificate);
+  for (const { name, kind, bytes } of resultsOf(state)) signed(name, kind === 'crl' ? 'X509 CRL' : 'CERTIFICATE', bytes);
   const keyRecord = keyRecordOf(state.key);
   if (keyRecord) files.set('key.json', keyRecord);
   for (const { part, wrapped: bytes } of wrapped ?? []) {
@@ -89,6 +87,13 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
 function manifestOf(files: ReadonlyMap<string, Uint8Array>): Uint8Array {
   const digests = [...files].filter(([name]) => name !== MANIFEST).map(([name, bytes]) => [name, toHex(sha256(bytes))]);
   return utf8(`${canonicalize(Object.fromEntries(digests)) ?? ''}\n`);
+}
+
+/** What the key signed, by the name of its files. The certificate of a key that was there before is no result, but its issuer's. */
+function resultsOf({ key, issued }: State): { readonly name: string; readonly kind: 'certificate' | 'crl'; readonly bytes: string }[] {
+  const seen = new Map<string, number>();
+  const own = key?.made === true && key.certificate !== null ? [{ kind: 'certificate' as const, bytes: key.certificate }] : [];
+  return [...own, ...issued].map(({ kind, bytes }) => ({ name: ordinal(seen, kind), kind, bytes }));
 }
 
 const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', certificate: 'crt', revocations: 'csv', crl: 'crl' };
@@ -493,17 +498,20 @@ ${people.length === 0 ? 'Nobody enrolled.' : people.map(([name, key]) => `- \`${
 
 /** How to check what the key signed, with tools we did not write. Nothing to say where it signed nothing. */
 function resultGuide(state: State): string {
-  const { key, issued } = state;
-  if (!key || key.certificate === null || (!key.made && issued.length === 0)) return '';
+  const { key } = state;
+  const results = resultsOf(state);
+  if (!key || results.length === 0) return '';
   const issuer = key.made ? 'certificate.pem' : 'issuer.pem';
-  const compare = (member: 'certificate' | 'crl', file: string) => `grep -o '"${member}":"[A-Za-z0-9_-]*"' transcript.jsonl | tail -n 1 | cut -d '"' -f 4 | b64d | cmp - ${file} && echo "the ${member} is the transcript's"`;
-  const commands = issued.some((one) => one.kind === 'crl')
-    ? [compare('crl', 'crl.der'), 'openssl crl -in crl.pem -noout -issuer -lastupdate -nextupdate -fingerprint -sha256', `openssl crl -in crl.pem -noout -CAfile ${issuer} -verify`]
-    : [compare('certificate', 'certificate.der'), 'openssl x509 -in certificate.pem -noout -subject -dates -fingerprint -sha256', `openssl verify -partial_chain -trusted ${issuer} certificate.pem`];
+  const commands = results.flatMap(({ name, kind }) => [
+    `printf '"${kind}":"%s"' "$(b64u < ${name}.der)" | grep -qFf - transcript.jsonl && echo "${name} is the transcript's"`,
+    ...kind === 'crl'
+      ? [`openssl crl -in ${name}.pem -noout -issuer -lastupdate -nextupdate -fingerprint -sha256`, `openssl crl -in ${name}.pem -noout -CAfile ${issuer} -verify`]
+      : [`openssl x509 -in ${name}.pem -noout -subject -dates -fingerprint -sha256`, `openssl verify -partial_chain -trusted ${issuer} ${name}.pem`],
+  ]);
   const algorithm = caAlgorithmNamed(key.algorithm);
   const needs = algorithm.family === 'composite-signature'
-    ? `\nThe last command needs an OpenSSL that knows ${algorithm.oid} (${algorithm.profile}); where there is none, \`conclave cert verify\` and the draft's other implementations check it.\n`
-    : algorithm.family === 'ml-dsa' || algorithm.family === 'slh-dsa' ? '\nThe last command needs OpenSSL 3.5 or later.\n' : '';
+    ? `\nWhat verifies a signature needs an OpenSSL that knows ${algorithm.oid} (${algorithm.profile}); where there is none, \`conclave cert verify\` and the draft's other implementations check it.\n`
+    : algorithm.family === 'ml-dsa' || algorithm.family === 'slh-dsa' ? '\nWhat verifies a signature needs OpenSSL 3.5 or later.\n' : '';
   return `
 ## 6. What the key signed
 

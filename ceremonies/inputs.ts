@@ -8,10 +8,12 @@
 import { equalBytes, fromBase64url, toHex } from './bytes.ts';
 import type { Input } from './evidence.ts';
 import { keyFault, readKeyRecord } from './key-record.ts';
+import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { certificateFindings, readCertificate, type CertificateReading } from './keys/chain.ts';
-import { readRequest, requestFindings } from './keys/request.ts';
+import { checkRequest, readRequest } from './keys/request.ts';
 import { derOf, nameText, type PEM_LABELS } from './keys/signed.ts';
-import { Refused, type Refusal } from './refusal.ts';
+import { compositeFromParts, keyFindings, readSubjectKey } from './keys/subject-key.ts';
+import { Refused, refuse, type Refusal } from './refusal.ts';
 
 /** The DER of a request, certificate or CRL that came as PEM or as DER. Throws `Refused` PEM. */
 export function inputDer(input: Input & { kind: keyof typeof PEM_LABELS }): Uint8Array {
@@ -26,9 +28,9 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
         const record = readKeyRecord(fromBase64url(input.bytes));
         const certificate = readCertificate(fromBase64url(record.certificate));
         if (!equalBytes(certificate.key.spki, fromBase64url(record.key.spki))) throw keyFault('the certificate of this key', 'that of another key');
-        return certificateFindings(certificate);
+        return [...keyPartsFindings(record.key.algorithm, record.key.spki, record.key.parts), ...certificateFindings(certificate)];
       }
-      case 'request': return await requestFindings(readRequest(inputDer({ ...input, kind: 'request' })));
+      case 'request': return await checkRequest(inputDer({ ...input, kind: 'request' }));
       case 'certificate': return certificateFindings(readCertificate(inputDer({ ...input, kind: 'certificate' })));
       // What makes or reads a CRL brings a library along that the first screen does not need.
       case 'revocations': (await import('./keys/crl.ts')).parseRevocations(fromBase64url(input.bytes)); return [];
@@ -38,6 +40,22 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
     if (error instanceof Refused) return [error.refusal];
     throw error;
   }
+}
+
+/** Every part of its algorithm and not weak; a composite is its two halves and nothing else. Throws `Refused` for what cannot be read. */
+export function keyPartsFindings(algorithm: string, spki: string, parts: readonly { readonly spki: string }[]): Refusal[] {
+  const next = 'Do not rely on this key.';
+  const row = caAlgorithmNamed(algorithm);
+  const whole = readSubjectKey(fromBase64url(spki));
+  const findings = parts.flatMap((part, index) => {
+    const key = readSubjectKey(fromBase64url(part.spki));
+    const wanted = componentsOf(row)[index]?.label ?? 'no further part';
+    return [...key.label === wanted ? [] : [refuse('PUBLIC-PARAMETERS', wanted, key.label, next)], ...keyFindings(key)];
+  });
+  // Halves in each other's place have no lengths of a composite: what cannot be joined is told above.
+  if (findings.some((finding) => finding.rule === 'PUBLIC-PARAMETERS')) return findings;
+  const joined = row.family === 'composite-signature' ? compositeFromParts(row, parts.map((part) => fromBase64url(part.spki))) : fromBase64url(parts[0]?.spki ?? '');
+  return equalBytes(joined, whole.spki) ? findings : [...findings, refuse('PUBLIC-PARAMETERS', `a ${row.label} key of these parts`, 'another key', next)];
 }
 
 export interface Fact {
@@ -70,7 +88,7 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
     }
     case 'crl': {
       const { number, thisUpdate, revoked } = (await import('./keys/crl.ts')).readCrl(inputDer({ ...input, kind: 'crl' }));
-      facts.push(['CRL number', `${number}`], ['of', thisUpdate.toISOString()], ['certificates on it', `${revoked.length}`]);
+      facts.push(['CRL number', number === null ? 'none' : `${number}`], ['of', thisUpdate.toISOString()], ['certificates on it', `${revoked.length}`]);
       break;
     }
   }

@@ -51,7 +51,7 @@ export const KeyRecord = z.strictObject({
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
 
-/** Reads a key record. Throws `Refused` INPUT-KEY. */
+/** Reads a key record. Throws `Refused` INPUT-KEY, or ALGORITHM-KNOWN. */
 export function readKeyRecord(bytes: Uint8Array): KeyRecord {
   let value: unknown;
   try {
@@ -64,14 +64,21 @@ export function readKeyRecord(bytes: Uint8Array): KeyRecord {
     const issue = parsed.error.issues[0];
     throw keyFault('a key record of the format conclave-key/1', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
   }
-  const { key } = parsed.data;
-  const components = componentsOf(caAlgorithmNamed(key.algorithm));
+  const { key, profile } = parsed.data;
+  const algorithm = caAlgorithmNamed(key.algorithm);
+  // The same name under another draft is another algorithm.
+  const draft = 'profile' in algorithm ? algorithm.profile : null;
+  if (profile !== draft) throw keyFault(`${key.algorithm} under ${draft ?? 'no draft'}`, profile ?? 'no draft');
+  const components = componentsOf(algorithm);
   const parts = key.parts.map((part) => part.part).join(' ');
   if (parts !== components.map((component) => component.part).join(' ')) throw keyFault(`the parts of ${key.algorithm}`, parts);
   for (const part of key.parts) {
     const whole = part.held === 'token' ? part.id !== null && part.wrapped === null : part.id === null && part.wrapped !== null && key.wrapping !== null;
     if (!whole) throw keyFault(`the ${part.part} either on the token, with its CKA_ID, or wrapped, with the key it is under`, 'neither');
   }
+  const ids = keyIds(key);
+  if (key.wrapping !== null && key.parts.every((part) => part.held === 'token')) throw keyFault('a wrapping key only where a part is wrapped', 'one that nothing is under');
+  if (new Set(ids).size !== ids.length) throw keyFault('a CKA_ID for every object', 'one of them twice');
   return parsed.data;
 }
 

@@ -15,17 +15,16 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import * as z from 'zod';
 import { bundleRemarks, checkBundle, openFile } from './bundle.ts';
-import { equalBytes, fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
+import { fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
 import {
   check, checkpointMessage, currentAct, EMPTY, everySigner, keyInput, personAt, type Data, type Entry, type Person, type State,
 } from './ceremony.ts';
-import type { Evidence, Intent, PublicJwk, SignaturePair } from './evidence.ts';
+import type { Evidence, Intent, KeyPart, PublicJwk, SignaturePair } from './evidence.ts';
 import { verifyAll } from './keys/jws.ts';
-import { inputFindings } from './inputs.ts';
-import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
+import { inputFindings, keyPartsFindings } from './inputs.ts';
 import { fromJwk, type PublicKey } from './keys/public-key.ts';
 import { verifySignature } from './keys/signatures.ts';
-import { compositeFromParts, keyFindings, readSubjectKey, verifyWith } from './keys/subject-key.ts';
+import { verifyWith } from './keys/subject-key.ts';
 import { lintCertificate, tbsOf, verifyIssued } from './keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from './profile.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -137,13 +136,15 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     case 'generate-key': {
       const e = evidence as Evidence<'generate-key'>;
       const { algorithm } = intent as Intent<'generate-key'>;
-      return [{ what: 'every part of the public key is well formed and not weak, and the whole is made of them', test: async () => soundKey(algorithm, e.spki, e.parts) }];
+      return [{ what: 'every part of the public key is well formed and not weak, and the whole is made of them', test: async () => keyPartsFindings(algorithm, e.spki, e.parts) }];
     }
     case 'prove-key': case 'open-key': {
       const e = evidence as Evidence<'prove-key'>;
-      const algorithm = step.do.action === 'open-key' ? keyInput(before, step.do.from).key.algorithm : before.key?.algorithm ?? '';
+      const known = step.do.action === 'open-key' ? keyInput(before, step.do.from).key : before.key;
+      const algorithm = known?.algorithm ?? '';
       return [
-        { what: 'every part of the public key read back is sound, and the whole is made of them', test: async () => soundKey(algorithm, e.spki, e.parts) },
+        { what: 'every part of the public key read back is sound, and the whole is made of them', test: async () => keyPartsFindings(algorithm, e.spki, e.parts) },
+        ...step.do.action === 'prove-key' ? [{ what: 'every wrapped part is the one that was made', test: async () => wrappedFindings(known?.parts ?? [], e.parts) }] : [],
         possessionClaim('proof of possession: the key signed a fresh message, with every part of it', algorithm, e.spki, e.possession),
       ];
     }
@@ -184,17 +185,9 @@ function possessionClaim(what: string, algorithm: string, spki: string, possessi
   return holds('PROOF-OF-POSSESSION', what, () => verifyWith(algorithm, fromBase64url(spki), fromBase64url(possession.message), fromBase64url(possession.signature)));
 }
 
-/** Every part of its algorithm and not weak; a composite is its two halves and nothing else. */
-function soundKey(algorithm: string, spki: string, parts: readonly { readonly spki: string }[]): Refusal[] {
-  const row = caAlgorithmNamed(algorithm);
-  const whole = readSubjectKey(fromBase64url(spki));
-  const findings = parts.flatMap((part, index) => {
-    const key = readSubjectKey(fromBase64url(part.spki));
-    const wanted = componentsOf(row)[index]?.label ?? 'no further part';
-    return [...key.label === wanted ? [] : [refuse('PUBLIC-PARAMETERS', wanted, key.label, NEXT)], ...keyFindings(key)];
-  });
-  const joined = row.family === 'composite-signature' ? compositeFromParts(row, parts.map((part) => fromBase64url(part.spki))) : fromBase64url(parts[0]?.spki ?? '');
-  return equalBytes(joined, whole.spki) ? findings : [...findings, refuse('PUBLIC-PARAMETERS', `a ${row.label} key of these parts`, 'another key', NEXT)];
+/** Nobody outside the token can look into a wrapped part: it has to stay the ciphertext that was opened when it was made. */
+function wrappedFindings(made: readonly Pick<KeyPart, 'wrapped'>[], shown: readonly Pick<KeyPart, 'part' | 'wrapped'>[]): Refusal[] {
+  return shown.flatMap(({ part, wrapped }, index) => (wrapped?.bytes === made[index]?.wrapped?.bytes ? [] : [refuse('KEY-PARTS', `the wrapped ${part} part that was made`, 'another ciphertext', NEXT)]));
 }
 
 async function certificate(before: State, wish: IssueWish, intent: Intent<'issue-certificate'>, evidence: Evidence<'issue-certificate'>): Promise<Refusal[]> {

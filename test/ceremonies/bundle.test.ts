@@ -14,14 +14,35 @@ import { zipSync } from 'fflate';
 import { concat, fromUtf8, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import { bundleRemarks, checkBundle, makeBundle, openFile } from '../../ceremonies/bundle.ts';
 import type { Entry } from '../../ceremonies/ceremony.ts';
+import { keyReference, readKeyRecord } from '../../ceremonies/key-record.ts';
 import { parseGeneral } from '../../ceremonies/keys/jws.ts';
 import { foldRecord, minutesHtml } from '../../ceremonies/minutes.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { SEED } from './keys/seed.ts';
-import { rewritten, scriptedRecord } from './scripted.ts';
+import { witnessOpenssl } from '../witness.ts';
+import { rewritten, scriptedRecord, type RecordOptions } from './scripted.ts';
 
 const mini = await scriptedRecord({ script: 'mini' });
 const whole = await scriptedRecord({ happenings: { certify: [{ kind: 'crash', officer: 'another' }, { kind: 'disagree', seat: 'witness' }] } });
+/** What the scripts beside root-ca leave: the halves of a composite, and what keys that were there before have signed. */
+const classicalCa = { algorithm: 'ecdsa-p384', place: 'token' } as const;
+const OTHERS: Readonly<Record<string, { readonly options: RecordOptions; readonly files: readonly string[] }>> = {
+  'composite-ca': {
+    options: { script: 'composite-ca', place: 'split' },
+    files: ['certificate.der', 'certificate.pem', 'key.json', 'wrapped-key-ml-dsa.bin', 'wrapped-key-ml-dsa.json', 'wrapped-key-traditional.bin', 'wrapped-key-traditional.json'],
+  },
+  'pq-root': { options: { script: 'pq-root' }, files: ['certificate.der', 'certificate.pem', 'key.json', 'wrapped-key.bin', 'wrapped-key.json'] },
+  intermediate: {
+    options: { script: 'intermediate', ca: classicalCa },
+    files: ['certificate.der', 'certificate.pem', 'inputs/ca.json', 'inputs/request.csr', 'issuer.der', 'issuer.pem'],
+  },
+  'cross-sign': {
+    options: { script: 'cross-sign', ca: classicalCa },
+    files: ['certificate.der', 'certificate.pem', 'inputs/ca.json', 'inputs/other.crt', 'issuer.der', 'issuer.pem'],
+  },
+  crl: { options: { script: 'crl', ca: classicalCa }, files: ['crl.der', 'crl.pem', 'inputs/ca.json', 'inputs/revocations.csv', 'issuer.der', 'issuer.pem'] },
+};
+const others = new Map(await Promise.all(Object.entries(OTHERS).map(async ([name, { options }]) => [name, await scriptedRecord(options)] as const)));
 const bundle = makeBundle(whole.lines);
 const small = makeBundle(mini.lines);
 const filesOf = (bytes: Uint8Array): Map<string, Uint8Array> => new Map(openFile(bytes).files ?? assert.fail('a bare transcript'));
@@ -56,7 +77,7 @@ test('a bundle holds the transcript and everything that follows from it', () => 
   const people = ['auditor', 'custodian-1', 'custodian-2', 'custodian-3', 'officer', 'officer-2', 'witness'];
   assert.deepEqual([...files?.keys() ?? []], [
     'VERIFY.md', 'certificate.der', 'certificate.pem',
-    ...people.flatMap((seat) => [`keys/${seat}-classical.pem`, `keys/${seat}-ml-dsa-65.pem`]).sort(), 'keys/recorder-1.pem', 'keys/recorder-2.pem',
+    'key.json', ...people.flatMap((seat) => [`keys/${seat}-classical.pem`, `keys/${seat}-ml-dsa-65.pem`]).sort(), 'keys/recorder-1.pem', 'keys/recorder-2.pem',
     'manifest.json', 'minutes.html', 'script.yaml',
     ...[1, 2, 3, 4, 5, 6].map((act) => `seals/act-${act}.jws.json`), `seals/disagreement-${whole.entries.find((entry) => entry.kind === 'disagreed')?.seq ?? ''}.jws.json`,
     ...people.map((seat) => `seals/presence-${seat}.jws.json`), 'seals/resume-1.jws.json',
@@ -81,6 +102,36 @@ test('its files are what they are called', () => {
   const manifest = JSON.parse(text('manifest.json')) as Record<string, string>;
   assert.equal(Object.keys(manifest).length, files.size - 1);
   for (const [name, digest] of Object.entries(manifest)) assert.equal(digest, toHex(new Uint8Array(createHash('sha256').update(files.get(name) ?? '').digest())));
+});
+
+test('each of the other scripts leaves its result, the files that were brought, and nothing else', () => {
+  for (const [name, { files: wanted }] of Object.entries(OTHERS)) {
+    const { lines } = others.get(name) ?? assert.fail(name);
+    const files = filesOf(makeBundle(lines));
+    const common = ['VERIFY.md', 'manifest.json', 'minutes.html', 'script.yaml', 'transcript.jsonl'];
+    assert.deepEqual([...files.keys()].filter((file) => !/^(?:keys|seals)\//.test(file)).sort(), [...wanted, ...common].sort(), name);
+    assert.deepEqual(rules(files, lines), [], name);
+    for (const file of wanted) {
+      const lied = new Map(files);
+      lied.set(file, concat(lied.get(file) ?? assert.fail(file), utf8('\n')));
+      assert.ok(rules(lied, lines).includes('BUNDLE-DERIVED'), `${name}: ${file}`);
+    }
+  }
+});
+
+test('the key record of a bundle is what the next ceremony brings, and a wrapped half says which it is', () => {
+  const made = others.get('composite-ca') ?? assert.fail();
+  const files = filesOf(makeBundle(made.lines));
+  const record = readKeyRecord(files.get('key.json') ?? assert.fail());
+  assert.deepEqual(record.key, keyReference(made.state.key ?? assert.fail()));
+  assert.equal(record.certificate, Buffer.from(files.get('certificate.der') ?? '').toString('base64url'));
+  for (const [index, part] of (['ml-dsa', 'traditional'] as const).entries()) {
+    const about = JSON.parse(fromUtf8(files.get(`wrapped-key-${part}.json`) ?? assert.fail())) as { key: { part: string; algorithm: string; of: string; spki: { sha256: string } } };
+    assert.deepEqual([about.key.part, about.key.algorithm, about.key.of], [part, ['ml-dsa-65', 'ecdsa-p256'][index], 'MLDSA65-ECDSA-P256-SHA512']);
+    assert.equal(about.key.spki.sha256, createHash('sha256').update(Buffer.from(record.key.parts[index]?.spki ?? '', 'base64url')).digest('hex'));
+  }
+  const opened = others.get('crl') ?? assert.fail();
+  assert.deepEqual(filesOf(makeBundle(opened.lines)).get('inputs/ca.json'), new Uint8Array(Buffer.from(opened.state.opening?.inputs['ca']?.bytes ?? '', 'base64url')));
 });
 
 test('the same record gives the same bundle, in every time zone', () => {
@@ -255,10 +306,31 @@ test('the commands of VERIFY.md accept the bundle they came in', () => {
 });
 
 test('the commands of VERIFY.md find the certificate of a bundle', () => {
-  const functions = blocks(bundle, 'sh').find((block) => block.includes('b64d()')) ?? '';
-  const certificate = blocks(bundle, 'sh').at(-1) ?? '';
-  const said = run(unpacked(bundle), 'sh', '-c', `${functions.split('prev=')[0] ?? ''}\n${certificate}`);
-  assert.match(said, /the certificate is the transcript's[\s\S]*CN\s?=\s?Example Root CA[\s\S]*certificate\.pem: OK/);
+  assert.match(resultsSaid(bundle), /certificate is the transcript's[\s\S]*CN\s?=\s?Example Root CA[\s\S]*certificate\.pem: OK/);
+});
+
+/** What the last block of VERIFY.md says, after the functions that it uses. Certificates are judged at the time of the record. */
+function resultsSaid(bytes: Uint8Array, path = ''): string {
+  const functions = blocks(bytes, 'sh').find((block) => block.includes('b64d()')) ?? '';
+  const results = (blocks(bytes, 'sh').at(-1) ?? '').replaceAll('openssl verify', `openssl verify -attime ${Date.UTC(2026, 5, 1) / 1000}`);
+  return run(unpacked(bytes), 'sh', '-c', `${path === '' ? '' : `PATH='${path}':$PATH\n`}${functions.split('prev=')[0] ?? ''}\n{ ${results} } 2>&1; true`);
+}
+
+test('the commands of VERIFY.md find what a key that was there before has signed', () => {
+  const said = (name: string) => resultsSaid(makeBundle(others.get(name)?.lines ?? assert.fail(name)));
+  assert.match(said('intermediate'), /certificate is the transcript's[\s\S]*CN\s?=\s?Example Issuing CA[\s\S]*certificate\.pem: OK/);
+  assert.match(said('cross-sign'), /certificate is the transcript's[\s\S]*CN\s?=\s?Another Root CA[\s\S]*certificate\.pem: OK/);
+  assert.match(said('crl'), /crl is the transcript's[\s\S]*CN\s?=\s?Example CA[\s\S]*verify OK/);
+});
+
+test('a current OpenSSL verifies the post-quantum root; of a composite it finds the bytes, and the page says who checks the rest', () => {
+  const path = dirname(witnessOpenssl());
+  const [pq, composite] = ['pq-root', 'composite-ca'].map((name) => makeBundle(others.get(name)?.lines ?? assert.fail(name)));
+  assert.match(resultsSaid(pq ?? assert.fail(), path), /certificate is the transcript's[\s\S]*CN\s?=\s?Example Post-quantum Root CA[\s\S]*certificate\.pem: OK/);
+  assert.ok(guide(composite ?? assert.fail()).includes('1.3.6.1.5.5.7.6.45 (lamps-composite-sigs-19)'));
+  const said = resultsSaid(composite ?? assert.fail(), path);
+  assert.match(said, /certificate is the transcript's[\s\S]*CN\s?=\s?Example Composite Root CA/);
+  assert.doesNotMatch(said, /: OK/, 'this OpenSSL knows composites: let the page say so');
 });
 
 test('the commands of VERIFY.md notice what was touched', () => {

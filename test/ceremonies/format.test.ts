@@ -11,6 +11,7 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { checkpointMessage, ENTRY_DATA, type Data } from '../../ceremonies/ceremony.ts';
 import * as evidence from '../../ceremonies/evidence.ts';
+import { KeyRecord } from '../../ceremonies/key-record.ts';
 import { MerkleTree, portableHasher } from '../../ceremonies/transcript.ts';
 import { TrustFile } from '../../ceremonies/verify.ts';
 import { scriptedRecord } from './scripted.ts';
@@ -24,7 +25,8 @@ type Json = Readonly<Record<string, unknown>>;
 const SHAPES = {
   TokenFacts: evidence.TokenFacts, ModuleFacts: evidence.ModuleFacts, KeyAttributes: evidence.KeyAttributes, ObjectFact: evidence.ObjectFact,
   PublicJwk: evidence.PublicJwk, SignaturePair: evidence.SignaturePair, Identity: evidence.Identity, ShareSet: evidence.ShareSet,
-  Possession: evidence.Possession, StatisticalTest: evidence.StatisticalTest, Observation: evidence.Observation,
+  Placement: evidence.Placement, KeyPart: evidence.KeyPart, ShownPart: evidence.KeyPart.omit({ mechanism: true }), WrappedPart: evidence.WrappedPart,
+  KeyReference: evidence.KeyReference, Input: evidence.Input, Possession: evidence.Possession, StatisticalTest: evidence.StatisticalTest, Observation: evidence.Observation,
 };
 
 function jsonSchema(schema: z.ZodType): Json {
@@ -35,6 +37,7 @@ function jsonSchema(schema: z.ZodType): Json {
 const NAMED = new Map(Object.entries(SHAPES).map(([name, schema]) => [JSON.stringify(jsonSchema(schema)), name]));
 const PATTERNS = new Map([
   ['^[A-Za-z0-9_-]*$', 'base64url'], ['^[A-Za-z0-9_-]+$', 'base64url'], ['^([0-9a-f]{2})*$', 'hex'], ['^[a-z][a-z0-9-]*$', 'seat'],
+  ['^[1-9][0-9]{0,17}$', 'decimal of at most 18 digits'],
 ]);
 
 /** A JSON Schema in the notation of FORMAT.md. Whatever it does not know fails the test: nothing is left out silently. */
@@ -110,6 +113,7 @@ test('the generated parts are those of the code', async () => {
     kinds: Object.entries(ENTRY_DATA).map(([kind, schema]) => sectionOf(`\`${kind}\``, schema)).join('\n'),
     actions: evidence.ACTION_NAMES.map((action) => `${sectionOf(`\`${action}\`, intent`, evidence.INTENTS[action])}\n${sectionOf(`\`${action}\`, evidence`, evidence.EVIDENCE[action])}`).join('\n'),
     shapes: Object.entries(SHAPES).map(([name, schema]) => sectionOf(`*${name}*`, schema, new Map([...NAMED].filter(([, other]) => other !== name)))).join('\n'),
+    record: sectionOf('key record', KeyRecord),
     trust: sectionOf('trust file', TrustFile),
     example: await example(),
   };
@@ -128,7 +132,7 @@ function rulesOf(recursive: boolean): Set<string> {
   for (const name of readdirSync(folder, { recursive, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'))) {
     const source = readFileSync(join(folder, name), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
     for (const [, rule = ''] of source.matchAll(/'([A-Z][A-Z0-9]*(?:-[A-Z0-9]+)*)'/g)) {
-      if (rule.length >= 4 && !NO_RULES.test(rule)) rules.add(rule);
+      if ((rule.length >= 4 || rule === 'PEM') && !NO_RULES.test(rule)) rules.add(rule);
     }
   }
   return rules;
@@ -145,6 +149,6 @@ test('every rule of the sources that judge a record is told, once, and none that
 
 test('every rule that the text names is in the list', () => {
   const [prose = '', rules = ''] = text.split('## 18 All rules\n');
-  const named = new Set([...prose.matchAll(/\b([A-Z]+(?:-[A-Z]+)+)\b/g)].map(([, name = '']) => name).filter((name) => !/^(SHA|RFC|UTF|ML|BIP|AES|PKCS|NOT)-/.test(name)));
+  const named = new Set([...prose.matchAll(/\b([A-Z]+(?:-[A-Z]+)+)\b/g)].map(([, name = '']) => name).filter((name) => !/^(SHA|RFC|UTF|ML|SLH|BIP|AES|PKCS|NOT)-/.test(name)));
   for (const name of named) assert.ok(rules.includes(`\`${name}\``), name);
 });

@@ -1,8 +1,10 @@
 /**
  * The verdict against every way to touch a record: each byte changed, lines removed, doubled, swapped, cut off, signatures
- * stripped or taken from elsewhere, entries re-sealed under a key that nobody introduced.
+ * stripped or taken from elsewhere, entries re-sealed under a key that nobody introduced. And against somebody who holds the
+ * recorder's key and writes another key, certificate or CRL into a record that is otherwise whole.
  */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { verifyFile, verifyTranscript, type Verdict } from '../../ceremonies/verify.ts';
 import { encodeLine, parseLine } from '../../ceremonies/transcript.ts';
@@ -10,10 +12,16 @@ import { check, type Entry } from '../../ceremonies/ceremony.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { makeBundle } from '../../ceremonies/bundle.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
-import { scriptedRecord, ScriptedRoom } from './scripted.ts';
+import { fromBase64url, fromUtf8, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
+import type { Data } from '../../ceremonies/ceremony.ts';
+import type { Evidence, Input, Intent } from '../../ceremonies/evidence.ts';
+import { pem } from '../../ceremonies/keys/signed.ts';
+import type { KeyRecord } from '../../ceremonies/key-record.ts';
+import { rewritten, scriptedRecord, ScriptedRoom, SHIPPED, type ScriptedRecord } from './scripted.ts';
 
 const bytesOf = (lines: readonly string[]) => new TextEncoder().encode(lines.map((line) => `${line}\n`).join(''));
 const judge = async (lines: readonly string[]): Promise<Verdict> => (await verifyTranscript(bytesOf(lines), { hasher: nativeHasher })).verdict;
+const nativeSha256 = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest());
 const rules = (verdict: Verdict) => verdict.findings.map((finding) => finding.rule);
 
 const mini = await scriptedRecord({ script: 'mini' });
@@ -182,4 +190,172 @@ test('an officer whose seat another took over has to be known to the trust file 
   const people = verdict.signers.filter((signer) => signer.name !== whole.state.people[0]?.name).map(({ name, classical, pq }) => ({ name, classical, pq }));
   const pinned = await verifyTranscript(bytesOf(room.lines), { hasher: nativeHasher, trust: { people } });
   assert.ok(rules(pinned.verdict).includes('TRUST-SIGNER'));
+});
+
+// --- keys, certificates and CRLs, against somebody who holds the recorder's key -----------------------------------------------
+
+/** Which entries of a record the lie is about: a `begun` or a `done` of this step. */
+type Lie = (entry: Entry) => Entry;
+const inDone = (step: string, change: (evidence: Record<string, unknown>) => Record<string, unknown>): Lie => (entry) => {
+  if (entry.kind !== 'done' || entry.step !== step) return entry;
+  const done = entry as Entry<'done'>;
+  return { ...done, data: { ...done.data, evidence: change(done.data.evidence) } };
+};
+const inBegun = (step: string, change: (intent: Record<string, unknown>) => Record<string, unknown>): Lie => (entry) => {
+  if (entry.kind !== 'begun' || entry.step !== step) return entry;
+  const begun = entry as Entry<'begun'>;
+  return { ...begun, data: { intent: change(begun.data.intent) } };
+};
+const withInput = (name: string, input: Input): Lie => (entry) => {
+  if (entry.kind !== 'opened') return entry;
+  const opened = entry as Entry<'opened'>;
+  return { ...opened, data: { ...opened.data, inputs: { ...opened.data.inputs, [name]: input } } };
+};
+const inInput = (name: string, change: (input: Input) => Input): Lie => (entry) =>
+  entry.kind === 'opened' ? withInput(name, change((entry as Entry<'opened'>).data.inputs[name] ?? assert.fail(name)))(entry) : entry;
+
+const evidenceOf = <T>(record: ScriptedRecord, step: string): T => {
+  const entry = record.entries.find((one) => one.kind === 'done' && one.step === step) ?? assert.fail(step);
+  return (entry.data as Data<'done'>).evidence as T;
+};
+
+const composite = await scriptedRecord({ script: 'composite-ca' });
+const stranger = await scriptedRecord({ script: 'composite-ca', seed: 'a stranger' });
+const list = await scriptedRecord({ script: 'crl' });
+const subordinate = await scriptedRecord({ script: 'intermediate' });
+const otherSubordinate = await scriptedRecord({ script: 'intermediate', seed: 'a stranger' });
+
+test('records of every ceremony that ships are valid', async () => {
+  for (const script of SHIPPED) {
+    const verdict = await judge((await scriptedRecord({ script })).lines);
+    assert.deepEqual([verdict.findings, verdict.verdict], [[], 'valid'], script);
+  }
+});
+
+test('wherever the halves live, whatever the one key is: valid', async () => {
+  for (const options of [{ script: 'composite-ca', place: 'token' }, { script: 'composite-ca', place: 'wrapped' }, { script: 'crl', ca: { algorithm: 'ml-dsa-65', place: 'wrapped' } }, { script: 'crl', ca: { algorithm: 'ecdsa-p384', place: 'token' } }] as const) {
+    const verdict = await judge((await scriptedRecord(options)).lines);
+    assert.deepEqual([verdict.findings, verdict.verdict], [[], 'valid'], JSON.stringify(options));
+  }
+});
+
+/** The step whose outcome changed, the rule that has to be told at it. */
+async function refusedAt(record: ScriptedRecord, kind: Entry['kind'], step: string | undefined, rule: string, lie: Lie): Promise<void> {
+  const lines = rewritten(record, lie);
+  const verdict = await judge(lines);
+  const seq = record.entries.findIndex((entry) => entry.kind === kind && entry.step === step);
+  assert.equal(verdict.verdict, 'refused');
+  assert.ok(verdict.findings.some((finding) => finding.rule === rule && finding.seq === seq), `${rule} at ${seq}: ${verdict.findings.map((finding) => `${finding.rule}@${finding.seq ?? ''}`).slice(0, 6).join(' ')}`);
+}
+
+test('re-writing and changing nothing leaves a record valid: what follows is found for what it says', async () => {
+  for (const record of [composite, list, subordinate]) assert.equal((await judge(rewritten(record, (entry) => entry))).verdict, 'valid');
+});
+
+type Parts = Evidence<'generate-key'>['parts'];
+const partsOf = (evidence: Record<string, unknown>) => evidence['parts'] as Parts;
+const strange = evidenceOf<Evidence<'generate-key'>>(stranger, 'make-root');
+
+test('halves that are swapped are found: by name where the names stay, as another key where they go along', async () => {
+  await refusedAt(composite, 'done', 'make-root', 'KEY-PARTS', inDone('make-root', (evidence) => ({ ...evidence, parts: partsOf(evidence).toReversed() })));
+  const swapped = (evidence: Record<string, unknown>) => {
+    const [mlDsa, traditional] = partsOf(evidence);
+    return { ...evidence, parts: [{ ...mlDsa, spki: traditional?.spki }, { ...traditional, spki: mlDsa?.spki }] };
+  };
+  await refusedAt(composite, 'done', 'make-root', 'PUBLIC-PARAMETERS', inDone('make-root', swapped));
+});
+
+test('a half of another key is found, in the making and in the proof', async () => {
+  for (const index of [0, 1]) {
+    const foreign = (evidence: Record<string, unknown>) => ({ ...evidence, parts: partsOf(evidence).map((part, at) => (at === index ? { ...part, spki: strange.parts[index]?.spki } : part)) });
+    await refusedAt(composite, 'done', 'make-root', 'PUBLIC-PARAMETERS', inDone('make-root', foreign));
+    await refusedAt(composite, 'done', 'prove-root', 'PUBLIC-PARAMETERS', inDone('prove-root', foreign));
+  }
+  // All of it exchanged for a whole other key: sound by itself, but not the one that the proof and the certificate are of.
+  await refusedAt(composite, 'done', 'prove-root', 'PUBLIC-PARAMETERS', inDone('make-root', (evidence) => ({ ...evidence, spki: strange.spki, parts: partsOf(evidence).map((part, at) => ({ ...part, spki: strange.parts[at]?.spki })) })));
+});
+
+test('a wrapped half that is exchanged, lost, or not wrapped at all is found', async () => {
+  const foreign = (evidence: Record<string, unknown>) => ({ ...evidence, parts: partsOf(evidence).map((part) => (part.wrapped ? { ...part, wrapped: { ...part.wrapped, bytes: toBase64url(new Uint8Array(32).fill(7)) } } : part)) });
+  await refusedAt(composite, 'done', 'prove-root', 'KEY-PARTS', inDone('prove-root', foreign));
+  await refusedAt(composite, 'done', 'prove-root', 'KEY-PARTS', inDone('make-root', foreign));
+  await refusedAt(composite, 'done', 'make-root', 'KEY-PARTS', inDone('make-root', (evidence) => ({ ...evidence, parts: partsOf(evidence).map((part) => ({ ...part, wrapped: null })) })));
+  await refusedAt(composite, 'done', 'make-root', 'KEY-PARTS', inDone('make-root', (evidence) => ({ ...evidence, parts: partsOf(evidence).slice(1) })));
+  await refusedAt(composite, 'done', 'wrap-root', 'KEY-PARTS', inDone('wrap-root', (evidence) => ({ ...evidence, parts: (evidence['parts'] as unknown[]).slice(0, 1) })));
+  await refusedAt(composite, 'done', 'make-root', 'KEY-PARTS', inDone('make-root', (evidence) => ({ ...evidence, wrappingKey: null })));
+});
+
+test('a wrapping key that can leave its token, or was made elsewhere, is found', async () => {
+  for (const lie of [{ extractable: true }, { neverExtractable: false }, { sensitive: false }, { local: false }, { class: 'private-key' }]) {
+    const changed = (evidence: Record<string, unknown>) => ({ ...evidence, wrappingKey: { ...evidence['wrappingKey'] as object, ...lie } });
+    for (const step of ['make-root', 'prove-root']) await refusedAt(composite, 'done', step, 'ATTRIBUTES-AS-SCRIPTED', inDone(step, changed));
+  }
+  await refusedAt(composite, 'done', 'prove-root', 'KEY-BOUND', inDone('prove-root', (evidence) => ({ ...evidence, wrappingKey: { ...evidence['wrappingKey'] as object, id: 'ff'.repeat(16) } })));
+});
+
+test('possession needs both halves over one message', async () => {
+  const { possession } = evidenceOf<Evidence<'prove-key'>>(composite, 'prove-root');
+  const other = evidenceOf<Evidence<'prove-recovery'>>(composite, 'recovery').possession;
+  const at = 3309; // ML-DSA-65: FIPS 204 table 2
+  const [own, foreign] = [fromBase64url(possession.signature), fromBase64url(other.signature)];
+  const lies = {
+    'the ML-DSA half of another message': Uint8Array.from([...foreign.subarray(0, at), ...own.subarray(at)]),
+    'the classical half of another message': Uint8Array.from([...own.subarray(0, at), ...foreign.subarray(at)]),
+    'both of another message': foreign,
+    'the ML-DSA half alone': own.subarray(0, at),
+    'the classical half alone': own.subarray(at),
+    nothing: new Uint8Array(0),
+  };
+  for (const signature of Object.values(lies)) {
+    await refusedAt(composite, 'done', 'prove-root', 'PROOF-OF-POSSESSION', inDone('prove-root', (evidence) => ({ ...evidence, possession: { ...possession, signature: toBase64url(signature) } })));
+  }
+  await refusedAt(composite, 'done', 'recovery', 'PROOF-OF-POSSESSION', inDone('recovery', (evidence) => ({ ...evidence, possession })));
+});
+
+test('a certificate for another request, or of another key, is found', async () => {
+  const other = evidenceOf<Evidence<'issue-certificate'>>(otherSubordinate, 'certify');
+  const exchanged = inDone('certify', () => ({ ...other }));
+  for (const rule of ['CERTIFICATE-KEY', 'CERTIFICATE-VERIFIES']) await refusedAt(subordinate, 'done', 'certify', rule, exchanged);
+  // The other way round: the certificate stays, and the request of the record is another one.
+  const request = otherSubordinate.state.opening?.inputs['request'] ?? assert.fail();
+  const lie: Lie = (entry) => inDone('compare-request', () => ({ sha256: toHex(nativeSha256(fromBase64url(request.bytes))) }))(inInput('request', () => request)(entry));
+  await refusedAt(subordinate, 'done', 'certify', 'CERTIFICATE-KEY', lie);
+  await refusedAt(subordinate, 'done', 'certify', 'TBS-IDENTICAL', inDone('certify', (evidence) => ({ ...evidence, lintedTbs: other.lintedTbs })));
+});
+
+test('a CRL with another number, or without what was carried over, is found', async () => {
+  await refusedAt(list, 'done', 'sign-list', 'CRL-NUMBER', inBegun('sign-list', (intent) => ({ ...intent, number: '7' })));
+  const { crl } = evidenceOf<Evidence<'sign-crl'>>(list, 'sign-list');
+  // This very list, brought as the one before: the next number is 2, and a line that is new must come on top.
+  const previous: Input = { kind: 'crl', file: 'before.crl', bytes: toBase64url(utf8(pem('X509 CRL', fromBase64url(crl)))) };
+  const fresh: Input = { kind: 'revocations', file: 'new.csv', bytes: toBase64url(utf8('0badc0de0badc0de,2026-02-02T03:04:05Z,superseded\n')) };
+  const brought: Lie = (entry) => withInput('revocations', fresh)(withInput('previous', previous)(entry));
+  await refusedAt(list, 'done', 'sign-list', 'CRL-NUMBER', brought);
+  await refusedAt(list, 'done', 'sign-list', 'CRL-ENTRIES', (entry) => inBegun('sign-list', (intent) => ({ ...intent, number: '2' }))(brought(entry)));
+  const strangers = evidenceOf<Evidence<'sign-crl'>>(await scriptedRecord({ script: 'crl', seed: 'a stranger' }), 'sign-list');
+  await refusedAt(list, 'done', 'sign-list', 'CRL-VERIFIES', inDone('sign-list', () => ({ ...strangers })));
+  await refusedAt(list, 'done', 'sign-list', 'CRL-PREVIOUS', withInput('previous', { ...previous, bytes: strangers.crl }));
+});
+
+test('a file whose bytes were changed afterwards is found where people compared it, and where it was used', async () => {
+  const another = inInput('revocations', (input) => ({ ...input, bytes: toBase64url(utf8('1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,superseded\n')) }));
+  await refusedAt(list, 'done', 'compare-list', 'INPUT-CONFIRMED', another);
+  await refusedAt(list, 'done', 'sign-list', 'CRL-ENTRIES', another);
+  await refusedAt(list, 'opened', undefined, 'REVOCATIONS-LINE', inInput('revocations', (input) => ({ ...input, bytes: toBase64url(utf8('no line\n')) })));
+  await refusedAt(subordinate, 'opened', undefined, 'SIGNATURE-VERIFIES', inInput('request', (input) => {
+    const der = fromBase64url(input.bytes);
+    der[der.length - 1]! ^= 1;
+    return { ...input, bytes: toBase64url(der) };
+  }));
+});
+
+test('a key record with the certificate, a half or the CKA_IDs of another key is found', async () => {
+  const recordIn = (record: ScriptedRecord) => JSON.parse(fromUtf8(fromBase64url(record.state.opening?.inputs['ca']?.bytes ?? ''))) as KeyRecord;
+  const other = recordIn(otherSubordinate);
+  const changed = (change: (record: KeyRecord) => KeyRecord) => inInput('ca', (input) => ({ ...input, bytes: toBase64url(utf8(JSON.stringify(change(recordIn(subordinate))))) }));
+  await refusedAt(subordinate, 'opened', undefined, 'INPUT-KEY', changed((record) => ({ ...record, certificate: other.certificate })));
+  await refusedAt(subordinate, 'opened', undefined, 'PUBLIC-PARAMETERS', changed((record) => ({ ...record, key: { ...record.key, parts: record.key.parts.map((part, at) => (at === 0 ? { ...part, spki: other.key.parts[0]?.spki ?? '' } : part)) } })));
+  await refusedAt(subordinate, 'done', 'open-ca', 'PUBLIC-PARAMETERS', changed(() => other));
+  const ids = (intent: Record<string, unknown>) => ({ ...intent, ids: (intent as Intent<'open-key'>).ids.map(() => 'ee'.repeat(16)) });
+  await refusedAt(subordinate, 'begun', 'open-ca', 'KEY-BOUND', inBegun('open-ca', ids));
 });
