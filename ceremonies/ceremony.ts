@@ -767,10 +767,10 @@ function provenAs(state: State, ids: readonly string[], parts: readonly Pick<Hel
   const shown = [...e.parts.flatMap((part) => part.held === 'token' ? [part.private?.id ?? ''] : []), ...e.wrappingKey ? [e.wrappingKey.id] : []];
   const same = e.parts.length === parts.length && e.parts.every((part, index) => part.part === parts[index]?.part && part.held === parts[index].held && part.spki === parts[index].spki);
   const before = state.key?.parts ?? [];
-  const wrong = made ? [
-    ...e.parts.flatMap((part, index) => part.private ? attributeDeviations(made, part.private, before[index]?.private?.extractable ?? false) : []),
+  const wrong = [
+    ...made ? e.parts.flatMap((part, index) => part.private ? attributeDeviations(made, part.private, before[index]?.private?.extractable ?? false) : []) : [],
     ...e.wrappingKey ? wrappingDeviations(e.wrappingKey) : [],
-  ] : [];
+  ];
   return must(e.spki === spki && same, 'PUBLIC-PARAMETERS', 'the public key that was generated', 'another one')
     ?? must(shown.join(' ') === ids.join(' '), 'KEY-BOUND', ids.join(' '), shown.join(' '))
     ?? must(wrong.length === 0, 'ATTRIBUTES-AS-SCRIPTED', 'the script\'s truth table', wrong.join('; '))

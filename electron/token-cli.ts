@@ -106,7 +106,7 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
     };
     case 'probe': return async (house) => readiness((await ask(house, { call: 'probe', ...on, standIn: true, acceptFinalTry: false })).readiness);
     case 'objects': {
-      const where = wanted(values.where ?? []);
+      const where = wanted(values.where);
       const page = { offset: whole('offset', values.offset, 0), limit: whole('limit', values.limit, 1) };
       if (page.limit > 500) throw new Usage('--limit: at most 500');
       return (house) => withLogin(house, async () => {
@@ -122,7 +122,7 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
     }
     case 'object': {
       // Not by its place in the list: modules have been seen to list the same objects in another order in every process.
-      const where = wanted(values.where ?? []);
+      const where = wanted(values.where);
       if (where.length === 0) throw new Usage('token object: --where is needed, e.g. --where CKA_LABEL="Root CA" --where CKA_CLASS=CKO_PRIVATE_KEY');
       return (house) => withLogin(house, async () => {
         const { total, objects: [object], positions: [position] } = await ask(house, { call: 'search-objects', ...on, where, offset: 0, limit: 1 });
@@ -138,7 +138,7 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
       return { value, lines: lines.length === 0 ? ['Nothing here has this URI.'] : lines, code: lines.length === 0 ? 1 : 0 };
     };
     case 'scan': {
-      const tokens = (values.on ?? []).map((text) => {
+      const tokens = values.on.map((text) => {
         const at = text.indexOf(':');
         if (at < 1) throw new Usage(`--on ${text}: MODULE:SERIAL is wanted`);
         return { module: text.slice(0, at), token: text.slice(at + 1) };

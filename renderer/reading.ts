@@ -198,9 +198,9 @@ function made(label: string, value: string, form: Fact['form'], proof?: Proof): 
   return { label, value, form, ...(proof && { proof }) };
 }
 
-/** Serial numbers, hashes: groups of four, so that people can read them aloud. */
+/** Serial numbers, hashes: groups of four, so that people can read them aloud. What is made of words stays whole. */
 export function groups(value: string): string {
-  return value.replace(/(.{4})(?=.)/g, '$1 ');
+  return /^[0-9A-Za-z]*$/.test(value) ? value.replace(/(.{4})(?=.)/g, '$1 ') : value;
 }
 
 export function objectLine(object: ObjectFact): string {

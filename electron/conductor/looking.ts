@@ -94,7 +94,7 @@ async function oneObject({ module, token: serial, place }: Extract<LookingReques
 async function factsOf(module: string, serial: string, world: LookingWorld): Promise<TokenFacts> {
   const { slots } = await world.call(world.module(module), 'slots', {});
   const token = slots.find((slot) => slot.token?.serial === serial)?.token;
-  if (token != null) return token;
+  if (token !== null && token !== undefined) return token;
   throw new Refused(refuse('TOKEN-PRESENT', `token ${serial} on ${module}`, 'no such token', 'Put it in, and look at the list of tokens.'));
 }
 

@@ -167,14 +167,14 @@ export function moduleReport(modules: readonly ModuleConfig[], home: string, sur
     if (module.kind === 'recorder') return [];
     if (module.kind === 'software') return [{ name: module.name, library: null, pinned: null, environment: [] }];
     const library = examineLibrary(module.path);
-    const pinned = seen.modules[module.path] ?? null;
+    const pinned = Object.hasOwn(seen.modules, module.path) ? seen.modules[module.path]! : null;
     const changed = library.sha256 !== null && pinned !== null && pinned.sha256 !== library.sha256;
     return [{
       name: module.name, pinned, environment: environmentOf(module.env, surroundings),
-      library: changed ? { ...library, refusal: moduleChanged(module, pinned, library.sha256 ?? '') } : library,
+      library: changed ? { ...library, refusal: moduleChanged(module, pinned, library.sha256) } : library,
     }];
   });
-  const byFile = new Map(configured.flatMap(({ name, library }) => (library?.file == null ? [] : [[library.file, name] as const])));
+  const byFile = new Map(configured.flatMap(({ name, library }) => (library === null || library.file === null ? [] : [[library.file, name] as const])));
   const met = new Map<string, string>();
   const candidates = found(places).map(({ name, path, from, skipped }): ModuleReport['candidates'][number] => {
     const library = examineLibrary(path);

@@ -233,9 +233,9 @@ export class Operations {
 
   async #details({ token: serial }: Body<'details'>): Promise<Answer<'details'>> {
     const { session, loggedIn } = await this.#browse(serial);
-    const details = await readDetails(await this.#tokens().token(serial), session, loggedIn);
     // Whoever looks at a token is about to look at its objects, and finding them is what takes long.
     await session.list(0, 0);
+    const details = await readDetails(await this.#tokens().token(serial), session, loggedIn);
     this.#ahead = performance.now();
     return details;
   }

@@ -44,7 +44,8 @@ export async function readDetails(token: Token, session: Session, loggedIn: bool
       ...pin, pad: facts.flags.includes('CKF_PROTECTED_AUTHENTICATION_PATH'),
       user: pinState(facts.flags, 'USER'), so: pinState(facts.flags, 'SO'),
     },
-    validations: await validationsOf(session),
+    // An object class of 3.2: whoever is older has none, and is not made to look through all its objects for one.
+    validations: library.interfaces.some(({ version }) => /^3\.([2-9]|\d\d)/.test(version)) ? await validationsOf(session) : [],
   };
 }
 
@@ -221,7 +222,7 @@ function meaning(name: AttributeName, value: Uint8Array, all: ReadonlyMap<Attrib
     case 'number': return numberMeaning(name, value, all);
   }
   if (value.length === 0) return 'empty';
-  switch (name) {
+  switch (name as string) {
     case 'CKA_EC_PARAMS': return curveOf(value);
     case 'CKA_SUBJECT': case 'CKA_ISSUER': return nameText(value);
     case 'CKA_SERIAL_NUMBER': return toHex(readDer(value, 'serialNumber', TAG.integer).content);
@@ -246,7 +247,7 @@ function numberMeaning(name: AttributeName, value: Uint8Array, all: ReadonlyMap<
   if (value.length !== 8 && value.length !== 4) return null;
   const unavailable = value.every((byte) => byte === 0xff);
   const number = ulong(value);
-  switch (name) {
+  switch (name as string) {
     case 'CKA_CLASS': return CLASS_NAMES.get(number) ?? `${number}`;
     case 'CKA_KEY_TYPE': return keyTypeName(number);
     case 'CKA_KEY_GEN_MECHANISM': return unavailable ? 'not generated on this token (CK_UNAVAILABLE_INFORMATION)' : mechanismName(number);
@@ -324,7 +325,7 @@ function subjectKeyFrom(keyType: string, values: ReadonlyMap<AttributeName, Uint
     case 'CKK_EC_EDWARDS': case 'CKK_EC_MONTGOMERY': {
       if (params === undefined || point === undefined) return null;
       const name = curveOf(params);
-      const facts = { ...EDWARDS_FACTS, ...MONTGOMERY_FACTS }[name as keyof typeof EDWARDS_FACTS | keyof typeof MONTGOMERY_FACTS];
+      const facts = new Map<string, { readonly oid: string; readonly keyBytes: number }>(Object.entries({ ...EDWARDS_FACTS, ...MONTGOMERY_FACTS })).get(name);
       return facts === undefined ? null : subjectKeyOf(facts.oid, null, pointOf(point, facts.keyBytes));
     }
     case 'CKK_ML_DSA': case 'CKK_ML_KEM': case 'CKK_SLH_DSA': {
@@ -425,7 +426,7 @@ export function wantedOf(where: readonly AttributeWanted[]): Template {
     if (Object.hasOwn(template, attribute)) throw new Refused(refuse('SEARCH-ATTRIBUTE', 'each attribute once', attribute, WRITE));
     template[attribute] = valueOf(attribute as AttributeName, value);
   }
-  return template as Template;
+  return template;
 }
 
 function valueOf(name: AttributeName, value: string): boolean | number | string | Uint8Array {
@@ -645,7 +646,9 @@ async function forgetSessionObjects(session: Session, id: string): Promise<void>
 
 // --- codes -----------------------------------------------------------------------------------------------------------
 
-const CKR_NUMBERS: Readonly<Record<string, number>> = cryptoki.CKR;
+/** Section 2.1: the upper half belongs to the vendors. */
+const VENDOR_DEFINED = 0x8000_0000;
+const CKR_NUMBERS: Readonly<Record<string, number>> = { ...cryptoki.CKR, CKR_VENDOR_DEFINED: VENDOR_DEFINED };
 
 /** What a code means; all of them for null. Throws `Refused` CODE-KNOWN. */
 export function explanations(code: string | null): Explanation[] {
@@ -661,7 +664,6 @@ export function explanations(code: string | null): Explanation[] {
 function nameOfNumber(text: string): string {
   if (!/^(0x[0-9a-f]{1,8}|\d{1,10})$/i.test(text)) return '';
   const number = Number(text);
-  // Section 2.1: the upper half belongs to the vendors.
-  return Object.entries(CKR_NUMBERS).find(([, value]) => value === number)?.[0] ?? (number >= 0x8000_0000 ? 'CKR_VENDOR_DEFINED' : '');
+  return Object.entries(CKR_NUMBERS).find(([, value]) => value === number)?.[0] ?? (number >= VENDOR_DEFINED ? 'CKR_VENDOR_DEFINED' : '');
 }
 

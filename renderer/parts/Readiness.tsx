@@ -22,7 +22,7 @@ export function Matrix({ columns }: { readonly columns: readonly Column[] }) {
     <section className="matrix">
       <h3>{t.tokens.matrix}</h3>
       <p className="note">{t.tokens.matrixHint}</p>
-      <div className="families">
+      <div className={`families${columns.length > 2 ? ' wide' : ''}`}>
         {matrixOf(columns.map(({ readiness }) => readiness)).map((family) => (
           <Family
             key={family.family}

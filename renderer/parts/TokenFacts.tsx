@@ -42,7 +42,7 @@ export function TokenFactsPage({ details }: { readonly details: TokenDetails }) 
         <dl className="facts facts-small">
           {(['sessions', 'writeSessions'] as const).map((name) => (
             <Row key={name} name={t.tokens.limit[name]}>
-              {t.tokens.amount(number(limits[name].now), number(limits[name].most))}
+              {t.tokens.amount(limits[name].now?.toLocaleString('en') ?? null, most(limits[name].most))}
             </Row>
           ))}
           {(['publicMemory', 'privateMemory'] as const).map((name) => (
@@ -144,6 +144,6 @@ function Pin({ state }: { readonly state: PinState }) {
 }
 
 type Limit = TokenDetails['limits']['sessions']['most'];
-const number = (limit: Limit): string =>
-  limit === null ? t.tokens.notReported : limit === 'unlimited' ? t.tokens.unlimited : limit.toLocaleString('en');
-const bytes = (limit: Limit): string => (typeof limit === 'number' ? t.tokens.bytes(limit) : number(limit));
+const most = (limit: Limit): string =>
+  limit === null ? t.tokens.notReported : limit === 'unlimited' ? t.tokens.unlimited : t.tokens.atMost(limit);
+const bytes = (limit: Limit): string => (typeof limit === 'number' ? t.tokens.bytes(limit) : most(limit));

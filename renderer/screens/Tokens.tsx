@@ -42,7 +42,8 @@ export function Tokens() {
     void store.getState().refreshEstate();
   }, []);
   const module = estate?.modules.find((candidate) => candidate.name === chosen?.module);
-  const token = module?.slots.find((slot) => slot.token?.serial === chosen?.serial)?.token;
+  // A blank token has no serial number, and so no page: the empty one stands for the module.
+  const token = chosen?.serial === '' ? null : module?.slots.find((slot) => slot.token?.serial === chosen?.serial)?.token;
   const configured = report?.configured.find(({ name }) => name === module?.name);
   const choose = useCallback((spot: Spot) => {
     store.getState().dismiss();
@@ -158,7 +159,7 @@ function ModuleBranch({
       <ul>
         {module.slots.map(({ slot, token, description }) => (
           <li key={slot}>
-            {token ? (
+            {token && token.serial !== '' ? (
               <TokenNode
                 module={module.name}
                 token={token}
@@ -167,7 +168,7 @@ function ModuleBranch({
               />
             ) : (
               <span className="node empty">
-                {t.tokens.slot(slot)}: {t.tokens.emptySlot} <span className="note">{description}</span>
+                {t.tokens.slot(slot)}: {token ? t.tokens.blank : t.tokens.emptySlot} <span className="note">{description}</span>
               </span>
             )}
           </li>

@@ -16,6 +16,7 @@ import { bundleRemarks, checkBundle, makeBundle, openFile } from '../../ceremoni
 import type { Entry } from '../../ceremonies/ceremony.ts';
 import { keyReference, readKeyRecord } from '../../ceremonies/key-record.ts';
 import { parseGeneral } from '../../ceremonies/keys/jws.ts';
+import { pem } from '../../ceremonies/keys/signed.ts';
 import { foldRecord, minutesHtml } from '../../ceremonies/minutes.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { SEED } from './keys/seed.ts';
@@ -321,6 +322,36 @@ test('the commands of VERIFY.md find what a key that was there before has signed
   assert.match(said('intermediate'), /certificate is the transcript's[\s\S]*CN\s?=\s?Example Issuing CA[\s\S]*certificate\.pem: OK/);
   assert.match(said('cross-sign'), /certificate is the transcript's[\s\S]*CN\s?=\s?Another Root CA[\s\S]*certificate\.pem: OK/);
   assert.match(said('crl'), /crl is the transcript's[\s\S]*CN\s?=\s?Example CA[\s\S]*verify OK/);
+});
+
+test('section 6 of VERIFY.md says no to a CRL that somebody touched', () => {
+  const bytes = makeBundle(others.get('crl')?.lines ?? assert.fail());
+  const files = filesOf(bytes);
+  const der = Uint8Array.from(files.get('crl.der') ?? assert.fail());
+  // The signature's last byte: still DER.
+  der[der.length - 1]! ^= 1;
+  files.set('crl.der', der);
+  files.set('crl.pem', utf8(pem('X509 CRL', der)));
+  const said = resultsSaid(zip(Object.fromEntries(files)));
+  assert.match(said, /Example CA/);
+  assert.doesNotMatch(said, /is the transcript's|verify OK/);
+});
+
+test('a key that is made and issues in one ceremony: its own certificate comes first, the other has a name of its own', async () => {
+  const issuing = (whole.state.script?.text ?? '')
+    .replace(/^people:/m, 'inputs:\n  request: { ask: A request, kind: request }\n\npeople:')
+    .replace(/^  - act: The backup$/m, [
+      '  - act: The subordinate', '    minutes: 5', '    steps:',
+      '      - { id: compare-request, who: officer, title: Compare, do: { confirm-input: { input: request } } }',
+      '      - { id: certify-sub, who: officer, title: Issue, do: { issue-certificate: { key: root, for: request, years: 2 } } }', '', '$&',
+    ].join('\n'));
+  const { lines, state } = await scriptedRecord({ script: issuing });
+  const bytes = makeBundle(lines);
+  const files = filesOf(bytes);
+  assert.deepEqual(rules(files, lines), []);
+  assert.deepEqual(files.get('certificate.der'), new Uint8Array(Buffer.from(state.key?.certificate ?? '', 'base64url')));
+  assert.deepEqual(files.get('certificate-2.der'), new Uint8Array(Buffer.from(state.issued[0]?.bytes ?? '', 'base64url')));
+  assert.match(resultsSaid(bytes), /^certificate is the transcript's[\s\S]*certificate\.pem: OK[\s\S]*^certificate-2 is the transcript's[\s\S]*certificate-2\.pem: OK/m);
 });
 
 test('a current OpenSSL verifies the post-quantum root; of a composite it finds the bytes, and the page says who checks the rest', () => {

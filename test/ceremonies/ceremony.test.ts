@@ -260,6 +260,15 @@ test('every rule of ceremony.ts has a row', () => {
   assert.deepEqual([...rules].filter((rule) => !ROWS.some(([row]) => row === rule)).sort(), []);
 });
 
+test('a token that does not tell CKA_LOCAL is said to, and a rehearsal may go on where only this program keeps a key locked', () => {
+  for (const step of ['make-root', 'prove-root']) {
+    const silent = inside(done(step, composite), (e) => { half(e, 1)['local'] = null; (e['wrappingKey'] as Loose)['local'] = null; });
+    assert.equal(check(silent.before, silent.entry), null, step);
+  }
+  const unenforced = inside(done('lock-root'), (e) => { e['enforced'] = false; });
+  assert.equal(check(unenforced.before, unenforced.entry), null);
+});
+
 test('what a row changes was allowed before it was changed', () => {
   for (const record of [plain, eventful]) record.entries.forEach((entry, index) => assert.equal(check(record.before[index] ?? EMPTY, entry), null));
 });

@@ -7,8 +7,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { hexGroups, MARKS, signerWords } from '../../ceremonies/describe.ts';
+import { digestGroups, hexGroups, MARKS, signerWords } from '../../ceremonies/describe.ts';
 import { signersOf, type Entry } from '../../ceremonies/ceremony.ts';
+import { inputDigest } from '../../ceremonies/key-record.ts';
 import { edition, foldRecord, minutesHtml, MINUTES_EDITION, transcriptWords } from '../../ceremonies/minutes.ts';
 import { rewritten, scriptedRecord } from './scripted.ts';
 
@@ -66,6 +67,47 @@ test('everything that did not go as planned is there', () => {
 test('an eventless record says that nothing happened', async () => {
   const text = textOf(minutesHtml(foldRecord((await scriptedRecord({ script: 'mini' })).lines)));
   for (const part of ['No exception was recorded.', 'No break was taken.', 'No attempt failed.', 'never interrupted', 'Nobody disagreed.', 'No key was made or used.', 'no warnings at the opening']) assert.ok(text.includes(part), part);
+});
+
+test('a composite key is told as two halves, each with the place where it lives and what that is worth', async () => {
+  const { lines, state } = await scriptedRecord({ script: 'composite-ca', place: 'split' });
+  const text = textOf(minutesHtml(foldRecord(lines)));
+  const key = state.key ?? assert.fail();
+  const [mlDsa, traditional] = key.parts;
+  // At the head, as facts.
+  for (const part of [
+    'Key "Composite root CA", MLDSA65-ECDSA-P256-SHA512, on token TOKEN-root-hsm',
+    `ML-DSA half ml-dsa-65, wrapped under the token's AES-256 key ${hexGroups(key.wrapping ?? '')} ✓ verified`, `Classical half ecdsa-p256 on the token, CKA_ID ${hexGroups(traditional?.id ?? '')} ! reported`,
+  ]) assert.ok(text.includes(part), part);
+  // Where it was made, and where it proved itself.
+  assert.ok(text.includes('under the draft lamps-composite-sigs-19'));
+  assert.equal([...text.matchAll(/ML-DSA half: ml-dsa-65( by noble)? made in the device process|ML-DSA half: ml-dsa-65, wrapped under/g)].length, 2, 'made, and proven');
+  assert.ok(text.includes(`wrapped bytes SHA-256 ${digestGroups(mlDsa?.wrapped?.bytes ?? '')}`));
+  assert.match(text, /classical half: private half: SENSITIVE yes, EXTRACTABLE yes/);
+  assert.match(text, /wrapping key, AES-256, CKA_ID [0-9a-f ]+: SENSITIVE yes, EXTRACTABLE no/);
+  assert.ok(text.includes('a fresh message signed by both halves, each checked alone, then together'));
+  // In the backup, each half by its own digest.
+  for (const part of key.wrapped ?? assert.fail()) assert.ok(text.includes(`Wrapped key SHA-256 ${digestGroups(part.wrapped)}`), part.part);
+  assert.ok(text.includes('the token refused to wrap it'));
+  for (const place of ['token', 'wrapped'] as const) {
+    const other = textOf(minutesHtml(foldRecord((await scriptedRecord({ script: 'composite-ca', place })).lines)));
+    assert.equal(other.includes('wrapped under the token\'s AES-256 key'), place === 'wrapped');
+    assert.equal(other.includes('wrapping key, AES-256'), place === 'wrapped');
+  }
+});
+
+test('what a key that was there before has signed is told with the files that were compared', async () => {
+  const { lines, state } = await scriptedRecord({ script: 'crl' });
+  const text = textOf(minutesHtml(foldRecord(lines)));
+  const { ca, revocations } = state.opening?.inputs ?? assert.fail();
+  for (const part of [
+    'on token TOKEN-ca-hsm ; it was there before', 'Backup none', 'found the key again and had it prove itself', 'had CRL number 1 signed', 'from 2026-03-02, the next by 2026-09-02', `CRL signed, SHA-256 ${digestGroups(state.issued[0]?.bytes ?? '')}`,
+    ...[ca, revocations].flatMap((input) => [`compared the file ${input?.file ?? ''}`, `SHA-256 ${hexGroups(inputDigest(input ?? assert.fail()))}, read aloud ! reported`]),
+  ]) assert.ok(text.includes(part), part);
+  assert.ok(!text.includes('No key was made'));
+  const crossed = await scriptedRecord({ script: 'cross-sign' });
+  const other = textOf(minutesHtml(foldRecord(crossed.lines)));
+  for (const part of [`Certificate issued, SHA-256 ${digestGroups(crossed.state.issued[0]?.bytes ?? '')}`, 'other: the file other.certificate, SHA-256', 'for other.certificate; 2026-03-02 to 2031-03-02']) assert.ok(other.includes(part), part);
 });
 
 test('one file that acts on nothing: no script, nothing fetched, every mark with shape and word', () => {

@@ -1,6 +1,6 @@
 /** The model of the room: the shipped script passes, and every rule is heard when a reviewer's mistake breaks it, at its line. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse, stringify } from 'yaml';
@@ -9,7 +9,7 @@ import { heldAt } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Fault, type Parameters } from '../../ceremonies/script.ts';
-import { MINI_SCRIPT, SHIPPED } from './scripted.ts';
+import { MINI_SCRIPT } from './scripted.ts';
 
 const folder = join(import.meta.dirname, '../../ceremonies');
 const ROOT_CA = readFileSync(join(folder, 'scripts/root-ca.yaml'), 'utf8');
@@ -196,7 +196,9 @@ for (const [name, rule, what, change, at, others = []] of OTHER_ROWS) {
 }
 
 test('every script that ships passes, with every algorithm in every placement that it can have', () => {
-  for (const name of SHIPPED) {
+  const names = readdirSync(join(folder, 'scripts')).map((file) => file.replace('.yaml', ''));
+  assert.ok(names.includes('root-ca') && names.includes('stateful-root'));
+  for (const name of names) {
     const text = readFileSync(join(folder, `scripts/${name}.yaml`), 'utf8');
     const { faults } = rehearsed(() => undefined, {}, text);
     assert.deepEqual(faults, [], name);

@@ -1,15 +1,18 @@
 /** Reading scripts: what is shipped is sound, what is wrong is named with its line, and no file can make the reader throw or hang. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { CA_ALGORITHMS } from '../../ceremonies/keys/algorithms.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { planOf, readScript, scriptHash, scriptJsonSchema, scriptWords, seatsOf, type Script } from '../../ceremonies/script.ts';
 import { SEED } from './keys/seed.ts';
 import { MINI_SCRIPT } from './scripted.ts';
 
-const ROOT_CA = readFileSync(join(import.meta.dirname, '../../ceremonies/scripts/root-ca.yaml'), 'utf8');
+const scripts = join(import.meta.dirname, '../../ceremonies/scripts');
+const shipped = (name: string) => readFileSync(join(scripts, `${name}.yaml`), 'utf8');
+const ROOT_CA = shipped('root-ca');
 
 function sound(text: string): Script {
   const { script, faults } = readScript(text);
@@ -17,10 +20,11 @@ function sound(text: string): Script {
   return script ?? assert.fail('no script');
 }
 
-/** Replaces one place of the shipped script; a place that is not there exactly once is a mistake in the test. */
-function changed(from: string, to: string): string {
-  assert.equal(ROOT_CA.split(from).length, 2, `"${from}" once`);
-  return ROOT_CA.replace(from, to);
+/** Replaces one place of a shipped script; a place that is not there exactly once is a mistake in the test. */
+function changed(from: string, to: string, name = 'root-ca'): string {
+  const text = shipped(name);
+  assert.equal(text.split(from).length, 2, `"${from}" once`);
+  return text.replace(from, to);
 }
 
 function lineOf(text: string, part: string): number {
@@ -34,6 +38,31 @@ test('the shipped scripts have no faults', () => {
   assert.deepEqual(script.words, scriptWords(ROOT_CA));
   assert.equal(script.words.length, 12);
   assert.equal(sound(MINI_SCRIPT).name, 'mini');
+  for (const file of readdirSync(scripts)) assert.equal(`${sound(readFileSync(join(scripts, file), 'utf8')).name}.yaml`, file);
+});
+
+test('the scripts together offer every algorithm that a CA key may have', () => {
+  const offered = new Set(readdirSync(scripts).flatMap((file) => {
+    const spec = sound(readFileSync(join(scripts, file), 'utf8')).parameters['algorithm'];
+    return spec && 'one-of' in spec ? spec['one-of'] : [];
+  }));
+  assert.deepEqual([...offered].sort(), [...CA_ALGORITHMS].sort());
+});
+
+test('files, placements and values for signing come through into the plan', () => {
+  const plan = (name: string, values: Record<string, string | number> = {}) => planOf(sound(shipped(name)), { ...sound(shipped(name)).defaults, ...values });
+  const step = (name: string, id: string, values?: Record<string, string | number>) => plan(name, values).steps.find((one) => one.id === id)?.do;
+  assert.deepEqual(plan('crl').inputs, {
+    ca: { ask: 'The record of the CA\'s key (key.json of the bundle in which it was made)', kind: 'key' },
+    revocations: { ask: 'The list of revoked certificates (CSV: serial number, time, reason)', kind: 'revocations' },
+    previous: { ask: 'The CRL before this one, where there is one', kind: 'crl', optional: true },
+  });
+  assert.deepEqual(plan('root-ca').inputs, {});
+  assert.deepEqual(step('crl', 'sign-list', { days: 30 }), { action: 'sign-crl', key: 'ca', revocations: 'revocations', previous: 'previous', days: 30 });
+  assert.deepEqual(step('intermediate', 'certify', { 'path-length': 0 }), { action: 'issue-certificate', key: 'ca', for: 'request', years: 10, 'path-length': 0 });
+  assert.deepEqual(step('cross-sign', 'open-ca'), { action: 'open-key', on: 'ca-hsm', key: 'ca', from: 'ca' });
+  for (const place of ['token', 'split', 'wrapped']) assert.equal((step('composite-ca', 'make-root', { place }) as { place?: string }).place, place);
+  assert.ok(!('place' in (step('root-ca', 'make-root') ?? {})), 'a script that does not ask has no placement');
 });
 
 test('a plan lays every step out: one per seat where it says so, seals at the end of every act', () => {
@@ -60,7 +89,7 @@ test('seats: a lone person is called by the role, custodians are always numbered
 
 test('the exported JSON Schema names every action', () => {
   const text = JSON.stringify(scriptJsonSchema());
-  for (const action of ['confirm-script', 'generate-key', 'wipe-backup-key', 'put-away']) assert.ok(text.includes(`"${action}"`), action);
+  for (const action of ['confirm-script', 'generate-key', 'wipe-backup-key', 'put-away', 'open-key', 'confirm-input', 'sign-crl']) assert.ok(text.includes(`"${action}"`), action);
 });
 
 const FAULTS: readonly (readonly [what: string, text: string, rule: string, at: string])[] = [
@@ -101,6 +130,15 @@ const FAULTS: readonly (readonly [what: string, text: string, rule: string, at: 
   ['an unclosed quote', changed('name: root-ca', 'name: "root-ca'), 'SCRIPT-YAML', ''],
   ['nothing', '', 'SCRIPT-YAML', ''],
   ['a number', '42', 'SCRIPT-SHAPE', '42'],
+  ['a placement that there is not', changed('place: $place\n            label', 'place: cloud\n            label', 'composite-ca'), 'SCRIPT-SHAPE', 'place: cloud'],
+  ['a file of an unknown kind', changed('kind: request }', 'kind: private-key }', 'intermediate'), 'SCRIPT-SHAPE', '  request: { ask'],
+  ['a file with a member too many', changed('kind: crl, optional: true }', 'kind: crl, optional: true, trusted: true }', 'crl'), 'SCRIPT-SHAPE', '  previous: { ask'],
+  ['a certificate for two', changed('for: request, years', 'for: request, subject: { common-name: X }, years', 'intermediate'), 'SCRIPT-SHAPE', 'do: { issue-certificate: { key: ca'],
+  ['a certificate for nobody', changed('for: request, years', 'years', 'intermediate'), 'SCRIPT-SHAPE', 'do: { issue-certificate: { key: ca'],
+  ['a path length without end', changed('path-length: $path-length } }', 'path-length: 11 } }', 'cross-sign'), 'SCRIPT-SHAPE', 'do: { issue-certificate: { key: ca'],
+  ['a need without an algorithm', changed('on: ca-hsm, needs: []', 'on: ca-hsm, needs: [sign]', 'crl'), 'SCRIPT-SHAPE', 'do: { inspect-token: { on: ca-hsm'],
+  ['a CRL without its list', changed('key: ca, revocations: revocations, previous', 'key: ca, previous', 'crl'), 'SCRIPT-SHAPE', 'do: { sign-crl'],
+  ['a parameter in the name of a file', changed('from: ca }', 'from: $days }', 'crl'), 'SCRIPT-SHAPE', 'do: { open-key'],
 ];
 
 for (const [what, text, rule, at] of FAULTS) {

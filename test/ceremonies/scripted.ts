@@ -21,10 +21,10 @@ import {
 import type {
   Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
-import { heldAt, inputDigest, keyIds, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
+import { heldAt, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { ALGORITHMS, caAlgorithmNamed, componentsOf, type Component, type RootAlgorithmName } from '../../ceremonies/keys/algorithms.ts';
 import { ML_DSA, signComposite } from '../../ceremonies/keys/composite.ts';
-import { CRL_LINTS, issueCrl, throwawayLintCrl } from '../../ceremonies/keys/crl.ts';
+import { CRL_LINTS, issueCrl, throwawayLintCrl, type CrlProfile } from '../../ceremonies/keys/crl.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
 import { parsePublicKey, publicKeyFromParts, toJwk, type PublicKey } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest } from '../../ceremonies/keys/request.ts';
@@ -80,6 +80,8 @@ export interface RecordOptions {
   readonly place?: Placement;
   /** Algorithm and placement of a CA that is there before, for the scripts that use one. */
   readonly ca?: { readonly algorithm: string; readonly place: Placement };
+  /** True: the CRL before, number 41 with one entry of its own, is brought too. */
+  readonly previous?: boolean;
   readonly mode?: 'rehearsal' | 'real';
   readonly people?: Readonly<Record<string, string>>;
   readonly warnings?: readonly string[];
@@ -303,10 +305,32 @@ export class ScriptedRoom {
         }
         case 'certificate': file(await this.#selfSigned(makeKey('ecdsa-p384', this.#digest('other')), 'Another Root CA')); break;
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
-        case 'crl': break;
+        case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
       }
     }
     return inputs;
+  }
+
+  /** What this CA signed before: one certificate on hold, and one that the new list speaks of again. */
+  async #previousCrl(inputs: Readonly<Record<string, Input>>): Promise<Uint8Array> {
+    const { key, certificate } = readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? ''));
+    const signing = this.#keyFor(key.algorithm);
+    return (await this.#signedCrl({
+      algorithm: key.algorithm, issuerKey: signing.spki, issuer: fromBase64url(certificate), number: 41n,
+      thisUpdate: new Date('2026-02-01T00:00:00Z'), nextUpdate: new Date('2026-03-08T00:00:00Z'),
+      revoked: [
+        { serialNumber: fromHex('0badc0de0badc0de'), date: new Date('2026-01-31T12:00:00Z'), reason: 'superseded' },
+        { serialNumber: fromHex('1a2b3c4d5e6f7081'), date: new Date('2026-01-31T12:00:00Z'), reason: 'certificateHold' },
+      ],
+    }, signing)).der;
+  }
+
+  /** Like `#signed`, for a CRL. */
+  async #signedCrl(profile: CrlProfile, key: ScriptedKey): Promise<{ readonly linted: Uint8Array; readonly tbs: Uint8Array; readonly der: Uint8Array }> {
+    const throwaway = makeKey(key.algorithm, this.#digest('throwaway'));
+    const linted = await throwawayLintCrl(profile, { spki: throwaway.spki, sign: (tbs) => throwaway.sign(tbs) });
+    const { tbs, der } = await issueCrl(linted, (bytes) => key.sign(bytes));
+    return { linted: linted.tbs, tbs, der };
   }
 
   /** The record of the CA's key; its parts are `this.#key`'s. */
@@ -533,11 +557,8 @@ export class ScriptedRoom {
         return { lintedTbs: toBase64url(sha256(linted)), signedTbs: toBase64url(sha256(tbs)), lints: [...CERTIFICATE_LINTS], certificate: toBase64url(der) };
       }
       case 'sign-crl': {
-        const key = this.#keyFor(state.key?.algorithm ?? '');
-        const throwaway = makeKey(key.algorithm, this.#digest('throwaway'));
-        const linted = await throwawayLintCrl(await crlProfile(state, step.do, given as Intent<'sign-crl'>), { spki: throwaway.spki, sign: (tbs) => throwaway.sign(tbs) });
-        const { tbs, der } = await issueCrl(linted, (bytes) => key.sign(bytes));
-        return { lintedTbs: toBase64url(sha256(linted.tbs)), signedTbs: toBase64url(sha256(tbs)), lints: [...CRL_LINTS], crl: toBase64url(der) };
+        const { linted, tbs, der } = await this.#signedCrl(await crlProfile(state, step.do, given as Intent<'sign-crl'>), this.#keyFor(state.key?.algorithm ?? ''));
+        return { lintedTbs: toBase64url(sha256(linted)), signedTbs: toBase64url(sha256(tbs)), lints: [...CRL_LINTS], crl: toBase64url(der) };
       }
       case 'make-backup-key': {
         const { set, epoch } = given as Intent<'make-backup-key'>;
@@ -593,8 +614,9 @@ export class ScriptedRoom {
         return { ...common, mechanism: 'noble', private: null, public: null, wrapped, proof: 'verified' };
       }
       const id = left.shift() ?? assert.fail('a CKA_ID for every part on the token');
-      const halves = { private: attributes('private-key', id, label, extractable), public: attributes('public-key', id, label, null) };
-      return { ...common, mechanism: 'CKM_EC_KEY_PAIR_GEN', ...halves, wrapped: null, proof: 'reported' };
+      const kind = name.startsWith('ml-dsa') ? 'ML_DSA' : 'EC';
+      const halves = { private: attributes('private-key', kind, id, label, extractable), public: attributes('public-key', kind, id, label, null) };
+      return { ...common, mechanism: `CKM_${kind}_KEY_PAIR_GEN`, ...halves, wrapped: null, proof: 'reported' };
     });
     const wrapping = left.shift();
     return { spki: toBase64url(key.spki), parts, wrappingKey: wrapping === undefined ? null : wrappingAttributes(wrapping, label) };
@@ -625,13 +647,13 @@ function tokenFacts(serial: string): TokenFacts {
   };
 }
 
-function attributes(half: 'private-key' | 'public-key', id: string, label: string, extractable: boolean | null): KeyAttributes {
+function attributes(half: 'private-key' | 'public-key', kind: 'EC' | 'ML_DSA', id: string, label: string, extractable: boolean | null): KeyAttributes {
   const secret = half === 'private-key';
   return {
-    class: half, keyType: 'CKK_EC', id, label, token: true, private: secret, sensitive: secret ? true : null, extractable,
+    class: half, keyType: `CKK_${kind}`, id, label, token: true, private: secret, sensitive: secret ? true : null, extractable,
     alwaysSensitive: secret ? true : null, neverExtractable: secret ? extractable !== true : null, local: true, modifiable: true,
     sign: secret ? true : null, verify: secret ? null : true, encrypt: secret ? null : false, decrypt: secret ? false : null, wrap: secret ? null : false,
-    unwrap: secret ? false : null, derive: false, generatedBy: 'CKM_EC_KEY_PAIR_GEN', keysRemaining: null,
+    unwrap: secret ? false : null, derive: false, generatedBy: `CKM_${kind}_KEY_PAIR_GEN`, keysRemaining: null,
   };
 }
 

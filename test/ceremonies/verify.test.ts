@@ -14,7 +14,7 @@ import { makeBundle } from '../../ceremonies/bundle.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
 import { fromBase64url, fromUtf8, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { Data } from '../../ceremonies/ceremony.ts';
-import type { Evidence, Input, Intent } from '../../ceremonies/evidence.ts';
+import type { ActionName, Evidence, Input, Intent } from '../../ceremonies/evidence.ts';
 import { pem } from '../../ceremonies/keys/signed.ts';
 import type { KeyRecord } from '../../ceremonies/key-record.ts';
 import { rewritten, scriptedRecord, ScriptedRoom, SHIPPED, type ScriptedRecord } from './scripted.ts';
@@ -214,10 +214,12 @@ const withInput = (name: string, input: Input): Lie => (entry) => {
 const inInput = (name: string, change: (input: Input) => Input): Lie => (entry) =>
   entry.kind === 'opened' ? withInput(name, change((entry as Entry<'opened'>).data.inputs[name] ?? assert.fail(name)))(entry) : entry;
 
-const evidenceOf = <T>(record: ScriptedRecord, step: string): T => {
-  const entry = record.entries.find((one) => one.kind === 'done' && one.step === step) ?? assert.fail(step);
-  return (entry.data as Data<'done'>).evidence as T;
-};
+/** What came out of a step, which is of this action. */
+function evidenceOf<A extends ActionName>(record: ScriptedRecord, step: string, action: A): Evidence<A> {
+  const at = record.entries.findIndex((one) => one.kind === 'done' && one.step === step);
+  assert.equal(record.before[at]?.current?.step.do.action, action);
+  return (record.entries[at]?.data as Data<'done'>).evidence as Evidence<A>;
+}
 
 const composite = await scriptedRecord({ script: 'composite-ca' });
 const stranger = await scriptedRecord({ script: 'composite-ca', seed: 'a stranger' });
@@ -233,7 +235,7 @@ test('records of every ceremony that ships are valid', async () => {
 });
 
 test('wherever the halves live, whatever the one key is: valid', async () => {
-  for (const options of [{ script: 'composite-ca', place: 'token' }, { script: 'composite-ca', place: 'wrapped' }, { script: 'crl', ca: { algorithm: 'ml-dsa-65', place: 'wrapped' } }, { script: 'crl', ca: { algorithm: 'ecdsa-p384', place: 'token' } }] as const) {
+  for (const options of [{ script: 'crl', previous: true }, { script: 'composite-ca', place: 'token' }, { script: 'composite-ca', place: 'wrapped' }, { script: 'crl', ca: { algorithm: 'ml-dsa-65', place: 'wrapped' } }, { script: 'crl', ca: { algorithm: 'ecdsa-p384', place: 'token' } }] as const) {
     const verdict = await judge((await scriptedRecord(options)).lines);
     assert.deepEqual([verdict.findings, verdict.verdict], [[], 'valid'], JSON.stringify(options));
   }
@@ -254,7 +256,7 @@ test('re-writing and changing nothing leaves a record valid: what follows is fou
 
 type Parts = Evidence<'generate-key'>['parts'];
 const partsOf = (evidence: Record<string, unknown>) => evidence['parts'] as Parts;
-const strange = evidenceOf<Evidence<'generate-key'>>(stranger, 'make-root');
+const strange = evidenceOf(stranger, 'make-root', 'generate-key');
 
 test('halves that are swapped are found: by name where the names stay, as another key where they go along', async () => {
   await refusedAt(composite, 'done', 'make-root', 'KEY-PARTS', inDone('make-root', (evidence) => ({ ...evidence, parts: partsOf(evidence).toReversed() })));
@@ -294,8 +296,8 @@ test('a wrapping key that can leave its token, or was made elsewhere, is found',
 });
 
 test('possession needs both halves over one message', async () => {
-  const { possession } = evidenceOf<Evidence<'prove-key'>>(composite, 'prove-root');
-  const other = evidenceOf<Evidence<'prove-recovery'>>(composite, 'recovery').possession;
+  const { possession } = evidenceOf(composite, 'prove-root', 'prove-key');
+  const other = evidenceOf(composite, 'recovery', 'prove-recovery').possession;
   const at = 3309; // ML-DSA-65: FIPS 204 table 2
   const [own, foreign] = [fromBase64url(possession.signature), fromBase64url(other.signature)];
   const lies = {
@@ -313,7 +315,7 @@ test('possession needs both halves over one message', async () => {
 });
 
 test('a certificate for another request, or of another key, is found', async () => {
-  const other = evidenceOf<Evidence<'issue-certificate'>>(otherSubordinate, 'certify');
+  const other = evidenceOf(otherSubordinate, 'certify', 'issue-certificate');
   const exchanged = inDone('certify', () => ({ ...other }));
   for (const rule of ['CERTIFICATE-KEY', 'CERTIFICATE-VERIFIES']) await refusedAt(subordinate, 'done', 'certify', rule, exchanged);
   // The other way round: the certificate stays, and the request of the record is another one.
@@ -325,14 +327,14 @@ test('a certificate for another request, or of another key, is found', async () 
 
 test('a CRL with another number, or without what was carried over, is found', async () => {
   await refusedAt(list, 'done', 'sign-list', 'CRL-NUMBER', inBegun('sign-list', (intent) => ({ ...intent, number: '7' })));
-  const { crl } = evidenceOf<Evidence<'sign-crl'>>(list, 'sign-list');
+  const { crl } = evidenceOf(list, 'sign-list', 'sign-crl');
   // This very list, brought as the one before: the next number is 2, and a line that is new must come on top.
   const previous: Input = { kind: 'crl', file: 'before.crl', bytes: toBase64url(utf8(pem('X509 CRL', fromBase64url(crl)))) };
   const fresh: Input = { kind: 'revocations', file: 'new.csv', bytes: toBase64url(utf8('0badc0de0badc0de,2026-02-02T03:04:05Z,superseded\n')) };
   const brought: Lie = (entry) => withInput('revocations', fresh)(withInput('previous', previous)(entry));
   await refusedAt(list, 'done', 'sign-list', 'CRL-NUMBER', brought);
   await refusedAt(list, 'done', 'sign-list', 'CRL-ENTRIES', (entry) => inBegun('sign-list', (intent) => ({ ...intent, number: '2' }))(brought(entry)));
-  const strangers = evidenceOf<Evidence<'sign-crl'>>(await scriptedRecord({ script: 'crl', seed: 'a stranger' }), 'sign-list');
+  const strangers = evidenceOf(await scriptedRecord({ script: 'crl', seed: 'a stranger' }), 'sign-list', 'sign-crl');
   await refusedAt(list, 'done', 'sign-list', 'CRL-VERIFIES', inDone('sign-list', () => ({ ...strangers })));
   await refusedAt(list, 'done', 'sign-list', 'CRL-PREVIOUS', withInput('previous', { ...previous, bytes: strangers.crl }));
 });

@@ -488,6 +488,20 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     },
   ],
   [
+    'tokens-readiness-two',
+    'over',
+    async () => {
+      await room('Tokens');
+      for (const name of ['spare card', 'identity-card officer']) {
+        await page.getByText(name).click();
+        await page.getByRole('tab', { name: 'What it can' }).click();
+        await page.getByTestId('probe').click();
+        await page.locator('.families th', { hasText: name }).first().waitFor({ state: 'attached' });
+      }
+      await page.getByRole('gridcell', { name: /RSA-4096/ }).last().focus();
+    },
+  ],
+  [
     'tokens-working',
     'slow-token',
     async () => {
@@ -783,4 +797,18 @@ test('ten thousand objects: only those in sight are drawn, and the last one can 
   }
   await last.waitFor();
   assert.ok((await page.locator('.object').count()) < 60);
+});
+
+test('a login that ended by itself is no longer shown, because the page asks once it should have', { timeout: 60_000 }, async () => {
+  await page.clock.install(); // the last test of this file: its clock stands in for the page's from here on
+  await scene('over');
+  await officersCard();
+  await page.getByTestId('log-in').click();
+  await page.getByTestId('log-out').waitFor();
+  await app.evaluate(() => globalThis.pretended().loggedIn.clear());
+  await page.clock.fastForward('09:50');
+  assert.equal(await page.getByTestId('log-out').count(), 1, 'a page that asked earlier would keep the login alive');
+  await page.clock.fastForward('00:20');
+  await page.getByTestId('log-in').waitFor();
+  assert.equal(await page.locator('.tree').getByText('The user is logged in').count(), 0);
 });

@@ -237,7 +237,7 @@ test('tokens names a module that cannot be loaded, and exits with 1', async () =
   writeFileSync(join(home, 'modules.json'), JSON.stringify({ modules: [{ kind: 'pkcs11', name: 'gone', path: '/nowhere.so' }] }), { mode: 0o600 });
   const { code, stdout } = await conclave(['tokens', '--home', home]);
   assert.equal(code, 1);
-  assert.match(stdout, /^gone: MODULE_NOT_LOADED: .+$/m);
+  assert.match(stdout, /^gone: MODULE-FILE: .+$/m);
 });
 
 describe('help', () => {
@@ -285,7 +285,7 @@ test('a wrong call says what is wrong on stderr, nothing on stdout, and exits wi
     [['script', 'lint', 'nowhere.yaml'], /cannot read nowhere\.yaml: ENOENT/],
     [['script', 'lint', script, '--set', 'moon'], /--set moon: no such parameter/],
     [['tokens', 'all'], /all/],
-    [['bench', '--only', 'moon'], /--only moon: .*There are: verify, append, list, start, memory/],
+    [['bench', '--only', 'moon'], /--only moon: .*There are: verify, append, list, sign, check, make, start, memory/],
     [['bench', '--fast'], /--fast/],
   ];
   for (const [args, says] of calls) {

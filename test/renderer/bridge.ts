@@ -472,6 +472,8 @@ export class PretendBridge implements Bridge {
               token: this.missing.includes(serial) ? null : factsOf(serial, label),
             })),
             { slot: 99, description: 'SoftHSM slot ID 99', token: null },
+            // As SoftHSM shows its next free token: initialised by nobody, and without a serial number.
+            { slot: 100, description: 'SoftHSM slot ID 100', token: { ...factsOf('', ''), flags: [] } },
           ],
         },
         ...(this.problem ? [{ name: 'vendor', facts: null, problem: this.problem, slots: [] }] : []),

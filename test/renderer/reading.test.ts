@@ -154,6 +154,7 @@ test('names, times and digits', () => {
   assert.equal(personTitle('officer', 'Officer (rehearsal)'), 'Officer (rehearsal)');
   assert.equal(personTitle('custodian-2', 'Somebody Else'), 'Custodian 2, Somebody Else');
   assert.equal(groups('04172203ab'), '0417 2203 ab');
+  assert.equal(groups('label:HSM-PQ'), 'label:HSM-PQ');
   assert.equal(elapsed('2026-11-21T13:21:04.120Z', '2026-11-21T15:02:00.000Z'), '01:40');
 });
 

@@ -50,7 +50,7 @@ for (const twin of TWINS) {
       await device.call('log-out', { token });
     });
     after(async () => {
-      await device.end();
+      await device.kill();
       at?.remove();
       if (folder !== '') rmSync(folder, { recursive: true, force: true });
     });
@@ -215,10 +215,7 @@ describe('what SoftHSM can be made to hold', () => {
     token = slots.flatMap(({ token: facts }) => facts ?? []).find(({ label }) => label === 'REHEARSAL odd')!.serial;
     await device.call('log-in', { token, asked: officer });
   });
-  after(async () => {
-    await device.end();
-    at.remove();
-  });
+  after(() => at.remove());
   const one = async (label: string) => {
     const { objects: [object], positions: [position] } = await device.call('search-objects', { token, where: [{ attribute: 'CKA_LABEL', value: label }], offset: 0, limit: 1 });
     return device.call('object', { token, place: { position: position!, object: object! } });
@@ -253,8 +250,9 @@ describe('what SoftHSM can be made to hold', () => {
   });
 });
 
-test('codes: every CKR_* by name and number, others refused', async () => {
+test('codes: every CKR_* by name and number, others refused', async (t) => {
   const device = new DeviceProcess();
+  t.after(() => device.end());
   await device.call('start', { module: { kind: 'recorder', name: 'recorder' } });
   const { explanations } = await device.call('explain', { code: null });
   for (const { code, number, what, next } of explanations) {
@@ -267,5 +265,4 @@ test('codes: every CKR_* by name and number, others refused', async () => {
   assert.equal((await device.call('explain', { code: 'ckr_pin_locked' })).explanations[0]?.number, 0xa4);
   assert.equal((await device.call('explain', { code: '0x80001234' })).explanations[0]?.code, 'CKR_VENDOR_DEFINED');
   for (const code of ['CKR_NOTHING', '', '__proto__', '0x7fffffff']) await assert.rejects(device.call('explain', { code }), failure('CODE-KNOWN', true), code);
-  await device.end();
 });

@@ -1,0 +1,153 @@
+/** `conclave token`, as a person in a terminal meets it: SoftHSM behind modules.json, every verb, and its exit codes. */
+import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
+import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Answers, Call } from '../../electron/contract.ts';
+import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
+import { SOFTHSM } from './devices/device-process.ts';
+
+const CLI = join(import.meta.dirname, '../../electron/cli.ts');
+let home: string;
+let library: string;
+let serials: Record<string, string>;
+
+function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [CLI, 'token', ...args, '--home', home], (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }));
+  });
+}
+/** `_call`: whose answer the verb prints. */
+async function json<C extends Call>(_call: C, ...args: string[]): Promise<{ code: number; value: Answers[C] }> {
+  const { code, out, err } = await run(...args, '--json');
+  assert.notEqual(out, '', err);
+  return { code, value: JSON.parse(out) as Answers[C] };
+}
+const env = () => ({ ...process.env, SOFTHSM2_CONF: join(home, 'softhsm2.conf') });
+const tool = (token: string, ...args: string[]) => execFileSync('pkcs11-tool', ['--module', SOFTHSM, '--token-label', token, '--login', '--pin', REHEARSAL_PIN, ...args], { env: env(), stdio: 'pipe' }).toString();
+
+/** The public key with this modulus, as a file. */
+function rsaFile(name: string, n: bigint): string {
+  const hex = n.toString(16);
+  const bytes = Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
+  const path = join(home, `${name}.der`);
+  writeFileSync(path, createPublicKey({ key: { kty: 'RSA', n: bytes.toString('base64url'), e: 'AQAB' }, format: 'jwk' }).export({ type: 'spki', format: 'der' }));
+  return path;
+}
+
+before(() => {
+  home = mkdtempSync(join(tmpdir(), 'conclave-token-cli-'));
+  mkdirSync(join(home, 'tokens'));
+  writeFileSync(join(home, 'softhsm2.conf'), `directories.tokendir = ${join(home, 'tokens')}\nobjectstore.backend = file\nlog.level = ERROR\n`);
+  library = join(home, 'libtoken.so');
+  copyFileSync(SOFTHSM, library);
+  writeFileSync(join(home, 'modules.json'), JSON.stringify({ modules: [{ kind: 'pkcs11', name: 'hsm', path: library, env: { SOFTHSM2_CONF: join(home, 'softhsm2.conf') } }] }), { mode: 0o600 });
+  for (const label of ['REHEARSAL one', 'two']) execFileSync('softhsm2-util', ['--init-token', '--free', '--label', label, '--pin', REHEARSAL_PIN, '--so-pin', REHEARSAL_PIN], { env: env(), stdio: 'pipe' });
+  const shared = BigInt(`0x${execFileSync('openssl', ['prime', '-generate', '-bits', '1024', '-hex']).toString().trim()}`);
+  const prime = () => BigInt(`0x${execFileSync('openssl', ['prime', '-generate', '-bits', '1024', '-hex']).toString().trim()}`);
+  const [first, second, other] = [shared * prime(), shared * prime(), prime() * prime()];
+  tool('REHEARSAL one', '--keypairgen', '--key-type', 'EC:prime256v1', '--id', '01', '--label', 'Root CA');
+  tool('REHEARSAL one', '--write-object', rsaFile('first', first), '--type', 'pubkey', '--id', '02', '--label', 'first');
+  tool('two', '--write-object', rsaFile('second', second), '--type', 'pubkey', '--id', '03', '--label', 'second');
+  for (const token of ['REHEARSAL one', 'two']) tool(token, '--write-object', rsaFile('other', other), '--type', 'pubkey', '--id', '04', '--label', 'other');
+});
+after(() => rmSync(home, { recursive: true, force: true }));
+
+test('modules: what runs is vetted, the first start pins it, and the environment is shown', async () => {
+  const before = (await json('token-modules', 'modules')).value.configured[1]!;
+  assert.equal(before.pinned, null);
+  assert.equal(before.library?.refusal, null);
+  assert.deepEqual(before.environment[0], { name: 'SOFTHSM2_CONF', value: join(home, 'softhsm2.conf'), from: 'modules.json' });
+  const found = await json('find-uri', 'find', 'pkcs11:');
+  serials = Object.fromEntries(found.value.found.filter((one) => one.module === 'hsm').map((one) => [one.token.label, one.token.serial]));
+  assert.ok(serials['REHEARSAL one'] !== undefined && serials['two'] !== undefined, JSON.stringify(found.value));
+  const { code, value } = await json('token-modules', 'modules');
+  assert.equal(code, 0);
+  assert.equal(value.configured[1]!.pinned?.sha256, before.library?.sha256);
+});
+
+test('show, mechanisms and random', async () => {
+  const on = ['--module', 'hsm', '--token', serials['two']!];
+  const show = await run('show', ...on);
+  assert.equal(show.code, 0, show.err);
+  assert.match(show.out, /user PIN +fine, 4 to 255 characters/);
+  assert.match(show.out, /CKF_LOGIN_REQUIRED +some functions need a login/);
+  assert.match((await run('mechanisms', ...on)).out, /CKM_RSA_PKCS_KEY_PAIR_GEN/);
+  const random = await run('random', ...on, '--bytes', '4096');
+  assert.equal(random.code, 0, random.out);
+  assert.match(random.out, /4096 bytes\./);
+});
+
+test('objects and one in full, with its URI, provenance and risks; the URI finds it again', async () => {
+  const on = ['--module', 'hsm', '--token', serials['REHEARSAL one']!];
+  const open = await json('objects', 'objects', ...on);
+  assert.deepEqual({ total: open.value.total, loggedIn: open.value.loggedIn }, { total: 3, loggedIn: false });
+  const all = await json('objects', 'objects', ...on, '--stand-in');
+  assert.deepEqual({ total: all.value.total, loggedIn: all.value.loggedIn }, { total: 4, loggedIn: true });
+  const wanted = ['--where', 'CKA_LABEL=Root CA', '--where', 'CKA_CLASS=CKO_PRIVATE_KEY', '--stand-in'];
+  const { value } = await json('object', 'object', ...on, ...wanted);
+  assert.equal(value.object.id, '01');
+  assert.equal(value.provenance?.origin, 'generated');
+  assert.ok(value.risks.some(({ rule }) => rule === 'KEY-MODIFIABLE'));
+  assert.match(value.uri, /^pkcs11:.*object=Root%20CA;type=private;id=%01$/);
+  const text = await run('object', ...on, ...wanted);
+  assert.match(text.out, /never asked for: .*CKA_PRIVATE_EXPONENT/);
+  assert.equal(text.code, 1); // it has risks
+  const publicUri = value.uri.replace('type=private', 'type=public');
+  const found = (await json('find-uri', 'find', publicUri)).value.found;
+  assert.deepEqual(found.map((one) => [one.module, one.token.label, one.total, one.objects[0]?.object.class]), [['hsm', 'REHEARSAL one', 1, 'public-key']]);
+  assert.equal((await run('find', 'pkcs11:token=nowhere')).code, 1);
+  const pin = await run('find', 'pkcs11:token=two?pin-value=1234');
+  assert.equal(pin.code, 1);
+  assert.match(pin.err, /URI-NO-PIN/);
+  assert.doesNotMatch(pin.err + pin.out, /1234/);
+  assert.match((await run('object', ...on, '--where', 'CKA_CLASS=CKO_PUBLIC_KEY')).err, /ONE-MATCH/);
+  assert.match((await run('objects', ...on, '--where', 'CKA_SIGN=perhaps')).err, /SEARCH-VALUE/);
+});
+
+test('probe: with a stand-in on a rehearsal token only', async () => {
+  const { code, value } = await json('probe', 'probe', '--module', 'hsm', '--token', serials['REHEARSAL one']!, '--stand-in');
+  assert.equal(code, 0);
+  const can = Object.fromEntries(value.readiness.map((cell) => [cell.name, cell.can]));
+  assert.deepEqual([can['RSA-2048'], can['ECDSA P-256'], can['ML-DSA-65'], can['AES-256 KWP']], ['proven', 'proven', 'absent', 'proven']);
+  const real = await run('probe', '--module', 'hsm', '--token', serials['two']!, '--stand-in');
+  assert.equal(real.code, 1);
+  assert.match(real.err, /STAND_IN_REFUSED/);
+  assert.equal((await run('probe', '--module', 'hsm', '--token', serials['two']!)).code, 2);
+});
+
+test('scan: keys that are broken only together, on different tokens', async () => {
+  const { code, value } = await json('scan-keys', 'scan');
+  assert.equal(code, 1);
+  const by = (rule: string) => value.findings.filter((finding) => finding.rule === rule);
+  assert.deepEqual(by('WEAK-SHARED-PRIME').map((finding) => finding.keys.map((key) => key.object.label).toSorted()), [['first', 'second'], ['first', 'second']]);
+  assert.deepEqual(by('KEY-DUPLICATE').map((finding) => finding.keys.map((key) => key.token).toSorted()), [[serials['REHEARSAL one']!, serials['two']!].toSorted()]);
+  assert.equal(value.findings.at(-1)?.rule, 'KEY-DUPLICATE');
+  assert.deepEqual(value.tokens.map((token) => token.keys).toSorted(), [2, 3]);
+  assert.ok(value.tests.includes('WEAK-SHARED-PRIME') && !value.tests.includes('WEAK-BLOCKLISTED'));
+  const alone = await json('scan-keys', 'scan', '--on', `hsm:${serials['two']!}`);
+  assert.deepEqual({ code: alone.code, findings: alone.value.findings }, { code: 0, findings: [] });
+});
+
+test('explain, and wrong calls', async () => {
+  assert.match((await run('explain', 'CKR_PIN_LOCKED')).out, /^CKR_PIN_LOCKED \(0xa4\): The PIN is locked/);
+  assert.match((await run('explain', 'CKR_NO_SUCH')).err, /CODE-KNOWN/);
+  const wrong = [['dance'], ['show', '--module', 'hsm'], ['modules', '--token', 'x'], ['find'], ['random', '--module', 'hsm', '--token', 'x', '--bytes', '1'], ['explain', 'a', 'b'], ['scan', '--on', 'x']];
+  for (const [i, { code }] of (await Promise.all(wrong.map((args) => run(...args)))).entries()) assert.equal(code, 2, wrong[i]?.join(' '));
+});
+
+test('a module that changed is not loaded, and both hashes are said', async () => {
+  const sha256 = (await json('token-modules', 'modules')).value.configured[1]?.library?.sha256 ?? 'none';
+  appendFileSync(library, 'x');
+  const { code, value } = await json('token-modules', 'modules');
+  assert.equal(code, 1);
+  const { refusal, sha256: now } = value.configured[1]!.library!;
+  assert.equal(refusal?.rule, 'MODULE-CHANGED');
+  assert.ok(refusal.expected.includes(sha256) && now !== null && refusal.found.includes(now));
+  const show = await run('show', '--module', 'hsm', '--token', serials['two']!);
+  assert.equal(show.code, 1);
+  assert.match(show.err, /MODULE-CHANGED/);
+});
