@@ -13,6 +13,7 @@ import { randomFillSync } from 'node:crypto';
 import { aeskwp } from '@noble/ciphers/aes.js';
 import { equalBytes, fromBase64url, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import type { KeyAttributes, KeyPart, Placement, WrappedPart } from '../../ceremonies/evidence.ts';
+import { heldAt } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf, isAlgorithmName, type CaAlgorithm, type Component } from '../../ceremonies/keys/algorithms.ts';
 import { signComposite } from '../../ceremonies/keys/composite.ts';
 import { derParts, readDer, TAG } from '../../ceremonies/keys/der.ts';
@@ -72,7 +73,7 @@ export function planKey(name: string, place: Placement, ids: readonly string[]):
   if (place === 'split' && components.length < 2) {
     throw placeFault(algorithm, 'a composite, whose halves can be parted', 'a key of one part');
   }
-  const onToken = components.map(({ part }) => place === 'token' || (place === 'split' && part === 'traditional'));
+  const onToken = components.map((component) => heldAt(place, component) === 'token');
   components.forEach((component, i) => mayBeHeld(algorithm, component, onToken[i] ? 'token' : 'wrapped'));
   const needed = onToken.filter(Boolean).length + (onToken.includes(false) ? 1 : 0);
   if (ids.length !== needed || new Set(ids).size !== needed) throw new Fault('REQUEST_INVALID', `At: ids (${needed}, all different).`);
