@@ -16,7 +16,7 @@ import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
   type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type ShareSet,
 } from './evidence.ts';
-import { heldAt, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
+import { heldAt, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -523,8 +523,7 @@ function checkIntent(state: State, current: Current, intent: Intent): Refusal | 
     case 'generate-key': {
       if (state.key) return refuse('KEY-ONCE', `no second key ${step.do.key}`, 'one that exists', STOP);
       const place = step.do.place ?? 'token';
-      const held = componentsOf(caAlgorithmNamed(step.do.algorithm)).map((component) => heldAt(place, component));
-      const wanted = held.filter((where) => where === 'token').length + (held.includes('wrapped') ? 1 : 0);
+      const wanted = idsNeeded(step.do.algorithm, place);
       const { ids } = intent as Intent<'generate-key'>;
       if (ids.length !== wanted || new Set(ids).size !== wanted) return refuse('KEY-PARTS', `${wanted} different CKA_IDs`, ids.join(', '), STOP);
       expectations.push(['AS-SCRIPTED', step.do.algorithm, given['algorithm']], ['AS-SCRIPTED', step.do.label, given['label']], ['AS-SCRIPTED', place, given['place']]);

@@ -115,6 +115,12 @@ export function inputDigest(input: Pick<Input, 'bytes'>): string {
   return toHex(sha256(fromBase64url(input.bytes)));
 }
 
+/** How many CKA_IDs a key needs: one for every part on the token, and one for the wrapping key where a part is wrapped. */
+export function idsNeeded(algorithm: string, place: Placement): number {
+  const held = componentsOf(caAlgorithmNamed(algorithm)).map((component) => heldAt(place, component));
+  return held.filter((where) => where === 'token').length + (held.includes('wrapped') ? 1 : 0);
+}
+
 /** Where a placement puts a part: `split` leaves the classical half on the token and wraps the other. */
 export function heldAt(place: Placement, component: Pick<Component, 'part'>): 'token' | 'wrapped' {
   return place === 'token' || (place === 'split' && component.part === 'traditional') ? 'token' : 'wrapped';

@@ -15,8 +15,8 @@ import {
   issuerOf, keyInput, resumeStatement, sealStatement, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk } from '../../ceremonies/evidence.ts';
-import { heldAt, inputDigest, keyIds, keyReference, type CeremonyKey } from '../../ceremonies/key-record.ts';
-import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
+import { idsNeeded, inputDigest, keyIds, keyReference, type CeremonyKey } from '../../ceremonies/key-record.ts';
+import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
@@ -656,9 +656,7 @@ export class Conductor {
       case 'test-random': return { token, bytes: step.do.bytes };
       case 'generate-key': {
         const { label, algorithm, place = 'token' } = step.do;
-        const held = componentsOf(caAlgorithmNamed(algorithm)).map((component) => heldAt(place, component));
-        const wanted = held.filter((where) => where === 'token').length + (held.includes('wrapped') ? 1 : 0);
-        return { token, ids: Array.from({ length: wanted }, () => toHex(random(16))), label, algorithm, place };
+        return { token, ids: Array.from({ length: idsNeeded(algorithm, place) }, () => toHex(random(16))), label, algorithm, place };
       }
       case 'open-key': return { token, ids: keyIds(keyInput(state, step.do.from).key) };
       case 'prove-key': case 'lock-key': return { token, ids };

@@ -13,7 +13,7 @@ import { randomFillSync } from 'node:crypto';
 import { aeskwp } from '@noble/ciphers/aes.js';
 import { equalBytes, fromBase64url, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import type { KeyAttributes, KeyPart, Placement, WrappedPart } from '../../ceremonies/evidence.ts';
-import { heldAt } from '../../ceremonies/key-record.ts';
+import { heldAt, idsNeeded } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf, isAlgorithmName, type CaAlgorithm, type Component } from '../../ceremonies/keys/algorithms.ts';
 import { signComposite } from '../../ceremonies/keys/composite.ts';
 import { derParts, readDer, TAG } from '../../ceremonies/keys/der.ts';
@@ -75,7 +75,7 @@ export function planKey(name: string, place: Placement, ids: readonly string[]):
   }
   const onToken = components.map((component) => heldAt(place, component) === 'token');
   components.forEach((component, i) => mayBeHeld(algorithm, component, onToken[i] ? 'token' : 'wrapped'));
-  const needed = onToken.filter(Boolean).length + (onToken.includes(false) ? 1 : 0);
+  const needed = idsNeeded(name, place);
   if (ids.length !== needed || new Set(ids).size !== needed) throw new Fault('REQUEST_INVALID', `At: ids (${needed}, all different).`);
   const left = [...ids];
   const parts = components.map((component, i) => ({ component, id: onToken[i] ? left.shift()! : null }));
@@ -84,9 +84,7 @@ export function planKey(name: string, place: Placement, ids: readonly string[]):
 
 /** The same with as many fresh ids as it takes. Throws as `planKey`. */
 export function planWithFreshIds(name: string, place: Placement): Plan {
-  const components = componentsOf(caAlgorithmNamed(name));
-  const needed = place === 'token' ? components.length : place === 'split' ? 2 : 1;
-  return planKey(name, place, Array.from({ length: needed }, freshId));
+  return planKey(name, place, Array.from({ length: idsNeeded(name, place) }, freshId));
 }
 
 function mayBeHeld(algorithm: CaAlgorithm, component: Component, held: 'token' | 'wrapped'): void {

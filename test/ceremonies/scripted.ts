@@ -21,7 +21,7 @@ import {
 import type {
   Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
-import { heldAt, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
+import { heldAt, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { ALGORITHMS, caAlgorithmNamed, componentsOf, type Component, type RootAlgorithmName } from '../../ceremonies/keys/algorithms.ts';
 import { ML_DSA, signComposite } from '../../ceremonies/keys/composite.ts';
 import { CRL_LINTS, issueCrl, throwawayLintCrl, type CrlProfile } from '../../ceremonies/keys/crl.ts';
@@ -479,9 +479,7 @@ export class ScriptedRoom {
       case 'test-random': return { token, bytes: step.do.bytes };
       case 'generate-key': {
         const { label, algorithm, place = 'token' } = step.do;
-        const held = componentsOf(caAlgorithmNamed(algorithm)).map((component) => heldAt(place, component));
-        const wanted = held.filter((where) => where === 'token').length + (held.includes('wrapped') ? 1 : 0);
-        return { token, ids: Array.from({ length: wanted }, () => this.#fresh(16)), label, algorithm, place };
+        return { token, ids: Array.from({ length: idsNeeded(algorithm, place) }, () => this.#fresh(16)), label, algorithm, place };
       }
       case 'open-key': return { token, ids: keyIds(keyInput(state, step.do.from).key) };
       case 'prove-key': case 'lock-key': return { token, ids };
