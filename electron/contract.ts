@@ -70,8 +70,9 @@ export const Request = z.discriminatedUnion('call', [
   /** What a file says and what is wrong with it: before a ceremony is opened with it, and when people compare it. */
   z.strictObject({ call: z.literal('read-input'), kind: InputKind, file: File }),
 
-  /** Makes blank rehearsal tokens and cards for a script and says which is whose. Never touches an existing token. For a script
-   *  that asks for files it makes them too: a CA of its own (`ca`, default: a composite one), a request, another CA. */
+  /** Makes blank rehearsal tokens and cards for a script and says which is whose. For a script that asks for
+   *  files it makes them too: a CA of its own (`ca`, default: a composite one), a request, another CA. Touches no token that exists,
+   *  but for the CA's key on one that people name in `tokens`, and only where stand-ins may open it and it is not in production. */
   z.strictObject({
     call: z.literal('provision'), script: z.string().max(40), parameters: Parameters, module: z.string().max(64),
     ca: z.strictObject({ algorithm: z.string().max(48), place: Placement }).optional(),

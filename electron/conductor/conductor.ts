@@ -267,6 +267,7 @@ export class Conductor {
 
   async #provision({ script: name, parameters, module, ca, tokens: existing = {}, brought = [] }: Extract<Request, { call: 'provision' }>): Promise<Answers['provision']> {
     const plan = this.#rehearsed(name, parameters).plan;
+    this.#notInProduction(Object.values(existing));
     const config = this.#module(module);
     const wanted: { label: string; bind: (bindings: MutableBindings, serial: string) => void }[] = [];
     for (const token of plan.tokens.filter((one) => !Object.hasOwn(existing, one))) wanted.push({ label: `REHEARSAL ${token}`, bind: (bindings, serial) => { bindings.tokens[token] = { module, serial }; } });
@@ -319,6 +320,11 @@ export class Conductor {
     return inputs;
   }
 
+  #notInProduction(tokens: readonly { readonly serial: string }[]): void {
+    const found = tokens.find(({ serial }) => this.#world.configuration.production.includes(serial));
+    if (found) throw new Refused(refuse('REHEARSAL-NOT-ON-PRODUCTION', 'rehearsal tokens only', `${found.serial}, which is in production`, 'Choose another token. Nothing was touched.'));
+  }
+
   #rehearsed(name: string, parameters: Parameters) {
     const script = this.#script(name);
     const { rehearsed, faults } = rehearse(script, { ...script.defaults, ...parameters });
@@ -328,13 +334,10 @@ export class Conductor {
   }
 
   async #open(request: Extract<Request, { call: 'open' }>): Promise<string> {
-    const { app, runtime, clock, configuration, random, warnings } = this.#world;
+    const { app, runtime, clock, random, warnings } = this.#world;
     const rehearsed = this.#rehearsed(request.script, request.parameters);
     const serials = [...Object.values(request.bindings.tokens), ...Object.values(request.bindings.cards).flatMap((seats) => Object.values(seats))];
-    const production = serials.find(({ serial }) => configuration.production.includes(serial));
-    if (request.mode === 'rehearsal' && production) {
-      throw new Refused(refuse('REHEARSAL-NOT-ON-PRODUCTION', 'rehearsal tokens only', `${production.serial}, which is in production`, 'Choose another token. Nothing was touched.'));
-    }
+    if (request.mode === 'rehearsal') this.#notInProduction(serials);
     if (request.standIns && request.mode !== 'rehearsal') throw new Refused(refuse('STAND-INS-ONLY-REHEARSE', 'real people in a real ceremony', 'stand-ins', 'Everybody types their own PIN.'));
     const inputs = await this.#inputs(rehearsed.plan, request.inputs);
     const estate = await this.#readEstate();

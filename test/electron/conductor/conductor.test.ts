@@ -180,6 +180,7 @@ test('a rehearsal refuses tokens in production', async () => {
   const second = await openHouse(elsewhere);
   try {
     await assert.rejects(ask(second, opening(bindings)), rule('REHEARSAL-NOT-ON-PRODUCTION'));
+    await assert.rejects(ask(second, { call: 'provision', script: 'root-ca', parameters, module: 'software', tokens: bindings.tokens }), rule('REHEARSAL-NOT-ON-PRODUCTION'));
   } finally {
     await second.stop();
     remove(elsewhere);
