@@ -7,7 +7,7 @@
  */
 import { equalBytes, fromBase64url, toHex } from './bytes.ts';
 import type { Input } from './evidence.ts';
-import { keyFault, readKeyRecord } from './key-record.ts';
+import { keyFault, readKeyRecord, secretFault } from './key-record.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { certificateFindings, readCertificate, type CertificateReading } from './keys/chain.ts';
 import { checkRequest, readRequest } from './keys/request.ts';
@@ -22,6 +22,8 @@ export function inputDer(input: Input & { kind: keyof typeof PEM_LABELS }): Uint
 
 /** Everything wrong with a file that was brought: a ceremony is opened with none of it, and the auditor asks again. */
 export async function inputFindings(input: Input): Promise<Refusal[]> {
+  const secret = secretFault(fromBase64url(input.bytes));
+  if (secret) return [secret];
   try {
     switch (input.kind) {
       case 'key': {

@@ -8,7 +8,7 @@ import * as z from 'zod';
 import { fromBase64url, fromUtf8, toHex, utf8 } from './bytes.ts';
 import { Base64url, BoundedText, KeyReference, type Input, type KeyPart, type Placement, type WrappedPart } from './evidence.ts';
 import { caAlgorithmNamed, componentsOf, type Component } from './keys/algorithms.ts';
-import { Refused, refuse } from './refusal.ts';
+import { Refused, refuse, type Refusal } from './refusal.ts';
 
 /** One part of the ceremony's key, as the token last showed it. */
 export interface HeldPart extends Pick<KeyPart, 'part' | 'algorithm' | 'held' | 'spki' | 'private' | 'wrapped'> {
@@ -119,6 +119,17 @@ export function inputDigest(input: Pick<Input, 'bytes'>): string {
 export function idsNeeded(algorithm: string, place: Placement): number {
   const held = componentsOf(caAlgorithmNamed(algorithm)).map((component) => heldAt(place, component));
   return held.filter((where) => where === 'token').length + (held.includes('wrapped') ? 1 : 0);
+}
+
+/**
+ * A file that people bring is kept whole in the record, and so is a private key that stands in it beside the certificate which
+ * belongs to it: any PEM label that names one (RFC 7468 sections 10 and 11, the older ones, others' own). The page asks before it
+ * keeps a file or hands it on; the opening and the auditor ask again. The words never quote the file.
+ */
+export function secretFault(file: Uint8Array): Refusal | null {
+  return /-----BEGIN [ -~]{0,80}PRIVATE KEY/.test(new TextDecoder().decode(file))
+    ? refuse('INPUT-PUBLIC', 'a file with public things only: it is kept whole in the record', 'a private key', 'Bring a file without it. Nothing of this one was kept. Tell the owner of the key where it lay.')
+    : null;
 }
 
 /** Where a placement puts a part: `split` leaves the classical half on the token and wraps the other. */

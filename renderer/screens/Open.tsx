@@ -6,6 +6,7 @@
 import { useEffect, useId, useMemo, useState } from 'react';
 import { CA_ALGORITHMS } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
+import { secretFault } from '../../ceremonies/key-record.ts';
 import { planOf, readScript, type Parameters, type Plan, type Script } from '../../ceremonies/script.ts';
 import type { Answer, Bindings, Estate, Inputs, Request } from '../../electron/contract.ts';
 import { algorithmName, placesFor, placeWords } from '../algorithms.ts';
@@ -374,11 +375,15 @@ function useFiles(script: Script) {
   const put = async (name: string, file: string, bytes: Uint8Array<ArrayBuffer>, made: boolean, size = bytes.length) => {
     const kind = script.body.inputs[name]?.kind;
     if (kind === undefined) return;
-    const chosen: ChosenFile = { file, bytes, made, reading: null };
+    // What the page must never hold is not kept here, and goes nowhere.
+    const secret = secretFault(bytes);
+    const chosen: ChosenFile = { file, bytes: secret ? new Uint8Array(0) : bytes, made, reading: null };
+    if (secret) bytes.fill(0);
     setFiles((before) => ({ ...before, [name]: chosen }));
     const { rule, expected, found, next } = t.open.fileLarge;
-    const reading: Reading =
-      size > LARGEST_FILE
+    const reading: Reading = secret
+      ? { ok: false, refusal: secret }
+      : size > LARGEST_FILE
         ? { ok: false, refusal: refuse(rule, expected, found(size), next) }
         : await bridge.call({ call: 'read-input', kind, file: { file, bytes } });
     setFiles((before) => (before[name] === chosen ? { ...before, [name]: { ...chosen, reading } } : before));

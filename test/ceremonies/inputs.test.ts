@@ -89,6 +89,19 @@ for (const [what, input, rule] of WRONG) {
   });
 }
 
+test('a private key beside what was asked for is INPUT-PUBLIC, in every kind of file, and no word of it is told', async () => {
+  for (const label of ['PRIVATE KEY', 'ENCRYPTED PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'OPENSSH PRIVATE KEY', 'PGP PRIVATE KEY BLOCK']) {
+    const key = pem(label, utf8('never to be kept'));
+    for (const input of Object.values(sound)) {
+      for (const bytes of [[...utf8(key), ...bytesOf(input)], [...bytesOf(input), ...utf8(key)]]) {
+        const findings = await inputFindings(withBytes(input, Uint8Array.from(bytes)));
+        assert.deepEqual(findings.map(({ rule }) => rule), ['INPUT-PUBLIC'], `${label}, ${input.kind}`);
+        assert.ok(!JSON.stringify(findings).includes(key.split('\n')[1]!));
+      }
+    }
+  }
+});
+
 test('one file is never taken for another kind', async () => {
   for (const [kind, input] of Object.entries(sound) as [InputKind, Input][]) {
     for (const other of Object.keys(sound) as InputKind[]) {

@@ -356,6 +356,18 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     },
   ],
   [
+    'open-inputs-secret',
+    'first',
+    async () => {
+      await opening('intermediate');
+      await bring(/^Choose a file: .*certificate request/, 'request-and-key.pem', '-----BEGIN PRIVATE KEY-----\nnever\n-----END PRIVATE KEY-----\n');
+      // The page's own word: the pretended other half knows no such rule, and was not asked.
+      await page.getByText('INPUT-PUBLIC').first().waitFor();
+      await page.locator('.input-file').nth(1).evaluate((element) => element.scrollIntoView());
+      assert.equal(await page.getByTestId('primary').isDisabled(), true);
+    },
+  ],
+  [
     'working-stop',
     'stoppable',
     async () => {
