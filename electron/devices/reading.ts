@@ -24,7 +24,7 @@ import { freshId } from './keys.ts';
 import { encapsulate } from './providers.ts';
 import { lend, secretBytes } from './secret.ts';
 import {
-  flagNames, keyTypeName, mechanismName, plain,
+  APPLICATION, flagNames, keyTypeName, mechanismName, plain,
   type AttributeName, type KeyClass, type Mechanism, type ObjectName, type Session, type Template, type Token, type TokenAlgorithm,
 } from './tokens.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
@@ -150,8 +150,9 @@ export async function readObject(session: Session, { position, object }: ObjectP
   const asked = [...OF_CLASS[here.class], ...(isKeyClass(here.class) ? PUBLIC_PARTS[here.keyType] ?? [] : []), ...(here.class === 'public-key' ? PUBLIC_OBJECT_PARTS[here.keyType] ?? [] : [])];
   const values = new Map(await session.read({ position }, asked));
   let withheld = WITHHELD[here.class];
-  // A data object that everybody may read holds no secret of its token's.
-  if (here.class === 'data' && bool(values.get('CKA_PRIVATE')) === false) {
+  // A data object that everybody may read holds no secret of its token's; ours hold shares and seeds, whatever the token says.
+  const ours = Buffer.from(values.get('CKA_APPLICATION') ?? []).toString() === APPLICATION;
+  if (here.class === 'data' && !ours && bool(values.get('CKA_PRIVATE')) === false) {
     withheld = [];
     for (const [name, value] of await session.read({ position }, ['CKA_VALUE'])) values.set(name, value);
   }

@@ -210,6 +210,7 @@ describe('what SoftHSM can be made to hold', () => {
     tool('--write-object', file('secret.bin'), '--type', 'data', '--private', '--label', 'Nobody reads this');
     writeFileSync(file('note.txt'), 'for everybody');
     tool('--write-object', file('note.txt'), '--type', 'data', '--label', 'A note');
+    tool('--write-object', file('secret.bin'), '--type', 'data', '--label', 'Ours', '--application-label', 'conclave');
     device = await at.start();
     const { slots } = await device.call('slots', {});
     token = slots.flatMap(({ token: facts }) => facts ?? []).find(({ label }) => label === 'REHEARSAL odd')!.serial;
@@ -231,10 +232,12 @@ describe('what SoftHSM can be made to hold', () => {
     assert.equal(attributes.find(({ name }) => name === 'CKA_VALUE')?.hex, der);
   });
 
-  test('the value of a private data object is never asked for, that of a public one is shown', async () => {
-    const hidden = await one('Nobody reads this');
-    assert.deepEqual(hidden.withheld, ['CKA_VALUE']);
-    assert.ok(hidden.attributes.every(({ name }) => name !== 'CKA_VALUE'));
+  test('the value of a private data object, or of one of ours, is never asked for; that of a public one is shown', async () => {
+    for (const label of ['Nobody reads this', 'Ours']) {
+      const hidden = await one(label);
+      assert.deepEqual(hidden.withheld, ['CKA_VALUE'], label);
+      assert.ok(hidden.attributes.every(({ name }) => name !== 'CKA_VALUE'), label);
+    }
     const secret = readFileSync(join(at.folder, 'secret.bin'));
     const traffic = device.traffic.join('\n');
     for (const text of [secret.toString('hex'), secret.toString('base64').slice(0, 30), [...secret].join(',')]) assert.ok(!traffic.includes(text));
