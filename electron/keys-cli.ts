@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromHex, toHex, utf8 } from '../ceremonies/bytes.ts';
 import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
-import { certificateFindings, certificateSignatureFindings, checkChain, isSelfIssued, LONGEST, readCertificate, type CertificateReading } from '../ceremonies/keys/chain.ts';
+import { certificateFindings, certificateSignatureFindings, checkChain, isSelfIssued, lintHierarchy, LONGEST, readCertificate, type CertificateReading } from '../ceremonies/keys/chain.ts';
 import { readPrivateKey, wrapTraditional } from '../ceremonies/keys/private-key.ts';
 import { readRequest, requestFindings } from '../ceremonies/keys/request.ts';
 import { derOf, nameText, PEM_LABELS, readPem, readSigned } from '../ceremonies/keys/signed.ts';
@@ -21,8 +21,8 @@ import { rsaSpki } from '../ceremonies/keys/traditional.ts';
 /** A wrong call: exit code 2, with the command's help. */
 export class Usage extends Error {}
 
-export const KEYS_HELP = `  conclave cert show|verify|chain FILE... [--at TIME] [--json]
-      Certificates: what they say, whether they verify, whether they make one chain.
+export const KEYS_HELP = `  conclave cert show|verify|chain|hierarchy FILE... [--at TIME] [--json]
+      Certificates: what they say, whether they verify, whether they make one chain or one sound hierarchy.
   conclave csr verify FILE... [--json]
   conclave crl show|verify FILE... [--at TIME] [--json]
       Revocation lists, with the certificates of those who issued them.
@@ -34,12 +34,15 @@ export const KEYS_HELP = `  conclave cert show|verify|chain FILE... [--at TIME] 
 const ALGORITHMS_READ = 'Reads RSA, ECDSA, EdDSA, ML-DSA, SLH-DSA, HSS/LMS, and composites of draft-ietf-lamps-pq-composite-sigs-19.';
 
 export const KEYS_DETAIL: Record<string, string> = {
-  cert: `conclave cert show|verify|chain FILE... [--at TIME] [--json]
+  cert: `conclave cert show|verify|chain|hierarchy FILE... [--at TIME] [--json]
 
   FILE        X.509 certificates, PEM (several in one file too) or DER
   show        what each certificate says
   verify      each certificate: its key, dates and usage, and its signature under its own key or an issuer among the FILEs
   chain       the FILEs as one chain: names, dates nested, CA, path length, key usage, key ids, every signature
+  hierarchy   the FILEs as one hierarchy, with any number of roots, branches and cross-certificates: each as in a chain, and
+              besides path lengths falling from CA to CA, one key id for one key, serial numbers once per issuer, no component
+              key in two keys, nothing certified that is stronger than its issuer
   --at TIME   the moment at which dates must hold, e.g. 2026-11-22 (default: now)
 
   ${ALGORITHMS_READ}
@@ -89,7 +92,7 @@ interface Report {
 
 export async function keysCommand(command: string, args: readonly string[]): Promise<number> {
   const [verb = '', ...rest] = args;
-  const verbs: Readonly<Record<string, readonly string[]>> = { cert: ['show', 'verify', 'chain'], csr: ['verify'], crl: ['show', 'verify'], key: ['show', 'check'], sig: ['verify'] };
+  const verbs: Readonly<Record<string, readonly string[]>> = { cert: ['show', 'verify', 'chain', 'hierarchy'], csr: ['verify'], crl: ['show', 'verify'], key: ['show', 'check'], sig: ['verify'] };
   if (verbs[command]?.includes(verb) !== true) throw new Usage(`${command}: ${(verbs[command] ?? []).join(', or ')}`);
   if (command === 'sig') return sigVerify(rest);
   const { values, positionals } = parseArgs({
@@ -101,7 +104,7 @@ export async function keysCommand(command: string, args: readonly string[]): Pro
   const files = positionals.map((path) => ({ name: basename(path), bytes: readInput(path, LARGEST) }));
   switch (command) {
     case 'cert':
-      return show(verb === 'chain' ? await certChain(files, at) : await certReports(files, verb === 'verify' ? at : null), values.json, verb !== 'show');
+      return show(verb === 'chain' ? await certChain(files, at) : verb === 'hierarchy' ? await certHierarchy(files, at) : await certReports(files, verb === 'verify' ? at : null), values.json, verb !== 'show');
     case 'csr':
       return show(await each(files, async ({ bytes }) => {
         const [block] = readPem(bytes, PEM_LABELS.request);
@@ -232,6 +235,18 @@ async function certChain(files: readonly { name: string; bytes: Uint8Array }[], 
     if (!(error instanceof Refused)) throw error;
     return [{ file: files.map(({ name }) => name).join(', ').slice(0, 200), facts: {}, findings: [error.refusal] }];
   }
+}
+
+/** One report for all of them: a finding names the subject it is about. */
+async function certHierarchy(files: readonly { name: string; bytes: Uint8Array }[], at: Date): Promise<Report[]> {
+  const loaded = loadCertificates(files);
+  const broken = loaded.filter((one) => one.certificate === null).map(({ file, findings }): Report => ({ file, findings, facts: {} }));
+  if (broken.length > 0) return broken;
+  const file = files.map(({ name }) => name).join(', ').slice(0, 200);
+  return each([{ name: file, bytes: new Uint8Array() }], async () => ({
+    facts: { certificates: loaded.length, roots: loaded.filter((one) => isSelfIssued(one.certificate!)).length },
+    findings: await lintHierarchy(loaded.map((one) => one.certificate!), at),
+  }));
 }
 
 /** `at` null: only shown. Certificates among the files are issuers, and have no report of their own. */

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { issueCrl, throwawayLintCrl } from '../../ceremonies/keys/crl.ts';
-import { issueCertificate, throwawayLint } from '../../ceremonies/keys/x509.ts';
-import { caKey } from '../ceremonies/keys/ca-keys.ts';
+import { issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
+import { caKey, type CaKey } from '../ceremonies/keys/ca-keys.ts';
 import { base64, kemVectors, signatureVectors } from '../ceremonies/keys/vectors.ts';
 
 const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
@@ -32,6 +33,10 @@ function file(name: string, content: Uint8Array | string): string {
 }
 const { m, ctx, tests } = signatureVectors();
 const composite = tests.find((one) => one.tcId === 'id-MLDSA65-ECDSA-P256-SHA512')!;
+const validity = (issuer: CaKey) => ({
+  algorithm: issuer.algorithm, issuerKey: issuer.spki, serialNumber: Uint8Array.of(1, ...randomBytes(9)),
+  notBefore: new Date('2026-01-01T00:00:00Z'), notAfter: new Date('2046-01-01T00:00:00Z'),
+});
 const pem = (label: string, der: Uint8Array): string => `-----BEGIN ${label}-----\n${Buffer.from(der).toString('base64')}\n-----END ${label}-----\n`;
 
 test('cert show and verify: a composite certificate, DER and PEM, with its draft named', () => {
@@ -53,6 +58,25 @@ test('cert chain: a KEM certificate under its ML-DSA CA; a stranger; a certifica
   assert.deepEqual(json('cert', 'verify', leaf, '--at', '2027-01-01').verdict.rules, ['ISSUER-KNOWN']);
   assert.deepEqual(json('cert', 'chain', leaf, '--at', '2027-01-01').verdict.rules, ['CHAIN-ROOT']);
   const cut = json('cert', 'chain', file('cut.der', cacert.slice(0, 500)));
+  assert.deepEqual([cut.code, cut.verdict.rules], [1, ['DER-STRUCTURE']]);
+});
+
+test('cert hierarchy: two roots and a cross-certificate; one root missing; certificates of others; one that is cut off', async () => {
+  const [key, throwaway, partnerKey] = [caKey('ecdsa-p384'), caKey('ecdsa-p384'), caKey('ecdsa-p384')];
+  const issued = async (issuer: CaKey, order: CertificateProfile['order'], pathLength: number | null) =>
+    (await issueCertificate(await throwawayLint({ ...validity(issuer), pathLength, order }, throwaway), issuer.sign)).der;
+  const root = await issued(key, { kind: 'root', subject: { commonName: 'Root' } }, null);
+  const partner = await issued(partnerKey, { kind: 'root', subject: { commonName: 'Partner' } }, null);
+  const cross = await issued(key, { kind: 'cross', certificate: partner, issuer: root }, 1);
+  const [a, b, c] = [file('a.der', root), file('b.der', partner), file('c.der', cross)];
+  const whole = json('cert', 'hierarchy', c, a, b, '--at', '2027-01-01');
+  assert.deepEqual([whole.code, whole.verdict.verified, whole.verdict.rules, whole.verdict.reports[0]?.facts], [0, true, [], { certificates: 3, roots: 2 }]);
+  const headless = json('cert', 'hierarchy', c, b, '--at', '2027-01-01');
+  assert.deepEqual([headless.code, headless.verdict.rules], [1, ['HIERARCHY-ISSUER']]);
+
+  const { cacert, tests: kems } = kemVectors();
+  assert.deepEqual(json('cert', 'hierarchy', file('top.der', cacert), file('leaf-0.der', base64(kems[0]!.x5c)), '--at', '2027-01-01').verdict.rules, ['HIERARCHY-KEY-ID']);
+  const cut = json('cert', 'hierarchy', a, file('cut-off.der', cacert.slice(0, 500)));
   assert.deepEqual([cut.code, cut.verdict.rules], [1, ['DER-STRUCTURE']]);
 });
 
@@ -93,13 +117,10 @@ test('csr verify refuses what is no request; wrong calls are 2', () => {
 
 test('crl show and verify: what is revoked, and by whom', async () => {
   const key = caKey('MLDSA65-ECDSA-P256-SHA512');
-  const [signer, throwaway] = [{ algorithm: key.algorithm, issuerKey: key.spki }, caKey(key.algorithm)];
-  const root = await issueCertificate(await throwawayLint({
-    ...signer, serialNumber: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), notBefore: new Date('2026-01-01T00:00:00Z'), notAfter: new Date('2046-01-01T00:00:00Z'), pathLength: null,
-    order: { kind: 'root', subject: { commonName: 'Root' } },
-  }, throwaway), key.sign);
+  const throwaway = caKey(key.algorithm);
+  const root = await issueCertificate(await throwawayLint({ ...validity(key), pathLength: null, order: { kind: 'root', subject: { commonName: 'Root' } } }, throwaway), key.sign);
   const crl = await issueCrl(await throwawayLintCrl({
-    ...signer, issuer: root.der, number: 5n, thisUpdate: new Date('2026-11-22T00:00:00Z'), nextUpdate: new Date('2026-12-22T00:00:00Z'),
+    algorithm: key.algorithm, issuerKey: key.spki, issuer: root.der, number: 5n, thisUpdate: new Date('2026-11-22T00:00:00Z'), nextUpdate: new Date('2026-12-22T00:00:00Z'),
     revoked: [{ serialNumber: Uint8Array.of(0xab), date: new Date('2026-11-01T00:00:00Z'), reason: 'superseded' }],
   }, throwaway), key.sign);
   for (const [list, issuer] of [[file('crl.pem', crl.pem), file('root.pem', root.pem)], [file('crl.der', crl.der), file('root.der', root.der)]] as const) {
