@@ -928,27 +928,18 @@ export const PENDING_TITLES: Record<Pending['kind'], string> = {
   over: '',
 };
 
-/** PKCS#11 CKF_* token flags in words (PKCS#11 3.2 section 3.2, CK_TOKEN_INFO). */
-export const FLAGS: Record<string, { readonly words: string; readonly mark: 'plain' | 'reported' | 'refused' }> = {
-  CKF_RNG: { words: 'has its own random source', mark: 'plain' },
-  CKF_WRITE_PROTECTED: { words: 'is write-protected: nothing can be made on it', mark: 'reported' },
-  CKF_LOGIN_REQUIRED: { words: 'asks for a PIN before private objects are used', mark: 'plain' },
-  CKF_USER_PIN_INITIALIZED: { words: 'the user’s PIN is set', mark: 'plain' },
-  CKF_RESTORE_KEY_NOT_NEEDED: { words: 'a saved session needs no keys to be restored', mark: 'plain' },
-  CKF_CLOCK_ON_TOKEN: { words: 'has its own clock', mark: 'plain' },
-  CKF_PROTECTED_AUTHENTICATION_PATH: { words: 'takes the PIN on its own keypad', mark: 'plain' },
-  CKF_DUAL_CRYPTO_OPERATIONS: { words: 'can do two operations in one call', mark: 'plain' },
-  CKF_TOKEN_INITIALIZED: { words: 'has been initialised', mark: 'plain' },
-  CKF_SECONDARY_AUTHENTICATION: { words: 'asks a second time for some keys (deprecated)', mark: 'plain' },
-  CKF_USER_PIN_COUNT_LOW: { words: 'a wrong user PIN has been typed since the last good one', mark: 'reported' },
-  CKF_USER_PIN_FINAL_TRY: { words: 'one more wrong user PIN will lock it', mark: 'refused' },
-  CKF_USER_PIN_LOCKED: { words: 'the user’s PIN is locked', mark: 'refused' },
-  CKF_USER_PIN_TO_BE_CHANGED: { words: 'the user’s PIN must be changed first', mark: 'reported' },
-  CKF_SO_PIN_COUNT_LOW: { words: 'a wrong security-officer PIN has been typed', mark: 'reported' },
-  CKF_SO_PIN_FINAL_TRY: { words: 'one more wrong security-officer PIN will lock it', mark: 'refused' },
-  CKF_SO_PIN_LOCKED: { words: 'the security officer’s PIN is locked', mark: 'refused' },
-  CKF_SO_PIN_TO_BE_CHANGED: { words: 'the security officer’s PIN must be changed first', mark: 'reported' },
-  CKF_ERROR_STATE: { words: 'failed its own self-test', mark: 'refused' },
+/** Which token flags are a warning (PKCS#11 3.2 section 3.2, CK_TOKEN_INFO). Their words come with them. */
+export const FLAG_MARKS: Readonly<Record<string, 'reported' | 'refused'>> = {
+  CKF_WRITE_PROTECTED: 'reported',
+  CKF_USER_PIN_COUNT_LOW: 'reported',
+  CKF_USER_PIN_FINAL_TRY: 'refused',
+  CKF_USER_PIN_LOCKED: 'refused',
+  CKF_USER_PIN_TO_BE_CHANGED: 'reported',
+  CKF_SO_PIN_COUNT_LOW: 'reported',
+  CKF_SO_PIN_FINAL_TRY: 'refused',
+  CKF_SO_PIN_LOCKED: 'refused',
+  CKF_SO_PIN_TO_BE_CHANGED: 'reported',
+  CKF_ERROR_STATE: 'refused',
 };
 
 /** Published on the screen of every rehearsal: it protects nothing. The device process types it for stand-ins. */

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import type { Flag, PinState, TokenDetails } from '../../ceremonies/estate.ts';
 import { PIN_MARK } from '../estate.ts';
 import { dateTime, groups } from '../reading.ts';
-import { FLAGS, t } from '../texts.ts';
+import { FLAG_MARKS, t } from '../texts.ts';
 import { Mark } from './Mark.tsx';
 
 export function TokenFactsPage({ details }: { readonly details: TokenDetails }) {
@@ -123,11 +123,10 @@ function Flags({ flags }: { readonly flags: readonly Flag[] }) {
   return (
     <ul className="flags">
       {flags.map(({ name, meaning }) => {
-        const known = FLAGS[name];
+        const mark = FLAG_MARKS[name];
         return (
           <li key={name}>
-            {known && known.mark !== 'plain' ? <Mark name={known.mark} /> : <Mark name="plain" quiet />}{' '}
-            <span>{known?.words ?? meaning}</span> <code className="note">{name}</code>
+            {mark ? <Mark name={mark} /> : <Mark name="plain" quiet />} <span>{meaning}</span> <code className="note">{name}</code>
           </li>
         );
       })}

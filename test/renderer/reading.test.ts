@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { ACTION_NAMES } from '../../ceremonies/evidence.ts';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
 import cryptoki from '../../electron/devices/cryptoki.json' with { type: 'json' };
+import flagWords from '../../electron/devices/flags.json' with { type: 'json' };
 import {
   elapsed,
   groups,
@@ -15,7 +16,7 @@ import {
   type Told,
 } from '../../renderer/reading.ts';
 import { timeline, type World } from '../../renderer/store.ts';
-import { FLAGS, personTitle, PUBLISHED_PIN, seatTitle, t, thingTitle } from '../../renderer/texts.ts';
+import { FLAG_MARKS, personTitle, PUBLISHED_PIN, seatTitle, t, thingTitle } from '../../renderer/texts.ts';
 import { Room, SCRIPTS } from './pretend.ts';
 
 const world: World = { now: () => 0, rest: () => Promise.resolve() };
@@ -164,6 +165,8 @@ test('the texts cover every action and every flag, and say the PIN that is reall
     assert.equal(key, button[0], action);
     assert.notEqual(key, 'X', `${action}: X is taken`);
   }
-  assert.deepEqual(Object.keys(FLAGS).sort(), Object.keys(cryptoki.CKF_TOKEN).sort());
+  const named = [...Object.keys(cryptoki.CKF_TOKEN), ...Object.keys(cryptoki.CKF_SLOT)].sort();
+  assert.deepEqual(Object.keys(flagWords).sort(), named);
+  for (const flag of Object.keys(FLAG_MARKS)) assert.ok(named.includes(flag), flag);
   assert.equal(PUBLISHED_PIN, REHEARSAL_PIN);
 });
