@@ -56,6 +56,33 @@ export function Help({ onClose }: { readonly onClose: () => void }) {
   );
 }
 
+/** The code of a login that needs a person's word first. */
+export const FINAL_TRY = 'PIN_FINAL_TRY';
+
+/** One wrong PIN more locks the token: whoever decides says so in a typed sentence. `decides`: who that is. */
+export function FinalTry({ decides, accept }: { readonly decides: string; readonly accept: () => void }) {
+  const [typed, setTyped] = useState('');
+  return (
+    <div className="final-try">
+      <p>
+        <strong>{t.refusal.finalTry}</strong> {decides}
+      </p>
+      <Field label={t.refusal.finalTryType(t.refusal.finalTrySentence)} value={typed} set={setTyped} />
+      <button
+        type="button"
+        className="destroys"
+        disabled={typed.trim() !== t.refusal.finalTrySentence}
+        onClick={() => {
+          setTyped('');
+          accept();
+        }}
+      >
+        {t.refusal.finalTryGo}
+      </button>
+    </div>
+  );
+}
+
 export function Field({
   label,
   value,

@@ -9,7 +9,7 @@ import { currentAct, personAt, pendingAction, type Pending, type State } from '.
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
 import { Band } from '../parts/Band.tsx';
-import { Field, NumberField } from '../parts/Dialogs.tsx';
+import { Field, FINAL_TRY, FinalTry, NumberField } from '../parts/Dialogs.tsx';
 import { Mark } from '../parts/Mark.tsx';
 import { RecordList } from '../parts/Record.tsx';
 import { Resume } from '../parts/Resume.tsx';
@@ -355,13 +355,10 @@ function LongWork({
   );
 }
 
-const FINAL_TRY = 'PIN_FINAL_TRY';
-
 /** What did not work, from the answer or, after a restart, from the record itself. */
 function Failure({ state, acceptFinalTry }: { readonly state: State; readonly acceptFinalTry?: () => void }) {
   const trouble = useConclave((conclave) => conclave.trouble);
   const work = useConclave((conclave) => conclave.work);
-  const [typed, setTyped] = useState('');
   const recorded = state.current?.error ?? null;
   if (work !== null || (trouble === null && recorded === null)) return null;
   const problem = trouble ? trouble.problem : recorded;
@@ -374,20 +371,7 @@ function Failure({ state, acceptFinalTry }: { readonly state: State; readonly ac
   return (
     <TroublePanel refusal={trouble?.refusal ?? null} problem={problem} {...(device === undefined ? {} : { device })}>
       {problem?.code === FINAL_TRY && acceptFinalTry ? (
-        <div className="final-try">
-          <p>
-            <strong>{t.refusal.finalTry}</strong> {t.refusal.whoDecides}
-          </p>
-          <Field label={t.refusal.finalTryType(t.refusal.finalTrySentence)} value={typed} set={setTyped} />
-          <button
-            type="button"
-            className="destroys"
-            disabled={typed.trim() !== t.refusal.finalTrySentence}
-            onClick={acceptFinalTry}
-          >
-            {t.refusal.finalTryGo}
-          </button>
-        </div>
+        <FinalTry decides={t.refusal.whoDecides} accept={acceptFinalTry} />
       ) : null}
     </TroublePanel>
   );

@@ -7,7 +7,7 @@ import type { TokenDetails } from '../../ceremonies/estate.ts';
 import type { TokenFacts } from '../../ceremonies/evidence.ts';
 import { bridge } from '../client.ts';
 import { readinessCount, tokenKey } from '../estate.ts';
-import { Field } from '../parts/Dialogs.tsx';
+import { FINAL_TRY, FinalTry } from '../parts/Dialogs.tsx';
 import { Frame } from '../parts/Frame.tsx';
 import { RandomTest, Scan } from '../parts/KeyTests.tsx';
 import { Mark } from '../parts/Mark.tsx';
@@ -228,8 +228,6 @@ function Ending({ token, login }: { readonly token: string; readonly login: Logi
   return null;
 }
 
-const FINAL_TRY = 'PIN_FINAL_TRY';
-
 /** Who is logged in, always in sight; and what a login that did not work says. */
 function LoginLine({
   login,
@@ -281,28 +279,11 @@ function LoginLine({
 
 function PinTrouble({ acceptFinalTry }: { readonly acceptFinalTry: (trouble: Trouble) => void }) {
   const trouble = useConclave((state) => state.trouble);
-  const [typed, setTyped] = useState('');
   if (trouble === null || (trouble.call !== 'token-login' && trouble.call !== 'probe')) return null;
   return (
     <TroublePanel refusal={trouble.refusal} problem={trouble.problem}>
       {trouble.problem?.code === FINAL_TRY ? (
-        <div className="final-try">
-          <p>
-            <strong>{t.refusal.finalTry}</strong> {t.tokens.finalDecides}
-          </p>
-          <Field label={t.refusal.finalTryType(t.refusal.finalTrySentence)} value={typed} set={setTyped} />
-          <button
-            type="button"
-            className="destroys"
-            disabled={typed.trim() !== t.refusal.finalTrySentence}
-            onClick={() => {
-              setTyped('');
-              acceptFinalTry(trouble);
-            }}
-          >
-            {t.refusal.finalTryGo}
-          </button>
-        </div>
+        <FinalTry decides={t.tokens.finalDecides} accept={() => acceptFinalTry(trouble)} />
       ) : null}
     </TroublePanel>
   );
