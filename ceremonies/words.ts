@@ -33,30 +33,3 @@ export function fingerprintWords(digest: Uint8Array, count = 12): string[] {
   }
   return words;
 }
-
-/** Where two readings part: counted from 1, the way people count aloud. `''` stands for a word that is missing. */
-export interface WordDifference {
-  readonly position: number;
-  readonly expected: string;
-  readonly found: string;
-}
-
-/**
- * Null when both are the same words; otherwise the FIRST place where they differ. Capitals, commas, hyphens and line
- * breaks between words do not count: they are not heard. Both are shown whole to people; nobody compares "a few of them".
- */
-export function firstWordDifference(expected: readonly string[] | string, found: readonly string[] | string): WordDifference | null {
-  const left = spoken(expected);
-  const right = spoken(found);
-  for (let i = 0; i < Math.max(left.length, right.length); i++) {
-    const a = left[i] ?? '';
-    const b = right[i] ?? '';
-    if (a !== b) return { position: i + 1, expected: a, found: b };
-  }
-  return null;
-}
-
-function spoken(words: readonly string[] | string): string[] {
-  const text = typeof words === 'string' ? words : words.join(' ');
-  return text.toLowerCase().split(/[\s,\-\u2010\u2013]+/u).filter((word) => word !== '');
-}

@@ -325,16 +325,6 @@ export const ROOT_ALGORITHMS = Object.values(ALGORITHMS)
   .filter((row: Algorithm) => row.uses.includes('root'))
   .map((row) => row.name) as readonly RootAlgorithmName[];
 
-/** Looks a name up. Throws `Refused` ALGORITHM-KNOWN for a name that is not in the registry. */
-export function algorithmNamed(name: string): Algorithm {
-  if (!isAlgorithmName(name)) {
-    throw new Refused(
-      refuse('ALGORITHM-KNOWN', Object.keys(ALGORITHMS).join(', '), JSON.stringify(name.slice(0, 40)), 'Choose one of the names listed.'),
-    );
-  }
-  return ALGORITHMS[name];
-}
-
 export function isAlgorithmName(name: string): name is AlgorithmName {
   return Object.hasOwn(ALGORITHMS, name);
 }

@@ -11,7 +11,7 @@
 import { sha256, sha512 } from '@noble/hashes/sha2.js';
 import { shake256 } from '@noble/hashes/sha3.js';
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js';
-import { concat, equalBytes, utf8 } from '../bytes.ts';
+import { concat, utf8 } from '../bytes.ts';
 import { Refused, refuse, type Refusal } from '../refusal.ts';
 import { ALGORITHMS, type CompositeSignature } from './algorithms.ts';
 import { checkHalfPublicKey, halfPublicKey, halfSignatureBytes, signHalf, verifyHalf } from './traditional.ts';
@@ -191,11 +191,6 @@ function mlDsaVerifies(row: CompositeSignature, publicKey: Uint8Array, message: 
   } catch {
     return false;
   }
-}
-
-/** Do two composites share a half? The draft's section 10 forbids it: a component key belongs to one composite only. */
-export function sharesAHalf(a: CompositePublicKey, b: CompositePublicKey): boolean {
-  return equalBytes(a.mlDsa, b.mlDsa) || equalBytes(a.traditional, b.traditional);
 }
 
 function fault(rule: string, expected: string, found: string): Refused {

@@ -10,7 +10,7 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256, p384, p521 } from '@noble/curves/nist.js';
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js';
-import { equalBytes, forWebCrypto, fromHex, utf8 } from '../bytes.ts';
+import { forWebCrypto, fromHex, utf8 } from '../bytes.ts';
 import { Refused, refuse } from '../refusal.ts';
 import { ALGORITHMS, type Algorithm, type EcdsaAlgorithm, type EddsaAlgorithm, type MlDsaName, type RsaAlgorithm } from './algorithms.ts';
 import { parsePublicKey, publicKeyFromParts, publicKeyParts, type PublicKey } from './public-key.ts';
@@ -165,19 +165,6 @@ function noProvider(row: Algorithm): Refused {
 /** r||s -> DER SEQUENCE { r, s } (RFC 3279 section 2.2.3). Throws on a wrong length and on r or s outside 1..n-1. */
 export function ecdsaRawToDer(algorithm: EcdsaAlgorithm['name'], signature: Uint8Array): Uint8Array {
   return CURVES[algorithm].Signature.fromBytes(signature, 'compact').toBytes('der');
-}
-
-/** DER -> r||s. Throws `Refused` SIGNATURE-DER on anything but the one DER form of a signature on this curve. */
-export function ecdsaDerToRaw(algorithm: EcdsaAlgorithm['name'], der: Uint8Array): Uint8Array {
-  try {
-    const signature = CURVES[algorithm].Signature.fromBytes(der, 'der');
-    if (equalBytes(signature.toBytes('der'), der)) return signature.toBytes('compact');
-  } catch {
-    // Refused below, with the same words whatever the library says.
-  }
-  throw new Refused(
-    refuse('SIGNATURE-DER', 'a DER ECDSA signature with r and s in 1..n-1', 'other bytes', 'Read the signature again from where it came.'),
-  );
 }
 
 // --- ML-DSA in software --------------------------------------------------------------------------------------------------

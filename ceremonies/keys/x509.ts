@@ -228,11 +228,6 @@ export function tbsOf(der: Uint8Array): Uint8Array {
   }
 }
 
-/** The public key in a certificate. Throws `Refused` CERTIFICATE-DER, or what the key breaks. */
-export function publicKeyOf(der: Uint8Array): SubjectKey {
-  return readSubjectKey(new Uint8Array(AsnConvert.serialize(parse(der).tbsCertificate.subjectPublicKeyInfo)));
-}
-
 /**
  * Does the issuer's key verify the signature on a certificate? `issuerSpki` of a self-signed one is its own. False for a
  * signature that does not fit or is not well formed. Throws `Refused` when the certificate or the key cannot be read.

@@ -13,18 +13,13 @@ import { blocklistHash, gcd, modulusOf, sharedFactors, TESTS_TOGETHER } from '..
 import { readSubjectKey } from '../../ceremonies/keys/subject-key.ts';
 import { matches, parsePkcs11Uri, uriOf, writePkcs11Uri, type Pkcs11Uri } from '../../ceremonies/keys/uri.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
-import type { Answers, Call, Estate, FoundByUri, KeyPlace, KeyScan, ModuleReport, Request } from '../contract.ts';
+import type { Answers, Estate, FoundByUri, KeyPlace, KeyScan, ModuleReport, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
 import type { Blocklist } from './blocklist.ts';
 
-const CALLS = [
-  'token-modules', 'token-details', 'search-objects', 'find-uri', 'object', 'probe', 'scan-keys', 'random-test', 'token-login', 'token-log-out', 'explain',
-] as const satisfies readonly Call[];
-export type LookingRequest = Extract<Request, { call: (typeof CALLS)[number] }>;
-
-export function isLooking(request: Request): request is LookingRequest {
-  return (CALLS as readonly string[]).includes(request.call);
-}
+export type LookingRequest = Extract<Request, {
+  call: 'token-modules' | 'token-details' | 'search-objects' | 'find-uri' | 'object' | 'probe' | 'scan-keys' | 'random-test' | 'token-login' | 'token-log-out' | 'explain';
+}>;
 
 /** What this room needs of the house. */
 export interface LookingWorld {

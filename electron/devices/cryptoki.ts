@@ -21,7 +21,6 @@ export type EncodedTemplate = readonly { readonly type: number; readonly value: 
 /** PKCS#11 3.2 section 2.1: CK_ULONG is as wide as a pointer on Linux, structures are not packed. */
 const ULONG_BYTES = 8;
 const CKR_OK = 0;
-const CKU_USER = 1;
 /** Section 6.67.5, and what a module does without a parameter: fresh randomness in every signature, where it has any. */
 const HEDGED = cryptoki.CKH.CKH_HEDGE_PREFERRED;
 /** FIPS 204 algorithm 2 and FIPS 205 algorithm 22: the context's length is one byte. */
@@ -33,14 +32,13 @@ const SIGN_CONTEXT = koffi.struct('CK_SIGN_ADDITIONAL_CONTEXT', { hedgeVariant: 
 const INTERFACE = koffi.struct('CK_INTERFACE', { pInterfaceName: 'const char *', pFunctionList: 'void *', flags: 'ulong' });
 
 /** Places in CK_FUNCTION_LIST (version 2.40, and the beginning of every later one), counted after the version. */
-const OF_2_40 = { C_Login: 18, C_SignInit: 42 } as const;
+const OF_2_40 = { C_SignInit: 42 } as const;
 /** Places in CK_FUNCTION_LIST_3_2: 68 functions of 2.40, 24 of 3.0, then these. */
 const OF_3_2 = { C_EncapsulateKey: 92, C_DecapsulateKey: 93 } as const;
 /** The version and the padding behind it. */
 const VERSION_BYTES = 8;
 
 const PROTOTYPES = {
-  C_Login: koffi.proto('ulong C_Login(ulong session, ulong user, void *pin, ulong length)'),
   C_SignInit: koffi.proto('ulong C_SignInit(ulong session, CK_MECHANISM *mechanism, ulong key)'),
   C_EncapsulateKey: koffi.proto('ulong C_EncapsulateKey(ulong session, CK_MECHANISM *mechanism, ulong key, CK_ATTRIBUTE *template, ulong count, void *ciphertext, void *length, void *secret)'),
   C_DecapsulateKey: koffi.proto('ulong C_DecapsulateKey(ulong session, CK_MECHANISM *mechanism, ulong key, CK_ATTRIBUTE *template, ulong count, void *ciphertext, ulong length, void *secret)'),
@@ -86,12 +84,6 @@ export class Cryptoki {
     const call = this.#native('C_SignInit', OF_2_40.C_SignInit, this.#found().of240);
     checked('C_SignInit', call(ulong(session), { mechanism, pParameter: parameter, ulParameterLen: parameter.length }, ulong(key)));
     return [bytes, parameter];
-  }
-
-  /** C_Login with a null PIN, for tokens with CKF_PROTECTED_AUTHENTICATION_PATH (section 5.6.8): it returns when the token has its PIN. */
-  async loginWithoutPin(session: Handle): Promise<void> {
-    const call = this.#native('C_Login', OF_2_40.C_Login, this.#found().of240);
-    await this.#apart('C_Login', call, [ulong(session), CKU_USER, null, 0], []);
   }
 
   /**

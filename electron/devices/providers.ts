@@ -4,7 +4,7 @@
  *
  * noble is the floor and is there everywhere; node:crypto is taken where it has the algorithm AND gives the known answers,
  * tried when an algorithm is first needed and never guessed from a version. What fails is off for the life of the process,
- * and `providersNow` says so. Every signature is verified before it is given out, by the other library where that is possible.
+ * and `proveProviders` says so. Every signature is verified before it is given out, by the other library where that is possible.
  *
  * Secrets are PKCS#8 in the one form that this house writes: ML-DSA and ML-KEM as seed (RFC 9881, RFC 9935), SLH-DSA raw
  * (RFC 9909), RSA and curves as RFC 5958 has them. They are borrowed or handed over as the docstrings say; none is kept,
@@ -691,5 +691,4 @@ export const generateSecret = ours.generateSecret.bind(ours);
 export const signWith = ours.signWith.bind(ours);
 export const encapsulate = ours.encapsulate.bind(ours);
 export const decapsulate = ours.decapsulate.bind(ours);
-export const providersNow = ours.now.bind(ours);
 export const proveProviders = ours.prove.bind(ours);

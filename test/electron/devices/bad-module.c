@@ -156,10 +156,6 @@ static CK_RV generate_key_pair(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mecha
   return CKR_OK;
 }
 
-static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR_PTR pin, CK_ULONG length) {
-  return session == 5 && user == CKU_USER && pin == NULL_PTR && length == 0 ? CKR_OK : CKR_ARGUMENTS_BAD;
-}
-
 struct sign_context { CK_ULONG hedge; CK_BYTE_PTR context; CK_ULONG length; };
 
 static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key) {
@@ -225,7 +221,6 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
   functions.C_DestroyObject = destroy_object;
   functions.C_GetAttributeValue = get_attribute_value;
   functions.C_GenerateKeyPair = generate_key_pair;
-  functions.C_Login = login;
   functions.C_SignInit = sign_init;
   *list = &functions;
   return CKR_OK;

@@ -19,7 +19,7 @@ import { readSubjectKey, SLH_DSA } from '../../../ceremonies/keys/subject-key.ts
 import { readEcPrivateKey, rsaPkcs8, verifyHalf } from '../../../ceremonies/keys/traditional.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import { Fault } from '../../../electron/devices/errors.ts';
-import { KNOWN_ANSWERS, PROVIDERS, Providers, providersNow, signWith, generateSecret, type KnownAnswer, type ProviderName } from '../../../electron/devices/providers.ts';
+import { KNOWN_ANSWERS, PROVIDERS, Providers, proveProviders, signWith, generateSecret, type KnownAnswer, type ProviderName } from '../../../electron/devices/providers.ts';
 import { base64, kemVectors, pemFile, signatureVectors, vectorFile, vectorJson } from '../../ceremonies/keys/vectors.ts';
 
 const NAMES: readonly ProviderName[] = ['noble', 'node'];
@@ -341,7 +341,7 @@ test('stateful hash-based keys are never made or used in software', async () => 
 test('the process\'s own instance reports what it tried', async () => {
   const { pkcs8, spki } = await generateSecret(part('ecdsa-p521'));
   assert.equal(await fits(part('ecdsa-p521'), spki, MESSAGE, await signWith(part('ecdsa-p521'), pkcs8, MESSAGE)), true);
-  assert.deepEqual(providersNow().map(({ name, algorithm, on }) => [name, algorithm, on]), [['node', 'P-521', true], ['noble', 'P-521', true]]);
+  assert.deepEqual((await proveProviders([part('ecdsa-p521')])).map(({ name, algorithm, on }) => [name, algorithm, on]), [['node', 'P-521', true], ['noble', 'P-521', true]]);
 });
 
 test('a signature that does not fit is not given out: a damaged SLH-DSA key', async () => {
