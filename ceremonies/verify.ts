@@ -303,7 +303,7 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
   const claimed: { readonly seq: number; readonly claims: readonly Claim[]; readonly kind: 'signatures' | 'keys' }[] = [];
   const counts = { chain: 0, rules: 0, claims: 0, signatures: 0, keys: 0 };
   const fold = new Fold(options.hasher ?? portableHasher);
-  const add = (refusal: Refusal, seq: number | null) => { if (findings.length < MOST_FINDINGS) findings.push({ ...refusal, seq }); };
+  const add = (refusal: Refusal, seq: number | null) => { findings.push({ ...refusal, seq }); };
 
   /** Tests what was claimed so far. A long record's claims are tested in parts, while the fold goes on. */
   const testClaimed = async () => {
@@ -373,7 +373,9 @@ export async function verifyTranscript(bytes: Uint8Array, options: VerifyOptions
       : refuse('RECORD-OPEN', 'a closed and sealed record', `${lines.length} entries without an end`, 'It is unfinished, or it was cut short. Resume it or ask for the whole file.'), null);
   }
   for (const finding of trustFindings(state, options.trust)) add(finding, null);
+  // Cut after sorting: claims are tested side by side, and which of them answers first must not decide what is told.
   findings.sort((a, b) => (a.seq ?? Infinity) - (b.seq ?? Infinity));
+  findings.splice(MOST_FINDINGS);
 
   const verdict: Verdict = {
     verdict: broken || findings.some((finding) => finding.rule.startsWith('TRUST-')) ? 'refused' : complete ? 'valid' : state.phase === 'aborted' && !state.checkpointDue ? 'aborted' : 'open',

@@ -74,7 +74,7 @@ test('show, mechanisms and random', async () => {
   const show = await run('show', ...on);
   assert.equal(show.code, 0, show.err);
   assert.match(show.out, /user PIN +fine, 4 to 255 characters/);
-  assert.match(show.out, /CKF_LOGIN_REQUIRED +some functions need a login/);
+  assert.match(show.out, /CKF_LOGIN_REQUIRED +asks for a PIN before private objects are used/);
   assert.match((await run('mechanisms', ...on)).out, /CKM_RSA_PKCS_KEY_PAIR_GEN/);
   const random = await run('random', ...on, '--bytes', '4096');
   assert.equal(random.code, 0, random.out);
