@@ -191,6 +191,119 @@ export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;
 
+// --- changes outside a ceremony: one `administer` step each (administration.ts judges them) ------------------------------
+
+/** What `administer` makes. RSA by modulus bits, EC by curve, AES and HMAC by key bits, the rest by parameter set. */
+export const KEY_KINDS = [
+  'rsa-2048', 'rsa-3072', 'rsa-4096', 'ec-p256', 'ec-p384', 'ec-p521', 'ed25519', 'x25519', 'aes-128', 'aes-192', 'aes-256',
+  'hmac-256', 'hmac-384', 'hmac-512', 'ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87', 'ml-kem-512', 'ml-kem-768', 'ml-kem-1024',
+  'slh-dsa-sha2-128s', 'slh-dsa-sha2-128f', 'slh-dsa-sha2-192s', 'slh-dsa-sha2-192f', 'slh-dsa-sha2-256s', 'slh-dsa-sha2-256f',
+  'slh-dsa-shake-128s', 'slh-dsa-shake-128f', 'slh-dsa-shake-192s', 'slh-dsa-shake-192f', 'slh-dsa-shake-256s', 'slh-dsa-shake-256f',
+] as const;
+export type KeyKind = (typeof KEY_KINDS)[number];
+
+/** CKA_* booleans of a private or secret key that an officer may order; a public half gets the uses that answer to them. */
+export const ORDERED_ATTRIBUTES = [
+  'private', 'sensitive', 'extractable', 'modifiable', 'copyable', 'destroyable', 'wrapWithTrusted', 'alwaysAuthenticate',
+  'sign', 'verify', 'encrypt', 'decrypt', 'wrap', 'unwrap', 'derive', 'encapsulate', 'decapsulate',
+] as const;
+export type OrderedAttribute = (typeof ORDERED_ATTRIBUTES)[number];
+const OrderedAttributes = z.partialRecord(z.enum(ORDERED_ATTRIBUTES), z.boolean());
+export type OrderedAttributes = z.infer<typeof OrderedAttributes>;
+
+/** CKA_ID is drawn afresh for everything that a change creates: after a crash it is what is looked for. */
+const NewKey = { id: hex(64).min(32), label: text(64).min(1), kind: z.enum(KEY_KINDS), attributes: OrderedAttributes };
+
+/** Says which of several keys is meant: SHA-256 of its SubjectPublicKeyInfo, or a check value with its method. Of a secret key that gives neither: none. */
+export const KeyCheck = z.discriminatedUnion('method', [
+  z.strictObject({ method: z.literal('SHA-256 of SubjectPublicKeyInfo'), value: hex(64).length(64) }),
+  z.strictObject({ method: z.literal('CMAC of zeros, 3 bytes (ANSI X9.24-1)'), value: hex(6).length(6) }),
+  z.strictObject({ method: z.literal('CKA_CHECK_VALUE'), value: hex(6).length(6) }),
+  z.strictObject({ method: z.literal('none'), value: z.literal('') }),
+]);
+export type KeyCheck = z.infer<typeof KeyCheck>;
+
+/** An object as the officer saw it. Found again in the session that changes it: exactly one that still fits, or a refusal. */
+export const ObjectReference = z.strictObject({ ...ObjectFact.shape, check: KeyCheck });
+export type ObjectReference = z.infer<typeof ObjectReference>;
+
+/** How a key leaves a token. Hybrid: ML-KEM with a classical half, HKDF-SHA-256, AES-KWP (RFC 9629, RFC 9936). */
+export const WrapMethod = z.enum(['AES-KWP', 'AES-KW', 'RSA-OAEP', 'hybrid']);
+export type WrapMethod = z.infer<typeof WrapMethod>;
+
+/** A key outside its token: ciphertext, and everything that it takes to bring it back as what it was. Public. */
+export const WrappedKeyFile = z.strictObject({
+  format: z.literal('conclave-token-key/1'),
+  method: WrapMethod,
+  /** CKM_* that wrapped it; hash and MGF of OAEP with it. */
+  mechanism: text(64),
+  key: z.strictObject({ ...NewKey, id: hex(128), check: KeyCheck }),
+  /** The key that it is under, and the token that has it; of a hybrid the recipient's. */
+  under: z.strictObject({ token: text(64), id: hex(128), label: text(128), check: KeyCheck }),
+  /** Of a hybrid: algorithm and ciphertext of the encapsulation. */
+  encapsulation: z.strictObject({ algorithm: text(64), ciphertext: base64url(4000) }).nullable(),
+  wrapped: base64url(12_000),
+});
+export type WrappedKeyFile = z.infer<typeof WrappedKeyFile>;
+
+/** One thing tried with a key right after a change. `passed` is always true: what fails is a refusal, not evidence. */
+const Tried = z.strictObject({ name: text(64), detail: text(200) });
+
+/** A key read back from the session after the one that made it. */
+const KeyRead = {
+  private: KeyAttributes.nullable(), public: KeyAttributes.nullable(), secret: KeyAttributes.nullable(),
+  spki: base64url(8000).nullable(), check: KeyCheck,
+  /** What the token answers for ordered attributes that KeyAttributes does not have; null: it does not answer. */
+  more: z.strictObject({ copyable: flag, destroyable: flag, wrapWithTrusted: flag, alwaysAuthenticate: flag, encapsulate: flag, decapsulate: flag }),
+  weakTests: z.array(text(64)).max(64),
+  tried: z.array(Tried).max(8),
+};
+
+/** Every change: what is durable before (`order`), and what is known after (`result`). */
+export const CHANGES = {
+  /** C_InitToken: everything on it is destroyed. `seen`: what must still be there at that moment, byte for byte. */
+  'init-token': { order: z.strictObject({ label: text(32).min(1), seen: TokenFacts }), result: z.strictObject({ before: TokenFacts, after: TokenFacts, objects: count }) },
+  /** C_InitPIN by the SO: the first user PIN, or a new one for a user who is locked out. */
+  'set-user-pin': { order: z.strictObject({}), result: z.strictObject({ before: TokenFacts, after: TokenFacts }) },
+  /** C_SetPIN by the user or the SO, with the old one. */
+  'change-pin': { order: z.strictObject({ whose: z.enum(['user', 'so']) }), result: z.strictObject({ before: TokenFacts, after: TokenFacts }) },
+  'generate-key': { order: z.strictObject(NewKey), result: z.strictObject({ mechanism: text(48), ...KeyRead }) },
+  /** `file`: encrypted PKCS#8 or PKCS#12, whose password is typed in the booth. Only its SHA-256 stands in the record. */
+  'import-key': { order: z.strictObject({ ...NewKey, file: text(200), sha256: hex(64).length(64) }), result: z.strictObject(KeyRead) },
+  'import-certificate': {
+    order: z.strictObject({ id: hex(128), label: text(64), certificate: base64url(90_000) }),
+    result: z.strictObject({ object: ObjectFact, sha256: hex(64).length(64), /** Whether a key of this CKA_ID is there, and has the certificate's public key. */ key: z.enum(['fits', 'absent']) }),
+  },
+  /** C_CopyObject. A copy keeps its history; what it may do less of is ordered. */
+  'copy-object': { order: z.strictObject({ object: ObjectReference, id: hex(64).min(32), label: text(64).min(1), attributes: OrderedAttributes }), result: z.strictObject(KeyRead) },
+  /** C_SetAttributeValue. */
+  'edit-object': {
+    order: z.strictObject({ object: ObjectReference, label: text(64).nullable(), id: hex(64).nullable(), attributes: OrderedAttributes }),
+    result: z.strictObject({ before: ObjectFact, after: ObjectFact, changed: z.array(z.strictObject({ attribute: text(48), from: text(64).nullable(), to: text(64) })).max(32) }),
+  },
+  /** C_DestroyObject, then looked for from a fresh session. `typed`: the phrase that the officer wrote out. */
+  'destroy-object': {
+    order: z.strictObject({ object: ObjectReference, typed: text(200) }),
+    result: z.strictObject({ object: ObjectFact, /** Of the class and CKA_ID, before and after, the latter from a fresh session. */ before: count, after: count }),
+  },
+  /** The wrapped key was unwrapped again to a session object, compared, and destroyed there. */
+  'wrap-key': {
+    order: z.strictObject({ key: ObjectReference, under: ObjectReference.nullable(), recipient: base64url(8000).nullable(), method: WrapMethod }),
+    result: z.strictObject({ file: WrappedKeyFile, rehearsed: z.strictObject({ compared: text(200), wiped: z.literal(true) }).nullable(), /** Why it could not be rehearsed here. */ why: text(300).nullable() }),
+  },
+  'unwrap-key': { order: z.strictObject({ ...NewKey, file: WrappedKeyFile, under: ObjectReference }), result: z.strictObject(KeyRead) },
+  /** A request (PKCS#10), or a self-signed end-entity certificate, of a key on the token. */
+  'sign-request': { order: z.strictObject({ key: ObjectReference, subject: text(400) }), result: z.strictObject({ request: base64url(90_000) }) },
+  'self-sign': {
+    order: z.strictObject({ key: ObjectReference, subject: text(400), serialNumber: hex(40), notBefore: text(32), notAfter: text(32) }),
+    result: z.strictObject({ certificate: base64url(90_000) }),
+  },
+} as const;
+export type ChangeKind = keyof typeof CHANGES;
+export type ChangeOrder<K extends ChangeKind = ChangeKind> = z.infer<(typeof CHANGES)[K]['order']>;
+export type ChangeResult<K extends ChangeKind = ChangeKind> = z.infer<(typeof CHANGES)[K]['result']>;
+export const CHANGE_KINDS = Object.keys(CHANGES) as ChangeKind[];
+
 export const StatisticalTest = z.strictObject({ name: text(48), statistic: text(32), limit: text(64), passed: z.boolean() });
 
 /** Per action: what is written before the device is touched, and what after. */
@@ -215,6 +328,8 @@ export const INTENTS = {
   'lock-key': z.strictObject({ token: text(64), ids }),
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
   'put-away': z.strictObject({}),
+  /** One change to one token; `log-out` ends the work, and changes nothing. The order is of the change's own shape (CHANGES). */
+  administer: z.union([z.strictObject({ change: z.literal('log-out') }), z.strictObject({ change: z.enum(CHANGE_KINDS), module: text(64), token: text(64), order: z.looseObject({}) })]),
   'sign-seal': z.strictObject({ card: text(64), statement: base64url(200_000) }),
   'sign-resume': z.strictObject({ card: text(64), statement: base64url(200_000) }),
 } as const;
@@ -275,6 +390,7 @@ export const EVIDENCE = {
   'lock-key': z.strictObject({ private: z.array(KeyAttributes).max(2), enforced: z.boolean() }),
   'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
   'put-away': z.strictObject({}),
+  administer: z.strictObject({ result: z.looseObject({}) }),
   'sign-seal': z.strictObject({ signatures: SignaturePair }),
   'sign-resume': z.strictObject({ signatures: SignaturePair }),
 } as const;

@@ -120,6 +120,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
     pin: 'none',
   },
   'put-away': { button: 'It is put away', key: 'I', working: 'Writing down that it is put away.', pin: 'none' },
+  administer: { button: 'Change the token', key: 'C', working: 'The change is written down, carried out, and read back.', pin: 'maybe' },
   'sign-seal': {
     button: 'Sign the record',
     key: 'S',

@@ -318,7 +318,7 @@ export class Operations {
     // First the ear, then the question: an answer must never come to nobody.
     const answer = this.#surroundings.pin(ticket);
     const attempts = final ? 'final' : facts.flags.includes('CKF_USER_PIN_COUNT_LOW') ? 'low' : 'fine';
-    this.#surroundings.notify({ kind: 'pin-wanted', ticket, token: facts, asked, attempts, ...lengths });
+    this.#surroundings.notify({ kind: 'pin-wanted', ticket, token: facts, asked, attempts, ...lengths, wanted: 'user-pin' });
     const pin = await answer;
     if (pin === null) settle('cancelled');
     if (pin === null) throw new Fault('PIN_CANCELLED');

@@ -8,7 +8,7 @@
  */
 import * as z from 'zod';
 import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
-import { EVIDENCE, KeyReference, ModuleFacts, ObjectFact, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
+import { CHANGE_KINDS, EVIDENCE, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
 
 /** Which library this process drives. Chosen by the machine's administrator, never by the page. */
 export const ModuleConfig = z.discriminatedUnion('kind', [
@@ -188,6 +188,23 @@ export const OPERATIONS = {
     answer: z.strictObject({ before: Observation, after: Observation }),
   },
 
+  // --- administration (administration.ts): one change outside a ceremony ------------------------------------------------
+  /** What an officer points at, named so that it can be found again: throws OBJECT-MOVED as `object` does. */
+  refer: { request: z.strictObject({ token: serial, place: ObjectPlace }), answer: ObjectReference },
+  /**
+   * `order` is of the shape that CHANGES gives for `change`, and so is the result. `file`: the encrypted key file of
+   * `import-key`. `kept`: an earlier attempt made the object; nothing is made, it is read back and tried as if just made.
+   */
+  administer: {
+    request: z.strictObject({ token: serial, change: z.enum(CHANGE_KINDS), order: z.looseObject({}), file: b64(1_000_000).nullable(), kept: z.boolean(), asked: Asked }),
+    answer: EVIDENCE.administer,
+  },
+  /** Whether a key that is there works: each use that it has, tried with session objects and compared with software. */
+  'self-test': {
+    request: z.strictObject({ token: serial, place: ObjectPlace, asked: Asked }),
+    answer: z.strictObject({ tried: z.array(z.strictObject({ name: z.string().max(64), passed: z.boolean(), detail: z.string().max(300) })).max(16) }),
+  },
+
   // --- backup: the key lives in this process between `make-backup-key` and `wipe-backup-key`, and nowhere else -----
   'make-backup-key': {
     request: z.strictObject({
@@ -260,7 +277,11 @@ export const Notice = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('pin-wanted'), ticket: z.int(), token: TokenFacts, asked: Asked,
     attempts: z.enum(['fine', 'low', 'final', 'unknown']), min: z.int(), max: z.int(),
+    /** What is to be typed. A new PIN is asked for twice by the booth, which sends it once. */
+    wanted: z.enum(['user-pin', 'so-pin', 'new-user-pin', 'new-so-pin', 'password']),
   }),
+  /** The PIN is typed on the token's own pad (CKF_PROTECTED_AUTHENTICATION_PATH): nothing is sent, until the call returns. */
+  z.strictObject({ kind: z.literal('pad-wanted'), ticket: z.int(), token: TokenFacts, asked: Asked, wanted: z.enum(['user-pin', 'so-pin', 'new-user-pin', 'new-so-pin']) }),
   z.strictObject({ kind: z.literal('pin-settled'), ticket: z.int(), outcome: z.enum(['accepted', 'refused', 'cancelled', 'locked']) }),
 ]);
 export type Notice = z.infer<typeof Notice>;

@@ -57,7 +57,7 @@ const device = (of: Running, operation: string, body: unknown = null, module = '
 
 type Wanted = Extract<Notice, { kind: 'pin-wanted' }>;
 const wanted = (ticket: number, more: Partial<Wanted> = {}): Wanted => ({
-  kind: 'pin-wanted', ticket, attempts: 'fine', min: 4, max: 255,
+  kind: 'pin-wanted', wanted: 'user-pin', ticket, attempts: 'fine', min: 4, max: 255,
   token: { serial: '04172203b81c', label: 'Share card 2', model: 'SoftHSM v2', manufacturer: '', firmware: '', hardware: '', flags: [] },
   asked: { person: 'custodian-2', name: 'Grace Hopper', purpose: 'receive your share on your share card', standIn: false, acceptFinalTry: false },
   ...more,

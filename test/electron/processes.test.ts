@@ -81,7 +81,7 @@ test('a process that hangs is killed when the conductor says so, and reported as
 });
 
 const wanted = (ticket: number): Notice => ({
-  kind: 'pin-wanted', ticket, attempts: 'fine', min: 4, max: 16,
+  kind: 'pin-wanted', wanted: 'user-pin', ticket, attempts: 'fine', min: 4, max: 16,
   token: { serial: '1', label: 'card', model: '', manufacturer: '', firmware: '', hardware: '', flags: [] },
   asked: { person: 'custodian-1', name: 'Grace', purpose: 'test', standIn: false, acceptFinalTry: false },
 });

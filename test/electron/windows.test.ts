@@ -6,7 +6,7 @@ import type { Notice } from '../../electron/devices/protocol.ts';
 
 type Wanted = Extract<Notice, { kind: 'pin-wanted' }>;
 const wanted = (ticket: number, person = 'custodian-2'): Wanted => ({
-  kind: 'pin-wanted', ticket, attempts: 'low', min: 4, max: 16,
+  kind: 'pin-wanted', wanted: 'user-pin', ticket, attempts: 'low', min: 4, max: 16,
   token: { serial: '0417', label: 'Share card', model: 'M', manufacturer: 'F', firmware: '1', hardware: '2', flags: ['LOGIN_REQUIRED'] },
   asked: { person, name: 'Grace', purpose: 'receive a share', standIn: false, acceptFinalTry: false },
 });
