@@ -11,6 +11,7 @@
  */
 import * as z from 'zod';
 import canonicalize from 'canonicalize';
+import { createdId, orderFault, resultFault } from './administration.ts';
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
@@ -46,7 +47,7 @@ export const ENTRY_DATA = {
       /** Card name, then seat. */
       cards: z.record(z.string().max(40), z.record(SeatId, Bound)),
     }),
-    modules: z.array(ModuleFacts).max(8),
+    modules: z.array(ModuleFacts).max(64),
     /** Files that people brought, by the names the script gives them. */
     inputs: z.record(z.string().max(40), Input),
     recorder: PublicJwk,
@@ -55,6 +56,8 @@ export const ENTRY_DATA = {
     clock: BoundedText(200),
     /** What the machine should not have had: swap in use, core dumps on, … Said aloud, recorded, not hidden. */
     warnings: z.array(BoundedText(300)).max(16),
+    /** Administration only: the volume before this one on the same machine, and the hash of its last line; null in the first. */
+    after: z.strictObject({ ceremony: BoundedText(32), last: Base64url(86) }).nullable().optional(),
   }),
   begun: z.strictObject({ intent: z.looseObject({}) }),
   done: z.strictObject({ begun: sequence.nullable(), evidence: z.looseObject({}) }),
@@ -202,7 +205,9 @@ const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'put-aw
  * The others are safe to repeat: enrolment finds or completes the identity that is there, a share object that may lie
  * on a card is void and is erased by the next one, switching EXTRACTABLE off twice is the same as once.
  */
-const LASTING: readonly ActionName[] = ['generate-key'];
+function lasting({ step, intent }: Current): boolean {
+  return step.do.action === 'generate-key' || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
+}
 
 export const isHuman = (action: ActionName): boolean => HUMAN.includes(action);
 
@@ -424,8 +429,9 @@ function checkResumed(state: State, data: Data<'resumed'>): Refusal | null {
   if (has('officer') === 0) return refuse('RESUME-QUORUM', 'an officer', 'none present', 'Let another person take the officer\'s seat.');
   if (state.seals.length > 0) {
     const threshold = state.plan?.set?.threshold ?? 0;
-    if (has('custodian') < threshold || has('witness') < 1) {
-      return refuse('RESUME-QUORUM', `a witness and ${threshold} custodians`, `${has('witness')} and ${has('custodian')}`, 'Wait until enough people are back, or abort.');
+    const witnesses = Math.min(1, state.people.filter((person) => person.role === 'witness').length);
+    if (has('custodian') < threshold || has('witness') < witnesses) {
+      return refuse('RESUME-QUORUM', `${witnesses === 1 ? 'a witness' : 'no witness'} and ${threshold} custodians`, `${has('witness')} and ${has('custodian')}`, 'Wait until enough people are back, or abort.');
     }
   }
   if (data.officer) {
@@ -480,7 +486,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
       const officer = entry.by !== undefined && personAt(state, entry.by)?.role === 'officer';
       return phaseIs('found') ?? begunIs(data.begun) ?? (officer ? null : refuse('RIGHT-PERSON', 'the officer', entry.by ?? 'nobody', NOW))
         // What was wrapped is in no entry: only a key that is all on its token can be kept.
-        ?? (data.decision === 'keep' && (current.observation?.state === 'half' || (current.intent as Intent<'generate-key'>).place !== 'token') ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
+        ?? (data.decision === 'keep' && (current.observation?.state === 'half' || (current.step.do.action === 'generate-key' && (current.intent as Intent<'generate-key'>).place !== 'token')) ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
         ?? texts(null, ['why', data.why]);
     }
     case 'cleared': {
@@ -576,13 +582,17 @@ function checkIntent(state: State, current: Current, intent: Intent): Refusal | 
       if (!state.key?.recoveryProven) return refuse('WIPED-AFTER-PROOF', 'a proven recovery before the source is wiped', 'none', STOP);
       expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
+    case 'administer': {
+      const fault = orderFault(intent as Intent<'administer'>, opening.modules, opening.mode);
+      if (fault) return fault;
+      break;
+    }
     case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'put-away': break;
   }
   for (const [rule, expected, found] of expectations) {
     if (expected !== found) return refuse(rule, String(expected), String(found), STOP);
   }
-  const fresh = step.do.action === 'enrol' ? [(intent as Intent<'enrol'>).id] : step.do.action === 'generate-key' ? (intent as Intent<'generate-key'>).ids : [];
-  const used = fresh.find((id) => state.ids.includes(id));
+  const used = freshIds(step, intent).find((id) => state.ids.includes(id));
   return used === undefined ? null : refuse('ID-FRESH', 'a CKA_ID never used in this record', used, STOP);
 }
 
@@ -748,8 +758,17 @@ function checkEvidence(state: State, current: Current, evidence: Evidence): Refu
       const alive = state.backup?.alive === true;
       return must(alive === (e.how === 'overwritten'), 'WIPED-AFTER-PROOF', alive ? 'overwritten in the living process' : 'ended with its process', e.how);
     }
+    case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
     case 'put-away': case 'sign-seal': case 'sign-resume': return null;
   }
+}
+
+/** CKA_IDs that an act uses for what it makes; enrolment may find an identity that was there before. */
+function freshIds(step: PlanStep, intent: Intent): readonly string[] {
+  const { action } = step.do;
+  if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
+  if (action === 'generate-key') return (intent as Intent<'generate-key'>).ids;
+  return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
 }
 
 type Must = (holds: boolean, rule: string, expected: string, found: string) => Refusal | null;
@@ -825,18 +844,20 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
   switch (entry.kind) {
     case 'begun': {
       const intent = (entry.data as Data<'begun'>).intent as Intent;
-      const ids = current.step.do.action === 'generate-key' ? (intent as Intent<'generate-key'>).ids : [];
+      const ids = current.step.do.action === 'enrol' ? [] : freshIds(current.step, intent);
       return { ...state, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
     }
     case 'done': {
       const evidence = (entry.data as Data<'done'>).evidence as Evidence;
       const after = effect(state, current, evidence);
+      // Administration goes on until the officer logs out; a checkpoint then covers it all, and on the way every 64 entries.
+      if (current.step.do.action === 'administer' && (current.intent as Intent<'administer'>).change !== 'log-out') return { ...after, current: ready(current) };
       const witnessing = { ...current, phase: 'witnessing' as const, evidence, witnesses: [] };
       return Object.keys(current.step.witnesses).length === 0 ? complete(after) : { ...after, current: witnessing };
     }
     case 'failed': {
       const data = entry.data as Data<'failed'>;
-      const unexplained = !data.nothingChanged && LASTING.includes(current.step.do.action);
+      const unexplained = !data.nothingChanged && lasting(current);
       return { ...voidBegunShare(state, current), current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
     }
     case 'found': {
@@ -890,7 +911,7 @@ function interrupted(state: State, lost?: string): State {
   let { current, backup, cursor, voidShares } = state;
   if (current?.phase === 'begun' || current?.phase === 'kept') {
     ({ voidShares } = voidBegunShare(state, current));
-    current = LASTING.includes(current.step.do.action) ? { ...current, phase: 'unexplained' } : ready(current);
+    current = lasting(current) ? { ...current, phase: 'unexplained' } : ready(current);
   }
   // The backup key is held by the process of the token's module; another module's cards may go without it.
   if (backup?.alive && (lost === undefined || Object.values(state.opening?.bindings.tokens ?? {}).some((bound) => bound.module === lost))) {
@@ -1028,7 +1049,7 @@ function effect(state: State, current: Current, evidence: Evidence): State {
         ? { ...state, seals: [...state.seals.slice(0, -1), { ...last, signatures: { ...last.signatures, [step.who]: signatures } }] }
         : { ...state, seals: [...state.seals, { act: step.act, statement: signed, signatures: { [step.who]: signatures } }] };
     }
-    case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'put-away': case 'sign-resume': return state;
+    case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'put-away': case 'sign-resume': case 'administer': return state;
   }
 }
 

@@ -6,6 +6,7 @@
  * never decide whether the entry was allowed, and never soften a failure.
  */
 import { sha256 } from '@noble/hashes/sha2.js';
+import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
@@ -90,7 +91,7 @@ function worded(entry: Entry, before: State): Worded {
         ...data.warnings.map(reported),
       ];
     }
-    case 'begun': return [`Begun: ${step?.title ?? ''}`, ...begun((entry.data as Data<'begun'>).intent as Intent)];
+    case 'begun': return [`Begun: ${step?.do.action === 'administer' ? orderText((entry.data as Data<'begun'>).intent as Intent<'administer'>) : step?.title ?? ''}`, ...begun((entry.data as Data<'begun'>).intent as Intent)];
     case 'done': return done(before, (entry.data as Data<'done'>).evidence as Evidence);
     case 'failed': {
       const { error, nothingChanged } = entry.data as Data<'failed'>;
@@ -317,6 +318,10 @@ function done(before: State, evidence: Evidence): Worded {
     }
     case 'put-away':
       return [step.title, ...step.moves.map((move) => reported(`${move.what} from ${move.from} to ${move.to}`)), ...step.moves.length === 0 ? [reported('a person\'s word')] : []];
+    case 'administer': {
+      const change = before.current?.intent as Intent<'administer'>;
+      return change.change === 'log-out' ? [`${who} logged out`] : [`Done: ${orderText(change)}`, ...resultLines(change, (evidence as Evidence<'administer'>).result)];
+    }
     case 'sign-seal': return [`${who} signed the record of act ${currentAct(before) + 1}`, verified('both signatures'), remark(`card ${cardOf(before, 'identity-card', step.who) ?? ''}`)];
     case 'sign-resume': return [`${who} signed the continuation of the record`, verified('both signatures'), remark(`card ${cardOf(before, 'identity-card', step.who) ?? ''}`)];
   }

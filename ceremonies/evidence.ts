@@ -208,11 +208,13 @@ export const ORDERED_ATTRIBUTES = [
   'sign', 'verify', 'encrypt', 'decrypt', 'wrap', 'unwrap', 'derive', 'encapsulate', 'decapsulate',
 ] as const;
 export type OrderedAttribute = (typeof ORDERED_ATTRIBUTES)[number];
-const OrderedAttributes = z.partialRecord(z.enum(ORDERED_ATTRIBUTES), z.boolean());
+export const OrderedAttributes = z.partialRecord(z.enum(ORDERED_ATTRIBUTES), z.boolean());
 export type OrderedAttributes = z.infer<typeof OrderedAttributes>;
 
 /** CKA_ID is drawn afresh for everything that a change creates: after a crash it is what is looked for. */
 const NewKey = { id: hex(64).min(32), label: text(64).min(1), kind: z.enum(KEY_KINDS), attributes: OrderedAttributes };
+/** Rules of dangers that the officer was told of and answers for: by name, in the signed line. */
+const despite = z.array(text(64)).max(16).optional();
 
 /** Says which of several keys is meant: SHA-256 of its SubjectPublicKeyInfo, or a check value with its method. Of a secret key that gives neither: none. */
 export const KeyCheck = z.discriminatedUnion('method', [
@@ -267,9 +269,9 @@ export const CHANGES = {
   'set-user-pin': { order: z.strictObject({}), result: z.strictObject({ before: TokenFacts, after: TokenFacts }) },
   /** C_SetPIN by the user or the SO, with the old one. */
   'change-pin': { order: z.strictObject({ whose: z.enum(['user', 'so']) }), result: z.strictObject({ before: TokenFacts, after: TokenFacts }) },
-  'generate-key': { order: z.strictObject(NewKey), result: z.strictObject({ mechanism: text(48), ...KeyRead }) },
+  'generate-key': { order: z.strictObject({ ...NewKey, despite }), result: z.strictObject({ mechanism: text(48), ...KeyRead }) },
   /** `file`: encrypted PKCS#8 or PKCS#12, whose password is typed in the booth. Only its SHA-256 stands in the record. */
-  'import-key': { order: z.strictObject({ ...NewKey, file: text(200), sha256: hex(64).length(64) }), result: z.strictObject(KeyRead) },
+  'import-key': { order: z.strictObject({ ...NewKey, despite, file: text(200), sha256: hex(64).length(64) }), result: z.strictObject(KeyRead) },
   'import-certificate': {
     order: z.strictObject({ id: hex(128), label: text(64), certificate: base64url(90_000) }),
     result: z.strictObject({ object: ObjectFact, sha256: hex(64).length(64), /** Whether a key of this CKA_ID is there, and has the certificate's public key. */ key: z.enum(['fits', 'absent']) }),
@@ -291,7 +293,7 @@ export const CHANGES = {
     order: z.strictObject({ key: ObjectReference, under: ObjectReference.nullable(), recipient: base64url(8000).nullable(), method: WrapMethod }),
     result: z.strictObject({ file: WrappedKeyFile, rehearsed: z.strictObject({ compared: text(200), wiped: z.literal(true) }).nullable(), /** Why it could not be rehearsed here. */ why: text(300).nullable() }),
   },
-  'unwrap-key': { order: z.strictObject({ ...NewKey, file: WrappedKeyFile, under: ObjectReference }), result: z.strictObject(KeyRead) },
+  'unwrap-key': { order: z.strictObject({ ...NewKey, despite, file: WrappedKeyFile, under: ObjectReference }), result: z.strictObject(KeyRead) },
   /** A request (PKCS#10), or a self-signed end-entity certificate, of a key on the token. */
   'sign-request': { order: z.strictObject({ key: ObjectReference, subject: text(400) }), result: z.strictObject({ request: base64url(90_000) }) },
   'self-sign': {

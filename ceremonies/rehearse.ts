@@ -43,13 +43,16 @@ export function rehearse(script: Script, parameters: Parameters): { rehearsed: R
 type Action = PlanStep['do']['action'];
 type GenerateKey = Extract<PlanStep['do'], { action: 'generate-key' }>;
 
+/** What may stand in a script beside `administer`. */
+const ALONE: readonly Action[] = ['confirm-script', 'enrol', 'administer', 'sign-seal'];
+
 const REORDER = 'Move the step, or add the one that is missing.';
 
 /** Whose hands: the officer's on the token, a custodian's on a share; everybody's for the rest. */
 const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
   'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'lock-key': 'officer',
-  'wipe-backup-key': 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
+  'wipe-backup-key': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
 };
 
 interface Key {
@@ -137,6 +140,18 @@ class Room {
       this.#fault('PEOPLE-CARDS', { line: 0 }, 'a share-card for every custodian', 'none', 'Add `share-card: { for: custodian, at: bag }` under room.cards.');
     }
     if (set && !has('make-backup-key')) this.#fault('BACKUP-NEEDS-SET', { line: 0 }, 'a backup for the set of shares', 'a set that no step uses', 'Remove `set`, or add the steps of a backup.');
+    const administers = steps.filter((step) => step.do.action === 'administer');
+    if (administers.length === 0) {
+      for (const role of ['witness', 'auditor'] as const) {
+        if (!seats.some((seat) => seat.role === role)) this.#fault('PEOPLE-ROLES', { line: 0 }, `a ${role} in every ceremony`, 'none', 'Add one under people.');
+      }
+    } else {
+      // Nobody could say what a ceremony's key or shares have become once anything may be changed beside them.
+      const other = steps.find((step) => !ALONE.includes(step.do.action));
+      if (other) this.#fault('ADMINISTER-ALONE', other, 'a script that only administers', `${other.do.action} beside it`, 'Make another script for it.');
+      if (administers.length > 1 || steps.findLast((step) => step.line > 0)?.do.action !== 'administer') this.#fault('ADMINISTER-ALONE', administers[0] ?? { line: 0 }, 'one administer step, the last', `${administers.length}, or another after it`);
+      if (administers.some((step) => Object.keys(step.witnesses).length > 0)) this.#fault('ADMINISTER-ALONE', administers[0] ?? { line: 0 }, 'changes that the officer signs for', 'a witness to a step without an end', 'What needs a witness is a ceremony of its own.');
+    }
     if (this.#custodians.length === 0 && this.#plan.set) this.#fault('PEOPLE-ROLES', { line: 0 }, 'custodians for the shares', `${seats.length} people, no custodian`, 'Add custodians under people.');
   }
 
@@ -306,7 +321,7 @@ class Room {
       case 'sign-seal': case 'sign-resume':
         this.#identityAtHand(step);
         return;
-      case 'put-away': return;
+      case 'put-away': case 'administer': return;
     }
   }
 

@@ -81,6 +81,8 @@ function shapes<Open extends boolean>(open: Open) {
     'lock-key': z.strictObject({ key: name }).optional(),
     'wipe-backup-key': z.strictObject({}).optional(),
     'put-away': z.strictObject({}).optional(),
+    /** Changes to tokens, one after another, until the officer logs out: what administration is made of. */
+    administer: z.strictObject({}).optional(),
   }).refine((value) => Object.keys(value).length === 1, 'exactly one action');
 
   const step = z.strictObject({
@@ -109,7 +111,7 @@ function shapes<Open extends boolean>(open: Open) {
     ])).default({}),
     /** Files that people bring; what they are is checked before anything else, and they become part of the record. */
     inputs: z.record(name, z.strictObject({ ask: sentence, kind: InputKind, optional: z.boolean().optional() })).default({}),
-    people: z.strictObject({ officer: z.literal(1), custodian: whole(0, 255), witness: whole(1, 8), auditor: whole(1, 8) }),
+    people: z.strictObject({ officer: z.literal(1), custodian: whole(0, 255), witness: whole(0, 8), auditor: whole(0, 8) }),
     set: z.strictObject({ shares: whole(2, 255), threshold: whole(2, 255) }).optional(),
     room: z.strictObject({
       tokens: z.record(name, z.enum(PLACES)),

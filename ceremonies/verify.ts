@@ -14,17 +14,20 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js';
 import * as z from 'zod';
+import { signedBy, spkiOf } from './administration.ts';
 import { bundleRemarks, checkBundle, openFile } from './bundle.ts';
 import { fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
 import {
   check, checkpointMessage, currentAct, EMPTY, everySigner, keyInput, personAt, type Data, type Entry, type Person, type State,
 } from './ceremony.ts';
 import type { Evidence, Intent, KeyPart, PublicJwk, SignaturePair } from './evidence.ts';
+import { readCertificate } from './keys/chain.ts';
 import { verifyAll } from './keys/jws.ts';
 import { inputFindings, keyPartsFindings } from './inputs.ts';
 import { fromJwk, type PublicKey } from './keys/public-key.ts';
+import { checkRequest, readRequest } from './keys/request.ts';
 import { verifySignature } from './keys/signatures.ts';
-import { verifyWith } from './keys/subject-key.ts';
+import { keyFindings, readSubjectKey, verifyWith } from './keys/subject-key.ts';
 import { lintCertificate, tbsOf, verifyIssued } from './keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from './profile.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -163,8 +166,30 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       return [{ what: 'the CRL: TBS digest, number, revoked certificates, signature', test: () => crl(before, wish, intent as Intent<'sign-crl'>, e) }];
     }
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
+    case 'administer': return changeClaims(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
     case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': return [];
   }
+}
+
+/** What a change proves beyond the token's word: the public key it names, and what a key of the token signed. */
+function changeClaims(intent: Intent<'administer'>, result: Record<string, unknown>): Claim[] {
+  const spki = spkiOf(intent, result);
+  const signed = signedBy(intent, result);
+  return [
+    ...spki === null ? [] : [{ what: 'the public key read back is well formed and not weak', test: () => Promise.resolve(keyFindings(readSubjectKey(fromBase64url(spki)))) }],
+    ...signed === null ? [] : [{ what: `the ${signed.kind} verifies under the key that signed it`, test: () => signedFindings(signed) }],
+  ];
+}
+
+/** A request, or a self-signed certificate: its own signature, and that it is of the key that the officer named. */
+async function signedFindings({ kind, der, fingerprint }: NonNullable<ReturnType<typeof signedBy>>): Promise<Refusal[]> {
+  const bytes = fromBase64url(der);
+  const { spki } = kind === 'request' ? readRequest(bytes) : readCertificate(bytes).key;
+  const found = toHex(sha256(spki));
+  return [
+    ...found === fingerprint ? [] : [refuse('KEY-BOUND', `a ${kind} of the key ${fingerprint}`, found, NEXT)],
+    ...kind === 'request' ? await checkRequest(bytes) : await verifyIssued(bytes, spki) ? [] : [refuse('CERTIFICATE-VERIFIES', 'a signature of the key', 'one that does not fit', NEXT)],
+  ];
 }
 
 type IssueWish = Extract<PlanStep['do'], { action: 'issue-certificate' }>;

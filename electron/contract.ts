@@ -7,7 +7,7 @@
  * administrator, and files are chosen in a dialog that the main process opens.
  */
 import * as z from 'zod';
-import { InputKind, Placement, SeatId, type ModuleFacts, type ObjectFact, type StatisticalTest, type TokenFacts } from '../ceremonies/evidence.ts';
+import { KEY_KINDS, InputKind, OrderedAttributes, Placement, SeatId, WrapMethod, type ModuleFacts, type ObjectFact, type StatisticalTest, type TokenFacts } from '../ceremonies/evidence.ts';
 import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
 import type { Fact } from '../ceremonies/inputs.ts';
 import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
@@ -28,8 +28,36 @@ export type Bindings = z.infer<typeof Bindings>;
 export const People = z.array(z.strictObject({ seat: SeatId, name: z.string().min(1).max(80) })).min(1).max(300);
 export type People = z.infer<typeof People>;
 
+const label = z.string().min(1).max(64);
+/** Dangers of the order that the officer was shown and answers for, by rule. */
+const despite = z.array(z.string().max(64)).max(16);
+const NewKey = { label, kind: z.enum(KEY_KINDS), attributes: OrderedAttributes, despite };
+
 /** A file that a person chose; its bytes, never its path. */
 const File = z.strictObject({ file: z.string().min(1).max(200), bytes: z.instanceof(Uint8Array).refine((bytes) => bytes.length <= 750_000, 'at most 750,000 bytes') });
+/** What an officer asks to be changed: the thing pointed at as it stands in the listing, never a handle. */
+export const ChangeRequest = z.discriminatedUnion('change', [
+  z.strictObject({ change: z.literal('init-token'), ...OneToken, label: z.string().min(1).max(32) }),
+  z.strictObject({ change: z.literal('set-user-pin'), ...OneToken }),
+  z.strictObject({ change: z.literal('change-pin'), ...OneToken, whose: z.enum(['user', 'so']) }),
+  z.strictObject({ change: z.literal('generate-key'), ...OneToken, ...NewKey }),
+  /** Encrypted PKCS#8 or PKCS#12, PEM or DER; the password is typed in the booth. */
+  z.strictObject({ change: z.literal('import-key'), ...OneToken, ...NewKey, file: File }),
+  /** `place`: the key that it belongs to, whose CKA_ID it takes. */
+  z.strictObject({ change: z.literal('import-certificate'), ...OneToken, place: ObjectPlace.nullable(), label, file: File }),
+  z.strictObject({ change: z.literal('copy-object'), ...OneToken, place: ObjectPlace, label, attributes: OrderedAttributes }),
+  /** Null: as it is. */
+  z.strictObject({ change: z.literal('edit-object'), ...OneToken, place: ObjectPlace, label: label.nullable(), id: z.string().max(64).regex(/^([0-9a-f]{2})*$/).nullable(), attributes: OrderedAttributes }),
+  z.strictObject({ change: z.literal('destroy-object'), ...OneToken, place: ObjectPlace, typed: z.string().max(200) }),
+  /** `recipient`: public key or certificate, for hybrid; else `under` is a key of the same token. */
+  z.strictObject({ change: z.literal('wrap-key'), ...OneToken, place: ObjectPlace, under: ObjectPlace.nullable(), recipient: File.nullable(), method: WrapMethod }),
+  /** `file`: what wrap-key gave. Kind and attributes are those that it had; `label` null: its label too. */
+  z.strictObject({ change: z.literal('unwrap-key'), ...OneToken, under: ObjectPlace, file: File, label: label.nullable(), despite }),
+  z.strictObject({ change: z.literal('sign-request'), ...OneToken, place: ObjectPlace, subject: z.string().min(1).max(400) }),
+  z.strictObject({ change: z.literal('self-sign'), ...OneToken, place: ObjectPlace, subject: z.string().min(1).max(400), days: z.int().min(1).max(14_610) }),
+]);
+export type ChangeRequest = z.infer<typeof ChangeRequest>;
+
 export const Inputs = z.record(z.string().max(40), File);
 export type Inputs = z.infer<typeof Inputs>;
 
@@ -59,6 +87,8 @@ export const Request = z.discriminatedUnion('call', [
   /** Logs in to look at private objects, until `token-log-out` or ten idle minutes. */
   z.strictObject({ call: z.literal('token-login'), ...OneToken, standIn: z.boolean(), acceptFinalTry: z.boolean() }),
   z.strictObject({ call: z.literal('token-log-out'), ...OneToken }),
+  /** Whether a key works: each of its uses tried with session objects and compared with software. */
+  z.strictObject({ call: z.literal('self-test'), ...OneToken, place: ObjectPlace, standIn: z.boolean(), acceptFinalTry: z.boolean() }),
   /** What a CKR_* or a code of this program means; all of them where `code` is null. */
   z.strictObject({ call: z.literal('explain'), code: z.string().max(64).nullable() }),
 
@@ -86,6 +116,15 @@ export const Request = z.discriminatedUnion('call', [
     /** Rehearsal cards type their published PIN themselves. */
     standIns: z.boolean(),
   }),
+  /**
+   * Opens the logbook: a record of one officer, in which `administer` writes. `card` null: in a rehearsal, the officer's
+   * rehearsal card on `module`, made where there is none. The two steps before the work are carried out with `act`.
+   */
+  z.strictObject({ call: z.literal('log-in'), name: z.string().min(1).max(80), module: z.string().max(64), card: Bound.nullable(), mode: z.enum(['rehearsal', 'real']), standIns: z.boolean() }),
+  /** One change to one token, written down before it is touched and after it was read back. */
+  z.strictObject({ call: z.literal('administer'), ceremony: CeremonyId, request: ChangeRequest, acceptFinalTry: z.boolean().default(false) }),
+  /** Ends the work: what is left is the officer's signature (`act` of the seal). */
+  z.strictObject({ call: z.literal('log-out'), ceremony: CeremonyId }),
   z.strictObject({ call: z.literal('ceremonies') }),
   /** All lines of a ceremony from number `from` on; later ones arrive through onEntries. */
   z.strictObject({ call: z.literal('entries'), ceremony: CeremonyId, from: z.int().min(0) }),
@@ -125,6 +164,8 @@ export interface ScriptSummary {
 
 export interface CeremonySummary {
   readonly ceremony: string;
+  /** Name of its script; `administration`: a volume of the logbook. */
+  readonly script: string;
   readonly title: string;
   readonly mode: 'rehearsal' | 'real';
   readonly state: 'open' | 'closed' | 'aborted';
@@ -224,6 +265,7 @@ export interface Answers {
   probe: { readonly readiness: readonly Readiness[] };
   'scan-keys': KeyScan;
   'random-test': { readonly bytes: number; readonly tests: readonly z.infer<typeof StatisticalTest>[]; readonly claim: string };
+  'self-test': { readonly tried: readonly { readonly name: string; readonly passed: boolean; readonly detail: string }[] };
   'token-login': null; 'token-log-out': null;
   explain: { readonly explanations: readonly Explanation[] };
   scripts: readonly ScriptSummary[];
@@ -233,6 +275,10 @@ export interface Answers {
   /** `inputs` by the script's names, in the shape in which `open` wants them. */
   provision: { readonly bindings: Bindings; readonly inputs: Inputs };
   open: { readonly ceremony: string };
+  'log-in': { readonly ceremony: string };
+  /** What is known afterwards, of the change's own shape (CHANGES), as the record has it. */
+  administer: { readonly result: Readonly<Record<string, unknown>> };
+  'log-out': null;
   ceremonies: readonly CeremonySummary[];
   entries: { readonly lines: readonly string[] };
   act: null; cancel: { readonly cancelled: boolean }; witness: null; decide: null; note: null; exception: null; break: null; back: null; disagree: null; abort: null; resume: null;

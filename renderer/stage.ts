@@ -40,6 +40,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     case 'confirm-input': // the file itself stands there
     case 'put-away':
     case 'wipe-backup-key':
+    case 'administer': // chosen in the Tokens room, not on the stage
       return [];
     case 'enrol':
     case 'sign-seal':

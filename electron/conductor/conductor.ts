@@ -9,6 +9,7 @@
  * terminal and in the tests.
  */
 import * as z from 'zod';
+import { createdId, orderText } from '../../ceremonies/administration.ts';
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
@@ -81,6 +82,9 @@ interface Room {
   readonly losses: Map<string, number>;
 }
 
+/** Requests that change one record. */
+type RoomRequest = Extract<Request, { call: 'act' | 'witness' | 'decide' | 'note' | 'exception' | 'break' | 'back' | 'disagree' | 'abort' | 'resume' | 'log-out' }>;
+
 /** Likewise what reads certificates, requests and lists of revocations. */
 const profiling = () => import('../../ceremonies/profile.ts');
 const reading = () => import('../../ceremonies/inputs.ts');
@@ -97,6 +101,11 @@ async function refusalOf(state: State, entry: Entry): Promise<Refusal | undefine
   const { claimsOf, testClaims } = await judging();
   return (await testClaims(claimsOf(state, entry)))[0];
 }
+
+/** Name of the script whose records are the volumes of this machine's logbook. */
+const LOGBOOK = 'administration';
+/** What a rehearsal's officer logs in with, on whichever module they chose. */
+const OFFICERS_CARD = 'REHEARSAL identity officer';
 
 const RECORDER: ModuleConfig = { kind: 'recorder', name: 'recorder' };
 
@@ -153,6 +162,8 @@ export class Conductor {
         return this.#world.devices.call(this.#tokenModule(state), 'cancel', {});
       }
       case 'open': return { ceremony: await this.#open(request) };
+      case 'log-in': return { ceremony: await this.#logIn(request) };
+      case 'administer': return { result: await this.#administer(request) };
       case 'ceremonies': return this.#ceremonies();
       case 'entries': return { lines: this.#world.ledger.lines(request.ceremony, request.from) };
       case 'export': return this.#export(request.ceremony);
@@ -167,10 +178,10 @@ export class Conductor {
         const { verdict } = await verifyFile(new TextEncoder().encode(lines.map((line) => `${line}\n`).join('')), { hasher: this.#world.hasher });
         return { verdict, lines };
       }
-      case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'random-test':
+      case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
-      case 'act': case 'witness': case 'decide': case 'note': case 'exception': case 'break': case 'back': case 'disagree': case 'abort': case 'resume':
+      case 'act': case 'witness': case 'decide': case 'note': case 'exception': case 'break': case 'back': case 'disagree': case 'abort': case 'resume': case 'log-out':
         await this.#inRoom(request);
         return null;
     }
@@ -246,7 +257,7 @@ export class Conductor {
       const state = over === undefined ? 'open' as const : over.kind === 'closed' ? 'closed' as const : 'aborted' as const;
       const { script } = readScript(opening.data.script);
       return {
-        ceremony, title: script?.title ?? ceremony, mode: opening.data.mode, state,
+        ceremony, script: script?.name ?? '', title: script?.title ?? ceremony, mode: opening.data.mode, state,
         // Even an ended record needs its last checkpoint: without one it can still be resumed and finished.
         interrupted: (state === 'open' || last.at(-1)?.kind !== 'checkpoint') && this.#rooms.get(ceremony)?.recorder !== true,
         entries: count, openedAt: opening.at, lastAt: last.at(-1)?.at ?? opening.at,
@@ -336,6 +347,8 @@ export class Conductor {
   async #open(request: Extract<Request, { call: 'open' }>): Promise<string> {
     const { app, runtime, clock, random, warnings } = this.#world;
     const rehearsed = this.#rehearsed(request.script, request.parameters);
+    // Nobody knows at the log-in which tokens will be changed: every module that is there is named.
+    const administers = rehearsed.plan.steps.some((step) => step.do.action === 'administer');
     const serials = [...Object.values(request.bindings.tokens), ...Object.values(request.bindings.cards).flatMap((seats) => Object.values(seats))];
     if (request.mode === 'rehearsal') this.#notInProduction(serials);
     if (request.standIns && request.mode !== 'rehearsal') throw new Refused(refuse('STAND-INS-ONLY-REHEARSE', 'real people in a real ceremony', 'stand-ins', 'Everybody types their own PIN.'));
@@ -346,7 +359,7 @@ export class Conductor {
       if (!slots.some((slot) => slot.token?.serial === serial)) throw new Refused(refuse('TOKEN-PRESENT', `token ${serial} on ${module}`, 'no such token', 'Put it in, and look at the list of tokens.'));
     }
     const used = new Set(serials.map(({ module }) => module));
-    const modules = estate.modules.filter((module) => used.has(module.name)).flatMap((module) => module.facts ? [module.facts] : []);
+    const modules = estate.modules.filter((module) => administers || used.has(module.name)).flatMap((module) => module.facts ? [module.facts] : []);
     const switchedOff = await this.#switchedOff(rehearsed.plan, request.bindings);
     const recorder = await this.#newRecorder();
     const ceremony = toHex(random(16));
@@ -355,6 +368,7 @@ export class Conductor {
     this.#write(room, 'opened', {
       format: FORMAT, script: rehearsed.script.text, parameters: { ...rehearsed.parameters }, mode: request.mode, people: request.people, bindings: request.bindings,
       modules, inputs, recorder, app, runtime, clock: clock.source(), warnings: [...warnings(), ...switchedOff],
+      ...administers && { after: this.#volumeBefore() },
     }, { prev: rehearsed.script.hash });
     this.#rooms.set(ceremony, room);
     await this.#settle(room);
@@ -380,6 +394,55 @@ export class Conductor {
     if (makes?.action !== 'generate-key' || !bound) return [];
     const { off } = await this.#world.devices.call(this.#module(bound.module), 'prove-providers', { algorithm: makes.algorithm });
     return off.map(({ name, algorithm }) => `the library ${name} gave a wrong answer for ${algorithm} and is switched off`);
+  }
+
+  // --- the logbook: administration outside a ceremony ----------------------------------------------------------------
+
+  /** What the next volume follows, so that none can be taken away unnoticed. Throws `Refused` LOGBOOK-OPEN. */
+  #volumeBefore(): Data<'opened'>['after'] {
+    const last = this.#ceremonies().filter((record) => record.script === LOGBOOK).at(-1);
+    if (last === undefined) return null;
+    if (last.state === 'open' || last.interrupted) {
+      throw new Refused(refuse('LOGBOOK-OPEN', 'a logbook whose last volume is ended', `one of ${last.openedAt}, still open`, 'Log out there first. Where the program ended in between: resume that record, then log out.'));
+    }
+    const [line = ''] = this.#world.ledger.lines(last.ceremony, last.entries - 1);
+    return { ceremony: last.ceremony, last: this.#world.hasher.entry(utf8(line)) };
+  }
+
+  async #logIn({ name, module, card, mode, standIns }: Extract<Request, { call: 'log-in' }>): Promise<string> {
+    this.#volumeBefore();
+    if (card === null && mode === 'real') throw new Refused(refuse('BINDINGS-COMPLETE', 'the officer\'s identity card', 'none', 'Choose the token or card that holds your identity.'));
+    const bound = card ?? { module, serial: await this.#officersCard(module) };
+    return this.#open({ call: 'open', script: LOGBOOK, parameters: {}, people: [{ seat: 'officer', name }], bindings: { tokens: {}, cards: { 'identity-card': { officer: bound } } }, inputs: {}, mode, standIns });
+  }
+
+  /** The rehearsal card of whoever logs in here, made where there is none. */
+  async #officersCard(module: string): Promise<string> {
+    const config = this.#module(module);
+    const { slots } = (await this.#readEstate()).modules.find((one) => one.name === module) ?? { slots: [] };
+    const there = slots.find(({ token }) => token?.label === OFFICERS_CARD)?.token;
+    if (there) return there.serial;
+    await this.#world.devices.call(config, 'start', { module: config });
+    const { tokens: [made] } = await this.#world.devices.call(config, 'provision', { labels: [OFFICERS_CARD] });
+    if (!made) throw new Refused(refuse('PROVISION', 'a rehearsal card for the officer', 'none', 'Look at the tokens, and try again.'));
+    return made.serial;
+  }
+
+  async #administer({ ceremony, request, acceptFinalTry }: Extract<Request, { call: 'administer' }>): Promise<Answers['administer']> {
+    const { devices, clock, random } = this.#world;
+    return this.#alone(this.#room(ceremony), false, async (room) => {
+      await this.#settle(room);
+      const step = workOf(room.fold.state);
+      const busy = this.#ceremonyWith(request.token);
+      if (busy !== null) throw new Refused(refuse('TOKEN-IN-CEREMONY', 'a token that no ceremony is using', `one that "${busy}" is using`, 'Wait until the ceremony is over. Nothing was touched.'));
+      if (room.fold.state.opening?.mode === 'rehearsal') this.#notInProduction([{ serial: request.token }]);
+      const module = this.#module(request.module);
+      await devices.call(module, 'start', { module });
+      const { orderOf } = await import('./ordering.ts');
+      const { intent, file } = await orderOf(request, { call: (operation, body) => devices.call(module, operation, body), random, now: () => clock.now() });
+      const evidence = await this.#act(room, step.id, acceptFinalTry, intent, file);
+      return { result: (evidence as Evidence<'administer'>).result };
+    });
   }
 
   async #newRecorder(): Promise<PublicJwk> {
@@ -435,29 +498,35 @@ export class Conductor {
     return room;
   }
 
-  async #inRoom(request: Extract<Request, { ceremony: string }>): Promise<void> {
-    const room = this.#room(request.ceremony);
+  async #inRoom(request: RoomRequest): Promise<void> {
+    await this.#alone(this.#room(request.ceremony), request.call === 'resume', (room) => this.#carryOut(room, request));
+  }
+
+  /** One thing at a time in one record, and none in a record whose recorder key is gone, but its resumption. */
+  async #alone<T>(room: Room, resumes: boolean, work: (room: Room) => Promise<T>): Promise<T> {
     if (room.working) throw new Refused(refuse('ONE-AT-A-TIME', 'one thing at a time', 'a step under way', 'Wait for it. If a PIN is wanted, look at the booth.'));
     this.#noteLosses(room);
-    if (!room.recorder && request.call !== 'resume') {
+    if (!room.recorder && !resumes) {
       throw new Refused(refuse('RESUME-FIRST', 'a record with a living recorder key', 'one whose key ended with its process', 'Resume the ceremony: the people present sign that it is continued.'));
     }
     room.working = true;
     try {
-      await this.#change(room, request);
+      const done = await work(room);
       await this.#settle(room);
+      return done;
     } finally {
       room.working = false;
     }
   }
 
-  async #change(room: Room, request: Extract<Request, { ceremony: string }>): Promise<void> {
+  async #carryOut(room: Room, request: RoomRequest): Promise<void> {
     const { call } = request;
     if (call === 'resume') return this.#resume(room, request);
     await this.#settle(room);
     const { state } = room.fold;
     switch (call) {
-      case 'act': return this.#act(room, request.step, request.acceptFinalTry);
+      case 'act': await this.#act(room, request.step, request.acceptFinalTry); return;
+      case 'log-out': await this.#act(room, workOf(state).id, false, { change: 'log-out' }); return;
       case 'witness': this.#write(room, 'witnessed', {}, { step: request.step, by: request.seat }); return;
       case 'note': this.#write(room, 'noted', { text: request.text }, { by: request.seat }); return;
       case 'exception': {
@@ -485,7 +554,6 @@ export class Conductor {
         this.#commit(room, entry);
         return;
       }
-      case 'cancel': case 'entries': case 'export': case 'verify-own': return;
     }
   }
 
@@ -504,14 +572,14 @@ export class Conductor {
           break;
         }
         case 'look': {
-          const { token, ids } = state.current?.intent as Intent<'generate-key'>;
-          const observation = await this.#device(room, this.#tokenModule(state), 'look', { token, ids, asked: this.#asked(room, officerOf(state), 'look for the key that was begun') });
+          const { module, token, ids } = this.#begunOn(state);
+          const observation = await this.#device(room, module, 'look', { token, ids, asked: this.#asked(room, officerOf(state), 'look for the key that was begun') });
           this.#write(room, 'found', { begun, observation }, { step: pending.step.id });
           break;
         }
         case 'clear': {
-          const { token, ids } = state.current?.intent as Intent<'generate-key'>;
-          const { after } = await this.#device(room, this.#tokenModule(state), 'clear', { token, ids, asked: this.#asked(room, officerOf(state), 'clear what was left behind') });
+          const { module, token, ids } = this.#begunOn(state);
+          const { after } = await this.#device(room, module, 'clear', { token, ids, asked: this.#asked(room, officerOf(state), 'clear what was left behind') });
           this.#write(room, 'cleared', { begun, observation: after }, { step: pending.step.id });
           break;
         }
@@ -541,7 +609,7 @@ export class Conductor {
   #noteLosses(room: Room): void {
     const { state } = room.fold;
     const { tokens = {}, cards = {} } = state.opening?.bindings ?? {};
-    const used = new Set([RECORDER.name, ...[...Object.values(tokens), ...Object.values(cards).flatMap((seats) => Object.values(seats))].map(({ module }) => module)]);
+    const used = new Set([RECORDER.name, ...(state.opening?.modules ?? []).map(({ name }) => name), ...[...Object.values(tokens), ...Object.values(cards).flatMap((seats) => Object.values(seats))].map(({ module }) => module)]);
     for (const module of used) {
       const { count, how, detail } = this.#world.devices.losses(module);
       if (count === room.losses.get(module)) continue;
@@ -570,6 +638,23 @@ export class Conductor {
     return this.#module(Object.values(state.opening?.bindings.tokens ?? {})[0]?.module ?? SOFTWARE_MODULE);
   }
 
+  /** One change on its token. A log-out closes what was left logged in, and changes nothing. */
+  async #change(room: Room, intent: Intent<'administer'>, asked: Asked, file: Uint8Array | null, kept: boolean): Promise<unknown> {
+    if (intent.change !== 'log-out') {
+      const { token, change, order } = intent;
+      return this.#device(room, this.#module(intent.module), 'administer', { token, change, order, file: file === null ? null : toBase64url(file), kept, asked });
+    }
+    return { result: {} };
+  }
+
+  /** Where to look for what an act had begun to make. */
+  #begunOn(state: State): { module: ModuleConfig; token: string; ids: string[] } {
+    const intent = state.current?.intent;
+    if (state.current?.step.do.action !== 'administer') return { ...intent as Intent<'generate-key'>, module: this.#tokenModule(state) };
+    const change = intent as Exclude<Intent<'administer'>, { change: 'log-out' }>;
+    return { module: this.#module(change.module), token: change.token, ids: [createdId(change) ?? []].flat() };
+  }
+
   #cardModule(state: State, seat: string, card = 'identity-card'): ModuleConfig {
     return this.#module(state.opening?.bindings.cards[card]?.[seat]?.module ?? SOFTWARE_MODULE);
   }
@@ -586,7 +671,7 @@ export class Conductor {
 
   // --- one step ------------------------------------------------------------------------------------------------------
 
-  async #act(room: Room, stepId: string, acceptFinalTry: boolean): Promise<void> {
+  async #act(room: Room, stepId: string, acceptFinalTry: boolean, ordered?: Intent<'administer'>, file: Uint8Array | null = null): Promise<Evidence | null> {
     const { state } = room.fold;
     const pending = pendingAction(state);
     if (pending.kind !== 'step' || pending.step.id !== stepId) {
@@ -599,13 +684,13 @@ export class Conductor {
       const input = step.do.action === 'confirm-input' ? state.opening?.inputs[step.do.input] : undefined;
       const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : input ? { sha256: inputDigest(input) } : {};
       this.#write(room, 'done', { begun: null, evidence }, who);
-      return;
+      return null;
     }
-    const intent = await this.#intent(state, step);
+    const intent = ordered ?? await this.#intent(state, step);
     const begun = this.#write(room, 'begun', { intent }, who);
     let evidence: Evidence;
     try {
-      evidence = EVIDENCE[action].parse(await this.#perform(room, step, intent, acceptFinalTry));
+      evidence = EVIDENCE[action].parse(await this.#perform(room, step, intent, acceptFinalTry, file));
     } catch (error) {
       // A lost process has its own entry already; any other error is the outcome of this attempt.
       if (!(error instanceof DeviceProblem && LOST.includes(error.error.code))) this.#fail(room, step, begun.seq, problemOf(error));
@@ -613,6 +698,7 @@ export class Conductor {
       throw error;
     }
     await this.#outcome(room, step, begun.seq, evidence);
+    return evidence;
   }
 
   /** Writes `done` if the evidence keeps the rules and its claims hold here and now; else `failed`, naming the rule. */
@@ -639,8 +725,12 @@ export class Conductor {
    */
   async #keep(room: Room, step: PlanStep): Promise<void> {
     const { state } = room.fold;
-    const { token, ids, algorithm } = state.current?.intent as Intent<'generate-key'>;
     const begun = state.current?.begun ?? 0;
+    if (step.do.action === 'administer') {
+      await this.#outcome(room, step, begun, EVIDENCE.administer.parse(await this.#change(room, state.current?.intent as Intent<'administer'>, this.#asked(room, officerOf(state), 'read back the key that is kept'), null, true)));
+      return;
+    }
+    const { token, ids, algorithm } = state.current?.intent as Intent<'generate-key'>;
     const asked = this.#asked(room, officerOf(state), 'read back the key that is kept');
     await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-key', { token, ids, algorithm, asked }));
   }
@@ -689,6 +779,7 @@ export class Conductor {
       }
       case 'prove-recovery': return { token, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
       case 'wipe-backup-key': return { set };
+      case 'administer': throw new Refused(refuse('IN-ORDER', 'a change that somebody asks for', 'none', 'Choose what is to be changed.'));
       case 'confirm-script': case 'confirm-input': case 'put-away': return {};
     }
   }
@@ -705,7 +796,7 @@ export class Conductor {
     return seats.slice(0, state.backup?.set.threshold ?? 0).sort((a, b) => custodianNumber(state, a) - custodianNumber(state, b));
   }
 
-  async #perform(room: Room, step: PlanStep, intent: Intent, acceptFinalTry: boolean): Promise<unknown> {
+  async #perform(room: Room, step: PlanStep, intent: Intent, acceptFinalTry: boolean, file: Uint8Array | null): Promise<unknown> {
     const { state } = room.fold;
     const { current } = state;
     const ask = (purpose: string, seat = step.who) => this.#asked(room, seat, purpose, acceptFinalTry);
@@ -775,6 +866,7 @@ export class Conductor {
       }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
+      case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(orderText(intent as Intent<'administer'>)), file, false);
       case 'confirm-script': case 'confirm-input': case 'put-away': return {};
     }
   }
@@ -795,6 +887,13 @@ export class Conductor {
 }
 
 type MutableBindings = { tokens: Record<string, { module: string; serial: string }>; cards: Record<string, Record<string, { module: string; serial: string }>> };
+
+/** The step of a logbook in which changes are made. Throws `Refused` IN-ORDER. */
+function workOf(state: State): PlanStep {
+  const pending = pendingAction(state);
+  if (pending.kind === 'step' && pending.step.do.action === 'administer') return pending.step;
+  throw new Refused(refuse('IN-ORDER', 'step' in pending ? `step ${pending.step.id}` : pending.kind, 'a change to a token', 'Do what the screen asks for now. Changes are made after the log-in, and before the log-out.'));
+}
 
 function officerOf(state: State): string {
   return state.people.find((person) => person.role === 'officer')?.seat ?? 'officer';

@@ -18,7 +18,7 @@ import type { Answer as DeviceAnswer, Asked, ModuleConfig, Operation, Request as
 import type { Blocklist } from './blocklist.ts';
 
 export type LookingRequest = Extract<Request, {
-  call: 'token-modules' | 'token-details' | 'search-objects' | 'find-uri' | 'object' | 'probe' | 'scan-keys' | 'random-test' | 'token-login' | 'token-log-out' | 'explain';
+  call: 'token-modules' | 'token-details' | 'search-objects' | 'find-uri' | 'object' | 'probe' | 'scan-keys' | 'random-test' | 'self-test' | 'token-login' | 'token-log-out' | 'explain';
 }>;
 
 /** What this room needs of the house. */
@@ -55,6 +55,7 @@ export async function look(request: LookingRequest, world: LookingWorld): Promis
     case 'probe': return world.call(world.module(request.module), 'probe', { token: request.token, asked: askedFor(request, 'try out what this token can do', world) });
     case 'scan-keys': return scan(request.tokens, world);
     case 'random-test': return world.call(world.module(request.module), 'test-random', { token: request.token, bytes: request.bytes });
+    case 'self-test': return world.call(world.module(request.module), 'self-test', { token: request.token, place: request.place, asked: askedFor(request, 'try out a key', world) });
     case 'token-login':
       await world.call(world.module(request.module), 'log-in', { token: request.token, asked: askedFor(request, 'look at private objects', world) });
       return null;

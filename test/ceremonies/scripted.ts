@@ -127,6 +127,8 @@ export class ScriptedRoom {
   readonly lines: string[] = [];
   readonly entries: Entry[] = [];
   readonly before: State[] = [];
+  /** What the officer of an administration changes, in this order; then they log out. */
+  readonly changes: { readonly intent: Intent<'administer'>; readonly result: Record<string, unknown> }[] = [];
   readonly #options: RecordOptions;
   readonly #happenings: Map<string, Happening[]>;
   readonly #seed: string;
@@ -501,6 +503,7 @@ export class ScriptedRoom {
       }
       case 'sign-seal': return { card, statement: sealStatement(state) };
       case 'sign-resume': return { card, statement: resumeStatement(state) };
+      case 'administer': return this.changes[0]?.intent ?? { change: 'log-out' };
     }
   }
 
@@ -510,6 +513,7 @@ export class ScriptedRoom {
     const given = intent as Intent;
     switch (step.do.action) {
       case 'confirm-script': case 'confirm-input': case 'put-away': return assert.fail('people alone');
+      case 'administer': return { result: this.changes.shift()?.result ?? {} };
       case 'enrol': {
         const { card, challenge } = given as Intent<'enrol'>;
         const { classical, pq } = this.identity(card);

@@ -318,12 +318,26 @@ export class PretendBridge implements Bridge {
         const options = { parameters, people, mode, inputs, ...(modules.has('softhsm') ? { bindings } : {}) };
         return { ceremony: this.add(new Room(options, text)).ceremony };
       }
+      case 'log-in': {
+        const identity = request.card ?? { module: 'softhsm', serial: 'CARD0001' };
+        const bindings = { tokens: {}, cards: { 'identity-card': { officer: identity } } };
+        const room = new Room({ mode: request.mode, people: [{ seat: 'officer', name: request.name }], bindings }, SCRIPTS['administration']);
+        return { ceremony: this.add(room).ceremony };
+      }
+      case 'administer':
+        throw new Error(`nobody has pretended ${request.request.change} yet`);
+      case 'log-out':
+        this.#room(request.ceremony).next();
+        return null;
+      case 'self-test':
+        return { tried: [{ name: 'sign and verify', passed: true, detail: 'a fresh message, verified in software' }] };
       case 'cancel':
         this.#cancelled?.();
         return { cancelled: this.#cancelled !== null };
       case 'ceremonies':
         return this.rooms.map((room) => ({
           ceremony: room.ceremony,
+          script: room.state.script?.name ?? '',
           title: room.state.plan?.title ?? '',
           mode: room.state.opening?.mode ?? 'rehearsal',
           state:

@@ -41,7 +41,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -171,6 +171,8 @@ export class Room {
   #parts: readonly KeyPart[] = [];
   #wrapping: KeyAttributes | null = null;
   #inventory: ObjectFact[] = [{ class: 'certificate', id: 'a1', label: 'Device certificate', keyType: 'X.509' }];
+  /** What the officer of a logbook changes, in this order; then they log out. */
+  readonly changes: { readonly intent: Intent<'administer'>; readonly result: Record<string, unknown> }[] = [];
   onLines: (from: number, lines: readonly string[]) => void = () => undefined;
 
   constructor(options: RoomOptions = {}, text = ROOT_CA) {
@@ -520,6 +522,8 @@ export class Room {
         return { card: identity, statement: sealStatement(state) };
       case 'sign-resume':
         return { card: identity, statement: resumeStatement(state) };
+      case 'administer':
+        return this.changes[0]?.intent ?? { change: 'log-out' };
     }
   }
 
@@ -541,6 +545,8 @@ export class Room {
         const input = state.opening?.inputs[step.do.input];
         return { sha256: input ? inputDigest(input) : '' };
       }
+      case 'administer':
+        return { result: this.changes.shift()?.result ?? {} };
       case 'put-away':
         return {};
       case 'enrol':

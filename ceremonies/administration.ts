@@ -1,0 +1,304 @@
+/**
+ * Changes to a token outside a ceremony: what may be ordered, what makes its proof acceptable, and how both are said.
+ *
+ * Administration is a ceremony of one officer with one step that repeats (`administer`): every change is an intent that is
+ * durable before the token is touched, and evidence afterwards; both shapes are CHANGES of evidence.ts. What a change does on a
+ * token is the device process's part. This file must never let a danger pass that the officer was not told of by its rule.
+ */
+import { CHANGES, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyKind, type ModuleFacts, type ObjectReference, type OrderedAttributes } from './evidence.ts';
+import { risksOf, type Judgeable, type Risk } from './keys/provenance.ts';
+import { refuse, type Refusal } from './refusal.ts';
+import { plainText } from './text.ts';
+
+type Administer = Intent<'administer'>;
+type Change = Exclude<Administer, { change: 'log-out' }>;
+
+const NOW = 'Correct the order; the token was not touched.';
+const LOOK = 'List the objects of the token, and decide what is to become of what is there.';
+
+/** Changes that make a key: under a CKA_ID never used before, by which it is found again after a crash. */
+const CREATES = ['generate-key', 'import-key', 'copy-object', 'unwrap-key'] as const;
+type Creates = (typeof CREATES)[number];
+const creates = (change: ChangeKind): change is Creates => CREATES.some((one) => one === change);
+
+/** The CKA_ID of what this change makes; null for one that makes no key. */
+export function createdId(intent: Administer): string | null {
+  return intent.change !== 'log-out' && creates(intent.change) ? (intent.order as ChangeOrder<Creates>).id : null;
+}
+
+/** What an officer writes out before an object is destroyed. */
+export function destroyPhrase({ label, id }: Pick<ObjectReference, 'label' | 'id'>): string {
+  return `destroy ${label === '' ? id : label}`;
+}
+
+// --- the order -------------------------------------------------------------------------------------------------------
+
+const KEY_TYPES: readonly (readonly [prefix: string, keyType: string, secret: boolean])[] = [
+  ['rsa-', 'CKK_RSA', false], ['ec-', 'CKK_EC', false], ['ed25519', 'CKK_EC_EDWARDS', false], ['x25519', 'CKK_EC_MONTGOMERY', false],
+  ['aes-', 'CKK_AES', true], ['hmac-', 'CKK_GENERIC_SECRET', true], ['ml-dsa-', 'CKK_ML_DSA', false], ['ml-kem-', 'CKK_ML_KEM', false], ['slh-dsa-', 'CKK_SLH_DSA', false],
+];
+
+export function isSecretKind(kind: KeyKind): boolean {
+  return keyTypeOf(kind)[2];
+}
+
+function keyTypeOf(kind: KeyKind): (typeof KEY_TYPES)[number] {
+  return KEY_TYPES.find(([prefix]) => kind.startsWith(prefix)) ?? ['', '', false];
+}
+
+/** The key that an order asks for, as the linter reads it: what is not ordered is not known. */
+export function wished(kind: KeyKind, id: string, label: string, ordered: OrderedAttributes): Judgeable {
+  const [, keyType, secret] = keyTypeOf(kind);
+  const said = (name: keyof OrderedAttributes): boolean | null => ordered[name] ?? null;
+  return {
+    class: secret ? 'secret-key' : 'private-key', keyType, id, label, token: true, private: said('private'), sensitive: said('sensitive'), extractable: said('extractable'),
+    alwaysSensitive: null, neverExtractable: null, local: null, modifiable: said('modifiable'), sign: said('sign'), verify: said('verify'), encrypt: said('encrypt'),
+    decrypt: said('decrypt'), wrap: said('wrap'), unwrap: said('unwrap'), derive: said('derive'), generatedBy: null, keysRemaining: null, wrapWithTrusted: said('wrapWithTrusted'),
+  };
+}
+
+/** Why an order is dangerous; each danger has to be named in `despite`, or the order is refused under its rule. */
+export function orderRisks(kind: KeyKind, ordered: OrderedAttributes): Risk[] {
+  return risksOf(wished(kind, '', '', ordered));
+}
+
+/** May this change be ordered in this session? Null, or the rule that it breaks. Whether the object is there is the device's question. */
+export function orderFault(intent: Administer, modules: readonly ModuleFacts[], mode: 'rehearsal' | 'real'): Refusal | null {
+  if (intent.change === 'log-out') return null;
+  const module = modules.find(({ name }) => name === intent.module);
+  if (!module) return refuse('MODULE-KNOWN', 'a module that was there at the log-in', intent.module, 'Log out, and log in again when the module is there.');
+  if (mode === 'real' && module.kind === 'software') return refuse('REAL-NEEDS-TOKEN', 'hardware behind PKCS#11', module.library, 'The software token is for rehearsals only.');
+  const parsed = CHANGES[intent.change].order.safeParse(intent.order);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return refuse('ENTRY-DATA', `an order to ${intent.change}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, NOW);
+  }
+  const order = parsed.data;
+  for (const field of ['label', 'subject'] as const) {
+    const value = field in order ? (order as Partial<Record<string, string | null>>)[field] : null;
+    const fault = typeof value === 'string' ? plainText(field, value, 400) : null;
+    if (fault) return fault;
+  }
+  return changeFault(intent, order);
+}
+
+function changeFault({ change, token }: Change, order: ChangeOrder): Refusal | null {
+  switch (change) {
+    case 'init-token': {
+      const { seen, label } = order as ChangeOrder<'init-token'>;
+      if (seen.serial !== token) return refuse('TOKEN-BOUND', token, seen.serial, NOW);
+      return new TextEncoder().encode(label).length <= 32 ? null : refuse('LABEL-LENGTH', 'at most 32 bytes (PKCS#11 3.2, 5.5.7)', label, 'Choose a shorter label.');
+    }
+    case 'destroy-object': {
+      const { object, typed } = order as ChangeOrder<'destroy-object'>;
+      const phrase = destroyPhrase(object);
+      return typed === phrase ? null : refuse('DESTROY-TYPED', `the words: ${phrase}`, typed === '' ? 'nothing' : 'other words', 'Write the words exactly as they stand on the screen. Nothing was destroyed.');
+    }
+    case 'generate-key': case 'import-key': case 'unwrap-key': {
+      const { kind, attributes, despite = [] } = order as ChangeOrder<'generate-key'>;
+      const danger = orderRisks(kind, attributes).find((risk) => risk.weight === 'danger' && !despite.includes(risk.rule));
+      return danger ? refuse(danger.rule, 'attributes without a danger, or a danger that the officer answers for by name', danger.why, danger.next) : null;
+    }
+    case 'wrap-key': {
+      const { method, under, recipient, key } = order as ChangeOrder<'wrap-key'>;
+      if ((method === 'hybrid') !== (recipient !== null) || (under === null) === (recipient === null)) return refuse('WRAP-UNDER', 'a key on the token, or for hybrid a recipient\'s public key', 'both or none', NOW);
+      return /^CKK_(HSS|XMSS)/.test(key.keyType) ? refuse('STATEFUL-NEVER-COPIED', 'a key that may exist twice', `a stateful one (${key.keyType})`, 'It is never backed up, shared, cloned or exported (SP 800-208 section 8.1).') : null;
+    }
+    case 'copy-object': {
+      const { object } = order as ChangeOrder<'copy-object'>;
+      return /^CKK_(HSS|XMSS)/.test(object.keyType) ? refuse('STATEFUL-NEVER-COPIED', 'a key that may exist twice', `a stateful one (${object.keyType})`, 'It is never backed up, shared, cloned or exported (SP 800-208 section 8.1).') : null;
+    }
+    case 'set-user-pin': case 'change-pin': case 'import-certificate': case 'edit-object': case 'sign-request': case 'self-sign': return null;
+  }
+}
+
+// --- the result ------------------------------------------------------------------------------------------------------
+
+/** Does this evidence prove that the change was made as ordered? Null, or the rule that it breaks. */
+export function resultFault(intent: Administer, result: Record<string, unknown>): Refusal | null {
+  if (intent.change === 'log-out') return Object.keys(result).length === 0 ? null : refuse('EVIDENCE-MATCHES-ACTION', 'nothing for a log-out', 'something', LOOK);
+  const parsed = CHANGES[intent.change].result.safeParse(result);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return refuse('EVIDENCE-MATCHES-ACTION', `the result of ${intent.change}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, LOOK);
+  }
+  const { change, token } = intent;
+  const must = (holds: boolean, rule: string, expected: string, found: string) => (holds ? null : refuse(rule, expected, found, LOOK));
+  switch (change) {
+    case 'init-token': {
+      const { before, after } = parsed.data as ChangeResult<'init-token'>;
+      const { seen, label } = intent.order as ChangeOrder<'init-token'>;
+      return must(JSON.stringify(before) === JSON.stringify(seen), 'TOKEN-MOVED', `${seen.label}, ${seen.serial}, as it was ordered`, `${before.label}, ${before.serial}`)
+        ?? must(after.label === label && after.flags.includes('CKF_TOKEN_INITIALIZED'), 'TOKEN-INITIALISED', `an initialised token ${label}`, after.label);
+    }
+    case 'set-user-pin': case 'change-pin': {
+      const { before, after } = parsed.data as ChangeResult<'change-pin'>;
+      return must(before.serial === token && after.serial === token, 'TOKEN-BOUND', token, after.serial)
+        ?? must(change === 'change-pin' || after.flags.includes('CKF_USER_PIN_INITIALIZED'), 'PIN-SET', 'a token whose user PIN is set', 'one without');
+    }
+    case 'generate-key': {
+      const { kind, attributes, id, label } = intent.order as ChangeOrder<'generate-key'>;
+      return keyFault(parsed.data as ChangeResult<'generate-key'>, kind, id, label, attributes, true);
+    }
+    case 'import-key': {
+      const { kind, attributes, id, label } = intent.order as ChangeOrder<'import-key'>;
+      return keyFault(parsed.data as ChangeResult<'import-key'>, kind, id, label, attributes, false);
+    }
+    case 'unwrap-key': {
+      const { kind, attributes, id, label, file } = intent.order as ChangeOrder<'unwrap-key'>;
+      const read = parsed.data as ChangeResult<'unwrap-key'>;
+      return keyFault(read, kind, id, label, attributes, false) ?? must(sameCheck(read.check, file.key.check), 'KEY-BOUND', `the key that was wrapped: ${checkText(file.key.check)}`, checkText(read.check));
+    }
+    case 'copy-object': {
+      const { object, attributes, id, label } = intent.order as ChangeOrder<'copy-object'>;
+      const read = parsed.data as ChangeResult<'copy-object'>;
+      return must(sameCheck(read.check, object.check), 'KEY-BOUND', `a copy of ${checkText(object.check)}`, checkText(read.check)) ?? asOrdered(read, id, label, attributes);
+    }
+    case 'import-certificate': {
+      const { id, label } = intent.order as ChangeOrder<'import-certificate'>;
+      const { object } = parsed.data as ChangeResult<'import-certificate'>;
+      return must(object.class === 'certificate' && object.id === id && object.label === label, 'ATTRIBUTES-AS-ORDERED', `certificate ${label} with id ${id}`, `${object.class} ${object.label} with id ${object.id}`);
+    }
+    case 'edit-object': {
+      const { object, label, id } = intent.order as ChangeOrder<'edit-object'>;
+      const { after } = parsed.data as ChangeResult<'edit-object'>;
+      return must(after.class === object.class && after.label === (label ?? object.label) && after.id === (id ?? object.id), 'ATTRIBUTES-AS-ORDERED', `${label ?? object.label} with id ${id ?? object.id}`, `${after.label} with id ${after.id}`);
+    }
+    case 'destroy-object': {
+      const { object, before, after } = parsed.data as ChangeResult<'destroy-object'>;
+      const ordered = (intent.order as ChangeOrder<'destroy-object'>).object;
+      return must(object.class === ordered.class && object.id === ordered.id && object.label === ordered.label, 'KEY-BOUND', ordered.label, object.label)
+        ?? must(before >= 1 && after === before - 1, 'NOT-DESTROYED', `${before - 1} left, seen from a fresh session`, `${after}`);
+    }
+    case 'wrap-key': {
+      const { key, method, under } = intent.order as ChangeOrder<'wrap-key'>;
+      const { file, rehearsed, why } = parsed.data as ChangeResult<'wrap-key'>;
+      return must(sameCheck(file.key.check, key.check) && file.method === method && (under === null || sameCheck(file.under.check, under.check)), 'KEY-BOUND', `${key.label} under ${under?.label ?? 'the recipient\'s key'} by ${method}`, `${file.key.label} by ${file.method}`)
+        ?? must((rehearsed === null) !== (why === null), 'WRAP-REHEARSED', 'unwrapped again and compared, or a reason why not', 'neither');
+    }
+    case 'sign-request': case 'self-sign': return null; // verify.ts judges what was signed
+  }
+}
+
+type Read = ChangeResult<'unwrap-key'>;
+
+function keyFault(read: Read, kind: KeyKind, id: string, label: string, attributes: OrderedAttributes, made: boolean): Refusal | null {
+  const [, keyType, secret] = keyTypeOf(kind);
+  const own = secret ? read.secret : read.private;
+  const shape = secret ? read.private === null && read.public === null : read.public !== null && read.secret === null && read.spki !== null;
+  if (!own || !shape || own.keyType !== keyType) return refuse('KEY-PARTS', secret ? `a secret key of type ${keyType}` : `a key pair of type ${keyType}`, own?.keyType ?? 'not that', LOOK);
+  // A token that does not tell CKA_LOCAL is said to; one that denies having made the key is believed.
+  if (made ? own.local === false : own.local === true) return refuse('ATTRIBUTES-AS-ORDERED', made ? 'a key made on this token' : 'a key that was brought in', `CKA_LOCAL ${String(own.local)}`, LOOK);
+  return asOrdered(read, id, label, attributes);
+}
+
+/** Everything that was ordered against what the token says; what it does not answer is no deviation, and is said to be unanswered. */
+function asOrdered(read: Read, id: string, label: string, attributes: OrderedAttributes): Refusal | null {
+  const halves = [read.private, read.public, read.secret].filter((half) => half !== null);
+  const own = read.private ?? read.secret ?? read.public;
+  const wrong: string[] = [];
+  for (const half of halves) if (half.id !== id || half.label !== label) wrong.push(`${half.class} ${half.label} with id ${half.id}`);
+  for (const [name, wanted] of Object.entries(attributes) as [keyof OrderedAttributes, boolean][]) {
+    const found = name in read.more ? read.more[name as keyof typeof read.more] : own?.[name as keyof KeyAttributes] as boolean | null;
+    if (found !== null && found !== wanted) wrong.push(`${name} is ${String(found)}, not ${String(wanted)}`);
+  }
+  return wrong.length === 0 ? null : refuse('ATTRIBUTES-AS-ORDERED', `${label} with id ${id}, and the attributes that were ordered`, wrong.join('; '), LOOK);
+}
+
+type Check = ObjectReference['check'];
+
+/** Two methods say nothing of each other; nor do two keys that no value is known of. */
+function sameCheck(one: Check, other: Check): boolean {
+  return one.method !== other.method ? one.method === 'none' || other.method === 'none' : one.value === other.value;
+}
+
+export function checkText({ method, value }: Check): string {
+  return method === 'none' ? 'no check value' : `${method} ${value}`;
+}
+
+// --- what verify.ts computes again ------------------------------------------------------------------------------------
+
+/** SubjectPublicKeyInfo that a change's result names, base64url; null where there is none. */
+export function spkiOf(intent: Administer, result: Record<string, unknown>): string | null {
+  return intent.change !== 'log-out' && creates(intent.change) ? (result as ChangeResult<Creates>).spki : null;
+}
+
+/** What a key of the token signed, and SHA-256 of the SubjectPublicKeyInfo that must verify it. */
+export function signedBy(intent: Administer, result: Record<string, unknown>): { readonly kind: 'request' | 'certificate'; readonly der: string; readonly fingerprint: string } | null {
+  if (intent.change === 'sign-request') return { kind: 'request', der: (result as ChangeResult<'sign-request'>).request, fingerprint: (intent.order as ChangeOrder<'sign-request'>).key.check.value };
+  if (intent.change === 'self-sign') return { kind: 'certificate', der: (result as ChangeResult<'self-sign'>).certificate, fingerprint: (intent.order as ChangeOrder<'self-sign'>).key.check.value };
+  return null;
+}
+
+// --- words -----------------------------------------------------------------------------------------------------------
+
+/** What an order asks for, in one line: `generate key "Payments 2027" (aes-256) on token 0417`. */
+export function orderText(intent: Administer): string {
+  if (intent.change === 'log-out') return 'log out';
+  const { change, token } = intent;
+  const on = `on token ${token}`;
+  switch (change) {
+    case 'init-token': return `initialise token ${token} as "${(intent.order as ChangeOrder<'init-token'>).label}": everything on it is destroyed`;
+    case 'set-user-pin': return `set the user PIN, as the security officer, ${on}`;
+    case 'change-pin': return `change the ${(intent.order as ChangeOrder<'change-pin'>).whose === 'so' ? 'SO PIN' : 'user PIN'} ${on}`;
+    case 'generate-key': { const order = intent.order as ChangeOrder<'generate-key'>; return `generate key "${order.label}" (${order.kind}) ${on}`; }
+    case 'import-key': { const order = intent.order as ChangeOrder<'import-key'>; return `import key "${order.label}" (${order.kind}) from ${order.file} ${on}`; }
+    case 'unwrap-key': { const order = intent.order as ChangeOrder<'unwrap-key'>; return `unwrap key "${order.label}" (${order.kind}) under "${order.under.label}" ${on}`; }
+    case 'import-certificate': return `store certificate "${(intent.order as ChangeOrder<'import-certificate'>).label}" ${on}`;
+    case 'copy-object': { const order = intent.order as ChangeOrder<'copy-object'>; return `copy ${objectText(order.object)} as "${order.label}" ${on}`; }
+    case 'edit-object': return `change attributes of ${objectText((intent.order as ChangeOrder<'edit-object'>).object)} ${on}`;
+    case 'destroy-object': return `destroy ${objectText((intent.order as ChangeOrder<'destroy-object'>).object)} ${on}`;
+    case 'wrap-key': { const order = intent.order as ChangeOrder<'wrap-key'>; return `wrap ${objectText(order.key)} under ${order.under ? `"${order.under.label}"` : 'a recipient\'s public key'} by ${order.method} ${on}`; }
+    case 'sign-request': { const order = intent.order as ChangeOrder<'sign-request'>; return `sign a certificate request of ${objectText(order.key)} for ${order.subject} ${on}`; }
+    case 'self-sign': { const order = intent.order as ChangeOrder<'self-sign'>; return `sign a certificate of ${objectText(order.key)} for ${order.subject} with itself ${on}`; }
+  }
+}
+
+function objectText(object: ObjectReference): string {
+  return `${object.class} "${object.label === '' ? object.id : object.label}"`;
+}
+
+/** One line of what is known after a change, and what it is worth. */
+export interface ResultLine {
+  readonly text: string;
+  readonly mark: 'verified' | 'reported' | null;
+}
+
+/** What came of a change, line by line. */
+export function resultLines(intent: Administer, result: Evidence<'administer'>['result']): ResultLine[] {
+  const verified = (text: string): ResultLine => ({ text, mark: 'verified' });
+  const reported = (text: string): ResultLine => ({ text, mark: 'reported' });
+  if (intent.change === 'log-out') return [];
+  const despite = (intent.order as { despite?: readonly string[] }).despite ?? [];
+  const taken = despite.length > 0 ? [{ text: `despite ${despite.join(', ')}, which the officer answers for`, mark: null }] : [];
+  switch (intent.change) {
+    case 'init-token': {
+      const { before, after, objects } = result as ChangeResult<'init-token'>;
+      return [reported(`before: "${before.label}", ${objects} objects that could be seen`), reported(`after: "${after.label}", serial ${after.serial}`)];
+    }
+    case 'set-user-pin': case 'change-pin': return [reported('the token accepted the new PIN')];
+    case 'generate-key': case 'import-key': case 'unwrap-key': case 'copy-object': {
+      const read = result as Read;
+      return [
+        ...taken, { text: checkText(read.check), mark: read.check.method === 'CKA_CHECK_VALUE' ? 'reported' : read.check.method === 'none' ? null : 'verified' },
+        reported('attributes read back from a fresh session, as ordered'),
+        ...read.tried.map(({ name, detail }) => verified(`${name}: ${detail}`)),
+        ...read.weakTests.length > 0 ? [verified(`${read.weakTests.length} weak-key tests passed`)] : [],
+      ];
+    }
+    case 'import-certificate': {
+      const { sha256, key } = result as ChangeResult<'import-certificate'>;
+      return [verified(`SHA-256 ${sha256}, read back`), key === 'fits' ? verified('the key of this id has the same public key') : { text: 'no key of this id is on the token', mark: null }];
+    }
+    case 'edit-object': return (result as ChangeResult<'edit-object'>).changed.map(({ attribute, from, to }) => reported(`${attribute}: ${from ?? 'not told'} → ${to}`));
+    case 'destroy-object': {
+      const { after } = result as ChangeResult<'destroy-object'>;
+      return [reported(after === 0 ? 'not found from a fresh session' : `${after} other objects of the same name are left`), { text: 'that no copy exists elsewhere is not proven by this', mark: null }];
+    }
+    case 'wrap-key': {
+      const { file, rehearsed, why } = result as ChangeResult<'wrap-key'>;
+      return [reported(`${file.mechanism}, ${checkText(file.key.check)}, under ${checkText(file.under.check)}`), rehearsed ? verified(`rehearsed: ${rehearsed.compared}; the copy was destroyed`) : { text: `not rehearsed: ${why ?? ''}`, mark: null }];
+    }
+    case 'sign-request': case 'self-sign': return [verified('the signature verifies under the key')];
+  }
+}
