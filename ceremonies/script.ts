@@ -6,12 +6,13 @@
  * Everything wrong with a script is named: a fault carries the rule, the line, and what to do. Whether the steps make
  * sense one after the other in a room is decided by rehearse.ts.
  */
-import { CST, Lexer, LineCounter, parseAllDocuments, isMap, isNode, isPair, isScalar, isSeq, visit, type Document } from 'yaml';
+import { visit } from 'yaml';
 import * as z from 'zod';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url } from './bytes.ts';
 import { InputKind, Placement } from './evidence.ts';
 import { CA_ALGORITHMS } from './keys/algorithms.ts';
+import { readPlainYaml, shapeFaults, type YamlFault } from './plain-yaml.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { plainText } from './text.ts';
 import { fingerprintWords } from './words.ts';
@@ -131,10 +132,8 @@ export function scriptJsonSchema(): unknown {
   return z.toJSONSchema(ScriptShape, { io: 'input', unrepresentable: 'any' });
 }
 
-/** Something wrong with a script, and where. `line` is 1-based; 0 where the fault has no line of its own. */
-export interface Fault extends Refusal {
-  readonly line: number;
-}
+/** Something wrong with a script, and where. */
+export type Fault = YamlFault;
 
 export type ParameterValue = string | number;
 export type Parameters = Readonly<Record<string, ParameterValue>>;
@@ -165,96 +164,26 @@ export function scriptWords(text: string): string[] {
   return fingerprintWords(sha512(new TextEncoder().encode(text)), 12);
 }
 
-/** More faults than this help nobody. */
-const MANY = 100;
 /** A script of about a page has two thousand tokens. What comes later takes time and memory for each of them. */
-const MAX_TOKENS = 30_000;
-
-/** What YAML offers and a script must not use: whatever lets one place of the file change the meaning of another. */
-function oddities(text: string): Fault[] {
-  const faults: Fault[] = [];
-  const forbidden: Partial<Record<string, string>> = {
-    anchor: 'an anchor', alias: 'an alias', tag: 'a tag', 'directive-line': 'a directive',
-  };
-  let line = 1;
-  let tokens = 0;
-  let inScalar = false;
-  for (const token of new Lexer().lex(text)) {
-    // A plain scalar follows its mark, and may begin with any of the characters that start something else.
-    const what = inScalar ? undefined : forbidden[CST.tokenType(token) ?? ''];
-    inScalar = token === CST.SCALAR;
-    if (what !== undefined) {
-      faults.push({ ...refuse('SCRIPT-YAML', 'plain YAML: no anchors, aliases, tags or directives', what, 'Write the value out: a reviewer must see it where it acts.'), line });
-    }
-    for (let at = token.indexOf('\n'); at >= 0; at = token.indexOf('\n', at + 1)) line += 1;
-    tokens += 1;
-    if (tokens > MAX_TOKENS) {
-      faults.push({ ...refuse('SCRIPT-SIZE', `at most ${MAX_TOKENS} YAML tokens`, 'more', 'A script is about a page. Check that this is one.'), line });
-    }
-    if (tokens > MAX_TOKENS || faults.length >= MANY) break;
-  }
-  return faults;
-}
+const YAML_RULES = { what: 'script', yaml: 'SCRIPT-YAML', size: 'SCRIPT-SIZE', characters: 200_000, tokens: 30_000, tooLong: 'A script is about a page. Check that this is one.' } as const;
 
 /** Reads a script. Returns every fault found, not only the first. Never throws on hostile input. */
 export function readScript(text: string): { script: Script; faults: [] } | { script: null; faults: Fault[] } {
+  const yaml = readPlainYaml(text, YAML_RULES);
+  if (yaml.faults !== null) return { script: null, faults: yaml.faults };
+  const { document, lineOf } = yaml;
   const faults: Fault[] = [];
   const fault = (rule: string, line: number, expected: string, found: string, next: string) =>
     faults.push({ ...refuse(rule, expected, found, next), line });
 
-  if (text.length > 200_000) {
-    fault('SCRIPT-SIZE', 0, 'at most 200,000 characters', `${text.length}`, 'A script is about a page. Check that this is one.');
-    return { script: null, faults };
-  }
-  // Comments too: what a reviewer reads must be what is there.
-  text.split(/\r?\n/).forEach((line, index) => {
-    const refusal = faults.length < MANY ? plainText('script text', line, 2000) : null;
-    if (refusal) faults.push({ ...refusal, line: index + 1 });
-  });
-  if (faults.length === 0) faults.push(...oddities(text));
-  if (faults.length > 0) return { script: null, faults };
-
-  const counter = new LineCounter();
-  const lineAt = (offset: number | undefined) => (offset === undefined ? 0 : counter.linePos(offset).line);
-  // The library's own search for duplicate keys compares every pair of them; below it takes one look at each.
-  const documents = parseAllDocuments(text, { lineCounter: counter, strict: true, uniqueKeys: false, version: '1.2', merge: false });
-  const document = Array.isArray(documents) ? documents[0] : undefined;
-  if (!document || !Array.isArray(documents) || documents.length !== 1) {
-    fault('SCRIPT-YAML', 0, 'one YAML document', `${Array.isArray(documents) ? documents.length : 0}`, 'Remove the `---` separators.');
-    return { script: null, faults };
-  }
-  for (const problem of [...document.errors, ...document.warnings].slice(0, MANY)) {
-    fault('SCRIPT-YAML', lineAt(problem.pos[0]), 'strict YAML 1.2', problem.message.split('\n')[0]?.slice(0, 200) ?? 'an error', 'Correct this line.');
-  }
-  if (faults.length > 0) return { script: null, faults };
-  visit(document, { Map: (_key, node) => {
-    const keys = new Set<string>();
-    for (const pair of node.items) {
-      const key = isScalar(pair.key) && typeof pair.key.value === 'string' ? pair.key.value : null;
-      const line = lineAt(isNode(pair.key) ? pair.key.range?.[0] : node.range?.[0]);
-      if (key === null) fault('SCRIPT-YAML', line, 'keys that are names', 'another key', 'Correct this line.');
-      else if (keys.has(key)) fault('SCRIPT-YAML', line, 'every key once', `${key.slice(0, 40)} again`, 'Remove one of the two.');
-      else keys.add(key);
-    }
-  } });
-  if (faults.length > 0) return { script: null, faults };
-
-  const plain: unknown = document.toJS();
-  const parsed = ScriptShape.safeParse(plain);
-  if (!parsed.success) {
-    for (const issue of flatten(parsed.error.issues)) {
-      const found = issue.code === 'unrecognized_keys' ? `unknown key ${issue.keys.join(', ')}` : issue.message;
-      const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
-      fault('SCRIPT-SHAPE', lineAt(offsetOf(document, path)), `a valid ${issue.path.join('.') || 'script'}`, found, 'Correct this line; see the JSON Schema.');
-    }
-    return { script: null, faults };
-  }
+  const parsed = ScriptShape.safeParse(yaml.value);
+  if (!parsed.success) return { script: null, faults: shapeFaults(parsed.error, lineOf, { rule: 'SCRIPT-SHAPE', what: 'script', next: 'Correct this line; see the JSON Schema.' }) };
   const body = parsed.data;
 
   // --- named lints that need no parameters -------------------------------------------------------------------------
   const lines = new Map<string, number>();
   body.acts.forEach((act, a) => act.steps.forEach((step, s) => {
-    const line = lineAt(offsetOf(document, ['acts', a, 'steps', s]));
+    const line = lineOf(['acts', a, 'steps', s]);
     if (lines.has(step.id)) fault('SCRIPT-IDS-UNIQUE', line, 'every step id once', `${step.id} again`, 'Rename one of the two steps.');
     lines.set(step.id, line);
     if (step['witnessed-by']?.officer !== undefined) {
@@ -272,16 +201,11 @@ export function readScript(text: string): { script: Script; faults: [] } | { scr
     }
   }
   for (const [declared, spec] of Object.entries(body.parameters)) {
-    const line = lineAt(offsetOf(document, ['parameters', declared]));
+    const line = lineOf(['parameters', declared]);
     if (!used.has(declared)) fault('SCRIPT-PARAMETER-UNUSED', line, 'every parameter used', `$${declared} is not used`, 'Remove it: a reviewer would think it matters.');
     const refusal = checkParameter(declared, spec, spec.default);
     if (refusal) faults.push({ ...refusal, line });
   }
-  visit(document, { Scalar: (_key, node) => {
-    if (typeof node.value !== 'string') return;
-    const refusal = plainText('script text', node.value.replace(/\n/g, ' '), 2000);
-    if (refusal) faults.push({ ...refusal, line: lineAt(node.range?.[0]) });
-  } });
   if (faults.length > 0) return { script: null, faults };
 
   return {
@@ -445,34 +369,4 @@ function substitute(value: unknown, parameters: Parameters): unknown {
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, key === 'parameters' || key === 'inputs' ? item : substitute(item, parameters)]));
   }
   return value;
-}
-
-/** The deepest issues of unions are the ones a script's author can act on. */
-function flatten(issues: readonly z.core.$ZodIssue[], prefix: PropertyKey[] = []): z.core.$ZodIssue[] {
-  return issues.flatMap((issue) => {
-    const path = [...prefix, ...issue.path];
-    if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [{ ...issue, path }];
-    // The branch that got furthest (deepest path, then fewest issues) is the one the author meant.
-    const depth = (branch: readonly z.core.$ZodIssue[]) => Math.max(...branch.map((inner) => inner.path.length));
-    const best = [...issue.errors].sort((a, b) => depth(b) - depth(a) || a.length - b.length)[0] ?? [];
-    return flatten(best, path);
-  });
-}
-
-/** Where in the text the node at `path` begins; the nearest enclosing node where it does not exist. */
-function offsetOf(document: Document.Parsed, path: readonly PropertyKey[]): number | undefined {
-  let node: unknown = document.contents;
-  let offset = isNode(node) ? node.range?.[0] : undefined;
-  for (const key of path) {
-    if (isMap(node)) {
-      const pair = node.items.find((item) => isPair(item) && isScalar(item.key) && item.key.value === key);
-      if (!pair) return offset;
-      offset = isScalar(pair.key) ? pair.key.range?.[0] ?? offset : offset;
-      node = pair.value;
-    } else if (isSeq(node)) {
-      node = node.items[Number(key)];
-      offset = isNode(node) ? node.range?.[0] ?? offset : offset;
-    } else return offset;
-  }
-  return offset;
 }

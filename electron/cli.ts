@@ -16,6 +16,8 @@ import { rehearse } from '../ceremonies/rehearse.ts';
 import { TrustFile, verifyFile } from '../ceremonies/verify.ts';
 import type { Bindings, Inputs } from './contract.ts';
 import { nativeHasher } from './conductor/machine.ts';
+import { organisationTemplates } from './conductor/templates.ts';
+import { isKeyCall, KEY_DETAIL, KEY_HELP, keyCommand } from './key-cli.ts';
 import { KEYS_DETAIL, KEYS_HELP, keysCommand, Usage } from './keys-cli.ts';
 import { dataFolder, nodeLauncher, startHouse, type BoothPort, type House } from './processes.ts';
 import { ask, playRehearsal } from './rehearsal.ts';
@@ -40,7 +42,7 @@ const help = async () => `conclave ${version}: key ceremonies and HSM administra
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${TOKEN_HELP}${KEYS_HELP}${(await envelopes()).ENVELOPE_HELP}${(await bills()).CBOM_HELP}  conclave bench [--quick] [--json] [--only NAME]...
+${TOKEN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await bills()).CBOM_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -278,7 +280,8 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${version}\n`);
     return 0;
   }
-  const detail = command === 'cbom' ? (await bills()).CBOM_DETAIL : command === 'envelope' || command === 'key' ? (await envelopes()).ENVELOPE_DETAIL[command] : DETAIL[command];
+  const detail = command === 'cbom' ? (await bills()).CBOM_DETAIL : command === 'envelope' ? (await envelopes()).ENVELOPE_DETAIL[command]
+    : command === 'key' ? `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}` : DETAIL[command];
   if (detail === undefined) throw new Usage(`there is no command ${command}`);
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(detail);
@@ -293,6 +296,7 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'cbom': return (await bills()).cbomCommand(args, { version, hasher: nativeHasher, openHouse });
     case 'envelope': return (await envelopes()).envelopeCommand(command, args);
     case 'key': {
+      if (isKeyCall(args)) return keyCommand(args, organisationTemplates);
       const { envelopeCommand, isEnvelopeCall } = await envelopes();
       return isEnvelopeCall(command, args) ? envelopeCommand(command, args) : keysCommand(command, args);
     }

@@ -7,7 +7,9 @@
  * and NEVER_EXTRACTABLE false), and an object from its copy (C_CopyObject keeps all three). The words say so.
  *
  * Sources: PKCS#11 3.1 sections 4.8 to 4.10 (attributes), 5.7.1 to 5.7.2 (create, copy), 5.18.1 to 5.18.5 (generate, wrap,
- * unwrap, derive); J. Clulow, "On the Security of PKCS #11", CHES 2003; SP 800-57 Part 1 Rev. 5 section 5.2.
+ * unwrap, derive); J. Clulow, "On the Security of PKCS #11", CHES 2003; S. Delaune, S. Kremer, G. Steel, "Formal Analysis of
+ * PKCS#11", CSF 2008; M. Bortolozzo et al., "Attacking and Fixing PKCS#11 Security Tokens", CCS 2010; SP 800-57 Part 1 Rev. 5
+ * section 5.2.
  */
 import type { KeyAttributes, Proof } from '../evidence.ts';
 import { refuse, type Refusal } from '../refusal.ts';
@@ -149,13 +151,15 @@ export interface Risk {
 
 /** Every rule of `risksOf`, in its order. */
 export const RISKS = [
-  'KEY-WRAP-DECRYPT', 'KEY-UNWRAP-ENCRYPT', 'KEY-SIGN-DECRYPT', 'KEY-SIGN-DERIVE', 'KEY-NOT-SENSITIVE', 'KEY-EXTRACTABLE', 'KEY-STATEFUL-COPY', 'KEY-NOT-PRIVATE', 'KEY-MODIFIABLE',
+  'KEY-WRAP-DECRYPT', 'KEY-UNWRAP-ENCRYPT', 'KEY-SIGN-DECRYPT', 'KEY-SIGN-DERIVE', 'KEY-NOT-SENSITIVE', 'KEY-EXTRACTABLE', 'KEY-TRUSTED-EXTRACTABLE', 'KEY-STATEFUL-COPY', 'KEY-NOT-PRIVATE', 'KEY-MODIFIABLE',
 ] as const;
 
 /** Attributes of a key, or a template for one, with those that KeyAttributes does not have. */
 export interface Judgeable extends KeyAttributes {
   /** CKA_WRAP_WITH_TRUSTED: only keys that the SO marked CKA_TRUSTED wrap it. Absent or null: not told. */
   readonly wrapWithTrusted?: boolean | null;
+  /** CKA_TRUSTED: the SO lets it wrap what asks for that. Absent or null: not told. */
+  readonly trusted?: boolean | null;
 }
 
 const STATEFUL: readonly string[] = ['CKK_HSS', 'CKK_XMSS', 'CKK_XMSSMT'];
@@ -170,11 +174,11 @@ export function risksOf(key: Judgeable): Risk[] {
   const risk = (rule: Risk['rule'], weight: Risk['weight'], why: string, next: string): number => risks.push({ rule, weight, why, next });
   const stateful = STATEFUL.includes(key.keyType);
   if (key.wrap === true && key.decrypt === true) {
-    risk('KEY-WRAP-DECRYPT', 'danger', 'Whoever may use it can wrap another key with it and then decrypt the result: every extractable key on the token can be read in plain.',
+    risk('KEY-WRAP-DECRYPT', 'danger', 'Whoever may use it can wrap another key with it and then decrypt the result: every extractable key on the token can be read in plain (Clulow 2003, section 3.2).',
       'Make two keys, one that only wraps and one that only decrypts. Clear DECRYPT on this one if it is modifiable, else replace it.');
   }
   if (key.unwrap === true && key.encrypt === true) {
-    risk('KEY-UNWRAP-ENCRYPT', 'danger', 'Whoever may use it can encrypt a key of their own choice with it and unwrap the result: a key that they know then lies on the token like a genuine one.',
+    risk('KEY-UNWRAP-ENCRYPT', 'danger', 'Whoever may use it can encrypt a key of their own choice with it and unwrap the result: a key that they know then lies on the token like a genuine one, and whatever it wraps they can read (Delaune, Kremer, Steel 2008).',
       'Make two keys, one that only unwraps and one that only encrypts. Clear ENCRYPT on this one if it is modifiable, else replace it.');
   }
   if (key.keyType === 'CKK_RSA' && key.sign === true && key.decrypt === true) {
@@ -193,6 +197,10 @@ export function risksOf(key: Judgeable): Risk[] {
     const trusted = key.wrapWithTrusted === false ? 'with any key that may wrap, also one that they have just brought along' : 'with any key that may wrap, unless WRAP_WITH_TRUSTED is set, which the token does not say';
     risk('KEY-EXTRACTABLE', key.wrapWithTrusted === false ? 'danger' : 'caution', `Those who are logged in can take it out wrapped, ${trusted}.`,
       'Set EXTRACTABLE false once the backup is proven; that cannot be undone. Where it must stay extractable, make it with WRAP_WITH_TRUSTED true and mark the one wrapping key TRUSTED.');
+  }
+  if (key.trusted === true && key.extractable === true) {
+    risk('KEY-TRUSTED-EXTRACTABLE', 'danger', 'Keys with WRAP_WITH_TRUSTED are as safe as this one, and it may itself leave the token: whoever opens its copy elsewhere opens all that it wrapped.',
+      'Make trusted wrapping keys with EXTRACTABLE false. Have the SO take the mark from this one, and replace it.');
   }
   if (stateful && key.extractable === true) {
     risk('KEY-STATEFUL-COPY', 'danger', 'A hash-based key must never sign twice in the same state. With a copy elsewhere it will, and then anybody can forge its signatures (SP 800-208 section 8.1).',

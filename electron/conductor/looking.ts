@@ -83,7 +83,7 @@ async function oneObject({ module, token: serial, place }: Extract<LookingReques
     ...reading,
     uri: writePkcs11Uri(uriOf({ token: await factsOf(module, serial, world), object: reading.object })),
     provenance: key === null ? null : provenanceOf(key),
-    risks: key === null ? [] : risksOf({ ...key, wrapWithTrusted: trust.wrapWithTrusted }),
+    risks: key === null ? [] : risksOf({ ...key, wrapWithTrusted: trust.wrapWithTrusted, trusted: trust.trusted }),
   };
 }
 

@@ -118,6 +118,8 @@ test('risks: each combination, and the row on either side of it', () => {
     ['extractable, the token does not say by what', { ...OPEN, wrapWithTrusted: null }, ['KEY-EXTRACTABLE caution']],
     ['extractable by trusted keys only', { ...OPEN, wrapWithTrusted: true }, []],
     ['not extractable, and not by trusted keys either', { wrapWithTrusted: false }, []],
+    ['a trusted wrapping key that may leave itself', { ...AES, wrap: true, trusted: true, ...OPEN, wrapWithTrusted: true }, ['KEY-TRUSTED-EXTRACTABLE danger']],
+    ['a trusted wrapping key that may not', { ...AES, wrap: true, trusted: true }, []],
     ['a stateful key that may leave', { keyType: 'CKK_HSS', ...OPEN, wrapWithTrusted: true }, ['KEY-STATEFUL-COPY danger']],
     ['a stateful key that may not', { keyType: 'CKK_HSS' }, []],
     ['usable without a PIN', { private: false }, ['KEY-NOT-PRIVATE danger']],
