@@ -7,6 +7,7 @@
  */
 import { CHANGES, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyKind, type ModuleFacts, type ObjectReference, type OrderedAttributes } from './evidence.ts';
 import { risksOf, type Judgeable, type Risk } from './keys/provenance.ts';
+import { KINDS } from './keys/template.ts';
 import { refuse, type Refusal } from './refusal.ts';
 import { plainText } from './text.ts';
 
@@ -33,25 +34,12 @@ export function destroyPhrase({ label, id }: Pick<ObjectReference, 'label' | 'id
 
 // --- the order -------------------------------------------------------------------------------------------------------
 
-const KEY_TYPES: readonly (readonly [prefix: string, keyType: string, secret: boolean])[] = [
-  ['rsa-', 'CKK_RSA', false], ['ec-', 'CKK_EC', false], ['ed25519', 'CKK_EC_EDWARDS', false], ['x25519', 'CKK_EC_MONTGOMERY', false],
-  ['aes-', 'CKK_AES', true], ['hmac-', 'CKK_GENERIC_SECRET', true], ['ml-dsa-', 'CKK_ML_DSA', false], ['ml-kem-', 'CKK_ML_KEM', false], ['slh-dsa-', 'CKK_SLH_DSA', false],
-];
-
-export function isSecretKind(kind: KeyKind): boolean {
-  return keyTypeOf(kind)[2];
-}
-
-function keyTypeOf(kind: KeyKind): (typeof KEY_TYPES)[number] {
-  return KEY_TYPES.find(([prefix]) => kind.startsWith(prefix)) ?? ['', '', false];
-}
-
-/** The key that an order asks for, as the linter reads it: what is not ordered is not known. */
-export function wished(kind: KeyKind, id: string, label: string, ordered: OrderedAttributes): Judgeable {
-  const [, keyType, secret] = keyTypeOf(kind);
+/** The key that an order asks for, as the rules for keys read it: what is not ordered is not known. */
+function wished(kind: KeyKind, ordered: OrderedAttributes): Judgeable {
+  const { keyType, pair } = KINDS[kind];
   const said = (name: keyof OrderedAttributes): boolean | null => ordered[name] ?? null;
   return {
-    class: secret ? 'secret-key' : 'private-key', keyType, id, label, token: true, private: said('private'), sensitive: said('sensitive'), extractable: said('extractable'),
+    class: pair ? 'private-key' : 'secret-key', keyType, id: '', label: '', token: true, private: said('private'), sensitive: said('sensitive'), extractable: said('extractable'),
     alwaysSensitive: null, neverExtractable: null, local: null, modifiable: said('modifiable'), sign: said('sign'), verify: said('verify'), encrypt: said('encrypt'),
     decrypt: said('decrypt'), wrap: said('wrap'), unwrap: said('unwrap'), derive: said('derive'), generatedBy: null, keysRemaining: null, wrapWithTrusted: said('wrapWithTrusted'),
   };
@@ -59,7 +47,7 @@ export function wished(kind: KeyKind, id: string, label: string, ordered: Ordere
 
 /** Why an order is dangerous; each danger has to be named in `despite`, or the order is refused under its rule. */
 export function orderRisks(kind: KeyKind, ordered: OrderedAttributes): Risk[] {
-  return risksOf(wished(kind, '', '', ordered));
+  return risksOf(wished(kind, ordered));
 }
 
 /** May this change be ordered in this session? Null, or the rule that it breaks. Whether the object is there is the device's question. */
@@ -183,10 +171,10 @@ export function resultFault(intent: Administer, result: Record<string, unknown>)
 type Read = ChangeResult<'unwrap-key'>;
 
 function keyFault(read: Read, kind: KeyKind, id: string, label: string, attributes: OrderedAttributes, made: boolean): Refusal | null {
-  const [, keyType, secret] = keyTypeOf(kind);
-  const own = secret ? read.secret : read.private;
-  const shape = secret ? read.private === null && read.public === null : read.public !== null && read.secret === null && read.spki !== null;
-  if (!own || !shape || own.keyType !== keyType) return refuse('KEY-PARTS', secret ? `a secret key of type ${keyType}` : `a key pair of type ${keyType}`, own?.keyType ?? 'not that', LOOK);
+  const { keyType, pair } = KINDS[kind];
+  const own = pair ? read.private : read.secret;
+  const shape = !pair ? read.private === null && read.public === null : read.public !== null && read.secret === null && read.spki !== null;
+  if (!own || !shape || own.keyType !== keyType) return refuse('KEY-PARTS', `a ${pair ? 'key pair' : 'secret key'} of type ${keyType}`, own?.keyType ?? 'not that', LOOK);
   // A token that does not tell CKA_LOCAL is said to; one that denies having made the key is believed.
   if (made ? own.local === false : own.local === true) return refuse('ATTRIBUTES-AS-ORDERED', made ? 'a key made on this token' : 'a key that was brought in', `CKA_LOCAL ${String(own.local)}`, LOOK);
   return asOrdered(read, id, label, attributes);

@@ -165,8 +165,8 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       const wish = step.do;
       return [{ what: 'the CRL: TBS digest, number, revoked certificates, signature', test: () => crl(before, wish, intent as Intent<'sign-crl'>, e) }];
     }
-    case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
     case 'administer': return changeClaims(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
+    case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
     case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': return [];
   }
 }

@@ -7,6 +7,7 @@ import { homedir, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { utf8 } from '../ceremonies/bytes.ts';
 import { personAt } from '../ceremonies/ceremony.ts';
 import { Placement } from '../ceremonies/evidence.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
@@ -17,7 +18,8 @@ import { TrustFile, verifyFile } from '../ceremonies/verify.ts';
 import type { Bindings, Inputs } from './contract.ts';
 import { nativeHasher } from './conductor/machine.ts';
 import { organisationTemplates } from './conductor/templates.ts';
-import { isKeyCall, KEY_DETAIL, KEY_HELP, keyCommand } from './key-cli.ts';
+import { ADMIN_DETAIL, ADMIN_HELP, adminCommand, isAdminVerb, logbookCommand } from './admin-cli.ts';
+import { isKeyCall, KEY_DETAIL, KEY_HELP, keyCommand } from './template-cli.ts';
 import { KEYS_DETAIL, KEYS_HELP, keysCommand, Usage } from './keys-cli.ts';
 import { dataFolder, nodeLauncher, startHouse, type BoothPort, type House } from './processes.ts';
 import { ask, playRehearsal } from './rehearsal.ts';
@@ -42,7 +44,7 @@ const help = async () => `conclave ${version}: key ceremonies and HSM administra
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${TOKEN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await bills()).CBOM_HELP}  conclave bench [--quick] [--json] [--only NAME]...
+${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await bills()).CBOM_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -77,7 +79,8 @@ conclave script schema
   schema    prints the JSON Schema of the script grammar
 `,
   tokens: 'conclave tokens [--home DIR] [--json]\n\n  Lists modules, slots and tokens. Changes nothing.\n',
-  ...TOKEN_DETAIL,
+  ...TOKEN_DETAIL, token: `${TOKEN_DETAIL['token'] ?? ''}\n${ADMIN_DETAIL}`,
+  logbook: `conclave logbook [--home DIR] [--json]\n\n  Verifies every volume of this machine's logbook, and that none is missing between them.\n`,
   ...KEYS_DETAIL,
   bench: `conclave bench [--quick] [--json] [--only NAME]...
 
@@ -292,7 +295,8 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'verify': return verifyCommand(args);
     case 'script': return scriptCommand(args);
     case 'tokens': return tokensCommand(args);
-    case 'token': return tokenCommand(args, openHouse);
+    case 'token': return isAdminVerb(args[0]) ? adminCommand(args, { openHouse, organisationTemplates }) : tokenCommand(args, openHouse);
+    case 'logbook': return logbookCommand(args, { openHouse, lineHash: (line) => nativeHasher.entry(utf8(line)) });
     case 'cbom': return (await bills()).cbomCommand(args, { version, hasher: nativeHasher, openHouse });
     case 'envelope': return (await envelopes()).envelopeCommand(command, args);
     case 'key': {

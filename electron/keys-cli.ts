@@ -124,7 +124,7 @@ function moment(text: string | undefined): Date {
   return date;
 }
 
-function readInput(path: string, largest: number): Uint8Array {
+export function readInput(path: string, largest: number): Uint8Array {
   try {
     if (statSync(path).size > largest) throw new Usage(`${path} is larger than ${largest / 1024 / 1024} MB: no key or certificate`);
     return new Uint8Array(readFileSync(path));

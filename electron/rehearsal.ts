@@ -76,7 +76,8 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
       if (play.until?.(state) === true) return;
       play.onPending?.(pending, state);
       switch (pending.kind) {
-        case 'step': await ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false }); break;
+        // The work of an administration ends when somebody says so; stand-ins have nothing to change by themselves.
+        case 'step': await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false })); break;
         case 'witness': {
           const role = Object.keys(pending.missing)[0] as Role;
           const witness = state.people.find((person) => person.role === role && person.seat !== pending.step.who && !(state.current?.witnesses.includes(person.seat) ?? false));

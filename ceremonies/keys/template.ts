@@ -11,6 +11,7 @@
  * sections 5.1.1 (kinds of keys) and 5.2 (one key, one use); SP 800-131A Rev. 2; those of provenance.ts.
  */
 import * as z from 'zod';
+import { KEY_KINDS, type KeyKind } from '../evidence.ts';
 import { readPlainYaml, shapeFaults, type YamlFault } from '../plain-yaml.ts';
 import { refuse } from '../refusal.ts';
 import { ML_KEMS, SLH_DSAS } from './algorithms.ts';
@@ -23,7 +24,7 @@ export const USAGES = ['sign', 'verify', 'decrypt', 'encrypt', 'unwrap', 'wrap',
 export type Usage = (typeof USAGES)[number];
 const PUBLIC_USAGES: readonly Usage[] = ['verify', 'encrypt', 'wrap', 'encapsulate'];
 
-export interface KeyKind {
+export interface KindRow {
   readonly label: string;
   /** As PKCS#11 names it. */
   readonly keyType: string;
@@ -33,22 +34,28 @@ export interface KeyKind {
   readonly uses: readonly Usage[];
 }
 
-const rsa = (bits: number): KeyKind => ({ label: `RSA ${bits}`, keyType: 'CKK_RSA', pair: true, uses: ['sign', 'verify', 'decrypt', 'encrypt', 'unwrap', 'wrap', 'decapsulate', 'encapsulate'] });
+const rsa = (bits: number): KindRow => ({ label: `RSA ${bits}`, keyType: 'CKK_RSA', pair: true, uses: ['sign', 'verify', 'decrypt', 'encrypt', 'unwrap', 'wrap', 'decapsulate', 'encapsulate'] });
 // Section 6.3: CKM_ECDH_AES_KEY_WRAP wraps, CKM_ECDH1_DERIVE derives and encapsulates. Nothing encrypts with a curve.
-const ec = (curve: string): KeyKind => ({ label: `EC ${curve}`, keyType: 'CKK_EC', pair: true, uses: ['sign', 'verify', 'unwrap', 'wrap', 'derive', 'decapsulate', 'encapsulate'] });
-const aes = (bits: number): KeyKind => ({ label: `AES-${bits}`, keyType: 'CKK_AES', pair: false, uses: ['sign', 'verify', 'decrypt', 'encrypt', 'unwrap', 'wrap', 'derive'] });
-const signer = (label: string, keyType: string): KeyKind => ({ label, keyType, pair: true, uses: ['sign', 'verify'] });
+const ec = (curve: string): KindRow => ({ label: `EC ${curve}`, keyType: 'CKK_EC', pair: true, uses: ['sign', 'verify', 'unwrap', 'wrap', 'derive', 'decapsulate', 'encapsulate'] });
+const aes = (bits: number): KindRow => ({ label: `AES-${bits}`, keyType: 'CKK_AES', pair: false, uses: ['sign', 'verify', 'decrypt', 'encrypt', 'unwrap', 'wrap', 'derive'] });
+const hmac = (bits: number): KindRow => ({ label: `HMAC ${bits}`, keyType: 'CKK_GENERIC_SECRET', pair: false, uses: ['sign', 'verify', 'derive'] });
+const signer = (label: string, keyType: string): KindRow => ({ label, keyType, pair: true, uses: ['sign', 'verify'] });
 
-export const KEY_KINDS: Readonly<Record<string, KeyKind>> = {
+function byName<Row extends { readonly name: string }>(rows: readonly Row[], kindOfRow: (row: Row) => KindRow): Record<Row['name'], KindRow> {
+  return Object.fromEntries(rows.map((row) => [row.name, kindOfRow(row)])) as Record<Row['name'], KindRow>;
+}
+
+export const KINDS: Readonly<Record<KeyKind, KindRow>> = {
   'rsa-2048': rsa(2048), 'rsa-3072': rsa(3072), 'rsa-4096': rsa(4096),
   'ec-p256': ec('P-256'), 'ec-p384': ec('P-384'), 'ec-p521': ec('P-521'),
   'ed25519': signer('Ed25519', 'CKK_EC_EDWARDS'),
   'x25519': { label: 'X25519', keyType: 'CKK_EC_MONTGOMERY', pair: true, uses: ['unwrap', 'wrap', 'derive', 'decapsulate', 'encapsulate'] },
   'aes-128': aes(128), 'aes-192': aes(192), 'aes-256': aes(256),
-  'hmac': { label: 'HMAC', keyType: 'CKK_GENERIC_SECRET', pair: false, uses: ['sign', 'verify', 'derive'] },
+  // SP 800-107 Rev. 1 section 5.3.2: a key longer than the hash adds nothing.
+  'hmac-256': hmac(256), 'hmac-384': hmac(384), 'hmac-512': hmac(512),
   'ml-dsa-44': signer('ML-DSA-44', 'CKK_ML_DSA'), 'ml-dsa-65': signer('ML-DSA-65', 'CKK_ML_DSA'), 'ml-dsa-87': signer('ML-DSA-87', 'CKK_ML_DSA'),
-  ...Object.fromEntries(Object.values(ML_KEMS).map((row): [string, KeyKind] => [row.name, { label: row.label, keyType: 'CKK_ML_KEM', pair: true, uses: ['decapsulate', 'encapsulate'] }])),
-  ...Object.fromEntries(SLH_DSAS.map((row): [string, KeyKind] => [row.name, signer(row.label, 'CKK_SLH_DSA')])),
+  ...byName(Object.values(ML_KEMS), ({ label }): KindRow => ({ label, keyType: 'CKK_ML_KEM', pair: true, uses: ['decapsulate', 'encapsulate'] })),
+  ...byName(SLH_DSAS, ({ label }) => signer(label, 'CKK_SLH_DSA')),
 };
 
 // --- purposes --------------------------------------------------------------------------------------------------------
@@ -91,13 +98,11 @@ export const KeyTemplate = z.strictObject({
   /** What the organisation uses it for, in its own words. */
   note: words.optional(),
   purpose: z.enum(PURPOSE_NAMES),
-  kind: z.enum(Object.keys(KEY_KINDS)),
-  /** Length of an HMAC key. SP 800-107 Rev. 1 section 5.3.2: what is longer than the hash adds nothing. */
-  bytes: z.int().min(16).max(128).optional(),
+  kind: z.enum(KEY_KINDS),
   attributes: TemplateAttributes,
   /** Dangers that the administrator takes on, by rule name, each with the reason. */
   accepts: Accepts.default({}),
-}).refine(({ kind, bytes }) => (kind === 'hmac') === (bytes !== undefined), { path: ['bytes'], message: 'bytes for hmac, and for no other kind' });
+});
 export type KeyTemplate = z.infer<typeof KeyTemplate>;
 
 /** Attributes with which a key of this purpose is made where nobody says otherwise. */
@@ -111,17 +116,15 @@ export function safeAttributes(purpose: Purpose): TemplateAttributes {
   };
 }
 
-const STANDARD_BYTES = 32;
-
 /** The template of one purpose and one kind; null where none ships. */
-function safeTemplate(purpose: Purpose, kind: string): KeyTemplate | null {
+function safeTemplate(purpose: Purpose, kind: KeyKind): KeyTemplate | null {
   const { types }: PurposeRow = PURPOSES[purpose];
-  if (!types.includes(kindOf(kind).keyType)) return null;
-  return { name: `${purpose}-${kind}`, purpose, kind, ...kind === 'hmac' && { bytes: STANDARD_BYTES }, attributes: safeAttributes(purpose), accepts: {} };
+  if (!types.includes(KINDS[kind].keyType)) return null;
+  return { name: `${purpose}-${kind}`, purpose, kind, attributes: safeAttributes(purpose), accepts: {} };
 }
 
 /** The templates that ship: one for each purpose and each kind that fits it, none of them with a finding that refuses it. */
-export const SHIPPED_TEMPLATES: readonly KeyTemplate[] = PURPOSE_NAMES.flatMap((purpose) => Object.keys(KEY_KINDS).flatMap((kind) => safeTemplate(purpose, kind) ?? []));
+export const SHIPPED_TEMPLATES: readonly KeyTemplate[] = PURPOSE_NAMES.flatMap((purpose) => KEY_KINDS.flatMap((kind) => safeTemplate(purpose, kind) ?? []));
 
 // --- what goes to the token --------------------------------------------------------------------------------------------
 
@@ -137,7 +140,7 @@ const SECRECY = ['sensitive', 'extractable', 'wrapWithTrusted'] as const;
 
 /** The objects a template makes, private half first. A public half is never private, and TRUSTED is left out unless it is wished: only the SO may set it. */
 export function objectsOf({ kind, attributes }: KeyTemplate): TemplateObject[] {
-  const { pair } = kindOf(kind);
+  const { pair } = KINDS[kind];
   const pick = (of: readonly (keyof TemplateAttributes)[]) => Object.fromEntries(of.map((attribute) => [attributeName(attribute), attributes[attribute]]));
   const trusted = attributes.trusted ? pick(['trusted']) : {};
   if (!pair) return [{ class: 'secret-key', attributes: { ...pick([...STORAGE, 'private', ...SECRECY, 'sign', 'verify', 'encrypt', 'decrypt', 'wrap', 'unwrap', 'derive']), ...trusted } }];
@@ -152,12 +155,6 @@ const kem = (wished: boolean, usage: Usage): Usage[] => (wished ? [usage] : []);
 
 function attributeName(attribute: keyof TemplateAttributes): string {
   return `CKA_${attribute.replace(/[A-Z]/g, (capital) => `_${capital}`).toUpperCase()}`;
-}
-
-function kindOf(kind: string): KeyKind {
-  const row = KEY_KINDS[kind];
-  if (row === undefined) throw new RangeError('KeyTemplate names kinds of the table only');
-  return row;
 }
 
 // --- lint ------------------------------------------------------------------------------------------------------------
@@ -182,7 +179,7 @@ export const TEMPLATE_RULES = [
 
 /** Everything that speaks against a template, in the order of `TEMPLATE_RULES`; empty where nothing does. */
 export function lintTemplate({ purpose, kind, attributes, accepts }: KeyTemplate): TemplateFinding[] {
-  const { label, pair, uses } = kindOf(kind);
+  const { label, pair, uses } = KINDS[kind];
   const found: TemplateFinding[] = risksOf(asKey(kind, attributes)).map(({ rule, weight, why, next }) => {
     const accepted = accepts[rule] ?? null;
     return { rule, severity: weight === 'danger' && accepted === null ? 'refused' : 'warning', why, next, accepted };
@@ -226,8 +223,8 @@ export function lintTemplate({ purpose, kind, attributes, accepts }: KeyTemplate
 }
 
 /** The template as the key it would make. A pair is judged as one: what its public half wraps or encrypts, its private half can open. */
-function asKey(kind: string, attributes: TemplateAttributes): Judgeable {
-  const { keyType, pair } = kindOf(kind);
+function asKey(kind: KeyKind, attributes: TemplateAttributes): Judgeable {
+  const { keyType, pair } = KINDS[kind];
   const { token, private: needsLogin, sensitive, extractable, modifiable, wrapWithTrusted, trusted, sign, verify, encrypt, decrypt, wrap, unwrap, derive } = attributes;
   return {
     class: pair ? 'private-key' : 'secret-key', keyType, id: '', label: '', local: true, generatedBy: null, keysRemaining: null, alwaysSensitive: sensitive, neverExtractable: !extractable,
@@ -238,7 +235,7 @@ function asKey(kind: string, attributes: TemplateAttributes): Judgeable {
 // --- templates.yaml --------------------------------------------------------------------------------------------------
 
 const WrittenTemplate = z.strictObject({
-  name, note: words.optional(), purpose: z.enum(PURPOSE_NAMES), kind: z.enum(Object.keys(KEY_KINDS)), bytes: z.int().min(16).max(128).optional(),
+  name, note: words.optional(), purpose: z.enum(PURPOSE_NAMES), kind: z.enum(KEY_KINDS),
   /** What differs from the safe attributes of the purpose. */
   attributes: TemplateAttributes.partial().default({}), accepts: Accepts.optional(),
 });

@@ -14,7 +14,7 @@ import { MINI_SCRIPT } from './scripted.ts';
 const folder = join(import.meta.dirname, '../../ceremonies');
 const ROOT_CA = readFileSync(join(folder, 'scripts/root-ca.yaml'), 'utf8');
 
-interface Step { id: string; who?: string; 'for-each'?: string; moves?: { what: string; from: string; to: string }[]; do: Record<string, Record<string, unknown>> }
+interface Step { id: string; who?: string; 'for-each'?: string; 'witnessed-by'?: Record<string, number>; moves?: { what: string; from: string; to: string }[]; do: Record<string, Record<string, unknown>> }
 interface Draft {
   people: Record<string, unknown>;
   set?: { shares: unknown; threshold: unknown };
@@ -161,6 +161,9 @@ const ROWS: readonly (readonly [rule: string, what: string, change: (script: Dra
 
 /** Rows of the scripts that use a key that was there before, and of placements. */
 const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string, change: (script: Draft) => void, at: string, others?: readonly string[]])[] = [
+  ['administration', 'ADMINISTER-ALONE', 'work after the work', (s) => { again(s, 'work', 'work'); }, 'work-again'],
+  ['administration', 'ADMINISTER-ALONE', 'a witness to a step without an end', (s) => { s.people['witness'] = 1; step(s, 'work')['witnessed-by'] = { witness: 1 }; }, 'work'],
+  ['administration', 'ADMINISTER-ALONE', 'something is put away beside it', (s) => { again(s, 'read-hash', 'work'); step(s, 'read-hash-again').do = { 'put-away': {} }; before(s, 'read-hash-again', 'work'); }, 'read-hash-again'],
   ['crl', 'INPUT-KNOWN', 'a list that nobody asks for', (s) => { step(s, 'sign-list').do['sign-crl']!['revocations'] = 'other'; }, 'sign-list'],
   ['crl', 'INPUT-KNOWN', 'the key\'s record where a list belongs', (s) => { step(s, 'sign-list').do['sign-crl']!['revocations'] = 'ca'; }, 'sign-list'],
   ['crl', 'INPUT-KNOWN', 'an unknown file is compared', (s) => { step(s, 'compare-list').do['confirm-input']!['input'] = 'other'; }, 'compare-list', ['INPUT-CONFIRMED']],
@@ -202,7 +205,7 @@ test('every script that ships passes, with every algorithm in every placement th
     const text = readFileSync(join(folder, `scripts/${name}.yaml`), 'utf8');
     const { faults } = rehearsed(() => undefined, {}, text);
     assert.deepEqual(faults, [], name);
-    const spec = (parse(text) as { parameters: Record<string, { 'one-of'?: string[] }> }).parameters;
+    const spec = (parse(text) as { parameters?: Record<string, { 'one-of'?: string[] }> }).parameters ?? {};
     for (const algorithm of spec['algorithm']?.['one-of'] ?? []) {
       for (const place of spec['place']?.['one-of'] ?? ['']) {
         const found = rehearsed(() => undefined, { algorithm, ...(place !== '' && { place }) }, text).faults ?? [];

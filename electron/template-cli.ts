@@ -8,7 +8,7 @@ import { homedir } from 'node:os';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fromUtf8 } from '../ceremonies/bytes.ts';
-import { KEY_KINDS, lintTemplate, objectsOf, readTemplates, SHIPPED_TEMPLATES, type KeyTemplate, type LintedTemplate, type TemplateFinding } from '../ceremonies/keys/template.ts';
+import { KINDS, lintTemplate, objectsOf, readTemplates, SHIPPED_TEMPLATES, type KeyTemplate, type LintedTemplate, type TemplateFinding } from '../ceremonies/keys/template.ts';
 import { Usage } from './keys-cli.ts';
 import { dataFolder } from './processes.ts';
 
@@ -90,13 +90,13 @@ function tell(templates: readonly Judged[], whole: boolean, json: boolean): numb
 
 function inOneLine({ name, purpose, kind, note }: KeyTemplate, findings: readonly TemplateFinding[]): string {
   const mark = findings.some(({ severity }) => severity === 'refused') ? '✕' : findings.length > 0 ? '!' : '✓';
-  return `${mark} ${name.padEnd(40)} ${purpose.padEnd(16)} ${(KEY_KINDS[kind]?.label ?? kind).padEnd(20)} ${findings.map(({ rule }) => rule).join(' ') || note || ''}`.trimEnd();
+  return `${mark} ${name.padEnd(40)} ${purpose.padEnd(16)} ${KINDS[kind].label.padEnd(20)} ${findings.map(({ rule }) => rule).join(' ') || note || ''}`.trimEnd();
 }
 
 function inFull(template: KeyTemplate): string[] {
-  const { name, purpose, kind, bytes, note } = template;
+  const { name, purpose, kind, note } = template;
   return [
-    `${name}: ${KEY_KINDS[kind]?.label ?? kind}${bytes === undefined ? '' : `, ${bytes} bytes`}, for ${purpose}${note === undefined ? '' : `. ${note}`}`,
+    `${name}: ${KINDS[kind].label}, for ${purpose}${note === undefined ? '' : `. ${note}`}`,
     ...objectsOf(template).flatMap((object) => [`  ${object.class}`, ...Object.entries(object.attributes).map(([attribute, value]) => `    ${attribute.padEnd(24)} ${value}`)]),
   ];
 }
