@@ -11,6 +11,7 @@ import { KEY_KINDS, InputKind, OrderedAttributes, Placement, SeatId, WrapMethod,
 import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
 import type { Fact } from '../ceremonies/inputs.ts';
 import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
+import type { LintedTemplate } from '../ceremonies/keys/template.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { Fault } from '../ceremonies/script.ts';
 import type { Verdict } from '../ceremonies/verify.ts';
@@ -89,6 +90,8 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('token-log-out'), ...OneToken }),
   /** Whether a key works: each of its uses tried with session objects and compared with software. */
   z.strictObject({ call: z.literal('self-test'), ...OneToken, place: ObjectPlace, standIn: z.boolean(), acceptFinalTry: z.boolean() }),
+  /** The organisation's key templates (templates.yaml), with what speaks against each; those that ship the page knows. */
+  z.strictObject({ call: z.literal('templates') }),
   /** What a CKR_* or a code of this program means; all of them where `code` is null. */
   z.strictObject({ call: z.literal('explain'), code: z.string().max(64).nullable() }),
 
@@ -266,6 +269,7 @@ export interface Answers {
   'scan-keys': KeyScan;
   'random-test': { readonly bytes: number; readonly tests: readonly z.infer<typeof StatisticalTest>[]; readonly claim: string };
   'self-test': { readonly tried: readonly { readonly name: string; readonly passed: boolean; readonly detail: string }[] };
+  templates: { readonly templates: readonly LintedTemplate[] };
   'token-login': null; 'token-log-out': null;
   explain: { readonly explanations: readonly Explanation[] };
   scripts: readonly ScriptSummary[];

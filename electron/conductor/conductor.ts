@@ -28,6 +28,7 @@ import type { Blocklist } from './blocklist.ts';
 import type { Ledger } from './ledger.ts';
 import type { LookingRequest } from './looking.ts';
 import { SOFTWARE_MODULE, type Configuration } from './machine.ts';
+import { organisationTemplates } from './templates.ts';
 
 /** A device process that answered with an error value, or that is gone. */
 export class DeviceProblem extends Error {
@@ -136,6 +137,7 @@ export class Conductor {
       case 'estate': return this.#readEstate();
       case 'objects': return this.#world.devices.call(this.#module(request.module), 'objects', { token: request.token, offset: request.offset, limit: request.limit });
       case 'mechanisms': return this.#world.devices.call(this.#module(request.module), 'mechanisms', { token: request.token });
+      case 'templates': return { templates: organisationTemplates(this.#world.home) };
       case 'scripts': return this.#world.scripts.map(({ name, text }) => ({ name, text, faults: readScript(text).faults }));
       case 'lint': {
         const { script, faults } = readScript(request.text);

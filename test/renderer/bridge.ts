@@ -329,6 +329,8 @@ export class PretendBridge implements Bridge {
       case 'log-out':
         this.#room(request.ceremony).next();
         return null;
+      case 'templates':
+        return { templates: [] };
       case 'self-test':
         return { tried: [{ name: 'sign and verify', passed: true, detail: 'a fresh message, verified in software' }] };
       case 'cancel':
