@@ -8,7 +8,7 @@
  * It never touches a device, and it knows no person, serial number or PIN: those are bindings.
  */
 import type { InputKind } from './evidence.ts';
-import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
+import { caAlgorithmNamed, componentsOf, isStateful } from './keys/algorithms.ts';
 import { heldAt } from './key-record.ts';
 import { Refused, refuse } from './refusal.ts';
 import { planOf, type Fault, type Parameters, type Place, type Plan, type PlanStep, type Role, type Script } from './script.ts';
@@ -370,7 +370,7 @@ class Room {
     }
     const homeless = components.find((component) => component.row === null && heldAt(place, component) === 'token');
     if (homeless) this.#fault('PLACE-POSSIBLE', step, `a place for the ${homeless.label} half`, 'on the token, where this program has no number for it', 'Choose `wrapped`.');
-    if (algorithm.family !== 'hss') return;
+    if (!isStateful(algorithm)) return;
     // SP 800-208 section 8.1: made inside one hardware module, never exported; a copy would sign twice with one state.
     if (place !== 'token') this.#fault('STATEFUL-ON-TOKEN-ONLY', step, 'a stateful key on the token', place, 'Choose token.');
     if (make.attributes.extractable !== 'never') this.#fault('STATEFUL-NEVER-COPIED', step, 'extractable: never', make.attributes.extractable, 'A stateful key is never backed up, shared, cloned or exported.');

@@ -31,7 +31,7 @@ export const KEYS_HELP = `  conclave cert show|verify|chain|hierarchy FILE... [-
   conclave sig verify --key FILE --in FILE --sig FILE [--context TEXT] [--json]
 `;
 
-const ALGORITHMS_READ = 'Reads RSA, ECDSA, EdDSA, ML-DSA, SLH-DSA, HSS/LMS, and composites of draft-ietf-lamps-pq-composite-sigs-19.';
+const ALGORITHMS_READ = 'Reads RSA, ECDSA, EdDSA, ML-DSA, SLH-DSA, HSS/LMS, XMSS, and composites of draft-ietf-lamps-pq-composite-sigs-19.';
 
 export const KEYS_DETAIL: Record<string, string> = {
   cert: `conclave cert show|verify|chain|hierarchy FILE... [--at TIME] [--json]

@@ -11,6 +11,7 @@ import {
   CA_ALGORITHMS,
   caAlgorithmNamed,
   componentsOf,
+  isStateful,
   type CaAlgorithm,
   type Component,
 } from '../ceremonies/keys/algorithms.ts';
@@ -58,6 +59,7 @@ function groupOf(row: CaAlgorithm): keyof typeof t.keys.groups {
     case 'eddsa':
     case 'ml-dsa':
     case 'hss':
+    case 'xmss':
       return row.family;
   }
 }
@@ -70,7 +72,8 @@ export function algorithmFacts(name: string): { readonly sentences: readonly str
     profile: profileOf(name),
     sentences: [
       second === undefined ? t.keys.one(first ?? row.label) : t.keys.two(first ?? '', second),
-      ...(row.family === 'hss' ? [t.keys.hardware] : [t.keys.strength[row.quantumCategory]]),
+      ...(isStateful(row) ? [t.keys.hardware] : [t.keys.strength[row.quantumCategory]]),
+      ...(row.family === 'xmss' ? [t.keys.limited(2 ** row.height)] : []),
       ...(row.family === 'hss'
         ? []
         : row.family === 'composite-signature'
@@ -110,7 +113,7 @@ export function arePlaces(names: readonly string[]): names is readonly Placement
 export function placesFor(name: string): readonly Placement[] {
   const row = caAlgorithmNamed(name);
   if (row.family === 'composite-signature') return PLACES;
-  if (row.family === 'hss') return ['token'];
+  if (isStateful(row)) return ['token'];
   return row.family === 'ml-dsa' || row.family === 'slh-dsa' ? ['wrapped', 'token'] : ['token', 'wrapped'];
 }
 

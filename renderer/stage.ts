@@ -9,6 +9,7 @@ import { keyInput, type Data, type State } from '../ceremonies/ceremony.ts';
 import type { ActionName, Evidence, Input, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
 import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
+import { isStatefulKey } from '../ceremonies/keys/provenance.ts';
 import type { PlanStep } from '../ceremonies/script.ts';
 import { algorithmName, placeWords, profileOf } from './algorithms.ts';
 import { fact, objectLine, type Fact, type Told } from './reading.ts';
@@ -189,7 +190,7 @@ function attributesBrief(key: KeyAttributes): string {
     says('LOCAL', key.local),
     says('SENSITIVE', key.sensitive),
     says('EXTRACTABLE', key.extractable),
-    ...(key.keysRemaining === null ? [] : [t.keys.remaining(key.keysRemaining)]),
+    ...(key.keysRemaining === null && !isStatefulKey(key) ? [] : [t.keys.remaining(key.keysRemaining)]),
   ].join(', ');
 }
 

@@ -314,6 +314,7 @@ export const t = {
       'slh-dsa-s': 'SLH-DSA, small: signs slowly, rests on hashes alone',
       'slh-dsa-f': 'SLH-DSA, fast: larger signatures, rests on hashes alone',
       hss: 'HSS/LMS: a limited number of signatures, on hardware only',
+      xmss: 'XMSS: a limited number of signatures, on hardware only',
       'composite-ml-dsa-44': 'ML-DSA-44 and a classical half',
       'composite-ml-dsa-65': 'ML-DSA-65 and a classical half',
       'composite-ml-dsa-87': 'ML-DSA-87 and a classical half',
@@ -332,6 +333,7 @@ export const t = {
       `A signature has ${varies ? 'about ' : ''}${bytes.toLocaleString('en')} bytes.`,
     slow: 'One signature takes seconds where the key is wrapped; the work can be stopped.',
     hardware: 'The token counts every signature and allows no copy: there is no backup.',
+    limited: (signatures: number) => `It signs at most ${signatures.toLocaleString('en')} times; how many are left, the token does not tell.`,
     draft: 'Draft',
     draftWhy: (profile: string) =>
       `Made under ${profile}, which may still change. The record names the draft beside the key.`,
@@ -384,7 +386,7 @@ export const t = {
     wrappingWhere: 'AES-256, on the token',
     algorithm: 'Algorithm',
     profile: 'Under the draft',
-    remaining: (n: number) => `${n.toLocaleString('en')} signatures remaining`,
+    remaining: (n: number | null) => (n === null ? 'signatures remaining: the token does not tell' : `${n.toLocaleString('en')} signatures remaining`),
   },
 
   ceremony: {

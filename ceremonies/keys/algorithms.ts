@@ -2,7 +2,7 @@
  * The one registry of algorithms: every number, name and size that another file needs to know about an algorithm.
  *
  * A new algorithm is a new row here, plus a branch wherever a `switch` over `family` then no longer compiles. `ALGORITHMS`
- * are those that roots and identities use today; ML-KEM, SLH-DSA, HSS, the composites and X-Wing have tables of their own
+ * are those that roots and identities use today; ML-KEM, SLH-DSA, HSS, XMSS, the composites and X-Wing have tables of their own
  * below, because they have no JOSE form and no place in a script yet. Nothing here computes; nothing here may import code.
  *
  * Sources: SPKI and signature identifiers RFC 3279, 4055, 5480, 5758, 8410, 9881 · JOSE RFC 7518, 8037, 9864, 9964 ·
@@ -465,6 +465,35 @@ export interface HssAlgorithm {
   readonly source: string;
 }
 
+/** Both share the two key identifiers: the parameter set stands in the first four bytes of every public key. */
+export const XMSS_TREES = {
+  // CKK_XMSS, CKM_XMSS_KEY_PAIR_GEN, CKM_XMSS
+  xmss: { label: 'XMSS', oid: '1.3.6.1.5.5.7.6.34', pkcs11: { keyType: 0x47, generate: 0x4034, sign: 0x4036, signs: 'message' } },
+  // CKK_XMSSMT, CKM_XMSSMT_KEY_PAIR_GEN, CKM_XMSSMT
+  xmssmt: { label: 'XMSS^MT', oid: '1.3.6.1.5.5.7.6.35', pkcs11: { keyType: 0x48, generate: 0x4035, sign: 0x4037, signs: 'message' } },
+} as const satisfies Record<string, { readonly label: string; readonly oid: string; readonly pkcs11: Pkcs11 }>;
+
+export type XmssName = `${keyof typeof XMSS_TREES}-${string}`;
+/** One parameter set of XMSS (one layer) or XMSS^MT. Never made in software, for the same reason as HSS. */
+export interface XmssAlgorithm {
+  readonly family: 'xmss';
+  readonly name: XmssName;
+  readonly label: string;
+  readonly oid: string;
+  readonly tree: keyof typeof XMSS_TREES;
+  readonly hash: 'SHA-256' | 'SHAKE256';
+  /** Octets of every hash in it. */
+  readonly n: 24 | 32;
+  /** Of all layers together: the key signs 2^height times. */
+  readonly height: number;
+  readonly layers: number;
+  readonly signatureBytes: number;
+  /** `parameterSet` is the number in the public key, too. */
+  readonly pkcs11: Pkcs11 & { readonly parameterSet: number };
+  readonly standing: Standing;
+  readonly source: string;
+}
+
 export type PostQuantumAlgorithm = CompositeSignature | CompositeKem | XWingAlgorithm | MlKemAlgorithm | SlhDsaAlgorithm | HssAlgorithm;
 
 const CKK_ML_KEM = 0x49;
@@ -521,6 +550,36 @@ export const HSS_LMS: HssAlgorithm = {
   standing: { state: 'approved', clause: 'SP 800-208 section 8.1: keys are made and kept in hardware modules only' },
   source: 'RFC 8554; RFC 9802',
 };
+
+const xmss = (tree: XmssAlgorithm['tree'], hash: XmssAlgorithm['hash'], n: 24 | 32, first: number, shapes: readonly (readonly [height: number, layers: number])[]): XmssAlgorithm[] =>
+  shapes.map(([height, layers], i) => {
+    const family = hash === 'SHA-256' ? 'SHA2' : 'SHAKE256';
+    const shape = tree === 'xmss' ? `${height}` : `${height}/${layers}`;
+    return {
+      family: 'xmss', tree, hash, n, height, layers, oid: XMSS_TREES[tree].oid,
+      name: `${tree}-${family.toLowerCase()}-${shape.replace('/', '-')}-${8 * n}`, label: `${tree.toUpperCase()}-${family}_${shape}_${8 * n}`,
+      // RFC 8391 sections 4.1.8 and 4.2.3: index, randomness, and for every layer 2n + 3 chains (w = 16) and its part of the path.
+      signatureBytes: (tree === 'xmss' ? 4 : Math.ceil(height / 8)) + n * (1 + layers * (2 * n + 3) + height),
+      pkcs11: { ...XMSS_TREES[tree].pkcs11, parameterSet: first + i },
+      standing: { state: 'approved', clause: 'SP 800-208 section 8.1: keys are made and kept in hardware modules only' }, source: 'SP 800-208 section 5; RFC 8391; RFC 9802',
+    };
+  });
+const XMSS_SHAPES = [[10, 1], [16, 1], [20, 1]] as const;
+const XMSSMT_SHAPES = [[20, 2], [20, 4], [40, 2], [40, 4], [40, 8], [60, 3], [60, 6], [60, 12]] as const;
+
+/** All of SP 800-208 section 5, under the numbers there. Sets with 64 octets or with SHAKE128 are RFC 8391's alone, and not approved. */
+export const XMSS_SETS: readonly XmssAlgorithm[] = [
+  ...xmss('xmss', 'SHA-256', 32, 0x01, XMSS_SHAPES), ...xmss('xmss', 'SHA-256', 24, 0x0d, XMSS_SHAPES),
+  ...xmss('xmss', 'SHAKE256', 32, 0x10, XMSS_SHAPES), ...xmss('xmss', 'SHAKE256', 24, 0x13, XMSS_SHAPES),
+  ...xmss('xmssmt', 'SHA-256', 32, 0x01, XMSSMT_SHAPES), ...xmss('xmssmt', 'SHA-256', 24, 0x21, XMSSMT_SHAPES),
+  ...xmss('xmssmt', 'SHAKE256', 32, 0x29, XMSSMT_SHAPES), ...xmss('xmssmt', 'SHAKE256', 24, 0x31, XMSSMT_SHAPES),
+];
+
+/**
+ * What a ceremony may choose: small trees, because the token makes the whole tree (or the top one) three times on the way, once
+ * to be tried, once to be kept and once for the lint. 1,024 to 1,048,576 signatures.
+ */
+const XMSS_OFFERED: readonly string[] = ['xmss-sha2-10-256', 'xmss-sha2-10-192', 'xmss-sha2-16-256', 'xmssmt-sha2-20-2-256'];
 
 // --- composites ----------------------------------------------------------------------------------------------------------
 
@@ -609,7 +668,7 @@ const BY_OID: ReadonlyMap<string, PostQuantumAlgorithm> = new Map(
   [...Object.values(ML_KEMS), ...SLH_DSAS, ...COMPOSITE_SIGNATURES, ...COMPOSITE_KEMS, X_WING, HSS_LMS].map((row) => [row.oid, row]),
 );
 
-/** The row whose key identifier this is; ML-DSA and the classical algorithms are in `ALGORITHMS` instead. */
+/** The row whose key identifier this is; ML-DSA and the classical algorithms are in `ALGORITHMS` instead, XMSS in `XMSS_SETS`. */
 export function postQuantumByOid(oid: string): PostQuantumAlgorithm | undefined {
   return BY_OID.get(oid);
 }
@@ -626,11 +685,11 @@ export function compositeNamed(name: string): CompositeSignature {
 // --- keys of certification authorities -----------------------------------------------------------------------------------
 
 /** What a CA's key may be: one algorithm, or two in a composite. */
-export type CaAlgorithm = Algorithm | SlhDsaAlgorithm | HssAlgorithm | CompositeSignature;
+export type CaAlgorithm = Algorithm | SlhDsaAlgorithm | HssAlgorithm | XmssAlgorithm | CompositeSignature;
 
 const CA_ROWS: ReadonlyMap<string, CaAlgorithm> = new Map<string, CaAlgorithm>(
-  [...ROOT_ALGORITHMS.map((name) => ALGORITHMS[name]), ALGORITHMS['ml-dsa-44'], ALGORITHMS['ml-dsa-65'], ALGORITHMS['ml-dsa-87'], ...SLH_DSAS, HSS_LMS, ...COMPOSITE_SIGNATURES]
-    .map((row) => [row.name, row]),
+  [...ROOT_ALGORITHMS.map((name) => ALGORITHMS[name]), ALGORITHMS['ml-dsa-44'], ALGORITHMS['ml-dsa-65'], ALGORITHMS['ml-dsa-87'], ...SLH_DSAS, HSS_LMS,
+    ...XMSS_SETS.filter(({ name }) => XMSS_OFFERED.includes(name)), ...COMPOSITE_SIGNATURES].map((row) => [row.name, row]),
 );
 
 /** Names of everything that a script may make a CA key of, in the order in which the app offers them. */
@@ -643,6 +702,11 @@ export function caAlgorithmNamed(name: string): CaAlgorithm {
   return row;
 }
 
+/** A key that is a finite list of one-time keys: two signatures with the same one break it (SP 800-208 section 8.1). */
+export function isStateful<Row extends { readonly family: string }>(row: Row): row is Extract<Row, HssAlgorithm | XmssAlgorithm> {
+  return row.family === 'hss' || row.family === 'xmss';
+}
+
 /** One part of a key: the whole of a simple one, or one half of a composite. */
 export interface Component {
   readonly part: 'key' | 'ml-dsa' | 'traditional';
@@ -650,7 +714,7 @@ export interface Component {
   readonly name: string;
   readonly label: string;
   /** The row under which a token makes and uses it; null where none can here, so that the part can only be wrapped. */
-  readonly row: EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm | MlDsaAlgorithm | SlhDsaAlgorithm | HssAlgorithm | null;
+  readonly row: EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm | MlDsaAlgorithm | SlhDsaAlgorithm | HssAlgorithm | XmssAlgorithm | null;
   /** How the classical half of a composite signs; null for every other part. */
   readonly half: SignatureHalf | null;
 }

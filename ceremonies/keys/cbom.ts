@@ -11,11 +11,11 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { toHex, utf8 } from '../bytes.ts';
 import type { KeyAttributes, ObjectFact, TokenFacts } from '../evidence.ts';
 import {
-  AES_256, AES_KWP, ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, HSS_LMS, ML_KEMS, MONTGOMERY_FACTS, postQuantumByOid,
-  type CompositeKem, type CompositeSignature, type CurveName, type EdwardsName, type HashName, type MlDsaName, type MlKemName, type MontgomeryName, type SlhDsaAlgorithm, type Standing,
+  AES_256, AES_KWP, ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, HSS_LMS, ML_KEMS, MONTGOMERY_FACTS, postQuantumByOid, XMSS_TREES,
+  type CompositeKem, type CompositeSignature, type CurveName, type EdwardsName, type HashName, type MlDsaName, type MlKemName, type MontgomeryName, type SlhDsaAlgorithm, type Standing, type XmssAlgorithm,
 } from './algorithms.ts';
 import type { CertificateReading } from './chain.ts';
-import { ORIGIN_WORDS, provenanceOf, risksOf } from './provenance.ts';
+import { isStatefulKey, ORIGIN_WORDS, provenanceOf, risksOf } from './provenance.ts';
 import { nameText } from './signed.ts';
 import type { SubjectKey } from './subject-key.ts';
 import { uriOf, writePkcs11Uri } from './uri.ts';
@@ -197,6 +197,10 @@ const slhDsa = (row: SlhDsaAlgorithm): AlgorithmRow => ({
   name: row.label, oid: row.oid, primitive: 'signature', family: 'SLH-DSA', parameterSet: row.label.slice('SLH-DSA-'.length), functions: SIGNS,
   securityBits: 8 * row.n, quantumCategory: row.quantumCategory, standing: row.standing,
 });
+const xmss = (row: XmssAlgorithm): AlgorithmRow => ({
+  name: row.label, oid: row.oid, primitive: 'signature', family: 'XMSS', parameterSet: row.label.slice(row.label.indexOf('-') + 1), functions: SIGNS,
+  securityBits: 8 * row.n, quantumCategory: row.n === 32 ? 5 : 3, standing: row.standing,
+});
 const rsa = (modulusBits: number): AlgorithmRow => ({
   name: `RSA ${modulusBits}`, oid: ALGORITHMS['rsa-3072'].keyOid, primitive: 'pke', parameterSet: `${modulusBits}`, functions: ['keygen', 'encrypt', 'decrypt', 'sign', 'verify'], ...rsaFacts(modulusBits),
 });
@@ -247,6 +251,7 @@ function algorithmOf(key: SubjectKey): AlgorithmRow {
     case 'ml-dsa': return mlDsa(key.name);
     case 'slh-dsa': return slhDsa(key.row);
     case 'composite': return compositeSignature(key.row);
+    case 'xmss': return xmss(key.row);
     case 'hss': return { name: HSS_LMS.label, oid: HSS_LMS.oid, primitive: 'signature', family: 'LMS', functions: SIGNS, standing: HSS_LMS.standing };
     case 'kem':
       switch (key.row.family) {
@@ -274,6 +279,8 @@ function signatureAlgorithm(oid: string): AlgorithmRow {
   if (row?.family === 'composite-signature') return compositeSignature(row);
   if (row?.family === 'slh-dsa') return slhDsa(row);
   if (row?.family === 'hss') return { name: row.label, oid, primitive: 'signature', family: 'LMS', functions: SIGNS, standing: row.standing };
+  const tree = Object.values(XMSS_TREES).find((one) => one.oid === oid); // which set it is, the key says
+  if (tree !== undefined) return { name: tree.label, oid, primitive: 'signature', family: 'XMSS', functions: SIGNS };
   return { name: oid, oid, primitive: 'signature', functions: ['sign', 'verify'] };
 }
 
@@ -590,7 +597,7 @@ function publicBits(key: SubjectKey): number {
   switch (key.kind) {
     case 'rsa': return key.modulusBits;
     case 'ecdsa': case 'eddsa': case 'xdh': return CURVE_BITS[key.curve];
-    case 'ml-dsa': case 'slh-dsa': case 'kem': case 'composite': case 'hss': return 8 * key.raw.length;
+    case 'ml-dsa': case 'slh-dsa': case 'kem': case 'composite': case 'hss': case 'xmss': return 8 * key.raw.length;
   }
 }
 
@@ -602,7 +609,7 @@ function privateBits(key: SubjectKey): number | null {
     case 'slh-dsa': return 8 * 4 * key.row.n;
     case 'composite': return key.row.sizes.varies.includes('privateKey') ? null : 8 * key.row.sizes.privateKey;
     case 'kem': return key.row.family === 'ml-kem' ? 8 * key.row.seedBytes : key.row.sizes.varies.includes('privateKey') ? null : 8 * key.row.sizes.privateKey;
-    case 'hss': return null;
+    case 'hss': case 'xmss': return null;
   }
 }
 
@@ -634,7 +641,7 @@ function attributeProperties(attributes: KeyAttributes): Readonly<Record<string,
     'conclave:origin': ORIGIN_WORDS[origin], 'conclave:proof': conclusions[0]?.proof ?? '', 'conclave:uses': USES.filter((use) => attributes[use] === true).join(' '),
     'conclave:contradictions': contradictions.map((one) => one.rule).join(' '), 'conclave:risks': risksOf(attributes).map((one) => one.rule).join(' '),
     ...attributes.extractable !== null && { 'conclave:extractable': String(attributes.extractable) }, ...attributes.sensitive !== null && { 'conclave:sensitive': String(attributes.sensitive) },
-    ...attributes.keysRemaining !== null && { 'conclave:keys-remaining': `${attributes.keysRemaining}` },
+    ...isStatefulKey(attributes) && { 'conclave:keys-remaining': attributes.keysRemaining === null ? 'the token does not tell' : `${attributes.keysRemaining}` },
   };
 }
 

@@ -131,8 +131,8 @@ export function certificateFindings(certificate: CertificateReading, at?: Date):
   if (ca && keyUsage !== null && !keyUsage.includes('keyCertSign')) find('CERTIFICATE-KEY-USAGE', 'keyCertSign in a CA certificate', keyUsage.join(', '));
   if (!ca && keyUsage?.includes('keyCertSign') === true) find('CERTIFICATE-KEY-USAGE', 'no keyCertSign without CA', 'one');
   const encrypts: readonly KeyUsage[] = ['keyEncipherment', 'dataEncipherment', 'keyAgreement', 'encipherOnly', 'decipherOnly'];
-  if (keyUsage !== null && ['ml-dsa', 'slh-dsa', 'composite', 'hss', 'eddsa'].includes(key.kind)) {
-    // RFC 9881 section 3, RFC 9909 section 3, draft-ietf-lamps-pq-composite-sigs-19 section 5.2, RFC 8410 section 5.
+  if (keyUsage !== null && ['ml-dsa', 'slh-dsa', 'composite', 'hss', 'xmss', 'eddsa'].includes(key.kind)) {
+    // RFC 9881 section 3, RFC 9909 section 3, draft-ietf-lamps-pq-composite-sigs-19 section 5.2, RFC 9802 section 5, RFC 8410 section 5.
     const wrong = keyUsage.filter((usage) => encrypts.includes(usage));
     if (wrong.length > 0 || keyUsage.length === 0) find('CERTIFICATE-KEY-USAGE', `signing only, for ${key.label}`, wrong.join(', ') || 'nothing');
   }
@@ -244,6 +244,8 @@ function strength(key: SubjectKey): { readonly bits: number; readonly category: 
     case 'slh-dsa':
     case 'composite':
       return { bits: byCategory[key.row.quantumCategory] ?? 0, category: key.row.quantumCategory };
+    case 'xmss':
+      return key.row.n === 32 ? { bits: 256, category: 5 } : { bits: 192, category: 3 };
     case 'hss':
       // SP 800-208 tables 1 to 8: hashes of 32 octets, or of 24 at 192 bits. Key: u32 levels, type, type, 16 octets, root.
       return key.raw.length === 60 ? { bits: 256, category: 5 } : { bits: 192, category: 3 };

@@ -914,6 +914,7 @@ function expectDigest(attributes: Attributes, identifier: Identifier, key: Subje
     case 'xdh':
     case 'kem':
     case 'hss':
+    case 'xmss':
       break;
   }
   const said = attributes.values.get(MESSAGE_DIGEST);

@@ -76,13 +76,15 @@ function isOf(row: CaAlgorithm, key: SubjectKey): boolean {
       return key.kind === 'slh-dsa' && key.row === row;
     case 'hss':
       return key.kind === 'hss';
+    case 'xmss':
+      return key.kind === 'xmss' && key.row === row;
     case 'composite-signature':
       return key.kind === 'composite' && key.row === row;
   }
 }
 
 function an(label: string): string {
-  return /^[AEIOU]|^[RSMLFH][A-Z]/.test(label) ? `an ${label}` : `a ${label}`;
+  return /^[AEIOU]|^[RSMLFHX][A-Z]/.test(label) ? `an ${label}` : `a ${label}`;
 }
 
 /** DER of the AlgorithmIdentifier in both signature fields. Parameters are absent but for RSA, where they are NULL (RFC 4055 section 5). */
@@ -148,6 +150,7 @@ function webAlgorithm(row: CaAlgorithm): WebAlgorithm {
       return { name: row.signatureOid };
     case 'slh-dsa':
     case 'hss':
+    case 'xmss':
     case 'composite-signature':
       return { name: row.oid };
   }

@@ -10,7 +10,7 @@
 import { sha3_256, shake128, shake256 } from '@noble/hashes/sha3.js';
 import { concat, equalBytes } from '../bytes.ts';
 import { Refused, refuse } from '../refusal.ts';
-import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, MONTGOMERY_FACTS, ML_KEMS, postQuantumByOid, type MlDsaName, type MlKemName, type SlhDsaAlgorithm } from './algorithms.ts';
+import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, MONTGOMERY_FACTS, ML_KEMS, postQuantumByOid, XMSS_TREES, type MlDsaName, type MlKemName, type SlhDsaAlgorithm } from './algorithms.ts';
 import { compositePublicFromPrivate, ML_DSA, readCompositePrivateKey, writeCompositePublicKey } from './composite.ts';
 import { derFault, derParts, expectTag, readDer, readIdentifier, readUnsigned, TAG, writeDer, writeIdentifier, writeOid, type Identifier } from './der.ts';
 import { coefficientAbove, encapsulationRandomness, kemPublicFromPrivate, kemSelfTest, ML_KEM } from './kem.ts';
@@ -123,6 +123,8 @@ async function readContent(identifier: Identifier, content: Uint8Array): Promise
   }
   const mlDsa = (['ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87'] as const).find((name) => ALGORITHMS[name].keyOid === oid);
   if (mlDsa !== undefined) return readMlDsa(mlDsa, content);
+  const tree = Object.values(XMSS_TREES).find((one) => one.oid === oid);
+  if (tree !== undefined) throw fault('XMSS-NO-SOFTWARE-KEY', `no ${tree.label} private key outside a hardware module (SP 800-208 section 8.1)`, 'one');
   const row = postQuantumByOid(oid);
   switch (row?.family) {
     case 'ml-kem':

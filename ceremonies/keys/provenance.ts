@@ -164,6 +164,11 @@ export interface Judgeable extends KeyAttributes {
 
 const STATEFUL: readonly string[] = ['CKK_HSS', 'CKK_XMSS', 'CKK_XMSSMT'];
 
+/** Is it a key that signs a limited number of times? PKCS#11 3.2 has an attribute for how many are left of HSS keys alone. */
+export function isStatefulKey({ keyType }: Pick<KeyAttributes, 'keyType'>): boolean {
+  return STATEFUL.includes(keyType);
+}
+
 /**
  * Why these attributes are dangerous; empty where no combination is. Public keys have no risks of their own. `null` never
  * makes a danger: the token did not answer.
@@ -172,7 +177,7 @@ export function risksOf(key: Judgeable): Risk[] {
   if (key.class === 'public-key') return [];
   const risks: Risk[] = [];
   const risk = (rule: Risk['rule'], weight: Risk['weight'], why: string, next: string): number => risks.push({ rule, weight, why, next });
-  const stateful = STATEFUL.includes(key.keyType);
+  const stateful = isStatefulKey(key);
   if (key.wrap === true && key.decrypt === true) {
     risk('KEY-WRAP-DECRYPT', 'danger', 'Whoever may use it can wrap another key with it and then decrypt the result: every extractable key on the token can be read in plain (Clulow 2003, section 3.2).',
       'Make two keys, one that only wraps and one that only decrypts. Clear DECRYPT on this one if it is modifiable, else replace it.');

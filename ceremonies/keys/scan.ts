@@ -67,7 +67,7 @@ export function blocklistHash(key: SubjectKey): Uint8Array {
     case 'rsa': return beginning(unpadded(readRsaPublicKey(key.raw, 'RSA publicKey').n));
     case 'ecdsa': return beginning(unpadded(key.raw.subarray(1, 1 + (key.raw.length - 1) / 2)));
     case 'eddsa': case 'xdh': return beginning(unpadded(key.raw));
-    case 'ml-dsa': case 'slh-dsa': case 'kem': case 'composite': case 'hss': return beginning(key.raw);
+    case 'ml-dsa': case 'slh-dsa': case 'kem': case 'composite': case 'hss': case 'xmss': return beginning(key.raw);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Any public key that a certificate may hold, and whether a signature fits it: classical, ML-DSA, SLH-DSA, HSS/LMS and
- * composites. This is for reading what others made; what this house makes goes through `public-key.ts` and its registry.
+ * Any public key that a certificate may hold, and whether a signature fits it: classical, ML-DSA, SLH-DSA, HSS/LMS,
+ * XMSS and composites. This is for reading what others made; what this house makes goes through `public-key.ts` and its registry.
  *
  * Reading is strict about form (DER, lengths, parameters absent where they must be) and says so by name. Whether a
  * readable key is a sound one is `keyFindings`. Nothing private ever comes here.
@@ -11,8 +11,8 @@ import * as slh from '@noble/post-quantum/slh-dsa.js';
 import { toHex } from '../bytes.ts';
 import { Refused, refuse, type Refusal } from '../refusal.ts';
 import {
-  ALGORITHMS, caAlgorithmNamed, CURVE_FACTS, EDWARDS_FACTS, isAlgorithmName, MONTGOMERY_FACTS, postQuantumByOid,
-  type CompositeSignature, type CurveName, type EdwardsName, type HashName, type MlDsaName, type MontgomeryName, type SignatureHalf, type SlhDsaAlgorithm, type SlhDsaName,
+  ALGORITHMS, caAlgorithmNamed, CURVE_FACTS, EDWARDS_FACTS, isAlgorithmName, MONTGOMERY_FACTS, postQuantumByOid, XMSS_TREES,
+  type CompositeSignature, type CurveName, type EdwardsName, type HashName, type MlDsaName, type MontgomeryName, type SignatureHalf, type SlhDsaAlgorithm, type SlhDsaName, type XmssAlgorithm,
 } from './algorithms.ts';
 import { ML_DSA, readCompositePublicKey, verifyComposite, writeCompositePublicKey, type CompositePublicKey } from './composite.ts';
 import { derFault, derParts, readBitString, readDer, readIdentifier, readOid, readUnsigned, TAG, writeBitString, writeDer, writeIdentifier, type Identifier } from './der.ts';
@@ -22,6 +22,7 @@ import { bitLength, parsePublicKey } from './public-key.ts';
 import { verifySignature } from './signatures.ts';
 import { edwardsFault, keyFault, montgomeryFault, pointFault, readRsaPublicKey, rsaSpki, RSA_ENCRYPTION, verifyHalf } from './traditional.ts';
 import { weakKeyFindings } from './weak.ts';
+import { readXmssPublicKey, xmssFault } from './xmss.ts';
 
 interface Common {
   /** As people write it. */
@@ -45,6 +46,7 @@ export type SubjectKey = Common &
     | { readonly kind: 'kem'; readonly row: KemAlgorithm }
     | { readonly kind: 'composite'; readonly row: CompositeSignature; readonly key: CompositePublicKey }
     | { readonly kind: 'hss' }
+    | { readonly kind: 'xmss'; readonly row: XmssAlgorithm }
   );
 
 export const EC_PUBLIC_KEY = '1.2.840.10045.2.1';
@@ -105,6 +107,12 @@ function subjectKey(identifier: Identifier, raw: Uint8Array, spki: Uint8Array): 
     absentParameters(identifier, row.label);
     exact(row.label, row.publicKeyBytes);
     return { ...common, kind: 'ml-dsa', name: row.name, label: row.label };
+  }
+  for (const tree of ['xmss', 'xmssmt'] as const) {
+    if (oid !== XMSS_TREES[tree].oid) continue;
+    absentParameters(identifier, XMSS_TREES[tree].label);
+    const row = readXmssPublicKey(tree, raw);
+    return { ...common, kind: 'xmss', row, label: row.label };
   }
   const row = postQuantumByOid(oid);
   if (row === undefined) throw new Refused(refuse('KEY-ALGORITHM', 'an algorithm of the registry', oid, 'Check that this is the right file.'));
@@ -196,6 +204,7 @@ export function keyFindings(key: SubjectKey): Refusal[] {
       break;
     case 'slh-dsa':
     case 'hss':
+    case 'xmss':
       break;
   }
   return findings;
@@ -279,6 +288,11 @@ export async function signatureFindings(
       case 'hss': {
         ownIdentifier(key, identifier);
         const fault = hssFault(key.raw, message, signature);
+        return fault === null ? [] : [fault];
+      }
+      case 'xmss': {
+        ownIdentifier(key, identifier);
+        const fault = xmssFault(key.row.tree, key.raw, message, signature);
         return fault === null ? [] : [fault];
       }
       case 'kem':

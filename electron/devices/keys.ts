@@ -14,7 +14,7 @@ import { aeskwp } from '@noble/ciphers/aes.js';
 import { equalBytes, fromBase64url, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import type { KeyAttributes, KeyPart, Placement, WrappedPart } from '../../ceremonies/evidence.ts';
 import { heldAt, idsNeeded } from '../../ceremonies/key-record.ts';
-import { caAlgorithmNamed, componentsOf, isAlgorithmName, type CaAlgorithm, type Component } from '../../ceremonies/keys/algorithms.ts';
+import { caAlgorithmNamed, componentsOf, isAlgorithmName, isStateful, type CaAlgorithm, type Component } from '../../ceremonies/keys/algorithms.ts';
 import { signComposite } from '../../ceremonies/keys/composite.ts';
 import { derParts, readDer, TAG } from '../../ceremonies/keys/der.ts';
 import { parsePublicKey } from '../../ceremonies/keys/public-key.ts';
@@ -91,7 +91,7 @@ function mayBeHeld(algorithm: CaAlgorithm, component: Component, held: 'token' |
   if (held === 'token' && component.row === null) {
     throw placeFault(algorithm, `a ${component.label} half in software, wrapped`, 'one on the token, where none can be used from here');
   }
-  if (held === 'wrapped' && component.row?.family === 'hss') {
+  if (held === 'wrapped' && component.row !== null && isStateful(component.row)) {
     throw new Refused(refuse(
       'STATEFUL-ON-TOKEN-ONLY', `${component.label} keys made and kept on a token (SP 800-208 section 8.1)`, 'one to be made in software', 'Let the script place the key on the token.',
     ));
@@ -104,7 +104,7 @@ function placeFault(algorithm: CaAlgorithm, expected: string, found: string): Re
 
 /** Stateful keys are never wrapped, shared or copied: a copy would sign with the same one-time keys again. */
 export function mayBeCopied(algorithm: CaAlgorithm, what: string): void {
-  if (algorithm.family !== 'hss') return;
+  if (!isStateful(algorithm)) return;
   throw new Refused(refuse(
     'STATEFUL-NEVER-COPIED', `a ${algorithm.label} key that stays on its token (SP 800-208 section 8.1)`, what, 'Plan several keys instead of copies of one.',
   ));
@@ -325,11 +325,12 @@ function soundKey(component: Component, spki: Uint8Array): SubjectKey {
   return key;
 }
 
-/** Components outside the registry of roots and ML-DSA: SLH-DSA, HSS, and halves that no root may be. */
+/** Components outside the registry of roots and ML-DSA: SLH-DSA, HSS, XMSS, and halves that no root may be. */
 function isOther({ row, half }: Component, key: SubjectKey): boolean {
   switch (key.kind) {
     case 'slh-dsa': return row?.name === key.row.name;
     case 'hss': return row?.family === 'hss';
+    case 'xmss': return row === key.row;
     case 'rsa': return half?.kind === 'rsa' && half.modulusBits === key.modulusBits;
     case 'ecdsa': return half?.kind === 'ecdsa' && half.curve === key.curve;
     case 'eddsa': return half?.kind === 'eddsa' && half.curve === key.curve;
@@ -524,7 +525,7 @@ function unwrapped(kek: Uint8Array, wrapped: Uint8Array): Uint8Array {
  */
 export async function withThrowawayKey<T>(session: Session | null, algorithm: CaAlgorithm, work: Work, use: (key: Key) => Promise<T>): Promise<T> {
   const make = async (): Promise<Key> => {
-    if (session !== null && algorithm.family === 'hss') {
+    if (session !== null && isStateful(algorithm)) {
       return (await makeKey(session, planWithFreshIds(algorithm.name, 'token'), { label: 'conclave-throwaway', extractable: false, lives: 'session' }, work)).key;
     }
     const parts: Part[] = [];
@@ -572,7 +573,7 @@ export async function tryKey(session: Session, token: Token, plan: Plan, backup:
       return undefined;
     }
   };
-  const stateful = plan.algorithm.family === 'hss';
+  const stateful = isStateful(plan.algorithm);
   const copies = backup && !stateful;
   const message = randomFillSync(secretBytes(32));
   const secret = randomFillSync(secretBytes(32));

@@ -21,7 +21,7 @@ import pkcs11js from 'pkcs11js';
 import type * as types from 'pkcs11js';
 import { fromHex, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
-import { AES_256, type MlKemAlgorithm } from '../../ceremonies/keys/algorithms.ts';
+import { AES_256, isStateful, type MlKemAlgorithm } from '../../ceremonies/keys/algorithms.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
 import { subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
 import { Cryptoki } from './cryptoki.ts';
@@ -505,7 +505,7 @@ class Pkcs11Session implements Session {
   async generateKeyPair({ algorithm, id, label, extractable, lives }: KeyPairRequest): Promise<string> {
     this.#listing = null;
     // SP 800-208 section 8.1: a copy of a stateful key would use its one-time keys twice.
-    if (algorithm.family === 'hss' && extractable) throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_GenerateKeyPair', 'Ask for an HSS key that never leaves the token.');
+    if (isStateful(algorithm) && extractable) throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_GenerateKeyPair', `Ask for a key that never leaves the token: ${algorithm.label} has a state.`);
     this.#idIsFree(['private-key', 'public-key'], id, lives, 'C_GenerateKeyPair');
     const numbers = this.#numbers();
     const common: Template = {
@@ -521,8 +521,9 @@ class Pkcs11Session implements Session {
       ...common, CKA_CLASS: CLASSES['private-key'], CKA_PRIVATE: true, CKA_SENSITIVE: true,
       CKA_EXTRACTABLE: extractable, CKA_SIGN: !agrees, CKA_DECRYPT: false, CKA_UNWRAP: false, CKA_DERIVE: false, CKA_MODIFIABLE: true,
       ...(agrees && { CKA_DECAPSULATE: true }),
+      ...(isStateful(algorithm) && { CKA_COPYABLE: false }),
       ...(algorithm.family === 'hss' && {
-        CKA_COPYABLE: false, CKA_HSS_LEVELS: HSS.levels, CKA_HSS_LMS_TYPES: ulongs(HSS.levels, HSS.lms), CKA_HSS_LMOTS_TYPES: ulongs(HSS.levels, HSS.lmots),
+        CKA_HSS_LEVELS: HSS.levels, CKA_HSS_LMS_TYPES: ulongs(HSS.levels, HSS.lms), CKA_HSS_LMOTS_TYPES: ulongs(HSS.levels, HSS.lmots),
       }),
     });
     const mechanism = { mechanism: this.#listed(algorithm.pkcs11.generate, 'C_GenerateKeyPair') };
@@ -548,7 +549,7 @@ class Pkcs11Session implements Session {
         const { ecParams, ecParamsByName } = algorithm.pkcs11;
         return { CKA_EC_PARAMS: fromHex(this.#module.quirks.edwardsParameters === 'name' ? ecParamsByName : ecParams) };
       }
-      case 'ml-dsa': case 'slh-dsa': case 'ml-kem':
+      case 'ml-dsa': case 'slh-dsa': case 'xmss': case 'ml-kem':
         return { CKA_PARAMETER_SET: algorithm.pkcs11.parameterSet };
       case 'hss':
         return {};
@@ -610,7 +611,7 @@ class Pkcs11Session implements Session {
         return publicKeyFromParts(algorithm.name, { raw: this.#value(key, 'CKA_EC_POINT') });
       case 'ml-dsa':
         return publicKeyFromParts(algorithm.name, { raw: this.#value(key, 'CKA_VALUE') });
-      case 'slh-dsa': case 'hss': // RFC 9909 section 4 and RFC 9802 section 4: the raw key, parameters absent
+      case 'slh-dsa': case 'hss': case 'xmss': // RFC 9909 section 4 and RFC 9802 section 4: the raw key, parameters absent
         return { algorithm: algorithm.name, spki: subjectKeyOf(algorithm.oid, null, this.#value(key, 'CKA_VALUE')).spki };
     }
   }

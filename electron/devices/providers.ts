@@ -16,7 +16,7 @@ import { Worker } from 'node:worker_threads';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { shake256 } from '@noble/hashes/sha3.js';
 import { concat, equalBytes, fromBase64url, fromHex, toHex, utf8 } from '../../ceremonies/bytes.ts';
-import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, SLH_DSAS, type Component, type MlDsaName, type MlKemAlgorithm, type SignatureHalf, type SlhDsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
+import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, isStateful, SLH_DSAS, type Component, type MlDsaName, type MlKemAlgorithm, type SignatureHalf, type SlhDsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
 import { ML_DSA } from '../../ceremonies/keys/composite.ts';
 import { derParts, expectTag, readDer, TAG, writeDer, writeIdentifier, writeOid } from '../../ceremonies/keys/der.ts';
 import { checkKemPublicKey, ML_KEM } from '../../ceremonies/keys/kem.ts';
@@ -92,7 +92,8 @@ function schemeOf(part: Component): Signing {
     case 'eddsa':
       return { kind: 'eddsa', curve: row.jose.crv };
     case 'hss':
-      throw new Refused(refuse('STATEFUL-ON-TOKEN-ONLY', 'a token that makes HSS/LMS keys (SP 800-208 section 8.1)', 'software', 'Use a token that offers CKM_HSS, or another algorithm.'));
+    case 'xmss':
+      throw new Refused(refuse('STATEFUL-ON-TOKEN-ONLY', `a token that makes ${row.label} keys (SP 800-208 section 8.1)`, 'software', 'Use a token that offers the algorithm, or choose another.'));
   }
 }
 
@@ -587,7 +588,7 @@ export class Providers {
 
   /** Has both libraries answer for these parts now, before anything depends on them. */
   async prove(parts: readonly Component[]): Promise<readonly ProviderState[]> {
-    const schemes = parts.filter((part) => part.row?.family !== 'hss').map((part) => schemeOf(part));
+    const schemes = parts.filter(({ row }) => row === null || !isStateful(row)).map((part) => schemeOf(part));
     return Promise.all(schemes.flatMap((scheme) => [PROVIDERS.node, PROVIDERS.noble].map((provider) => this.#proof(provider, scheme))));
   }
 

@@ -11,7 +11,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes, fromHex, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import type { AttributeReading, AttributeWanted, Explanation, Flag, Letter, ObjectPlace, ObjectReading, PinState, Readiness, ScannedKey, TokenDetails, Validation } from '../../ceremonies/estate.ts';
 import type { ObjectFact } from '../../ceremonies/evidence.ts';
-import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, HSS_LMS, ML_KEMS, MONTGOMERY_FACTS, SLH_DSAS, type MlKemAlgorithm, type RsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
+import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, HSS_LMS, ML_KEMS, MONTGOMERY_FACTS, SLH_DSAS, XMSS_SETS, type MlKemAlgorithm, type RsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
 import { readCertificate } from '../../ceremonies/keys/chain.ts';
 import { readDer, readOid, TAG } from '../../ceremonies/keys/der.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
@@ -103,12 +103,12 @@ const PUBLIC_PARTS: Readonly<Record<string, readonly AttributeName[]>> = {
   CKK_EC: ['CKA_EC_PARAMS', 'CKA_EC_POINT'],
   CKK_EC_EDWARDS: ['CKA_EC_PARAMS', 'CKA_EC_POINT'],
   CKK_EC_MONTGOMERY: ['CKA_EC_PARAMS', 'CKA_EC_POINT'],
-  CKK_ML_DSA: ['CKA_PARAMETER_SET'], CKK_ML_KEM: ['CKA_PARAMETER_SET'], CKK_SLH_DSA: ['CKA_PARAMETER_SET'],
+  CKK_ML_DSA: ['CKA_PARAMETER_SET'], CKK_ML_KEM: ['CKA_PARAMETER_SET'], CKK_SLH_DSA: ['CKA_PARAMETER_SET'], CKK_XMSS: ['CKA_PARAMETER_SET'], CKK_XMSSMT: ['CKA_PARAMETER_SET'],
   CKK_HSS: ['CKA_HSS_LEVELS', 'CKA_HSS_LMS_TYPE', 'CKA_HSS_LMOTS_TYPE', 'CKA_HSS_LMS_TYPES', 'CKA_HSS_LMOTS_TYPES', 'CKA_HSS_KEYS_REMAINING'],
 };
 /** What only the public object has: in a private one CKA_VALUE is the secret. */
 const PUBLIC_OBJECT_PARTS: Readonly<Record<string, readonly AttributeName[]>> = {
-  CKK_RSA: ['CKA_MODULUS_BITS'], CKK_DSA: ['CKA_VALUE'], CKK_DH: ['CKA_VALUE'], CKK_ML_DSA: ['CKA_VALUE'], CKK_ML_KEM: ['CKA_VALUE'], CKK_SLH_DSA: ['CKA_VALUE'], CKK_HSS: ['CKA_VALUE'],
+  CKK_RSA: ['CKA_MODULUS_BITS'], CKK_DSA: ['CKA_VALUE'], CKK_DH: ['CKA_VALUE'], CKK_ML_DSA: ['CKA_VALUE'], CKK_ML_KEM: ['CKA_VALUE'], CKK_SLH_DSA: ['CKA_VALUE'], CKK_HSS: ['CKA_VALUE'], CKK_XMSS: ['CKA_VALUE'], CKK_XMSSMT: ['CKA_VALUE'],
 };
 const OF_CLASS: Readonly<Record<Exclude<ObjectFact['class'], 'unreadable'>, readonly AttributeName[]>> = {
   'private-key': [
@@ -264,6 +264,7 @@ function setRow(keyType: string, set: number) {
   switch (keyType) {
     case 'CKK_ML_DSA': return [ALGORITHMS['ml-dsa-44'], ALGORITHMS['ml-dsa-65'], ALGORITHMS['ml-dsa-87']].find(({ pkcs11 }) => pkcs11.parameterSet === set);
     case 'CKK_ML_KEM': return Object.values(ML_KEMS).find(({ pkcs11 }) => pkcs11.parameterSet === set);
+    case 'CKK_XMSS': case 'CKK_XMSSMT': return XMSS_SETS.find(({ tree, pkcs11 }) => keyType === `CKK_${tree.toUpperCase()}` && pkcs11.parameterSet === set);
     case 'CKK_SLH_DSA': return SLH_DSAS.find(({ pkcs11 }) => pkcs11.parameterSet === set);
     default: return undefined;
   }
@@ -329,7 +330,7 @@ function subjectKeyFrom(keyType: string, values: ReadonlyMap<AttributeName, Uint
       const facts = new Map<string, { readonly oid: string; readonly keyBytes: number }>(Object.entries({ ...EDWARDS_FACTS, ...MONTGOMERY_FACTS })).get(name);
       return facts === undefined ? null : subjectKeyOf(facts.oid, null, pointOf(point, facts.keyBytes));
     }
-    case 'CKK_ML_DSA': case 'CKK_ML_KEM': case 'CKK_SLH_DSA': {
+    case 'CKK_ML_DSA': case 'CKK_ML_KEM': case 'CKK_SLH_DSA': case 'CKK_XMSS': case 'CKK_XMSSMT': {
       const [set, raw] = [values.get('CKA_PARAMETER_SET'), values.get('CKA_VALUE')];
       const row = set === undefined ? undefined : setRow(keyType, ulong(set));
       return row === undefined || raw === undefined ? null : subjectKeyOf('keyOid' in row ? row.keyOid : row.oid, null, raw);

@@ -22,7 +22,7 @@ import * as z from 'zod';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
 import {
-  AES_256, AES_KWP, ALGORITHMS, componentsOf, CURVE_FACTS, EDWARDS_FACTS, isAlgorithmName, ML_KEMS, SLH_DSAS,
+  AES_256, AES_KWP, ALGORITHMS, componentsOf, CURVE_FACTS, EDWARDS_FACTS, isAlgorithmName, isStateful, ML_KEMS, SLH_DSAS,
   type Component, type MlKemAlgorithm, type SlhDsaAlgorithm,
 } from '../../ceremonies/keys/algorithms.ts';
 import { readDer, TAG, writeDer, writeIdentifier, writeOid } from '../../ceremonies/keys/der.ts';
@@ -488,7 +488,7 @@ class SoftwareSession implements Session {
       case 'slh-dsa': return { CKA_PUBLIC_KEY_INFO: spki, CKA_VALUE: key.raw, CKA_PARAMETER_SET: key.row.pkcs11.parameterSet };
       case 'kem':
         return { CKA_PUBLIC_KEY_INFO: spki, CKA_VALUE: key.raw, ...(key.row.family === 'ml-kem' && { CKA_PARAMETER_SET: key.row.pkcs11.parameterSet }) };
-      case 'xdh': case 'composite': case 'hss': return { CKA_PUBLIC_KEY_INFO: spki };
+      case 'xdh': case 'composite': case 'hss': case 'xmss': return { CKA_PUBLIC_KEY_INFO: spki };
     }
   }
 
@@ -801,7 +801,7 @@ function ulongBytes(value: bigint): Uint8Array {
 
 /** What providers.ts makes and signs with. Stateful keys never: SP 800-208 section 8.1 keeps them in hardware modules. */
 function componentOf(algorithm: TokenAlgorithm, call: string): Component {
-  if (algorithm.family === 'hss') throw new TokenError('CKR_MECHANISM_INVALID', call);
+  if (isStateful(algorithm)) throw new TokenError('CKR_MECHANISM_INVALID', call);
   return componentsOf(algorithm)[0]!;
 }
 
@@ -837,7 +837,7 @@ async function keptForm(unwrapped: Uint8Array, algorithm: TokenAlgorithm): Promi
       case 'slh-dsa':
         if (isSlhDsaKey(pkcs8, algorithm)) return pkcs8;
         break;
-      case 'hss':
+      case 'hss': case 'xmss':
         break;
     }
   } catch {

@@ -11,16 +11,16 @@
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import type { TokenDetails } from '../../ceremonies/estate.ts';
 import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
-import type { AlgorithmName, EcdsaAlgorithm, EddsaAlgorithm, HssAlgorithm, MlDsaAlgorithm, MlKemAlgorithm, RsaAlgorithm, SlhDsaAlgorithm, SlhDsaName } from '../../ceremonies/keys/algorithms.ts';
+import type { AlgorithmName, EcdsaAlgorithm, EddsaAlgorithm, HssAlgorithm, MlDsaAlgorithm, MlKemAlgorithm, RsaAlgorithm, SlhDsaAlgorithm, SlhDsaName, XmssAlgorithm, XmssName } from '../../ceremonies/keys/algorithms.ts';
 import type { Secret } from './secret.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 
 /** What tokens generate and sign with, where they can. */
-export type TokenAlgorithm = EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm | MlDsaAlgorithm | SlhDsaAlgorithm | HssAlgorithm;
+export type TokenAlgorithm = EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm | MlDsaAlgorithm | SlhDsaAlgorithm | HssAlgorithm | XmssAlgorithm;
 
 /** A public key as a token gives it. */
 export interface TokenPublicKey {
-  readonly algorithm: AlgorithmName | SlhDsaName | 'hss-lms';
+  readonly algorithm: AlgorithmName | SlhDsaName | 'hss-lms' | XmssName;
   /** DER SubjectPublicKeyInfo. */
   readonly spki: Uint8Array;
 }

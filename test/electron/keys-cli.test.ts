@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { fromHex } from '../../ceremonies/bytes.ts';
 import { issueCrl, throwawayLintCrl } from '../../ceremonies/keys/crl.ts';
+import { subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
 import { issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { caKey, type CaKey } from '../ceremonies/keys/ca-keys.ts';
 import { base64, kemVectors, signatureVectors } from '../ceremonies/keys/vectors.ts';
@@ -95,6 +97,19 @@ test('key check: sound, published, weak and inconsistent keys, and never a secre
   assert.equal(code, 1);
   for (const [i, rule] of Object.values(expected).entries()) assert.ok(verdict.reports[i]?.findings.some((one) => one.rule === rule), `${rule}: ${JSON.stringify(verdict.reports[i])}`);
   assert.equal(run('key', 'show', join(VECTORS, 'slhdsa-x509/id-slh-dsa-sha2-128s.pub')).code, 0);
+});
+
+test('an XMSS key, its signatures and its certificate: read and verified like any other', () => {
+  const vectors = JSON.parse(readFileSync(join(VECTORS, 'xmss/botan-3.7.1.json'), 'utf8')) as { valid: readonly { publicKey: string; message: string; signature: string }[] };
+  const { publicKey, message, signature } = vectors.valid[3]!;
+  const key = file('xmss.der', subjectKeyOf('1.3.6.1.5.5.7.6.34', null, fromHex(publicKey)).spki);
+  assert.match(run('key', 'show', key).out, /XMSS-SHA2_10_192/);
+  const [text, sig] = [file('xmss.txt', fromHex(message)), file('xmss.sig', fromHex(signature))];
+  assert.equal(run('sig', 'verify', '--key', key, '--in', text, '--sig', sig).code, 0);
+  const { code, verdict } = json('sig', 'verify', '--key', key, '--in', sig, '--sig', sig);
+  assert.equal(code, 1);
+  assert.deepEqual(verdict.reports[0]?.findings.map(({ rule }) => rule), ['SIGNATURE-VERIFIES']);
+  assert.equal(run('cert', 'verify', join(VECTORS, 'xmss/rfc9802-xmss-sha2-10-256.pem'), '--at', '2024-07-20T00:00:00Z').code, 0);
 });
 
 test('sig verify: context right, wrong and missing', () => {

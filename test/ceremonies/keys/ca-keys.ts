@@ -1,6 +1,6 @@
 /**
  * A key pair of every CA algorithm for tests, made and used by Node's own OpenSSL: an implementation that the code under
- * test does not contain. Composites put two of them together; HSS/LMS is a small tree of its own, for tests alone, because
+ * test does not contain. Composites put two of them together; HSS/LMS and XMSS are small trees of their own, for tests alone, because
  * the app must never sign with such a key. Nothing outside test/ may import this.
  */
 
@@ -9,6 +9,7 @@ import { concat } from '../../../ceremonies/bytes.ts';
 import { caAlgorithmNamed, type CompositeSignature, type HashName, type SignatureHalf } from '../../../ceremonies/keys/algorithms.ts';
 import { signComposite, writeCompositePublicKey } from '../../../ceremonies/keys/composite.ts';
 import { readSubjectKey, subjectKeyOf } from '../../../ceremonies/keys/subject-key.ts';
+import { xmssKey } from './xmss-key.ts';
 
 export interface CaKey {
   readonly algorithm: string;
@@ -29,6 +30,10 @@ export function caKey(algorithm: string): CaKey {
       return composite(row);
     case 'hss':
       return hss();
+    case 'xmss': {
+      const key = xmssKey(row, 0n, 4);
+      return { algorithm, spki: subjectKeyOf(row.oid, null, key.raw).spki, sign: async (tbs) => key.sign(tbs) };
+    }
     case 'slh-dsa':
       return of(algorithm, generate(row.name), null);
     case 'ecdsa':

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import test from 'node:test';
 import fc from 'fast-check';
 import { concat, equalBytes, toHex } from '../../../ceremonies/bytes.ts';
+import { XMSS_TREES } from '../../../ceremonies/keys/algorithms.ts';
 import { derParts, readDer, TAG, writeDer, writeIdentifier } from '../../../ceremonies/keys/der.ts';
 import { readPrivateKey, seedFormOf, wrapTraditional } from '../../../ceremonies/keys/private-key.ts';
 import { keyFindings, readSubjectKey } from '../../../ceremonies/keys/subject-key.ts';
@@ -91,6 +92,10 @@ test('a public key in the file must be the key\'s own, and NULL is not absent', 
   await assert.rejects(readPrivateKey(withNull), refused(/^KEY-PARAMETERS$/));
   const hss = writeDer(TAG.sequence, version!.bytes, writeIdentifier('1.2.840.113549.1.9.16.3.17', null), secret!.bytes);
   await assert.rejects(readPrivateKey(hss), refused(/^HSS-NO-SOFTWARE-KEY$/));
+  for (const { oid } of Object.values(XMSS_TREES)) {
+    const xmss = writeDer(TAG.sequence, version!.bytes, writeIdentifier(oid, null), secret!.bytes);
+    await assert.rejects(readPrivateKey(xmss), refused(/^XMSS-NO-SOFTWARE-KEY$/));
+  }
 });
 
 test('property: damaged keys are refused by name or are whole, and no secret is in the words', async () => {

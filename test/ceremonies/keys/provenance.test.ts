@@ -122,6 +122,8 @@ test('risks: each combination, and the row on either side of it', () => {
     ['a trusted wrapping key that may not', { ...AES, wrap: true, trusted: true }, []],
     ['a stateful key that may leave', { keyType: 'CKK_HSS', ...OPEN, wrapWithTrusted: true }, ['KEY-STATEFUL-COPY danger']],
     ['a stateful key that may not', { keyType: 'CKK_HSS' }, []],
+    ['an XMSS key that may leave', { keyType: 'CKK_XMSS', ...OPEN, wrapWithTrusted: true }, ['KEY-STATEFUL-COPY danger']],
+    ['an XMSS^MT key that may leave', { keyType: 'CKK_XMSSMT', ...OPEN, wrapWithTrusted: true }, ['KEY-STATEFUL-COPY danger']],
     ['usable without a PIN', { private: false }, ['KEY-NOT-PRIVATE danger']],
     ['a modifiable private key', { modifiable: true }, ['KEY-MODIFIABLE danger']],
     ['a modifiable secret key', { ...AES, modifiable: true }, ['KEY-MODIFIABLE caution']],

@@ -30,7 +30,7 @@ const name = (...attributes: readonly Uint8Array[]): Uint8Array => writeDer(TAG.
 const CN = '2.5.4.3';
 
 test('a request of each family is made, read and proven', async () => {
-  for (const algorithm of ['ecdsa-p384', 'ed25519', 'ml-dsa-65', 'slh-dsa-sha2-128f', 'hss-lms', 'MLDSA65-ECDSA-P256-SHA512']) {
+  for (const algorithm of ['ecdsa-p384', 'ed25519', 'ml-dsa-65', 'slh-dsa-sha2-128f', 'hss-lms', 'xmss-sha2-10-192', 'xmssmt-sha2-20-2-256', 'MLDSA65-ECDSA-P256-SHA512']) {
     const pair = caKey(algorithm);
     const { der, pem } = await makeRequest(SUBJECT, algorithm, pair.spki, pair.sign);
     assert.match(pem, /^-----BEGIN CERTIFICATE REQUEST-----\n/);

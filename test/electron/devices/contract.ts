@@ -61,7 +61,7 @@ async function fits(key: TokenPublicKey, message: Uint8Array, signature: Uint8Ar
     case 'ml-dsa': return ML_DSA[subject.name].verify(signature, message, subject.raw, options);
     case 'slh-dsa': return SLH_DSA[subject.row.name].verify(signature, message, subject.raw, options);
     case 'rsa': case 'ecdsa': case 'eddsa': break;
-    case 'xdh': case 'kem': case 'composite': case 'hss': assert.fail(`${subject.kind} keys are not verified here`);
+    case 'xdh': case 'kem': case 'composite': case 'hss': case 'xmss': assert.fail(`${subject.kind} keys are not verified here`);
   }
   assert.equal(context, undefined);
   assert.ok(isAlgorithmName(key.algorithm));

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fromBase64url, toBase64url, toHex } from '../../../ceremonies/bytes.ts';
 import type { Placement } from '../../../ceremonies/evidence.ts';
-import { CA_ALGORITHMS, caAlgorithmNamed, componentsOf } from '../../../ceremonies/keys/algorithms.ts';
+import { CA_ALGORITHMS, caAlgorithmNamed, componentsOf, isStateful } from '../../../ceremonies/keys/algorithms.ts';
 import { readCertificate } from '../../../ceremonies/keys/chain.ts';
 import { makeRequest } from '../../../ceremonies/keys/request.ts';
 import { verifyWith } from '../../../ceremonies/keys/subject-key.ts';
@@ -316,23 +316,23 @@ test('every CA algorithm and place: possible, or refused by rule', () => {
     assert.deepEqual(rules(name), {
       token: usable ? `${parts.length} on the token` : 'PLACE-POSSIBLE',
       split: parts.length === 2 && usable ? '1 on the token' : 'PLACE-POSSIBLE',
-      wrapped: name === 'hss-lms' ? 'STATEFUL-ON-TOKEN-ONLY' : '0 on the token',
+      wrapped: isStateful(caAlgorithmNamed(name)) ? 'STATEFUL-ON-TOKEN-ONLY' : '0 on the token',
     }, name);
   }
   assert.deepEqual(rules('MLDSA65-ECDSA-brainpoolP256r1-SHA512').token, 'PLACE-POSSIBLE');
   for (const ids of [[], ['00'], ['00', '00'], ['00', '01', '02']]) assert.throws(() => planKey(COMPOSITE, 'split', ids), /REQUEST_INVALID/);
 });
 
-test('stateful keys are never made here, copied, shared or recovered', async () => {
+for (const algorithm of ['hss-lms', 'xmss-sha2-10-256', 'xmssmt-sha2-20-2-256']) test(`stateful keys are never made here, copied, shared or recovered: ${algorithm}`, async () => {
   const device = await soft.start();
-  const [card] = await cards(device, 'hss');
+  const [card] = await cards(device, algorithm);
   const token = card!.serial;
-  const make = { token, ids: ['01'], label: 'k', algorithm: 'hss-lms', place: 'token' as Placement, extractable: false, asked: officer };
+  const make = { token, ids: ['01'], label: 'k', algorithm, place: 'token' as Placement, extractable: false, asked: officer };
   await assert.rejects(device.call('generate-key', { ...make, place: 'wrapped' }), failure('STATEFUL-ON-TOKEN-ONLY', true));
   await assert.rejects(device.call('generate-key', { ...make, extractable: true }), failure('STATEFUL-NEVER-COPIED', true));
   await assert.rejects(device.call('generate-key', make), failure('CKR_MECHANISM_INVALID', true));
   const part = { part: 'key', held: 'token', spki: '', wrapped: null, id: '01' } as const;
-  const key = { algorithm: 'hss-lms', spki: '', wrapping: null, parts: [part] } satisfies KeyReference;
+  const key = { algorithm, spki: '', wrapping: null, parts: [part] } satisfies KeyReference;
   await assert.rejects(device.call('wrap-key', { token, key, asked: officer }), failure('STATEFUL-NEVER-COPIED', true));
   const set = { id: b64(randomBytes(16)), epoch: 0, threshold: 2, shares: 2, commitments: [b64(randomBytes(32)), b64(randomBytes(32))], secret: b64(randomBytes(32)) };
   const member = { seat: 'custodian-1', card: token, x: 1, sealed: '' };
@@ -341,11 +341,11 @@ test('stateful keys are never made here, copied, shared or recovered', async () 
   }), failure('STATEFUL-NEVER-COPIED', true));
   const wrapped = { ...key, wrapping: '02', parts: [{ ...part, held: 'wrapped' as const, id: null, wrapped: { mechanism: '', bytes: '' } }] };
   await assert.rejects(device.call('prove-key', { token, key: wrapped, asked: officer }), failure('STATEFUL-ON-TOKEN-ONLY', true));
-  const inspected = await device.call('inspect-token', { token, needs: ['generate', 'sign', 'wrap', 'recover'], algorithm: 'hss-lms', place: 'token', asked: officer });
+  const inspected = await device.call('inspect-token', { token, needs: ['generate', 'sign', 'wrap', 'recover'], algorithm, place: 'token', asked: officer });
   assert.deepEqual(inspected.needs.map(({ proof }) => proof), [null, null, null, null]);
   assert.match(inspected.needs[0]!.detail, /^CKR_MECHANISM_INVALID/);
   assert.match(inspected.needs[2]!.detail, /^STATEFUL-NEVER-COPIED/);
-  const software = await device.call('inspect-token', { token, needs: ['generate'], algorithm: 'hss-lms', place: 'wrapped', asked: officer });
+  const software = await device.call('inspect-token', { token, needs: ['generate'], algorithm, place: 'wrapped', asked: officer });
   assert.match(software.needs[0]!.detail, /^STATEFUL-ON-TOKEN-ONLY/);
   await device.end();
 });
