@@ -11,6 +11,7 @@ import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
 import { caAlgorithmNamed } from './keys/algorithms.ts';
+import { isStatefulKey } from './keys/provenance.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { inputDigest } from './key-record.ts';
 import { fingerprintWords } from './words.ts';
@@ -167,6 +168,12 @@ function attributeText(half: KeyAttributes): string {
   return names.map((name) => `${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()} ${half[name] === null ? 'unanswered' : half[name] === true ? 'yes' : 'no'}`).join(', ');
 }
 
+/** For keys that sign a limited number of times. What the token does not tell is said, so that nobody takes it for unlimited. */
+function remaining(key: KeyAttributes): string {
+  if (key.keysRemaining !== null) return `, ${key.keysRemaining} signatures remaining`;
+  return isStatefulKey(key) ? ', signatures remaining: the token does not tell' : '';
+}
+
 const partName = (part: KeyPart['part']) => (part === 'key' ? '' : part === 'ml-dsa' ? 'ML-DSA half: ' : 'classical half: ');
 
 /** One part of a key: where it lives, what it is worth that it does, and what its token says of it. */
@@ -176,7 +183,7 @@ function partText(part: Omit<KeyPart, 'mechanism'>, mechanism?: string): Detail[
     : `${part.algorithm}${by === '' ? '' : ` made in the device process (${mechanism ?? ''})`}, wrapped under the token's AES-256 key; wrapped bytes SHA-256 ${digestGroups(part.wrapped?.bytes ?? '')}`;
   return [
     { text: `${partName(part.part)}${held}`, mark: part.proof === 'reported' ? 'reported' : 'verified' },
-    ...part.private ? [reported(`${partName(part.part)}private half: ${attributeText(part.private)}${part.private.keysRemaining === null ? '' : `, ${part.private.keysRemaining} signatures remaining`}`)] : [],
+    ...part.private ? [reported(`${partName(part.part)}private half: ${attributeText(part.private)}${remaining(part.private)}`)] : [],
   ];
 }
 

@@ -68,7 +68,7 @@ export const KeyAttributes = z.strictObject({
   derive: flag,
   /** CKA_KEY_GEN_MECHANISM by name, or null. */
   generatedBy: text(48).nullable(),
-  /** CKA_HSS_KEYS_REMAINING of a stateful key; null for every other. */
+  /** CKA_HSS_KEYS_REMAINING of an HSS key; null for every other, also for XMSS keys, of which PKCS#11 has no such attribute. */
   keysRemaining: count.nullable(),
 });
 export type KeyAttributes = z.infer<typeof KeyAttributes>;

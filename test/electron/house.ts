@@ -34,6 +34,14 @@ export function withSoftHsm(home: string): string {
 /** SoftHSM2 as modules.json names it. */
 export const softHsmEntry = (conf: string) => ({ kind: 'pkcs11', name: 'softhsm', path: SOFTHSM, env: { SOFTHSM2_CONF: conf } });
 
+/** SoftHSM2 with XMSS beside it (devices/xmss-module.c), as modules.json names it. */
+export function xmssEntry(home: string, conf: string) {
+  const path = join(home, 'xmss.so');
+  const headers = join(ROOT, 'node_modules', 'pkcs11js', 'includes');
+  execFileSync('gcc', ['-O3', '-shared', '-fPIC', '-I', headers, '-o', path, fileURLToPath(new URL('devices/xmss-module.c', import.meta.url))]);
+  return { kind: 'pkcs11', name: 'xmss', path, env: { SOFTHSM2_CONF: conf, CONCLAVE_SOFTHSM: SOFTHSM } } as const;
+}
+
 export function writeModules(home: string, modules: readonly object[], production: readonly string[] = []): void {
   mkdirSync(home, { recursive: true, mode: 0o700 });
   const file = join(home, 'modules.json');

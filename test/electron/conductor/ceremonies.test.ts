@@ -15,7 +15,7 @@ import { nativeHasher } from '../../../electron/conductor/machine.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
 import { makeNssTokens } from '../devices/nss-token.ts';
-import { openHouse, remove, softHsmEntry, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
+import { openHouse, remove, softHsmEntry, temporaryFolder, withSoftHsm, writeModules, xmssEntry } from '../house.ts';
 
 let home: string;
 let house: House<BoothPort>;
@@ -24,7 +24,7 @@ before(async () => {
   home = temporaryFolder('ceremonies');
   const conf = withSoftHsm(home);
   nss = makeNssTokens(join(home, 'nss'), ['REHEARSAL NSS one', 'REHEARSAL NSS two', 'REHEARSAL NSS three']);
-  writeModules(home, [softHsmEntry(conf), nss.module]);
+  writeModules(home, [softHsmEntry(conf), nss.module, xmssEntry(home, conf)]);
   house = await openHouse(home);
 });
 after(async () => {
@@ -99,6 +99,32 @@ test('a stateful key is made by a token that offers it, or not at all', async ()
     await assert.rejects(playRehearsal(house, { script: 'stateful-root', parameters: {}, module, hasher: nativeHasher }),
       (error) => error instanceof Refused && error.refusal.rule === 'TOKEN-CAN', module);
   }
+});
+
+test('stateful-root: XMSS, each signature with an index of its own, and what the token does not tell said so', async () => {
+  for (const module of ['software', 'softhsm']) {
+    await assert.rejects(playRehearsal(house, { script: 'stateful-root', parameters: { algorithm: 'xmss-sha2-10-256' }, module, hasher: nativeHasher }),
+      (error) => error instanceof Refused && error.refusal.rule === 'TOKEN-CAN', module);
+  }
+  // The test module has one parameter set: a token that lists the mechanism is not taken to have the others.
+  await assert.rejects(playRehearsal(house, { script: 'stateful-root', parameters: { algorithm: 'xmss-sha2-16-256' }, module: 'xmss', hasher: nativeHasher }),
+    (error) => error instanceof Refused && error.refusal.rule === 'TOKEN-CAN');
+
+  const { files } = await played('stateful-root', { module: 'xmss', parameters: { algorithm: 'xmss-sha2-10-256' } });
+  const minutes = Buffer.from(file(files, 'minutes.html')).toString();
+  assert.match(minutes, /signatures remaining: the token does not tell/);
+  const key = file(files, 'key.json');
+  const record = JSON.parse(Buffer.from(key).toString()) as { token: string; key: { algorithm: string; wrapping: string | null; parts: { held: string }[] } };
+  assert.deepEqual([record.key.algorithm, record.key.wrapping, record.key.parts.map(({ held }) => held)], ['xmss-sha2-10-256', null, ['token']]);
+  const certificate = readCertificate(file(files, 'certificate.der'));
+  assert.equal(certificate.key.label, 'XMSS-SHA2_10_256');
+  assert.deepEqual((await checkChain([certificate])).findings, [[]]);
+
+  // The proof used index 0, the certificate index 1; a later ceremony goes on from there.
+  const indexOf = (signature: Uint8Array) => Buffer.from(signature).readUInt32BE();
+  assert.equal(indexOf(certificate.signature), 1);
+  const { files: later } = await played('crl', { module: 'xmss', tokens: { 'ca-hsm': { module: 'xmss', serial: record.token } }, inputs: { ca: { file: 'key.json', bytes: key } } });
+  assert.ok(indexOf(readCrl(file(later, 'crl.der')).signature) > 1);
 });
 
 for (const [module, algorithm, place] of [['software', 'ml-dsa-65', 'token'], ['softhsm', 'ml-dsa-87', 'wrapped'], ['software', 'slh-dsa-sha2-128f', 'wrapped']] as const) {
