@@ -1,6 +1,7 @@
 /**
  * The `conclave` command: the same house without a window. Results go to stdout, progress and errors to stderr;
- * exit code 0 for yes, 1 for a refusal or a finding (named), 2 for a wrong call. It never asks for or prints a secret.
+ * exit code 0 for yes, 1 for a refusal or a finding (named), 2 for a wrong call. It never prints a secret; a PIN is asked for on
+ * the terminal, by terminal-booth.ts alone.
  */
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
@@ -23,6 +24,7 @@ import { isKeyCall, KEY_DETAIL, KEY_HELP, keyCommand } from './template-cli.ts';
 import { KEYS_DETAIL, KEYS_HELP, keysCommand, Usage } from './keys-cli.ts';
 import { dataFolder, nodeLauncher, startHouse, type BoothPort, type House } from './processes.ts';
 import { ask, playRehearsal } from './rehearsal.ts';
+import { attendOnTerminal } from './terminal-booth.ts';
 import { TOKEN_DETAIL, TOKEN_HELP, tokenCommand } from './token-cli.ts';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -96,10 +98,12 @@ async function openHouse(home: string): Promise<House<BoothPort>> {
   const launcher = nodeLauncher({
     node: process.execPath, conductor: join(HERE, 'conductor', 'process.ts'), devices: join(HERE, 'devices', 'process.ts'), codeCache: join(HERE, '..', 'build', 'cache', 'code'),
   });
-  return startHouse(launcher, {
+  const house = await startHouse(launcher, {
     home, scriptsFolder: SCRIPTS, app: { version, build: process.env['CONCLAVE_BUILD_ID'] ?? 'source' },
     runtime: { node: process.versions.node, electron: null, development: true },
   });
+  attendOnTerminal(house);
+  return house;
 }
 
 function parametersFrom(pairs: readonly string[], text: string): Parameters {

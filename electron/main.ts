@@ -10,11 +10,12 @@ import { join } from 'node:path';
 import { BrowserWindow, Menu, MessageChannelMain, app, dialog, ipcMain, nativeTheme, protocol, utilityProcess } from 'electron';
 import type { MessagePortMain } from 'electron';
 import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
+import { boothQueue } from './booth/asking.ts';
 import type { Answer, Call, Request } from './contract.ts';
 import { harden, isDevelopmentRuntime, isKnownSender } from './hardening.ts';
 import type { CallChannel, EntriesChannel } from './preload.ts';
 import { dataFolder, electronLauncher, forbidCoreDumps, startHouse, type House } from './processes.ts';
-import { PAGE, PLAIN_PAGE, boothQueue, openBooth, openMainWindow, plainPage } from './windows.ts';
+import { PAGE, PLAIN_PAGE, openBooth, openMainWindow, plainPage } from './windows.ts';
 
 /** The bundler puts it in: SHA-256 over the sources. */
 declare const __BUILD_ID__: string;

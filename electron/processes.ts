@@ -203,7 +203,7 @@ export interface House<Booth> {
   /** Each returns a function that takes the listener away. */
   onEntries(listener: (entries: Entries) => void): () => void;
   /**
-   * Every `pin-wanted` is followed by exactly one `pin-settled` with the same module and ticket: when the device process
+   * Every `pin-wanted` and `pad-wanted` is followed by exactly one `pin-settled` with the same module and ticket: when the device process
    * ends first, the hub says `cancelled` in its place.
    */
   onNotice(listener: (module: string, notice: Notice) => void): () => void;
@@ -288,8 +288,8 @@ export async function startHouse<Booth>(launcher: Launcher<Booth>, options: Hous
       const message = received as DeviceReply; // a program of ours; the conductor parses what answers it acts on
       if (message.kind === 'notice') {
         const { notice } = message;
-        if (notice.kind === 'pin-wanted') started.tickets.add(notice.ticket);
-        else started.tickets.delete(notice.ticket);
+        if (notice.kind === 'pin-settled') started.tickets.delete(notice.ticket);
+        else started.tickets.add(notice.ticket);
         notices.tell(module, notice);
       }
       toConductor({ from: 'device', module, message });

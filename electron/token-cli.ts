@@ -1,8 +1,8 @@
 /**
  * `conclave token`: the Tokens room in the terminal. It only reads: nothing on a token changes, and nothing is recorded.
  *
- * Exit code 0: read, and nothing wrong was found. 1: a refusal or a finding, by name. 2: a wrong call. No PIN is asked for
- * here: what needs one is done in the app's PIN window, or on a rehearsal token by a stand-in (`--stand-in`).
+ * Exit code 0: read, and nothing wrong was found. 1: a refusal or a finding, by name. 2: a wrong call. A PIN that is needed
+ * is asked for on the terminal (terminal-booth.ts), or typed on a rehearsal token by a stand-in (`--stand-in`).
  */
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
@@ -13,6 +13,7 @@ import type { Answers, KeyPlace, Library, Request } from './contract.ts';
 import { Usage } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
+import { requireTerminal } from './terminal-booth.ts';
 
 export const TOKEN_HELP = `  conclave token modules|show|mechanisms|probe|objects|object|find|scan|random|explain ... [--json]
       Modules, what a token is and really can do, its objects in full, weak keys, error codes. Changes nothing.
@@ -22,9 +23,9 @@ export const TOKEN_DETAIL: Record<string, string> = {
   token: `conclave token modules
 conclave token show       --module M --token SERIAL
 conclave token mechanisms --module M --token SERIAL
-conclave token probe      --module M --token SERIAL --stand-in
-conclave token objects    --module M --token SERIAL [--where ATTRIBUTE=VALUE]... [--offset N] [--limit N] [--stand-in]
-conclave token object     --module M --token SERIAL --where ATTRIBUTE=VALUE... [--stand-in]
+conclave token probe      --module M --token SERIAL [--stand-in]
+conclave token objects    --module M --token SERIAL [--where ATTRIBUTE=VALUE]... [--offset N] [--limit N] [--login | --stand-in]
+conclave token object     --module M --token SERIAL --where ATTRIBUTE=VALUE... [--login | --stand-in]
 conclave token find URI
 conclave token scan       [--on M:SERIAL]...
 conclave token random     --module M --token SERIAL [--bytes N]
@@ -32,7 +33,7 @@ conclave token explain    [CODE]
 
   modules       what modules.json runs, vetted and pinned, and the libraries on this machine that it could run
   show          flags, PIN state, limits, interfaces, validations
-  probe         tries every parameter set with session objects: proven, claimed or absent
+  probe         logs in, and tries every parameter set with session objects: proven, claimed or absent
   objects       objects of the token; --where CKA_LABEL="Root CA", CKA_CLASS=CKO_PRIVATE_KEY, CKA_SIGN=true, CKA_ID=9f2c
   object        the one object with these values, in full
   find URI      what a PKCS#11 URI (RFC 7512) names, on every token here
@@ -40,23 +41,25 @@ conclave token explain    [CODE]
   random        statistics of the token's random numbers (default: 65536 bytes)
   explain       what a CKR_* name or number means
 
+  --login       logs in, so that private objects are seen too: asks for the user PIN on the terminal
   --stand-in    logs in with the published rehearsal PIN; refused for every token that is none for rehearsals
   --home DIR    the data folder        --json        the whole answer
 
-  PINs are typed in the app's PIN window only. Exit code 1: something was refused or found.
+  A PIN is typed on the terminal (or the token's own PIN pad), is never shown, and is never an argument. Exit code 1: something
+  was refused or found.
 `,
 };
 
 const OPTIONS = {
   'module': { type: 'string' }, 'token': { type: 'string' }, 'where': { type: 'string', multiple: true, default: [] as string[] }, 'on': { type: 'string', multiple: true, default: [] as string[] },
   'offset': { type: 'string', default: '0' }, 'limit': { type: 'string', default: '100' }, 'bytes': { type: 'string', default: '65536' },
-  'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
+  'login': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
 } as const;
 
 /** What each verb takes beside --home and --json; anything else is a wrong call. */
 const TAKES: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
   modules: [], show: ['module', 'token'], mechanisms: ['module', 'token'], probe: ['module', 'token', 'stand-in'],
-  objects: ['module', 'token', 'where', 'offset', 'limit', 'stand-in'], object: ['module', 'token', 'where', 'stand-in'],
+  objects: ['module', 'token', 'where', 'offset', 'limit', 'login', 'stand-in'], object: ['module', 'token', 'where', 'login', 'stand-in'],
   find: [], scan: ['on'], random: ['module', 'token', 'bytes'], explain: [],
 };
 const ARGUMENTS: Readonly<Record<string, readonly [least: number, most: number]>> = { find: [1, 1], explain: [0, 1] };
@@ -81,8 +84,9 @@ export async function tokenCommand(args: readonly string[], openHouse: (home: st
   const [least, most] = ARGUMENTS[verb] ?? [0, 0];
   if (positionals.length < least || positionals.length > most) throw new Usage(`token ${verb}: ${least === most ? least : `${least} to ${most}`} arguments, not ${positionals.length}`);
   if (takes.includes('token') && (values.module === undefined || values.token === undefined)) throw new Usage(`token ${verb}: --module and --token are needed. conclave tokens lists both.`);
-  if (verb === 'probe' && !values['stand-in']) throw new Usage('token probe: it needs a login. Do it in the app, or with --stand-in on a rehearsal token.');
+  if (values.login && values['stand-in']) throw new Usage(`token ${verb}: --login or --stand-in, not both`);
   const work = prepared(verb, values, positionals);
+  if ((verb === 'probe' && !values['stand-in']) || values.login) requireTerminal();
   const house = await openHouse(resolve(values.home ?? dataFolder(process.env, homedir())));
   try {
     const { value, lines, code } = await work(house);
@@ -96,7 +100,8 @@ export async function tokenCommand(args: readonly string[], openHouse: (home: st
 /** Everything about the call is judged before a process starts. */
 function prepared(verb: string, values: Values, positionals: readonly string[]): (house: House<BoothPort>) => Promise<Outcome> {
   const on = { module: values.module ?? '', token: values.token ?? '' };
-  const withLogin = <T>(house: House<BoothPort>, use: () => Promise<T>): Promise<T> => (values['stand-in'] ? loggedIn(house, on, use) : use());
+  const standIn = values['stand-in'];
+  const withLogin = <T>(house: House<BoothPort>, use: () => Promise<T>): Promise<T> => (values.login || standIn ? loggedIn(house, on, standIn, use) : use());
   switch (verb) {
     case 'modules': return async (house) => modules(await ask(house, { call: 'token-modules' }));
     case 'show': return async (house) => details(await ask(house, { call: 'token-details', ...on }));
@@ -104,7 +109,7 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
       const value = await ask(house, { call: 'mechanisms', ...on });
       return { value, code: 0, lines: value.mechanisms.map(({ name, min, max, flags }) => `${name.padEnd(36)} ${(max === 0 ? '' : `${min}-${max}`).padEnd(12)} ${flags.map((flag) => flag.replace('CKF_', '').toLowerCase()).join(', ')}`) };
     };
-    case 'probe': return async (house) => readiness((await ask(house, { call: 'probe', ...on, standIn: true, acceptFinalTry: false })).readiness);
+    case 'probe': return async (house) => readiness((await ask(house, { call: 'probe', ...on, standIn, acceptFinalTry: false })).readiness);
     case 'objects': {
       const where = wanted(values.where);
       const page = { offset: whole('offset', values.offset, 0), limit: whole('limit', values.limit, 1) };
@@ -176,8 +181,8 @@ function whole(option: string, text: string | undefined, least: number): number 
   return number;
 }
 
-async function loggedIn<T>(house: House<BoothPort>, on: { readonly module: string; readonly token: string }, use: () => Promise<T>): Promise<T> {
-  await ask(house, { call: 'token-login', ...on, standIn: true, acceptFinalTry: false } satisfies Request);
+async function loggedIn<T>(house: House<BoothPort>, on: { readonly module: string; readonly token: string }, standIn: boolean, use: () => Promise<T>): Promise<T> {
+  await ask(house, { call: 'token-login', ...on, standIn, acceptFinalTry: false } satisfies Request);
   try {
     return await use();
   } finally {

@@ -6,11 +6,11 @@
  */
 import type { BrowserWindow, BrowserWindowConstructorOptions, MessagePortMain, Rectangle } from 'electron';
 import type { Refusal } from '../ceremonies/refusal.ts';
-import type { BoothChannel, BoothFacts } from './booth/preload.ts';
-import type { BoothMessage, Notice } from './devices/protocol.ts';
+import { boothFacts, type Wanted } from './booth/asking.ts';
+import type { BoothChannel } from './booth/preload.ts';
+import type { BoothMessage } from './devices/protocol.ts';
 import { webPreferences } from './hardening.ts';
 
-type Wanted = Extract<Notice, { kind: 'pin-wanted' }>;
 type WindowClass = new (options: BrowserWindowConstructorOptions) => BrowserWindow;
 
 // --- the main window ------------------------------------------------------------------------------------------------
@@ -97,50 +97,6 @@ export function plainPage({ rule, expected, found, next }: Refusal): { html: str
 
 // --- booths ---------------------------------------------------------------------------------------------------------
 
-/** Of all that a notice says, what the booth shows. */
-export function boothFacts({ ticket, token, asked, attempts, min, max }: Wanted): BoothFacts {
-  const seat = asked.person.replaceAll('-', ' ');
-  return {
-    ticket,
-    who: asked.name,
-    seat: seat.charAt(0).toUpperCase() + seat.slice(1),
-    purpose: asked.purpose,
-    card: { label: token.label, serial: token.serial, model: token.model },
-    attempts, min, max,
-  };
-}
-
-/**
- * One booth at a time: whoever asks while one is open waits. `open` opens one and returns what closes it; a ticket that
- * is settled before its turn never opens.
- */
-export function boothQueue(open: (module: string, wanted: Wanted) => () => void): (module: string, notice: Notice) => void {
-  const waiting: { module: string; wanted: Wanted }[] = [];
-  let current: { module: string; ticket: number; close: () => void } | undefined;
-  const next = () => {
-    const first = waiting.shift();
-    if (first === undefined) return;
-    const { module, wanted } = first;
-    current = { module, ticket: wanted.ticket, close: open(module, wanted) };
-  };
-  return (module, notice) => {
-    if (notice.kind === 'pin-wanted') {
-      waiting.push({ module, wanted: notice });
-      if (current === undefined) next();
-      return;
-    }
-    const is = (other: { module: string; ticket: number }) => other.module === module && other.ticket === notice.ticket;
-    if (current !== undefined && is(current)) {
-      current.close();
-      current = undefined;
-      next();
-    } else {
-      const at = waiting.findIndex(({ module: of, wanted }) => is({ module: of, ticket: wanted.ticket }));
-      if (at !== -1) waiting.splice(at, 1);
-    }
-  };
-}
-
 export interface BoothOptions {
   readonly preload: string;
   readonly release: boolean;
@@ -163,7 +119,10 @@ export function boothBounds({ x, y, width, height }: Rectangle): Rectangle {
   };
 }
 
-/** Opens a booth that covers the main window. The returned function closes it for good. */
+/**
+ * Opens a booth that covers the main window. The returned function closes it for good. Where the PIN is typed on the
+ * token's own pad there is nothing to send and nothing to cancel: the window only says so, and has no port.
+ */
 export function openBooth(Window: WindowClass, wanted: Wanted, options: BoothOptions): () => void {
   const { over, port, preload, release } = options;
   const booth = new Window({
@@ -183,15 +142,24 @@ export function openBooth(Window: WindowClass, wanted: Wanted, options: BoothOpt
   booth.setContentProtection(true); // no screen capture; Linux has no such thing, and says nothing
   booth.setAlwaysOnTop(true, 'screen-saver');
 
+  const onPad = wanted.kind === 'pad-wanted';
+  const close = () => {
+    if (booth.isDestroyed()) return;
+    booth.destroy(); // asks nobody: no 'close'
+    over?.focus();
+  };
   // Without its keys a booth can still be cancelled: over a port of its own, and a cancelling is all that is ever sent on it.
-  const cancelWithoutIt = () => port()?.postMessage({ ticket: wanted.ticket, cancelled: true } satisfies BoothMessage);
+  const cancelWithoutIt = () => {
+    if (onPad) close(); // the pad needs no window
+    else port()?.postMessage({ ticket: wanted.ticket, cancelled: true } satisfies BoothMessage);
+  };
   const contents = booth.webContents;
   contents.once('did-finish-load', () => {
-    const way = port();
-    if (way === undefined) return; // the device process has just ended, which settles the ticket
+    const way = onPad ? [] : [port()].filter((there) => there !== undefined);
+    if (!onPad && way.length === 0) return; // the device process has just ended, which settles the ticket
     options.forbidCoreDumps(contents.getOSProcessId());
     contents.setZoomFactor(over?.webContents.getZoomFactor() ?? 1); // who needs larger letters needs them here
-    contents.postMessage('booth:open' satisfies BoothChannel, boothFacts(wanted), [way]);
+    contents.postMessage('booth:open' satisfies BoothChannel, boothFacts(wanted), way);
     booth.show();
     booth.focus();
     contents.focus();
@@ -199,15 +167,11 @@ export function openBooth(Window: WindowClass, wanted: Wanted, options: BoothOpt
   contents.on('did-fail-load', cancelWithoutIt);
   contents.on('preload-error', cancelWithoutIt);
   contents.on('render-process-gone', cancelWithoutIt);
-  // Closed by the window manager: the same as Esc. The window itself goes when the ticket is settled.
+  // Closed by the window manager: the same as Esc, which a pad does not hear. The window itself goes when the ticket is settled.
   booth.on('close', (event) => {
     event.preventDefault();
     contents.send('booth:cancel' satisfies BoothChannel);
   });
   void booth.loadURL('app://booth/booth.html').catch(() => undefined); // did-fail-load says the same
-  return () => {
-    if (booth.isDestroyed()) return;
-    booth.destroy(); // asks nobody: no 'close'
-    over?.focus();
-  };
+  return close;
 }

@@ -1,5 +1,6 @@
 /**
- * What is known of a PIN while a person types it: pure, so that every rule of typing has its test.
+ * What is known of a PIN (or a file's password) while a person types it, at the booth's window and at a terminal: pure, so
+ * that every rule of typing has its test. A new PIN is typed twice, and exists only once both are equal.
  *
  * Bytes only. No string ever holds more than one character of it, nothing here says how long it is, and `wipe` leaves
  * nothing. What it cannot promise: copies inside the browser engine on the way from the keyboard (see SECURITY.md).
@@ -20,8 +21,12 @@ export type Heard =
   /** Not a key that means anything here. */
   | 'nothing'
   | 'typed' | 'erased'
-  /** Enter, and the length fits: take() it. */
+  /** Enter, and the length fits: hand() it over. */
   | 'done'
+  /** Enter on the first of two: it is kept, and the same is to be typed once more. */
+  | 'again'
+  /** Enter on the second of two, which is not the first: both are forgotten, and the first is to be typed anew. */
+  | 'unequal'
   /** Enter, but the PIN is too short: nothing happens. */
   | 'too-short'
   | 'cancelled'
@@ -48,19 +53,25 @@ export class PinTyping {
   /** Over a buffer of its own: it does not move, so that overwriting it is enough. */
   readonly #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
+  /** The first of two; null where one is enough. Length 0: it is still being typed. */
+  readonly #first: Uint8Array<ArrayBuffer> | null;
+  #firstLength = 0;
   #last = -Infinity;
   #fast = 0;
   #waitsForBackspace = false;
   readonly #encoder = new TextEncoder();
 
-  constructor(limits: { readonly min: number; readonly max: number }) {
+  constructor(limits: { readonly min: number; readonly max: number; readonly twice: boolean }) {
     this.#min = Math.max(1, limits.min);
     this.#max = limits.max >= this.#min && limits.max <= LONGEST ? limits.max : Math.max(LONGEST, this.#min);
     this.#bytes = new Uint8Array(new ArrayBuffer(this.#max));
+    this.#first = limits.twice ? new Uint8Array(new ArrayBuffer(this.#max)) : null;
   }
 
   get empty(): boolean { return this.#length === 0; }
   get fits(): boolean { return this.#length >= this.#min; }
+  /** The first of two is kept, and the second is being typed. */
+  get again(): boolean { return this.#firstLength > 0; }
 
   press({ key, time, repeat, chord }: Press): Heard {
     if (key === 'Escape') {
@@ -72,7 +83,7 @@ export class PinTyping {
     if (this.#waitsForBackspace) return 'nothing';
     if (NO_SINGLE_KEY.has(key)) return this.unusable();
     if (repeat) return 'nothing';
-    if (key === 'Enter') return this.fits ? 'done' : 'too-short';
+    if (key === 'Enter') return this.#enter();
     if (!/^.$/su.test(key)) return 'nothing'; // named keys, 'Shift' and such
 
     this.#fast = time - this.#last < MACHINE_GAP_MS ? this.#fast + 1 : 1;
@@ -88,6 +99,28 @@ export class PinTyping {
   /** Text came in by another way than single keys. */
   unusable(): Heard {
     return this.#forget('unusable');
+  }
+
+  #enter(): Heard {
+    if (!this.fits) return 'too-short';
+    if (this.#first === null) return 'done';
+    if (!this.again) {
+      this.#first.set(this.#bytes);
+      this.#firstLength = this.#length;
+      this.#bytes.fill(0);
+      this.#length = 0;
+      return 'again';
+    }
+    if (this.#equalsFirst(this.#first)) return 'done';
+    this.wipe();
+    return 'unequal';
+  }
+
+  /** Every byte of both buffers is looked at, whatever they hold: how long it takes says nothing about where they differ. */
+  #equalsFirst(first: Uint8Array): boolean {
+    let difference = this.#length ^ this.#firstLength;
+    for (let at = 0; at < this.#max; at += 1) difference |= (this.#bytes[at] ?? 0) ^ (first[at] ?? 0);
+    return difference === 0;
   }
 
   #erase(): Heard {
@@ -124,6 +157,8 @@ export class PinTyping {
   wipe(): void {
     this.#bytes.fill(0);
     this.#length = 0;
+    this.#first?.fill(0);
+    this.#firstLength = 0;
     this.#fast = 0;
   }
 }

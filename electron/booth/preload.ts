@@ -5,40 +5,14 @@
  * It must never put anything about the PIN on the page (not its length either), in a string, or on another channel.
  */
 import { ipcRenderer } from 'electron';
+import { enterOf, isNew, nameOf, say, visible, wordsOf, type BoothFacts, type Moment } from './asking.ts';
 import { PinTyping, type Heard } from './pin.ts';
 
-/** What the booth shows: nothing secret. Sent on 'booth:open' together with the port. */
-export interface BoothFacts {
-  readonly ticket: number;
-  readonly who: string;
-  readonly seat: string;
-  readonly purpose: string;
-  readonly card: { readonly label: string; readonly serial: string; readonly model: string };
-  readonly attempts: 'fine' | 'low' | 'final' | 'unknown';
-  readonly min: number;
-  readonly max: number;
-}
-/** From the main process. 'booth:cancel': the window is about to be closed by other means than its keys. */
+/** From the main process. 'booth:open': the facts, and the port unless the PIN is typed on a pad. 'booth:cancel': the window is about to be closed by other means than its keys. */
 export type BoothChannel = 'booth:open' | 'booth:cancel';
 
 /** On body[data-state]; booth.css draws each. */
-type State = 'empty' | 'typing' | 'fits' | 'wrong' | 'given' | 'cancelled';
-
-/** PKCS#11 v3.2 section 3.2, CKF_USER_PIN_*: a token says that a wrong PIN was entered, and that one try is left; never a number. */
-const TRIES: Readonly<Record<BoothFacts['attempts'], string>> = {
-  fine: 'No wrong PIN is reported since the last right one.',
-  low: '! A wrong PIN has been entered since the last right one. Not all tries are left.',
-  final: '✕ This is the last try. A wrong PIN locks it.',
-  unknown: 'It does not say how many tries are left.',
-};
-
-const FORGOTTEN = 'Nothing was sent, and all of it is forgotten. Press Backspace, then type the PIN by hand.';
-
-/** Control and direction characters, which could make one card look like another, become visible. */
-function visible(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
-    `⟨U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}⟩`);
-}
+type State = 'empty' | 'typing' | 'fits' | 'wrong' | 'given' | 'cancelled' | 'pad';
 
 function element(id: string): HTMLElement {
   const found = document.getElementById(id);
@@ -57,78 +31,39 @@ function writeSerial(serial: string): void {
   }));
 }
 
-function open(facts: BoothFacts, port: MessagePort): void {
-  const { ticket } = facts;
-  const typing = new PinTyping(facts);
-  let over = false;
+function show(facts: BoothFacts, again: boolean, state: State, moment: Moment): void {
+  document.body.dataset['state'] = state;
+  write('wanted', nameOf(facts, again));
+  write('enter', enterOf(facts, again));
+  if (isNew(facts) && facts.typed !== null) write('round', again ? '2 of 2' : '1 of 2');
+  write('state', say(facts, again, moment));
+}
 
+/** What does not change while it is open. */
+function writeFacts(facts: BoothFacts): void {
+  const words = wordsOf(facts);
+  document.body.dataset['wanted'] = facts.wanted;
+  write('room', words.room);
+  write('promise', words.promise);
   write('who', facts.who);
   write('seat', facts.seat);
-  write('act', `Please type the PIN of ${facts.card.label === '' ? 'this token' : facts.card.label},`);
-  write('purpose', facts.purpose.startsWith('to ') ? facts.purpose : `to ${facts.purpose}`);
+  write('act', words.please);
+  write('purpose', words.purpose);
   write('label', facts.card.label);
   write('model', facts.card.model);
   writeSerial(facts.card.serial);
-  write('tries', TRIES[facts.attempts]);
-  element('tries').dataset['attempts'] = facts.attempts;
+  write('tries', words.tries);
+  element('tries').dataset['attempts'] = words.attempts;
+}
 
-  const show = (state: State, words: string) => {
-    document.body.dataset['state'] = state;
-    write('state', words);
-  };
-  const showTyping = () => {
-    if (typing.empty) show('empty', 'Nothing typed yet.');
-    else if (typing.fits) show('fits', 'Press Enter when the PIN is complete.');
-    else show('typing', 'Typing …');
-  };
-  const cancel = () => {
-    if (over) return;
-    over = true;
-    typing.wipe();
-    port.postMessage({ ticket, cancelled: true });
-    show('cancelled', 'Cancelled. Only the cancelling is recorded.');
-  };
-  const answer = (heard: Heard) => {
-    switch (heard) {
-      case 'nothing':
-        break;
-      case 'typed':
-      case 'erased':
-        showTyping();
-        break;
-      case 'too-short':
-        if (typing.empty) showTyping();
-        else show('typing', 'This is shorter than any PIN of it. Type on; nothing was sent.');
-        break;
-      case 'too-long':
-        show('wrong', `! That is longer than any PIN of it. ${FORGOTTEN}`);
-        break;
-      case 'machine':
-        show('wrong', `! A device typed that, not a person. ${FORGOTTEN}`);
-        break;
-      case 'unusable':
-        show('wrong', `! That was no single key, and cannot be part of a PIN here. ${FORGOTTEN}`);
-        break;
-      case 'cancelled':
-        cancel();
-        break;
-      case 'done':
-        over = true;
-        typing.hand((pin) => port.postMessage({ ticket, pin }));
-        show('given', 'The PIN is being checked. This window closes by itself.');
-        break;
-    }
-  };
-
+/** Keys, and everything else that types, reach neither the page nor its defaults. `press` hears the keys. */
+function hear(press: (event: KeyboardEvent) => void, text: () => void): HTMLInputElement {
   const field = element('pin') as HTMLInputElement;
   window.addEventListener('keydown', (event) => {
-    const { key, timeStamp, repeat } = event;
     // Nothing reaches the page; Tab has nowhere to go.
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (over || !event.isTrusted) return;
-    const chord = (event.ctrlKey || event.altKey || event.metaKey) && !event.getModifierState('AltGraph');
-    answer(typing.press({ key, time: timeStamp, repeat, chord }));
+    if (event.isTrusted) press(event);
   }, true);
   // The field is there for screen readers, which do not speak what is typed into a password field. It stays empty: what
   // gets as far as this came from no key.
@@ -137,7 +72,7 @@ function open(facts: BoothFacts, port: MessagePort): void {
       event.preventDefault();
       event.stopImmediatePropagation();
       field.value = '';
-      if (!over) answer(typing.unusable());
+      text();
     }, true);
   }
   for (const kind of ['paste', 'copy', 'cut', 'drop', 'dragover', 'contextmenu', 'keyup', 'keypress']) {
@@ -151,21 +86,93 @@ function open(facts: BoothFacts, port: MessagePort): void {
     field.focus();
   }, true);
   window.addEventListener('focus', () => field.focus());
+  return field;
+}
+
+/** The PIN is typed on the token's own pad: this window only says so. Nothing typed here goes anywhere. */
+function openPad(facts: BoothFacts): void {
+  writeFacts(facts);
+  const insist = () => show(facts, false, 'pad', 'pad-insisted');
+  hear(insist, insist);
+  ipcRenderer.on('booth:cancel' satisfies BoothChannel, insist);
+  show(facts, false, 'pad', 'pad');
+}
+
+function open(facts: BoothFacts, limits: NonNullable<BoothFacts['typed']>, port: MessagePort): void {
+  const { ticket } = facts;
+  const typing = new PinTyping({ ...limits, twice: isNew(facts) });
+  let over = false;
+
+  writeFacts(facts);
+  const tell = (state: State, moment: Moment) => show(facts, typing.again, state, moment);
+  const tellTyping = () => {
+    if (typing.empty) tell('empty', 'empty');
+    else if (typing.fits) tell('fits', 'fits');
+    else tell('typing', 'typing');
+  };
+  const cancel = () => {
+    if (over) return;
+    over = true;
+    typing.wipe();
+    port.postMessage({ ticket, cancelled: true });
+    tell('cancelled', 'cancelled');
+  };
+  const answer = (heard: Heard) => {
+    switch (heard) {
+      case 'nothing':
+        break;
+      case 'typed':
+      case 'erased':
+        tellTyping();
+        break;
+      case 'again':
+        tell('empty', heard);
+        break;
+      case 'too-short':
+        if (typing.empty) tellTyping();
+        else tell('typing', heard);
+        break;
+      case 'too-long':
+      case 'machine':
+      case 'unusable':
+      case 'unequal':
+        tell('wrong', heard);
+        break;
+      case 'cancelled':
+        cancel();
+        break;
+      case 'done':
+        over = true;
+        tell('given', 'given');
+        typing.hand((pin) => port.postMessage({ ticket, pin }));
+        break;
+    }
+  };
+
+  const field = hear((event) => {
+    if (over) return;
+    const { key, timeStamp, repeat } = event;
+    const chord = (event.ctrlKey || event.altKey || event.metaKey) && !event.getModifierState('AltGraph');
+    answer(typing.press({ key, time: timeStamp, repeat, chord }));
+  }, () => {
+    if (!over) answer(typing.unusable());
+  });
   window.addEventListener('pagehide', cancel);
   ipcRenderer.on('booth:cancel' satisfies BoothChannel, cancel);
 
-  showTyping();
+  tellTyping();
   field.focus();
 }
 
 ipcRenderer.once('booth:open' satisfies BoothChannel, (event, facts: BoothFacts) => {
   const [port] = event.ports;
-  if (port === undefined) return;
+  const { typed } = facts;
   const begin = () => {
     try {
-      open(facts, port);
+      if (typed === null) openPad(facts);
+      else if (port !== undefined) open(facts, typed, port);
     } catch (error) {
-      port.postMessage({ ticket: facts.ticket, cancelled: true }); // a booth that cannot be shown must not hold up the room
+      port?.postMessage({ ticket: facts.ticket, cancelled: true }); // a booth that cannot be shown must not hold up the room
       throw error;
     }
   };

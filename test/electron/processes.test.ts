@@ -118,6 +118,28 @@ test('the booth closes when the device process ends: every pin-wanted is settled
   assert.equal(house.booth('a'), undefined);
 });
 
+test('so does the window of a PIN pad: settled once, by the device or in its place', async () => {
+  house = await begin();
+  const settled: Notice[] = [];
+  const asked = new Promise<void>((resolve) => {
+    house.onNotice((_module, notice) => {
+      if (notice.kind === 'pin-settled') settled.push(notice);
+      else resolve();
+    });
+  });
+  const { token, asked: who } = wanted(1) as Extract<Notice, { kind: 'pad-wanted' }>;
+  const pad = (ticket: number): Notice => ({ kind: 'pad-wanted', wanted: 'user-pin', ticket, token, asked: who });
+  const first = device('a', 'pin', { notice: pad(1) });
+  await asked;
+  await device('a', 'settle', { ticket: 1, outcome: 'accepted' });
+  await first;
+  const second = device('a', 'pin', { notice: pad(2) });
+  await device('a', 'echo');
+  await call({ call: 'kill', module: 'a' });
+  await second;
+  assert.deepEqual(settled, [{ kind: 'pin-settled', ticket: 1, outcome: 'accepted' }, { kind: 'pin-settled', ticket: 2, outcome: 'cancelled' }]);
+});
+
 test('a lost conductor: calls are answered, devices end with it, the loss is told once', async () => {
   house = await begin();
   const pid = body(await device('a', 'pid')) as number;
