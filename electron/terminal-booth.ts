@@ -29,10 +29,11 @@ export function requireTerminal(): void {
 export function attendOnTerminal(house: House<BoothPort>): void {
   house.onNotice(boothQueue((module, wanted) => {
     const port = house.booth(module);
+    if (port === undefined) return () => undefined; // the device process has just ended, which settles the ticket
     try {
       return askOnTerminal(wanted, port);
     } catch {
-      port?.postMessage({ ticket: wanted.ticket, cancelled: true });
+      port.postMessage({ ticket: wanted.ticket, cancelled: true });
       return () => undefined;
     }
   }));
@@ -43,7 +44,7 @@ const OUTCOMES: Readonly<Record<Outcome, string>> = {
 };
 
 /** Throws where the terminal cannot be opened. */
-function askOnTerminal(wanted: Wanted, port: BoothPort | undefined): (outcome: Outcome) => void {
+function askOnTerminal(wanted: Wanted, port: BoothPort): (outcome: Outcome) => void {
   const facts = boothFacts(wanted);
   const out = openSync(TERMINAL, 'w');
   const write = (text: string) => {
@@ -54,7 +55,7 @@ function askOnTerminal(wanted: Wanted, port: BoothPort | undefined): (outcome: O
     }
   };
   const line = (text: string) => write(`${visible(text)}\n`);
-  const asking = facts.typed === null || port === undefined ? onPad(line, facts) : new Asking(write, facts, facts.typed, port);
+  const asking = facts.typed === null ? onPad(line, facts) : new Asking(write, facts, facts.typed, port);
   let input: { close: () => void };
   try {
     input = listen((key, chord) => asking.press(key, chord), () => asking.press('Escape', false));
@@ -223,6 +224,8 @@ class Asking implements Conversation {
 // --- keys -------------------------------------------------------------------------------------------------------------
 
 const ESCAPE = 0x1b;
+/** Ctrl-C; both that a Backspace key sends; Enter, as a terminal and as a pipe before it sends it. */
+const NAMED: ReadonlyMap<number, string> = new Map([[0x03, 'Interrupt'], [0x08, 'Backspace'], [0x7f, 'Backspace'], [0x0d, 'Enter'], [0x0a, 'Enter']]);
 
 /**
  * Keys out of a terminal's bytes, named as a KeyboardEvent names them ('Interrupt': Ctrl-C). Arrow and function keys (ECMA-48
@@ -282,12 +285,10 @@ export class TerminalKeys {
   }
 
   #ascii(byte: number): void {
-    switch (byte) {
-      case 0x03: return this.#listener('Interrupt', false);
-      case 0x08: case 0x7f: return this.#listener('Backspace', false);
-      case 0x0a: case 0x0d: return this.#listener('Enter', false);
-      default: return byte < 0x20 ? this.#listener('Control', true) : this.#listener(String.fromCharCode(byte), false);
-    }
+    const named = NAMED.get(byte);
+    if (named !== undefined) this.#listener(named, false);
+    else if (byte < 0x20) this.#listener('Control', true);
+    else this.#listener(String.fromCharCode(byte), false);
   }
 
   /** Alone it is the key; a terminal sends a sequence in one piece. */
@@ -309,6 +310,7 @@ function listen(key: (key: string, chord: boolean) => void, gone: () => void): {
   const keys = new TerminalKeys(key);
   // The runtime reads into this one buffer, which every push overwrites: none of its own, and no pool's.
   const buffer = new Uint8Array(new ArrayBuffer(256));
+  const waiting = openSync(TERMINAL, constants.O_RDONLY | constants.O_NONBLOCK);
   const input = new ReadStream(openSync(TERMINAL, 'r'), {
     onread: {
       buffer,
@@ -318,32 +320,31 @@ function listen(key: (key: string, chord: boolean) => void, gone: () => void): {
       },
     },
   });
-  input.on('error', gone);
+  input.on('error', gone); // also where the echo cannot be switched off
   input.on('end', gone);
   input.setRawMode(true);
-  discardTyped(); // typed ahead, it was echoed, and was meant for something else
+  discardTyped(waiting); // typed ahead, it was echoed, and was meant for something else
   input.resume();
   return {
     close: () => {
       input.off('end', gone);
       buffer.fill(0);
-      discardTyped();
+      discardTyped(waiting);
+      closeSync(waiting);
       input.setRawMode(false);
       input.destroy();
     },
   };
 }
 
-/** Throws away what has been typed and not been read. */
-function discardTyped(): void {
+/** Throws away what has been typed and not been read. `terminal`: open, and not blocking. */
+function discardTyped(terminal: number): void {
   const scrap = new Uint8Array(new ArrayBuffer(256));
-  const waiting = openSync(TERMINAL, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    while (readSync(waiting, scrap) > 0);
+    while (readSync(terminal, scrap) > 0);
   } catch {
     // EAGAIN: nothing more
   } finally {
-    closeSync(waiting);
     scrap.fill(0);
   }
 }

@@ -109,10 +109,10 @@ const TRIES = {
 } as const;
 
 function triesOf({ wanted, typed }: BoothFacts): string {
-  if (typed === null) return 'A wrong PIN costs a try on the pad too.';
+  if (typed === null) return isNew({ wanted }) ? 'Where the pad asks for the old PIN first, a wrong one costs a try.' : 'A wrong PIN on the pad costs a try.';
   if (wanted === 'password') return 'A file counts no tries: a wrong password locks nothing.';
   if (isNew({ wanted })) return `${lengthOf(typed)} A new PIN costs no try.`;
-  return wanted === 'so-pin' && typed.attempts === 'final' ? '✕ This is the last try. A wrong SO PIN locks it, and nobody can unlock an SO PIN.' : TRIES[typed.attempts];
+  return wanted === 'so-pin' && typed.attempts === 'final' ? '✕ This is the last try. A wrong one locks the SO PIN, and nobody can unlock that.' : TRIES[typed.attempts];
 }
 
 /** PKCS#11 counts bytes; only beyond ASCII is that more than characters. A limit that is none (CK_UNAVAILABLE_INFORMATION) is not said. */
@@ -153,7 +153,7 @@ export function nameOf(facts: BoothFacts, again: boolean): string {
   const { name } = KINDS[facts.wanted];
   if (facts.typed === null) return `Type the ${KINDS[facts.wanted].thing} on the pad${isNew(facts) ? ', as often as it asks for it' : ''}`;
   if (!isNew(facts)) return name;
-  return again ? `${name}: once more, the same` : name;
+  return again ? `${name}, second time: the same` : `${name}, first time`;
 }
 
 /** What Enter does just now. */
@@ -180,8 +180,8 @@ export function say(facts: BoothFacts, again: boolean, moment: Moment): string {
     case 'machine': return `! A device typed that, not a person. ${FORGOTTEN}`;
     case 'unusable': return `! That was no single key, and cannot be part of a ${thing} here. ${FORGOTTEN}`;
     case 'cancelled': return 'Cancelled. Only the cancelling is recorded.';
-    case 'given': return isNew(facts) ? `Both were the same. The ${thing} is being set. This closes by itself.` : `The ${thing} is being checked. This closes by itself.`;
-    case 'pad': return 'Waiting for the pad. This closes by itself.';
-    case 'pad-insisted': return '! No key here reaches the token. To stop, cancel on the pad itself.';
+    case 'given': return isNew(facts) ? `Both were the same. The ${thing} is being set.` : `The ${thing} is being checked.`;
+    case 'pad': return 'Waiting for the pad.';
+    case 'pad-insisted': return '! No key of this computer reaches the token. Type on the pad, or cancel there.';
   }
 }

@@ -12,7 +12,7 @@ import { PinTyping, type Heard } from './pin.ts';
 export type BoothChannel = 'booth:open' | 'booth:cancel';
 
 /** On body[data-state]; booth.css draws each. */
-type State = 'empty' | 'typing' | 'fits' | 'wrong' | 'given' | 'cancelled' | 'pad';
+type State = 'empty' | 'typing' | 'fits' | 'wrong' | 'given' | 'cancelled' | 'pad' | 'pad-insisted';
 
 function element(id: string): HTMLElement {
   const found = document.getElementById(id);
@@ -36,7 +36,7 @@ function show(facts: BoothFacts, again: boolean, state: State, moment: Moment): 
   write('wanted', nameOf(facts, again));
   write('enter', enterOf(facts, again));
   if (isNew(facts) && facts.typed !== null) write('round', again ? '2 of 2' : '1 of 2');
-  write('state', say(facts, again, moment));
+  write('state', `${say(facts, again, moment)}${moment === 'given' || moment === 'pad' ? ' This window closes by itself.' : ''}`);
 }
 
 /** What does not change while it is open. */
@@ -92,7 +92,7 @@ function hear(press: (event: KeyboardEvent) => void, text: () => void): HTMLInpu
 /** The PIN is typed on the token's own pad: this window only says so. Nothing typed here goes anywhere. */
 function openPad(facts: BoothFacts): void {
   writeFacts(facts);
-  const insist = () => show(facts, false, 'pad', 'pad-insisted');
+  const insist = () => show(facts, false, 'pad-insisted', 'pad-insisted');
   hear(insist, insist);
   ipcRenderer.on('booth:cancel' satisfies BoothChannel, insist);
   show(facts, false, 'pad', 'pad');

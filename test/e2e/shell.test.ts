@@ -31,7 +31,9 @@ const ownStage = () => (own = setStage());
 
 /** Pictures are for people; a folder that somebody else owns fails no test. */
 async function picture(page: Page, name: string): Promise<void> {
-  const bytes = await page.screenshot();
+  keep(await page.screenshot(), name);
+}
+function keep(bytes: Buffer, name: string): void {
   try {
     mkdirSync(join(root, 'test/pictures'), { recursive: true });
     writeFileSync(join(root, 'test/pictures', `${name}.png`), bytes);
@@ -62,7 +64,7 @@ const wanted = (ticket: number, more: Partial<Wanted> = {}): Wanted => ({
   asked: { person: 'custodian-2', name: 'Grace Hopper', purpose: 'receive your share on your share card', standIn: false, acceptFinalTry: false },
   ...more,
 });
-const askForPin = (of: Running, notice: Wanted, module = 'softhsm') => device(of, 'pin', { notice }, module);
+const askForPin = (of: Running, notice: Notice, module = 'softhsm') => device(of, 'pin', { notice }, module);
 const text = (page: Page, id: string) => page.locator(id).innerText();
 const state = (page: Page) => page.evaluate(() => document.body.dataset['state']);
 /** A key that may close the window before it is up again. */
@@ -207,6 +209,110 @@ test('the last try, and a wrong PIN before, are said in words', async () => {
     await press(booth, 'Escape');
     await Promise.all([pin, gone]);
   }
+});
+
+/** Of these parts, those that letters of twice the size leave without scrolling. */
+async function outOfSight(booth: Page, parts: readonly string[], name: string): Promise<string[]> {
+  const zoom = (factor: number) => app.electron.evaluate(async ({ BrowserWindow }, wanted) => {
+    const { webContents } = BrowserWindow.getAllWindows().find((window) => window.isModal())!;
+    webContents.setZoomFactor(wanted);
+    await new Promise((later) => setTimeout(later, 300));
+    return (await webContents.capturePage()).toPNG().toString('base64');
+  }, factor);
+  keep(Buffer.from(await zoom(2), 'base64'), name);
+  const hidden = await booth.evaluate((ids) => ids.filter((id) => {
+    const { bottom, right } = document.querySelector(id)!.getBoundingClientRect();
+    return bottom > innerHeight || right > innerWidth;
+  }), parts);
+  await zoom(1);
+  return hidden;
+}
+
+const officer = { person: 'officer', name: 'Ada Lovelace', standIn: false, acceptFinalTry: false };
+const hsm = { serial: '7f3a90c2e41b', label: 'Issuing HSM 1', model: 'SoftHSM v2', manufacturer: '', firmware: '', hardware: '', flags: [] };
+
+test('a new PIN is typed twice; two that differ are forgotten together, and one that is equal is sent once', async () => {
+  const pin = askForPin(app, wanted(1, { wanted: 'new-user-pin', token: hsm, max: 16, asked: { ...officer, purpose: 'set the user PIN of a new token' } }));
+  const booth = await app.booth();
+  assert.deepEqual(await Promise.all(['#act', '#wanted', '#round', '#enter', '#tries'].map((id) => text(booth, id))),
+    ['Please choose a new PIN for Issuing HSM 1,', 'NEW PIN, first time', '1 of 2', 'go on; you type it once more', '4 to 16 characters. A new PIN costs no try.']);
+  await type(booth, '271828');
+  await picture(booth, 'booth-new-first');
+  await booth.keyboard.press('Enter');
+  assert.deepEqual([await state(booth), await text(booth, '#round'), await text(booth, '#state')], ['empty', '2 of 2', '✓ Typed once. Now type the same new PIN once more.']);
+  await picture(booth, 'booth-new-second');
+  assert.deepEqual(await outOfSight(booth, ['#who', '#act', '#label', '#serial', '#wanted', '#state', '#pin'], 'booth-new-large'), []);
+  await booth.keyboard.press('Enter');
+  assert.equal(await state(booth), 'empty');
+  await type(booth, '271829');
+  await booth.keyboard.press('Enter');
+  assert.deepEqual([await state(booth), await text(booth, '#round')], ['wrong', '1 of 2']);
+  assert.match(await text(booth, '#state'), /The two were not the same/);
+  await picture(booth, 'booth-new-unequal');
+  for (const round of ['first', 'second']) {
+    await type(booth, '314159');
+    assert.equal(await state(booth), 'fits', round);
+    if (round === 'first') await booth.keyboard.press('Enter');
+  }
+  const page = await booth.content();
+  for (const typed of ['271828', '271829', '314159']) assert.ok(!page.includes(typed));
+  await press(booth, 'Enter');
+  assert.deepEqual((await pin).value.body, { ticket: 1, pin: '314159' });
+});
+
+test('each kind says what is to be typed: the PIN of the security officer, a new one, the password of a file', async () => {
+  for (const [ticket, kind, attempts, purpose, name, tries] of [
+    [1, 'so-pin', 'low', 'unblock the user PIN', 'Security officer PIN (SO PIN)', '! A wrong PIN has been entered since the last right one. Not all tries are left.'],
+    [2, 'so-pin', 'final', 'unblock the user PIN', 'Security officer PIN (SO PIN)', '✕ This is the last try. A wrong one locks the SO PIN, and nobody can unlock that.'],
+    [3, 'new-so-pin', 'fine', 'replace the SO PIN', 'NEW security officer PIN (SO PIN), first time', 'At least 4 characters. A new PIN costs no try.'],
+    [4, 'password', 'unknown', 'import the keys of issuing-2026.p12', 'Password of the file', 'A file counts no tries: a wrong password locks nothing.'],
+  ] as const) {
+    const pin = askForPin(app, wanted(ticket, { wanted: kind, attempts, token: hsm, asked: { ...officer, purpose } }));
+    const booth = await app.booth();
+    assert.deepEqual([await text(booth, '#wanted'), await text(booth, '#tries')], [name, tries]);
+    await picture(booth, `booth-${kind}-${attempts}`);
+    const gone = booth.waitForEvent('close');
+    await press(booth, 'Escape');
+    assert.deepEqual((await pin).value.body, { ticket, cancelled: true });
+    await gone;
+  }
+});
+
+test('a PIN pad: the window says where to look, sends nothing whatever is typed, and goes when the token has it', async () => {
+  const { attempts: _attempts, min: _min, max: _max, ...rest } = wanted(5);
+  const pin = askForPin(app, { ...rest, kind: 'pad-wanted', wanted: 'so-pin', token: { ...hsm, model: 'PINpad 4' }, asked: { ...officer, purpose: 'log in as security officer' } });
+  const booth = await app.booth();
+  assert.deepEqual(await Promise.all(['#act', '#wanted', '#label', '#serial', '#state'].map((id) => text(booth, id))),
+    ['Look at the PIN pad of Issuing HSM 1', 'Type the SO PIN on the pad', 'Issuing HSM 1', '7f3a90c2e41b', 'Waiting for the pad. This window closes by itself.']);
+  assert.deepEqual(await Promise.all(['#pin', 'footer.keys', 'footer.no-keys'].map((part) => booth.locator(part).isVisible())), [false, false, true]);
+  await picture(booth, 'booth-pad');
+  assert.deepEqual(await outOfSight(booth, ['#who', '#act', '#label', '#serial', '#wanted', '#state'], 'booth-pad-large'), []);
+  await type(booth, '271828');
+  await press(booth, 'Enter');
+  await press(booth, 'Escape');
+  await app.electron.evaluate(({ BrowserWindow }) => BrowserWindow.getAllWindows().find((window) => window.isModal())!.close());
+  assert.equal(await text(booth, '#state'), '! No key of this computer reaches the token. Type on the pad, or cancel there.');
+  await picture(booth, 'booth-pad-insisted');
+  const gone = booth.waitForEvent('close');
+  await device(app, 'settle', { ticket: 5, outcome: 'accepted' });
+  await gone;
+  assert.deepEqual((await pin).value.body, { ticket: 5, outcome: 'accepted' });
+});
+
+test('the window of a PIN pad that breaks leaves the token alone', async () => {
+  const stage = ownStage();
+  const app = await ready(await stage.launch());
+  const { attempts: _attempts, min: _min, max: _max, ...rest } = wanted(5);
+  const pin = askForPin(app, { ...rest, kind: 'pad-wanted', wanted: 'user-pin' });
+  await app.booth();
+  const left = await app.electron.evaluate(async ({ BrowserWindow }) => {
+    BrowserWindow.getAllWindows().find((window) => window.isModal())!.webContents.forcefullyCrashRenderer();
+    for (let tries = 0; tries < 40 && BrowserWindow.getAllWindows().length > 1; tries += 1) await new Promise((later) => setTimeout(later, 50));
+    return BrowserWindow.getAllWindows().length;
+  });
+  assert.equal(left, 1);
+  await device(app, 'settle', { ticket: 5, outcome: 'accepted' });
+  assert.deepEqual((await pin).value.body, { ticket: 5, outcome: 'accepted' });
 });
 
 test('a token that types into the booth is ignored, Enter included; text from a card cannot disguise itself', async () => {

@@ -167,7 +167,7 @@ test('tries are told where a try can be lost, and only there', () => {
     return [urgent, words];
   };
   assert.deepEqual(tries('user-pin', 'final'), ['final', '✕ This is the last try. A wrong PIN locks it.']);
-  assert.deepEqual(tries('so-pin', 'final'), ['final', '✕ This is the last try. A wrong SO PIN locks it, and nobody can unlock an SO PIN.']);
+  assert.deepEqual(tries('so-pin', 'final'), ['final', '✕ This is the last try. A wrong one locks the SO PIN, and nobody can unlock that.']);
   assert.deepEqual(tries('so-pin', 'unknown'), ['fine', 'It does not say how many tries are left.']);
   assert.deepEqual(tries('new-user-pin', 'final'), ['fine', '4 to 16 characters. A new PIN costs no try.']);
   assert.deepEqual(tries('new-so-pin', 'low', 255), ['fine', 'At least 4 characters. A new PIN costs no try.']);
@@ -176,7 +176,7 @@ test('tries are told where a try can be lost, and only there', () => {
 
 test('two that differ are called so, and no pad is promised a key', () => {
   assert.match(say(boothFacts(wanted(1, 'officer', { wanted: 'new-so-pin' })), false, 'unequal'), /^! The two were not the same\. Both are forgotten, and nothing was sent\. Start again: type the new SO PIN\.$/);
-  assert.match(say(boothFacts(pad(1)), false, 'pad-insisted'), /cancel on the pad itself/);
+  assert.match(say(boothFacts(pad(1)), false, 'pad-insisted'), /Type on the pad, or cancel there/);
 });
 
 test('what could steer a terminal or turn text around is shown', () => {

@@ -44,7 +44,7 @@ test('who, which token, what for and how many tries; the PIN is handed over and 
     type('\x1b[A\x1bOP\x12'); // arrow, F1, Ctrl-R: no keys of a PIN
     type('k4n\r');
     await until(/shorter than any PIN/);
-    type(`${CANARY.slice(3)}`);
+    type(CANARY.slice(3));
     await until(/Press Enter when the PIN is complete\./);
     type('\r');
     await until(/✓ Accepted/);
@@ -57,9 +57,9 @@ test('who, which token, what for and how many tries; the PIN is handed over and 
 
 test('a new PIN is typed twice; two that differ are both forgotten, and nothing is sent', async () => {
   const { got, shown } = await sit([pin('new-so-pin')], async ({ until, type }) => {
-    await until(/NEW security officer PIN \(SO PIN\) {2}\(1 of 2\)[^]*Nothing typed yet\./);
+    await until(/NEW security officer PIN \(SO PIN\), first time {2}\(1 of 2\)[^]*Nothing typed yet\./);
     type(`${CANARY}\r`);
-    await until(/once more, the same {2}\(2 of 2\)[^]*Nothing typed the second time yet\./);
+    await until(/second time: the same {2}\(2 of 2\)[^]*Nothing typed the second time yet\./);
     type(`${CANARY}x\r`);
     await until(/The two were not the same[^]*\(1 of 2\)/);
     type(`${CANARY}\r`);
@@ -76,7 +76,7 @@ test('Esc and Ctrl-C cancel, also the second time; the next question still comes
     await until(/Nothing typed yet\./);
     type(CANARY.slice(0, 4));
     type('\x1b');
-    await until(/Only the cancelling is recorded[^]*No PIN was given[^]*NEW PIN {2}\(1 of 2\)[^]*Nothing typed yet\./);
+    await until(/Only the cancelling is recorded[^]*No PIN was given[^]*NEW PIN, first time {2}\(1 of 2\)[^]*Nothing typed yet\./);
     type(`${CANARY}\r`);
     await until(/\(2 of 2\)/);
     type('\x03');
@@ -93,7 +93,7 @@ test('a PIN pad: the terminal says where to look, hears nothing, and shows nothi
   const { got, shown } = await sit([{ kind: 'pad-wanted', wanted: 'so-pin', ticket: 4, token, asked }], async ({ until, type }) => {
     await until(/Look at the PIN pad[^]*serial {2}0417[^]*Type the SO PIN on the pad\.[^]*Waiting for the pad/);
     type(`${CANARY}\r`);
-    await until(/No key here reaches the token[^]*✓ Accepted/);
+    await until(/No key of this computer reaches the token[^]*✓ Accepted/);
   });
   assert.deepEqual(got, [{ ticket: 4, outcome: 'accepted' }]);
   unseen(shown);
