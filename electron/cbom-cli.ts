@@ -1,7 +1,8 @@
 /**
  * `conclave cbom`: the cryptographic bill of materials of files, and of tokens.
  *
- * It reads and changes nothing; of a token, what it gives without a PIN, or a rehearsal token's to a stand-in. It has no clock: the same files give the same bytes, and states are given for the moment in
+ * It reads and changes nothing; of a token, what it gives without a PIN, or with one that is typed on the terminal or, on a
+ * rehearsal token, by a stand-in. It has no clock: the same files give the same bytes, and states are given for the moment in
  * --at. Exit code 0: the document, on stdout. 1: nothing there, and on stderr the rule that each unreadable file breaks.
  * 2: a wrong call. Of a private key only the public half and its form go on; its bytes are wiped here.
  */
@@ -25,18 +26,20 @@ import type { Answers } from './contract.ts';
 import { derLabel, KEY_LABELS, Usage } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
+import { requireTerminal } from './terminal-booth.ts';
 
 export const CBOM_HELP = `  conclave cbom [FILE]... [--module M --token SERIAL | --all-tokens] [--csv | --json] [--at TIME]
       The cryptographic bill of materials (CycloneDX 1.7) of certificates, keys, key records, bundles and tokens.
 `;
 
-export const CBOM_DETAIL = `conclave cbom [FILE]... [--module M --token SERIAL | --all-tokens] [--stand-in] [--home DIR] [--csv | --json] [--at TIME]
+export const CBOM_DETAIL = `conclave cbom [FILE]... [--module M --token SERIAL | --all-tokens] [--login | --stand-in] [--home DIR] [--csv | --json] [--at TIME]
 
   FILE        certificates, public and private keys (PEM or DER), key records (key.json), bundles and transcripts of ceremonies
   --module M --token SERIAL
               every key and certificate of this token; conclave tokens lists both
   --all-tokens  of every token that is there
-  --stand-in  logs in with the published rehearsal PIN, so that private objects are seen too; for rehearsal tokens only
+  --login     logs in, so that private objects are seen too: asks for the PIN of each token on the terminal
+  --stand-in  logs in with the published rehearsal PIN; for rehearsal tokens only
   --home DIR  the data folder
   --csv       one row per algorithm, key, certificate and token, for a spreadsheet
   --json      the same rows as JSON
@@ -67,7 +70,7 @@ export async function cbomCommand(
   const { values, positionals } = parseArgs({
     args: [...args], allowPositionals: true,
     options: { json: { type: 'boolean', default: false }, csv: { type: 'boolean', default: false }, at: { type: 'string' },
-      module: { type: 'string' }, token: { type: 'string' }, 'all-tokens': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, home: { type: 'string' },
+      module: { type: 'string' }, token: { type: 'string' }, 'all-tokens': { type: 'boolean', default: false }, login: { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, home: { type: 'string' },
     },
   });
   const { module, token, 'all-tokens': all } = values;
@@ -75,8 +78,10 @@ export async function cbomCommand(
   if (all && token !== undefined) throw new Usage('cbom: --all-tokens, or --module and --token');
   const onTokens = all || token !== undefined;
   if (positionals.length === 0 && !onTokens) throw new Usage('cbom: which file, or which token?');
-  if (!onTokens && (values['stand-in'] || values.home !== undefined)) throw new Usage('cbom: --stand-in and --home are for tokens');
+  if (!onTokens && (values.login || values['stand-in'] || values.home !== undefined)) throw new Usage('cbom: --login, --stand-in and --home are for tokens');
+  if (values.login && values['stand-in']) throw new Usage('cbom: --login or --stand-in, not both');
   if (values.json && values.csv) throw new Usage('cbom: --csv or --json, not both');
+  if (values.login) requireTerminal();
   const at = values.at === undefined ? undefined : new Date(values.at);
   if (at !== undefined && Number.isNaN(at.getTime())) throw new Usage(`--at ${values.at ?? ''}: no time. Write it as 2026-11-22 or 2026-11-22T10:00:00Z`);
   const found: Found[] = [];
@@ -97,7 +102,7 @@ export async function cbomCommand(
   if (onTokens) {
     const house = await openHouse(resolve(values.home ?? dataFolder(process.env, homedir())));
     try {
-      found.push(...await foundOnTokens(house, module === undefined || token === undefined ? null : { module, token }, values['stand-in']));
+      found.push(...await foundOnTokens(house, module === undefined || token === undefined ? null : { module, token }, { login: values.login || values['stand-in'], standIn: values['stand-in'] }));
     } finally {
       await house.stop();
     }
@@ -247,7 +252,7 @@ interface OnToken { readonly module: string; readonly token: string }
 const PAGE = 500;
 
 /** `wanted` null: every token that is there. Throws `Refused` TOKEN-PRESENT, or what the reading is refused for. */
-async function foundOnTokens(house: House<BoothPort>, wanted: OnToken | null, standIn: boolean): Promise<Found[]> {
+async function foundOnTokens(house: House<BoothPort>, wanted: OnToken | null, { login, standIn }: { readonly login: boolean; readonly standIn: boolean }): Promise<Found[]> {
   const { modules } = await ask(house, { call: 'estate' });
   const there = modules.flatMap((module) => module.slots.flatMap(({ token }) => token === null ? [] : [{ on: { module: module.name, token: token.serial }, facts: token }]));
   const chosen = wanted === null ? there : there.filter(({ on }) => on.module === wanted.module && on.token === wanted.token);
@@ -256,9 +261,9 @@ async function foundOnTokens(house: House<BoothPort>, wanted: OnToken | null, st
   }
   const found: Found[] = wanted === null ? [{ ...NOTHING, notSeen: modules.flatMap((module) => module.problem === null ? [] : [`module ${module.name}: ${module.problem.code}`]) }] : [];
   for (const { on, facts } of chosen) {
-    if (!standIn) found.push(await foundOnToken(house, on, facts));
+    if (!login) found.push(await foundOnToken(house, on, facts));
     else {
-      await ask(house, { call: 'token-login', ...on, standIn: true, acceptFinalTry: false });
+      await ask(house, { call: 'token-login', ...on, standIn, acceptFinalTry: false });
       try {
         found.push(await foundOnToken(house, on, facts));
       } finally {

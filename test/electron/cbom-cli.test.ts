@@ -71,7 +71,7 @@ test('what cannot be read is refused by rule, and then there is no document; wro
   const { code, out, err } = run('cbom', certificate, ...bad.map(([path]) => path));
   assert.deepEqual([code, out], [1, '']);
   assert.deepEqual([...err.matchAll(/^✕ (\S+): ([A-Z-]+): expected /gm)].map((match) => [match[1], match[2]]), bad.map(([path, rule]) => [basename(path), rule]));
-  for (const args of [[], ['--csv'], [certificate, '--csv', '--json'], [certificate, '--at', 'soon'], [join(folder, 'missing')], [certificate, '--xml'], ['--module', 'software'], [certificate, '--stand-in'], ['--all-tokens', '--module', 'software', '--token', 'x']]) assert.equal(run('cbom', ...args).code, 2, args.join(' '));
+  for (const args of [[], ['--csv'], [certificate, '--csv', '--json'], [certificate, '--at', 'soon'], [join(folder, 'missing')], [certificate, '--xml'], ['--module', 'software'], [certificate, '--stand-in'], [certificate, '--login'], ['--all-tokens', '--login', '--stand-in'], ['--all-tokens', '--module', 'software', '--token', 'x']]) assert.equal(run('cbom', ...args).code, 2, args.join(' '));
   assert.equal(run('cbom', '--help').code, 0);
   assert.match(run('--help').out, /conclave cbom \[FILE\]/);
 });

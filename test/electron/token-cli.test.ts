@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { createPublicKey } from 'node:crypto';
-import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -132,6 +132,17 @@ test('--login asks for the PIN on the terminal; a wrong one is one try, told as 
     await until(/PIN_CANCELLED/);
   });
   assert.equal(cancelled.code, 1);
+  // Asked on the terminal wherever the answer goes.
+  const csv = join(home, 'bom.csv');
+  const bill = await onTerminal(['sh', '-c', `'${process.execPath}' '${CLI}' cbom --module hsm --token ${serials['two']!} --login --home '${home}' --csv > '${csv}'`], async ({ until, type }) => {
+    await until(/Nothing typed yet/);
+    type(`${REHEARSAL_PIN}\r`);
+    await until(/Accepted/);
+  });
+  assert.equal(bill.code, 0, bill.shown);
+  const lines = readFileSync(csv, 'utf8');
+  assert.match(lines, /public-key/);
+  assert.ok(!`${lines}${bill.shown}`.includes(REHEARSAL_PIN));
 });
 
 test('probe: with a stand-in on a rehearsal token only', async () => {
