@@ -11,7 +11,7 @@ import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { orderText, resultLines } from '../ceremonies/administration.ts';
 import { forWebCrypto, fromBase64url } from '../ceremonies/bytes.ts';
-import { pendingAction, type Data, type Entry } from '../ceremonies/ceremony.ts';
+import { pendingAction, type Entry } from '../ceremonies/ceremony.ts';
 import { KEY_KINDS, ORDERED_ATTRIBUTES, WrapMethod, type ChangeKind, type ChangeResult, type Intent, type KeyKind, type OrderedAttributes } from '../ceremonies/evidence.ts';
 import type { ObjectPlace } from '../ceremonies/estate.ts';
 import { pem } from '../ceremonies/keys/signed.ts';
@@ -22,6 +22,7 @@ import type { Answers, ChangeRequest } from './contract.ts';
 import { readInput, Usage } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask, playOn } from './rehearsal.ts';
+import { requireTerminal } from './terminal-booth.ts';
 
 export const ADMIN_HELP = `  conclave token init|unblock|pin|generate|import|import-certificate|copy|edit|destroy|wrap|unwrap|request|self-sign ... [--json]
       Changes a token, one thing at a time, each written down before and after and signed by the officer.
@@ -105,6 +106,7 @@ export async function adminCommand(args: readonly string[], world: World): Promi
   const home = resolve(values.home ?? dataFolder(process.env, homedir()));
   const on = { module: values.module, token: values.token };
   const prepared = verb === 'self-test' ? null : prepare(verb, values, on, () => world.organisationTemplates(home).map(({ template }) => template));
+  if (!values['stand-in']) requireTerminal();
   const house = await world.openHouse(home);
   try {
     const find: Find = (where, option) => oneObject(house, on, where, option);
@@ -131,7 +133,7 @@ async function inVolume(house: House<BoothPort>, values: Values, request: () => 
   try {
     const { result } = await ask(house, { call: 'administer', ceremony, request: change, acceptFinalTry: false });
     const { lines } = await ask(house, { call: 'entries', ceremony, from: 0 });
-    const intent = lines.map((line) => parseLine(line)).flatMap((entry) => (entry.kind === 'begun' ? [(entry as Entry<'begun'>).data as Data<'begun'>] : [])).at(-1)?.intent as Intent<'administer'>;
+    const intent = lines.map((line) => parseLine(line)).flatMap((entry) => (entry.kind === 'begun' ? [(entry as Entry<'begun'>).data] : [])).at(-1)?.intent as Intent<'administer'>;
     const written = write(change.change, result, values.out);
     const told = resultLines(intent, result);
     process.stdout.write(values.json ? `${JSON.stringify({ ceremony, change: change.change, order: orderText(intent), result, written }, null, 2)}\n`
@@ -238,7 +240,7 @@ function orderedAttributes(pairs: readonly string[]): OrderedAttributes {
     const [name = '', value = ''] = text.split('=');
     if (!ORDERED_ATTRIBUTES.some((one) => one === name) || !['true', 'false'].includes(value)) throw new Usage(`--attribute ${text}: NAME=true or NAME=false, with a name of ${ORDERED_ATTRIBUTES.join(', ')}`);
     return [name, value === 'true'];
-  })) as OrderedAttributes;
+  }));
 }
 
 /** Kind, attributes and accepted dangers: from a template, or from a purpose's safe attributes; `--attribute` changes either. */
@@ -257,7 +259,7 @@ function wishedKey(values: Values, changed: OrderedAttributes, templates: () => 
 
 /** Of a template's attributes those that are ordered: it is always a token object, and TRUSTED is the SO's to give. */
 function orderable(attributes: Readonly<Record<string, boolean>>): OrderedAttributes {
-  return Object.fromEntries(Object.entries(attributes).filter(([name]) => ORDERED_ATTRIBUTES.some((one) => one === name))) as OrderedAttributes;
+  return Object.fromEntries(Object.entries(attributes).filter(([name]) => ORDERED_ATTRIBUTES.some((one) => one === name)));
 }
 
 function boundCard(text: string): { module: string; serial: string } {

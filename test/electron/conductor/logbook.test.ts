@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import { parseLine } from '../../../ceremonies/transcript.ts';
-import type { Data, Entry } from '../../../ceremonies/ceremony.ts';
+import type { Entry } from '../../../ceremonies/ceremony.ts';
 import type { Request } from '../../../electron/contract.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playOn } from '../../../electron/rehearsal.ts';
@@ -48,7 +48,7 @@ test('a volume: opened, worked in, logged out of, signed, valid; the next one na
   await ask(house, { call: 'log-out', ceremony: second });
   await playOn(house, second, {});
   const [opened] = await linesOf(second);
-  const { after: named } = (parseLine(opened ?? '') as Entry<'opened'>).data as Data<'opened'>;
+  const { after: named } = (parseLine(opened ?? '') as Entry<'opened'>).data;
   assert.equal(named?.ceremony, first);
   const identities = await Promise.all([first, second].map(async (one) => (await linesOf(one)).map((line) => parseLine(line)).find((entry) => entry.kind === 'done' && entry.step === 'log-in/officer')));
   const made = identities.map((entry) => ((entry as Entry<'done'>).data.evidence as { made: boolean }).made);
