@@ -276,6 +276,7 @@ function done(before: State, evidence: Evidence): Worded {
       return [
         `${who} issued the certificate`,
         verified(`for ${whom}; ${i.notBefore.slice(0, 10)} to ${i.notAfter.slice(0, 10)}; serial number ${hexGroups(i.serialNumber)}`),
+        ...before.opening?.inputs[input ?? '']?.kind === 'stated-request' ? [remark('possession of the private key is stated by the holder of a signing certificate of this CA (RFC 9883), not proven')] : [],
         verified(`${e.lints.length} lints under a throwaway key, then the same bytes signed by the key`),
         verified(`certificate SHA-256 ${digestGroups(e.certificate)}`),
       ];

@@ -186,7 +186,7 @@ export type WrappedPart = z.infer<typeof WrappedPart>;
 const ids = z.array(hex(64).min(2)).max(3);
 
 /** A file that people brought to the opening: public, kept whole in the record. */
-export const InputKind = z.enum(['key', 'request', 'certificate', 'revocations', 'crl']);
+export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'revocations', 'crl']);
 export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;

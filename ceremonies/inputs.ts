@@ -1,5 +1,5 @@
 /**
- * Files that people bring to a ceremony: an existing key's record, a certificate request, another CA's certificate, a list
+ * Files that people bring to a ceremony: an existing key's record, a certificate request, proven or stated, another CA's certificate, a list
  * of revocations, the CRL before. Each is checked completely before the record is opened and is then kept whole in its
  * first entry, so that the auditor reads what the officer read.
  *
@@ -10,7 +10,7 @@ import type { Input } from './evidence.ts';
 import { keyFault, readKeyRecord, secretFault } from './key-record.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { certificateFindings, readCertificate, type CertificateReading } from './keys/chain.ts';
-import { checkRequest, readRequest } from './keys/request.ts';
+import { checkRequest, checkStatedRequest, readRequest } from './keys/request.ts';
 import { derOf, nameText, type PEM_LABELS } from './keys/signed.ts';
 import { compositeFromParts, keyFindings, readSubjectKey } from './keys/subject-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -33,6 +33,7 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
         return [...keyPartsFindings(record.key.algorithm, record.key.spki, record.key.parts), ...certificateFindings(certificate)];
       }
       case 'request': return await checkRequest(inputDer({ ...input, kind: 'request' }));
+      case 'stated-request': return await checkStatedRequest(inputDer({ ...input, kind: 'stated-request' }));
       case 'certificate': return certificateFindings(readCertificate(inputDer({ ...input, kind: 'certificate' })));
       // What makes or reads a CRL brings a library along that the first screen does not need.
       case 'revocations': (await import('./keys/crl.ts')).parseRevocations(fromBase64url(input.bytes)); return [];
@@ -79,6 +80,12 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
     case 'request': {
       const request = readRequest(inputDer({ ...input, kind: 'request' }));
       facts.push(['subject', nameText(request.subject)], ['public key', request.key.label]);
+      break;
+    }
+    case 'stated-request': {
+      const { subject, key, statement } = readRequest(inputDer({ ...input, kind: 'stated-request' }));
+      facts.push(['subject', nameText(subject)], ['public key', key.label], ['possession', 'stated, not proven (RFC 9883)']);
+      if (statement?.certificate) facts.push(...certificateFacts(statement.certificate).map(([name, value]): [string, string] => [`stated by: ${name}`, value]));
       break;
     }
     case 'certificate': facts.push(...certificateFacts(readCertificate(inputDer({ ...input, kind: 'certificate' })))); break;

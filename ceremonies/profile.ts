@@ -20,7 +20,7 @@ type CrlWish = Extract<PlanStep['do'], { action: 'sign-crl' }>;
 /** What a certificate is to be made of, in the shape in which it is ordered from a device process: bytes as base64url. */
 export type Order =
   | { readonly kind: 'root'; readonly subject: SubjectName }
-  | { readonly kind: 'subordinate'; readonly request: string; readonly issuer: string }
+  | { readonly kind: 'subordinate' | 'end-entity'; readonly request: string; readonly issuer: string }
   | { readonly kind: 'cross'; readonly certificate: string; readonly issuer: string };
 
 export function certificateOrder(state: State, wish: Wish): Order {
@@ -39,6 +39,7 @@ export function certificateOrder(state: State, wish: Wish): Order {
   const issuer = issuerOf(state);
   const input = wish.for === undefined ? undefined : state.opening?.inputs[wish.for];
   if (input?.kind === 'request') return { kind: 'subordinate', request: toBase64url(inputDer({ ...input, kind: 'request' })), issuer };
+  if (input?.kind === 'stated-request') return { kind: 'end-entity', request: toBase64url(inputDer({ ...input, kind: 'stated-request' })), issuer };
   if (input?.kind === 'certificate') return { kind: 'cross', certificate: toBase64url(inputDer({ ...input, kind: 'certificate' })), issuer };
   throw new Refused(refuse('INPUTS-COMPLETE', 'a request or a certificate', wish.for ?? 'none', 'Choose the file that the script asks for.'));
 }
@@ -50,8 +51,8 @@ export function certificateProfile(state: State, wish: Wish, intent: Intent<'iss
     serialNumber: fromHex(intent.serialNumber), notBefore: new Date(intent.notBefore), notAfter: new Date(intent.notAfter),
     pathLength: wish['path-length'] ?? null, algorithm: key.algorithm, issuerKey: fromBase64url(key.spki),
     order: order.kind === 'root' ? order
-      : order.kind === 'subordinate' ? { kind: 'subordinate', request: fromBase64url(order.request), issuer: fromBase64url(order.issuer) }
-      : { kind: 'cross', certificate: fromBase64url(order.certificate), issuer: fromBase64url(order.issuer) },
+      : order.kind === 'cross' ? { kind: 'cross', certificate: fromBase64url(order.certificate), issuer: fromBase64url(order.issuer) }
+      : { kind: order.kind, request: fromBase64url(order.request), issuer: fromBase64url(order.issuer) },
   };
 }
 

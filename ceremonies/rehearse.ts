@@ -252,7 +252,8 @@ class Room {
       case 'issue-certificate': {
         const key = this.#keyOf(step, what.key);
         if (key && !key.proven) this.#fault('PROVEN-BEFORE-CERTIFIED', step, `key ${what.key} proven first`, 'a certificate for a key that has proven nothing');
-        if (what.for !== undefined) this.#input(step, what.for, 'request', 'certificate');
+        if (what.for !== undefined) this.#input(step, what.for, 'request', 'stated-request', 'certificate');
+        if (this.#plan.inputs[what.for ?? '']?.kind === 'stated-request' && what['path-length'] !== undefined) this.#fault('CERTIFICATE-PATH-LENGTH', step, 'no path length for an end entity', `${what['path-length']}`);
         if (key && what.for === undefined && key.make === null) this.#fault('AS-SCRIPTED', step, 'a certificate for a file that was brought', `a second one of ${what.key} itself`, 'Say what it is for.');
         this.#signed = true;
         return;

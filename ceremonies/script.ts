@@ -61,7 +61,7 @@ function shapes<Open extends boolean>(open: Open) {
     'open-key': z.strictObject({ on: name, key: name, from: name }).optional(),
     /** A person compares what a file says with what is expected, and its fingerprint with the paper. */
     'confirm-input': z.strictObject({ input: name }).optional(),
-    /** With a subject: the key's own certificate. `for` an input: that request's, or a cross-certificate for that CA. */
+    /** With a subject: the key's own certificate. `for` an input: that request's (of kind `stated-request`: an end entity's), or a cross-certificate for that CA. */
     'issue-certificate': z.strictObject({
       key: name,
       for: name.optional(),

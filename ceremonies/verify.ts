@@ -28,7 +28,7 @@ import { fromJwk, type PublicKey } from './keys/public-key.ts';
 import { checkRequest, readRequest } from './keys/request.ts';
 import { verifySignature } from './keys/signatures.ts';
 import { keyFindings, readSubjectKey, verifyWith } from './keys/subject-key.ts';
-import { lintCertificate, tbsOf, verifyIssued } from './keys/x509.ts';
+import { lintCertificate, orderFindings, tbsOf, verifyIssued } from './keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from './profile.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import type { PlanStep } from './script.ts';
@@ -217,7 +217,8 @@ function wrappedFindings(made: readonly Pick<KeyPart, 'wrapped'>[], shown: reado
 
 async function certificate(before: State, wish: IssueWish, intent: Intent<'issue-certificate'>, evidence: Evidence<'issue-certificate'>): Promise<Refusal[]> {
   const der = fromBase64url(evidence.certificate);
-  const findings = [...lintCertificate(der, certificateProfile(before, wish, intent))];
+  const profile = certificateProfile(before, wish, intent);
+  const findings = [...lintCertificate(der, profile), ...await orderFindings(profile.order)];
   if (toBase64url(sha256(tbsOf(der))) !== evidence.signedTbs) findings.push(refuse('TBS-IDENTICAL', 'the certificate over the signed bytes', 'other bytes', NEXT));
   if (!await verifyIssued(der, fromBase64url(before.key?.spki ?? ''))) findings.push(refuse('CERTIFICATE-VERIFIES', 'a signature of the key', 'one that does not fit', NEXT));
   return findings;

@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { utf8 } from '../ceremonies/bytes.ts';
 import { personAt } from '../ceremonies/ceremony.ts';
 import { Placement } from '../ceremonies/evidence.ts';
-import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
+import { caAlgorithmNamed, componentsOf, kemAlgorithmNamed } from '../ceremonies/keys/algorithms.ts';
 import { Refused } from '../ceremonies/refusal.ts';
 import { checkParameter, readScript, scriptJsonSchema, type Parameters, type ParameterValue } from '../ceremonies/script.ts';
 import { rehearse } from '../ceremonies/rehearse.ts';
@@ -55,15 +55,17 @@ Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/co
 const DETAIL: Record<string, string> = {
   rehearse: `conclave rehearse SCRIPT [--out DIR] [--set NAME=VALUE]... [--home DIR] [--module NAME]
                   [--input NAME=FILE]... [--token NAME=MODULE:SERIAL]... [--ca ALGORITHM[:PLACE]]
+                  [--kem ALGORITHM]
 
   SCRIPT        name of a script that ships (root-ca, composite-ca, pq-root, intermediate,
-                cross-sign, crl, stateful-root)
+                cross-sign, crl, encryption-certificate, stateful-root)
   --out DIR     where the bundle goes (default: the current folder); its path is printed last
   --set N=V     a parameter of the script, e.g. --set algorithm=rsa-4096 --set threshold=3 --set shares=5
   --module N    a module of modules.json in the data folder (default: the embedded software token)
   --input N=F   a file the script asks for, e.g. --input ca=key.json; those not given are made for the rehearsal
   --token N=M:S a rehearsal token that exists: the script's name for it, its module and serial number
   --ca A[:P]    the CA made for a rehearsal that needs one: its algorithm, and where it lives (token, split, wrapped)
+  --kem A       the KEM whose key is certified in a rehearsal that needs one, e.g. ml-kem-1024, MLKEM768-X25519-SHA3-256
   --home DIR    the data folder (default: a temporary one, removed afterwards)
 `,
   verify: `conclave verify FILE [--trust FILE] [--json]
@@ -156,7 +158,7 @@ async function rehearseCommand(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args, allowPositionals: true,
     options: { out: { type: 'string', default: '.' }, set: { type: 'string', multiple: true, default: [] }, home: { type: 'string' }, module: { type: 'string', default: 'software' },
-      input: { type: 'string', multiple: true, default: [] }, token: { type: 'string', multiple: true, default: [] }, ca: { type: 'string' },
+      input: { type: 'string', multiple: true, default: [] }, token: { type: 'string', multiple: true, default: [] }, ca: { type: 'string' }, kem: { type: 'string' },
     },
   });
   const [name] = positionals;
@@ -171,7 +173,7 @@ async function rehearseCommand(args: string[]): Promise<number> {
     process.stderr.write('REHEARSAL with stand-ins. Every card carries the published rehearsal PIN; nothing here is a secret.\n');
     const ceremony = await playRehearsal(house, {
       script: name, parameters: parametersFrom(values.set, text), module: values.module, hasher: nativeHasher,
-      inputs: inputsFrom(values.input), tokens: tokensFrom(values.token), ...(values.ca !== undefined && { ca: caFrom(values.ca) }),
+      inputs: inputsFrom(values.input), tokens: tokensFrom(values.token), ...(values.ca !== undefined && { ca: caFrom(values.ca) }), ...(values.kem !== undefined && { kem: kemAlgorithmNamed(values.kem).name }),
       onPending: (pending, state) => {
         if (pending.kind !== 'step') return;
         const { step } = pending;

@@ -104,11 +104,13 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('read-input'), kind: InputKind, file: File }),
 
   /** Makes blank rehearsal tokens and cards for a script and says which is whose. For a script that asks for
-   *  files it makes them too: a CA of its own (`ca`, default: a composite one), a request, another CA. Touches no token that exists,
+   *  files it makes them too: a CA of its own (`ca`, default: a composite one), requests, another CA. Touches no token that exists,
    *  but for the CA's key on one that people name in `tokens`, and only where stand-ins may open it and it is not in production. */
   z.strictObject({
     call: z.literal('provision'), script: z.string().max(40), parameters: Parameters, module: z.string().max(64),
     ca: z.strictObject({ algorithm: z.string().max(48), place: Placement }).optional(),
+    /** The KEM whose key is certified in the rehearsal of a ceremony for encryption keys (default: ML-KEM-768). */
+    kem: z.string().max(48).optional(),
     /** Tokens of the script that exist already, and inputs that people bring: none is made for those. */
     tokens: z.record(z.string().max(40), Bound).optional(),
     brought: z.array(z.string().max(40)).max(20).optional(),

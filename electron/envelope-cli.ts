@@ -6,7 +6,7 @@
  * is the complete wipe. Exit code 0: done. 1: refused, with the rule. 2: a wrong call.
  */
 import { randomFillSync } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { sha256 } from '@noble/hashes/sha2.js';
@@ -22,7 +22,7 @@ import { ASYMMETRIC_KEY_PACKAGE, hybridWrapRandomness, readWrappedKey, unwrapKey
 import { nameText, pem, readPem } from '../ceremonies/keys/signed.ts';
 import { readSubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { Refused, type Refusal } from '../ceremonies/refusal.ts';
-import { KEYS_DETAIL, Usage } from './keys-cli.ts';
+import { KEYS_DETAIL, newFile, Usage, write } from './keys-cli.ts';
 
 export const ENVELOPE_HELP = `  conclave envelope seal --to FILE... --in FILE --out FILE [--describe TEXT] [--pem] [--json]
   conclave envelope open --key FILE --in FILE --out FILE [--unauthenticated] [--json]
@@ -207,31 +207,6 @@ function readInput(path: string, largest: number): Uint8Array {
   } catch (error) {
     if (error instanceof Usage) throw error;
     throw new Usage(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
-  }
-}
-
-/** Said before any work is done; `write` makes sure of it again. */
-function newFile(path: string): string {
-  if (existsSync(path)) throw new Usage(`${path} exists: nothing is overwritten`);
-  return path;
-}
-
-/** Makes a file that was not there, readable by its owner only, and leaves none behind that is half written. */
-function write(path: string, bytes: Uint8Array): void {
-  let file: number;
-  try {
-    file = openSync(path, 'wx', 0o600);
-  } catch (error) {
-    throw new Usage(`cannot write ${path}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
-  }
-  try {
-    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
-    fsyncSync(file);
-  } catch (error) {
-    unlinkSync(path);
-    throw new Error(`cannot write ${path}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
-  } finally {
-    closeSync(file);
   }
 }
 

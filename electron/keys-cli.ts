@@ -1,19 +1,20 @@
 /**
  * `conclave cert`, `csr`, `crl`, `key` and `sig`: looking at keys, certificates, requests, CRLs and signatures that others made.
  *
- * It reads the files named and nothing else, and changes nothing. Exit code 0: everything verified. 1: not, with the rule
- * of every fault. 2: a wrong call. Of a private key it tells the form, the public half and the verdict; private bytes
- * never go to a stream, not with --json either.
+ * It reads the files named and nothing else, and changes nothing; only `csr make` writes, one new file, and only it uses a
+ * private key. Exit code 0: everything verified. 1: not, with the rule of every fault. 2: a wrong call. Of a private key it
+ * tells the form, the public half and the verdict; private bytes never go to a stream, not with --json either.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { randomFillSync } from 'node:crypto';
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromHex, toHex, utf8 } from '../ceremonies/bytes.ts';
 import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import { certificateFindings, certificateSignatureFindings, checkChain, isSelfIssued, lintHierarchy, LONGEST, readCertificate, type CertificateReading } from '../ceremonies/keys/chain.ts';
-import { readPrivateKey, wrapTraditional } from '../ceremonies/keys/private-key.ts';
-import { readRequest, requestFindings } from '../ceremonies/keys/request.ts';
+import { readPrivateKey, signWithPrivateKey, wrapTraditional } from '../ceremonies/keys/private-key.ts';
+import { makeStatedRequest, readRequest, requestFindings, signsNothing, statementPathFindings, type RequestReading } from '../ceremonies/keys/request.ts';
 import { derOf, nameText, PEM_LABELS, readPem, readSigned } from '../ceremonies/keys/signed.ts';
 import { keyFindings, readSubjectKey, signatureFindings, type SubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { rsaSpki } from '../ceremonies/keys/traditional.ts';
@@ -23,7 +24,9 @@ export class Usage extends Error {}
 
 export const KEYS_HELP = `  conclave cert show|verify|chain|hierarchy FILE... [--at TIME] [--json]
       Certificates: what they say, whether they verify, whether they make one chain or one sound hierarchy.
-  conclave csr verify FILE... [--json]
+  conclave csr verify FILE... [--issuer FILE] [--at TIME] [--json]
+  conclave csr make --key FILE --signer FILE --signer-certificate FILE --out FILE [--json]
+      Certificate requests; made for keys that cannot sign, with a statement of possession (RFC 9883).
   conclave crl show|verify FILE... [--at TIME] [--json]
       Revocation lists, with the certificates of those who issued them.
   conclave key show|check FILE... [--json]
@@ -49,9 +52,21 @@ export const KEYS_DETAIL: Record<string, string> = {
   No root is known here, and revocation is not checked: "verified" means that the files agree with each other.
   Exit code 0: everything verified. 1: every broken rule by name. 2: wrong call.
 `,
-  csr: `conclave csr verify FILE... [--json]
+  csr: `conclave csr verify FILE... [--issuer FILE] [--at TIME] [--json]
+conclave csr make --key FILE --signer FILE --signer-certificate FILE --out FILE [--json]
 
-  FILE        PKCS#10 requests, PEM or DER: the key is judged, and the proof that its owner holds it
+  verify      each request: its key, and how its owner shows to hold it. A key that signs PROVES it by signing the request. For
+              one that cannot (ML-KEM, composite ML-KEM, X25519, X448) the holder of a certified signing key STATES it
+              (RFC 9883): the statement is judged, and the key itself has proven nothing
+  FILE        PKCS#10 requests, PEM or DER
+  --issuer    the CA's certificate: the signing certificate in a statement has to be issued by it. Without it that is not judged
+  --at TIME   the moment at which the signing certificate has to be valid, e.g. 2026-11-22 (default: now)
+
+  make        a request for a key that cannot sign, in the name of the signing certificate, which goes into it
+  --key       the key to be certified: its public half, or the private key (PKCS#8), of which only the public half is used
+  --signer    the private key (PKCS#8) of the signing certificate, and --signer-certificate that certificate
+  --out FILE  a new file: nothing is overwritten
+
   ${ALGORITHMS_READ}
 `,
   crl: `conclave crl show|verify FILE... [--at TIME] [--json]
@@ -92,12 +107,13 @@ interface Report {
 
 export async function keysCommand(command: string, args: readonly string[]): Promise<number> {
   const [verb = '', ...rest] = args;
-  const verbs: Readonly<Record<string, readonly string[]>> = { cert: ['show', 'verify', 'chain', 'hierarchy'], csr: ['verify'], crl: ['show', 'verify'], key: ['show', 'check'], sig: ['verify'] };
+  const verbs: Readonly<Record<string, readonly string[]>> = { cert: ['show', 'verify', 'chain', 'hierarchy'], csr: ['verify', 'make'], crl: ['show', 'verify'], key: ['show', 'check'], sig: ['verify'] };
   if (verbs[command]?.includes(verb) !== true) throw new Usage(`${command}: ${(verbs[command] ?? []).join(', or ')}`);
   if (command === 'sig') return sigVerify(rest);
+  if (verb === 'make') return csrMake(rest);
   const { values, positionals } = parseArgs({
     args: rest, allowPositionals: true,
-    options: { json: { type: 'boolean', default: false }, ...((command === 'cert' || command === 'crl') && { at: { type: 'string' } }) },
+    options: { json: { type: 'boolean', default: false }, ...(command !== 'key' && { at: { type: 'string' } }), ...(command === 'csr' && { issuer: { type: 'string' } }) },
   });
   if (positionals.length === 0) throw new Usage(`${command} ${verb}: which file?`);
   const at = moment((values as { at?: string }).at);
@@ -106,11 +122,7 @@ export async function keysCommand(command: string, args: readonly string[]): Pro
     case 'cert':
       return show(verb === 'chain' ? await certChain(files, at) : verb === 'hierarchy' ? await certHierarchy(files, at) : await certReports(files, verb === 'verify' ? at : null), values.json, verb !== 'show');
     case 'csr':
-      return show(await each(files, async ({ bytes }) => {
-        const [block] = readPem(bytes, PEM_LABELS.request);
-        const request = readRequest(block!.der);
-        return { facts: { subject: nameText(request.subject), ...keyFacts(request.key) }, findings: await requestFindings(request) };
-      }), values.json, true);
+      return show(await csrReports(files, (values as { issuer?: string }).issuer, at), values.json, true);
     case 'crl':
       return show(await crlReports(files, verb === 'verify' ? at : null), values.json, verb === 'verify');
     default:
@@ -131,6 +143,31 @@ export function readInput(path: string, largest: number): Uint8Array {
   } catch (error) {
     if (error instanceof Usage) throw error;
     throw new Usage(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
+  }
+}
+
+/** Said before any work is done; `write` makes sure of it again. */
+export function newFile(path: string): string {
+  if (existsSync(path)) throw new Usage(`${path} exists: nothing is overwritten`);
+  return path;
+}
+
+/** Makes a file that was not there, readable by its owner only, and leaves none behind that is half written. */
+export function write(path: string, bytes: Uint8Array): void {
+  let file: number;
+  try {
+    file = openSync(path, 'wx', 0o600);
+  } catch (error) {
+    throw new Usage(`cannot write ${path}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
+  }
+  try {
+    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+    fsyncSync(file);
+  } catch (error) {
+    unlinkSync(path);
+    throw new Error(`cannot write ${path}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -162,6 +199,76 @@ function certificateFacts(certificate: CertificateReading): Report['facts'] {
     notBefore: certificate.notBefore.toISOString(), notAfter: certificate.notAfter.toISOString(), ...keyFacts(certificate.key),
     signatureAlgorithm: certificate.signatureAlgorithm.oid, ca: certificate.ca, pathLength: certificate.pathLength, keyUsage: certificate.keyUsage,
   };
+}
+
+async function csrReports(files: readonly { name: string; bytes: Uint8Array }[], issuerFile: string | undefined, at: Date): Promise<Report[]> {
+  const issuer = issuerFile === undefined ? null : readCertificate(derOf(readInput(issuerFile, LARGEST), 'certificate'));
+  return each(files, async ({ bytes }) => {
+    const [block] = readPem(bytes, PEM_LABELS.request);
+    const request = readRequest(block!.der);
+    const findings = [...(await requestFindings(request, at)), ...(issuer === null ? [] : await statementPathFindings(request, issuer))];
+    return { facts: { subject: nameText(request.subject), ...keyFacts(request.key), ...possessionFacts(request, issuer !== null, findings.length === 0) }, findings };
+  });
+}
+
+/** What a request shows of possession, and what it does not. */
+function possessionFacts({ key, statement }: RequestReading, path: boolean, verified: boolean): Report['facts'] {
+  if (!signsNothing(key)) return { possession: verified ? 'proven: the key signed this request' : 'not proven' };
+  if (!verified || !statement?.certificate) return { possession: 'neither proven nor stated' };
+  const { issuer, serial, notBefore, notAfter, key: signer } = statement.certificate;
+  return {
+    possession: 'stated by the holder of a certified signing key, not proven (RFC 9883)',
+    signedBy: `${signer.label}, serial ${serial.slice(0, 64)} of ${nameText(issuer)}, valid ${notBefore.toISOString().slice(0, 10)} to ${notAfter.toISOString().slice(0, 10)}`,
+    signerIssuer: path ? 'verified: the CA given issued the signing certificate' : 'not judged: give the CA with --issuer',
+  };
+}
+
+async function csrMake(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args, allowPositionals: true,
+    options: { key: { type: 'string' }, signer: { type: 'string' }, 'signer-certificate': { type: 'string' }, out: { type: 'string' }, json: { type: 'boolean', default: false } },
+  });
+  const { key: keyPath, signer: signerPath, 'signer-certificate': certificatePath, out } = values;
+  if (keyPath === undefined || signerPath === undefined || certificatePath === undefined || out === undefined || positionals.length > 0) {
+    throw new Usage('csr make: --key FILE --signer FILE --signer-certificate FILE --out FILE');
+  }
+  newFile(out);
+  const judged = await guarded(async () => {
+    const certificate = readCertificate(derOf(readInput(certificatePath, LARGEST), 'certificate'));
+    const spki = await publicHalf(readInput(keyPath, LARGEST));
+    const made = await withPkcs8(readInput(signerPath, LARGEST), async (pkcs8) => {
+      const { publicKey } = await readPrivateKey(pkcs8);
+      if (toHex(publicKey.spki) !== toHex(certificate.key.spki)) {
+        throw new Refused(refuse('CERTIFICATE-KEY', 'the private key of the signing certificate', `that of another ${publicKey.label} key`, 'Give the key and the certificate that belong together.'));
+      }
+      const { algorithmOf } = await import('../ceremonies/keys/issue.ts');
+      const row = algorithmOf(certificate.key);
+      const randomness = randomFillSync(new Uint8Array(32));
+      return makeStatedRequest(spki, certificate.der, (tbs) => signWithPrivateKey(row, pkcs8, tbs, randomness)).finally(() => randomness.fill(0));
+    });
+    const request = readRequest(made.der);
+    const findings = await requestFindings(request, new Date());
+    if (findings.length === 0) write(out, utf8(made.pem));
+    return { facts: { subject: nameText(request.subject), ...keyFacts(request.key), ...possessionFacts(request, false, findings.length === 0) }, findings };
+  });
+  return show([{ file: basename(out), ...judged }], values.json, true);
+}
+
+/** Of a public key, or of a private one, which is judged and wiped. */
+async function publicHalf(file: Uint8Array): Promise<Uint8Array> {
+  const [block] = readPem(file, ['PUBLIC KEY', 'PRIVATE KEY']);
+  const label = file[0] === 0x30 ? derLabel(block!.der) : block!.label;
+  return label === 'PUBLIC KEY' ? readSubjectKey(block!.der).spki : withPkcs8(file, async (pkcs8) => (await readPrivateKey(pkcs8)).publicKey.spki);
+}
+
+async function withPkcs8<T>(file: Uint8Array, work: (pkcs8: Uint8Array) => Promise<T>): Promise<T> {
+  const { der } = readPem(file, ['PRIVATE KEY'])[0]!;
+  try {
+    return await work(der);
+  } finally {
+    der.fill(0);
+    file.fill(0);
+  }
 }
 
 interface Loaded {

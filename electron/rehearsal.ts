@@ -40,6 +40,8 @@ export interface Play {
   readonly inputs?: Inputs;
   /** The CA of a rehearsal that needs one. */
   readonly ca?: Extract<Request, { call: 'provision' }>['ca'];
+  /** The KEM of the key that it certifies, in a rehearsal that needs one. */
+  readonly kem?: string;
   /** Called before every step and witness, with the state it is taken in. */
   readonly onPending?: (pending: Pending, state: State) => void;
   /** Leaves the table when this is true, before the next step. */
@@ -57,9 +59,9 @@ export async function playRehearsal(table: Table, play: Play): Promise<string> {
   }
   const parameters = { ...script.defaults, ...play.parameters };
   const plan = planOf(script, parameters);
-  const { tokens, ca, inputs: brought = {} } = play;
+  const { tokens, ca, kem, inputs: brought = {} } = play;
   const made = play.bindings ? { bindings: play.bindings, inputs: {} }
-    : await ask(table, { call: 'provision', script: play.script, parameters, module: play.module, brought: Object.keys(brought), ...(tokens && { tokens }), ...(ca && { ca }) });
+    : await ask(table, { call: 'provision', script: play.script, parameters, module: play.module, brought: Object.keys(brought), ...(tokens && { tokens }), ...(ca && { ca }), ...(kem !== undefined && { kem }) });
   const { bindings } = made;
   const { ceremony } = await ask(table, { call: 'open', script: play.script, parameters, people: standInNames(plan.seats), bindings, inputs: { ...made.inputs, ...brought }, mode: 'rehearsal', standIns: true });
   await playOn(table, ceremony, play);

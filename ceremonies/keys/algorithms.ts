@@ -707,6 +707,14 @@ export function isStateful<Row extends { readonly family: string }>(row: Row): r
   return row.family === 'hss' || row.family === 'xmss';
 }
 
+/** Looks a KEM up by its name, in whatever case. Throws `Refused` ALGORITHM-KNOWN. */
+export function kemAlgorithmNamed(name: string): MlKemAlgorithm | CompositeKem {
+  const rows = [...Object.values(ML_KEMS), ...COMPOSITE_KEMS];
+  const row = rows.find((one) => one.name.toLowerCase() === name.toLowerCase());
+  if (row === undefined) throw new Refused(refuse('ALGORITHM-KNOWN', rows.map((one) => one.name).join(', '), JSON.stringify(name.slice(0, 60)), 'Choose one of the names listed.'));
+  return row;
+}
+
 /** One part of a key: the whole of a simple one, or one half of a composite. */
 export interface Component {
   readonly part: 'key' | 'ml-dsa' | 'traditional';

@@ -19,7 +19,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes, forWebCrypto, fromHex } from '../bytes.ts';
 import { Refused, refuse, type Refusal } from '../refusal.ts';
 import { plainText } from '../text.ts';
-import { caAlgorithmNamed, type CaAlgorithm } from './algorithms.ts';
+import { CA_ALGORITHMS, caAlgorithmNamed, type CaAlgorithm } from './algorithms.ts';
 import { readCertificate, sharesAComponent, type CertificateReading } from './chain.ts';
 import { splitCompositeSignature } from './composite.ts';
 import { writeIdentifier } from './der.ts';
@@ -60,6 +60,13 @@ export function issuingKey(algorithm: string, spki: Uint8Array): IssuingKey {
   const key = readSubjectKey(spki);
   if (!isOf(row, key)) throw new Refused(refuse('CERTIFICATE-KEY', `${an(row.label)} key`, key.label, NEXT_PROFILE));
   return { row, key };
+}
+
+/** The algorithm whose key this is. Throws `Refused` CERTIFICATE-KEY for a key that no certificate is signed with here. */
+export function algorithmOf(key: SubjectKey): CaAlgorithm {
+  const name = CA_ALGORITHMS.find((one) => isOf(caAlgorithmNamed(one), key));
+  if (name === undefined) throw new Refused(refuse('CERTIFICATE-KEY', 'a signing key of an algorithm that CAs have here', key.label, 'Use another signing key.'));
+  return caAlgorithmNamed(name);
 }
 
 function isOf(row: CaAlgorithm, key: SubjectKey): boolean {

@@ -4,18 +4,19 @@
  * ML-DSA (RFC 9881) and ML-KEM (RFC 9935) keys come as seed, expanded key or both. `both` is believed only if the seed
  * gives the expanded key; an expanded key only if its own hash, t0 or H(ek) agree with what its vectors give, which the
  * libraries do not check, and if it then passes a test of its work. Everything refused is refused by rule and field name.
- * No private value ever enters a message, and nothing here returns one except `seedFormOf`, whose caller wipes it.
+ * No private value ever enters a message, and nothing here returns one except `seedFormOf`, whose caller wipes it. One signs,
+ * for the command that makes a request; nothing in a ceremony does.
  */
 
 import { sha3_256, shake128, shake256 } from '@noble/hashes/sha3.js';
 import { concat, equalBytes } from '../bytes.ts';
 import { Refused, refuse } from '../refusal.ts';
-import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, MONTGOMERY_FACTS, ML_KEMS, postQuantumByOid, XMSS_TREES, type MlDsaName, type MlKemName, type SlhDsaAlgorithm } from './algorithms.ts';
-import { compositePublicFromPrivate, ML_DSA, readCompositePrivateKey, writeCompositePublicKey } from './composite.ts';
+import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, MONTGOMERY_FACTS, ML_KEMS, postQuantumByOid, XMSS_TREES, type CaAlgorithm, type MlDsaName, type MlKemName, type SlhDsaAlgorithm } from './algorithms.ts';
+import { compositePublicFromPrivate, ML_DSA, readCompositePrivateKey, signComposite, softwareSigners, writeCompositePublicKey } from './composite.ts';
 import { derFault, derParts, expectTag, readDer, readIdentifier, readUnsigned, TAG, writeDer, writeIdentifier, writeOid, type Identifier } from './der.ts';
 import { coefficientAbove, encapsulationRandomness, kemPublicFromPrivate, kemSelfTest, ML_KEM } from './kem.ts';
 import { absentParameters, EC_PUBLIC_KEY, namedCurve, SLH_DSA, subjectKeyOf, type SubjectKey } from './subject-key.ts';
-import { CURVES, EDWARDS, keyFault, MONTGOMERY, readEcPrivateKey, readRsaPrivateKey, RSA_ENCRYPTION, writeRsaPublicKey } from './traditional.ts';
+import { CURVES, EDWARDS, keyFault, MONTGOMERY, readEcPrivateKey, readRsaPrivateKey, RSA_ENCRYPTION, signHalf, writeRsaPublicKey } from './traditional.ts';
 
 export type PrivateKeyForm = 'seed' | 'expanded' | 'both' | 'raw' | 'composite' | 'classical';
 
@@ -101,6 +102,49 @@ export async function seedFormOf(pkcs8: Uint8Array): Promise<Uint8Array> {
   }
 }
 
+/**
+ * A signature by a key of the CA algorithm `row`, in the form in which a certificate's signer gives it: ECDSA as r||s, all
+ * others raw. `randomness`: 32 fresh random bytes, with which ML-DSA and SLH-DSA are hedged. `pkcs8` is borrowed. Throws
+ * `Refused`: what `seedFormOf` does, HSS-NO-SOFTWARE-KEY, or the form of another algorithm. Not verified here.
+ */
+export async function signWithPrivateKey(row: CaAlgorithm, pkcs8: Uint8Array, message: Uint8Array, randomness: Uint8Array): Promise<Uint8Array> {
+  const written = await seedFormOf(pkcs8);
+  const field = `${row.label} privateKey`;
+  try {
+    const { content } = readEnvelope(written);
+    switch (row.family) {
+      case 'ecdsa': {
+        const { crv: curve } = row.jose;
+        return CURVES[curve].Signature.fromBytes(await signHalf({ kind: 'ecdsa', curve, hash: row.hash }, content, message, field), 'der').toBytes('compact');
+      }
+      case 'rsa':
+        return await signHalf({ kind: 'rsa', modulusBits: row.modulusBits, padding: 'pkcs1', hash: row.hash }, content, message, field);
+      case 'eddsa':
+        return await signHalf({ kind: 'eddsa', curve: row.jose.crv }, readDer(content, field, TAG.octetString).content, message, field);
+      case 'ml-dsa': {
+        const { secretKey } = ML_DSA[row.name].keygen(readDer(content, field, 0x80).content);
+        try {
+          return ML_DSA[row.name].sign(message, secretKey, { extraEntropy: randomness });
+        } finally {
+          secretKey.fill(0);
+        }
+      }
+      case 'slh-dsa':
+        return SLH_DSA[row.name].sign(message, content, { extraEntropy: randomness.slice(0, row.n) });
+      case 'composite-signature':
+        return await signComposite(row, softwareSigners(readCompositePrivateKey(row, content), randomness), message);
+      case 'hss':
+        throw noSoftwareKey();
+    }
+  } finally {
+    written.fill(0);
+  }
+}
+
+function noSoftwareKey(): Refused {
+  return fault('HSS-NO-SOFTWARE-KEY', 'no HSS/LMS private key outside a hardware module (SP 800-208 section 8.1)', 'one');
+}
+
 async function readContent(identifier: Identifier, content: Uint8Array): Promise<PrivateKeyReading> {
   const { oid, parameters } = identifier;
   if (oid === RSA_ENCRYPTION) {
@@ -146,7 +190,7 @@ async function readContent(identifier: Identifier, content: Uint8Array): Promise
       return { form: row.family === 'x-wing' ? 'seed' : 'composite', publicKey: subjectKeyOf(oid, null, raw), checks: ['KEM-PRIVATE-KEY', 'PRIVATE-KEY-SELF-TEST'] };
     }
     case 'hss':
-      throw fault('HSS-NO-SOFTWARE-KEY', 'no HSS/LMS private key outside a hardware module (SP 800-208 section 8.1)', 'one');
+      throw noSoftwareKey();
     case undefined:
       throw fault('KEY-ALGORITHM', 'an algorithm of the registry', oid);
   }

@@ -173,6 +173,7 @@ export function pem(label: string, der: Uint8Array): string {
 export const PEM_LABELS = {
   certificate: ['CERTIFICATE'],
   request: ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST'],
+  'stated-request': ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST'],
   crl: ['X509 CRL'],
 } as const satisfies Record<string, readonly string[]>;
 

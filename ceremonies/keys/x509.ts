@@ -1,13 +1,14 @@
 /**
- * Certificates of certification authorities: built by @peculiar/x509, linted before and after the real key signs, read back
- * without trust. Self-signed roots, subordinates from a request, and cross-certificates for another CA's key.
+ * What a certification authority certifies: built by @peculiar/x509, linted before and after the real key signs, read back
+ * without trust. Self-signed roots, subordinates from a request, cross-certificates for another CA's key, and end entities.
  *
  * Three steps that cannot be done in another order. `throwawayLint` builds the to-be-signed bytes, has them signed by a
  * key that is thrown away, and lints the certificate that results. What it returns is the only thing `issueCertificate`
  * accepts, and the real signer is handed exactly those bytes or nothing. Both get their signer from the caller: no key, no
  * clock and no randomness live here, and the same profile gives the same bytes every time.
  *
- * Profile: RFC 5280 CA; basicConstraints, keyUsage, subjectKeyIdentifier, below a root authorityKeyIdentifier, no others.
+ * Profile: RFC 5280. A CA has basicConstraints, keyUsage, subjectKeyIdentifier, below a root authorityKeyIdentifier, no others;
+ * an end entity the same without basicConstraints, and the one key usage that its key is for.
  */
 
 import 'reflect-metadata';
@@ -33,7 +34,7 @@ import {
   usualKeyIdentifier, type IssuingKey, type Linted, type Making, type SignerForLibrary, type SubjectName, type ThrowawayKey, type TbsSigner,
 } from './issue.ts';
 import { withoutLeadingZeros } from './public-key.ts';
-import { checkRequest, readRequest } from './request.ts';
+import { checkRequest, mustSign, readRequest, requestFindings, signsNothing, statementFindings, statementPathFindings } from './request.ts';
 import { nameText, pem, readSigned } from './signed.ts';
 import { keyFindings, readSubjectKey, type SubjectKey } from './subject-key.ts';
 
@@ -44,6 +45,8 @@ export type Order =
   | { readonly kind: 'root'; readonly subject: SubjectName }
   /** The subject and the key of a PKCS#10 request. `issuer`: the certificate of the key that signs. */
   | { readonly kind: 'subordinate'; readonly request: Uint8Array; readonly issuer: Uint8Array }
+  /** The same for an end entity. A key that cannot sign comes with a statement of possession (RFC 9883). */
+  | { readonly kind: 'end-entity'; readonly request: Uint8Array; readonly issuer: Uint8Array }
   /** Subject, key and key id of another CA's certificate, byte for byte. */
   | { readonly kind: 'cross'; readonly certificate: Uint8Array; readonly issuer: Uint8Array };
 
@@ -53,7 +56,7 @@ export interface CertificateProfile {
   /** Whole seconds, UTC. */
   readonly notBefore: Date;
   readonly notAfter: Date;
-  /** How many CAs may follow below this one; null: any number. */
+  /** How many CAs may follow below this one; null: any number, and for an end entity, which is none. */
   readonly pathLength: number | null;
   /** Name in CA_ALGORITHMS of the key that signs. */
   readonly algorithm: string;
@@ -105,6 +108,8 @@ interface Parts {
   readonly key: SubjectKey;
   /** Hex. */
   readonly keyId: string;
+  readonly ca: boolean;
+  readonly usage: Usage;
   /** Hex; null for a root. */
   readonly authorityKeyId: string | null;
   /** The issuer's certificate; null for a root. */
@@ -112,23 +117,46 @@ interface Parts {
   readonly faults: readonly Refusal[];
 }
 
+/** RFC 5280 section 4.2.1.3, as the library takes it and as it stands in a certificate. */
+interface Usage {
+  readonly names: string;
+  readonly flags: number;
+  /** Of the BIT STRING, hex. */
+  readonly value: string;
+}
+const CA_USAGE: Usage = { names: 'keyCertSign and cRLSign', flags: KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, value: '03020106' };
+
+/** The one thing that an end entity's key is for. */
+function usageOf({ kind }: SubjectKey): Usage {
+  switch (kind) {
+    // RFC 9935 section 5, draft-ietf-lamps-pq-composite-kem-21 section 5.
+    case 'kem': return { names: 'keyEncipherment', flags: KeyUsageFlags.keyEncipherment, value: '03020520' };
+    // RFC 8410 section 5.
+    case 'xdh': return { names: 'keyAgreement', flags: KeyUsageFlags.keyAgreement, value: '03020308' };
+    default: return { names: 'digitalSignature', flags: KeyUsageFlags.digitalSignature, value: '03020780' };
+  }
+}
+
 /** Throws `Refused` for what cannot be read at all. */
-function partsOf({ algorithm, issuerKey, order }: CertificateProfile): Parts {
+function partsOf({ algorithm, issuerKey, order, notBefore }: CertificateProfile): Parts {
   const issuing = issuingKey(algorithm, issuerKey);
   if (order.kind === 'root') {
     const subject = new Uint8Array(nameOf(order.subject).toArrayBuffer());
     const { key } = issuing;
-    return { issuing, subject, issuer: subject, key, keyId: toHex(keyIdentifier(key)), authorityKeyId: null, above: null, faults: keyFindings(key) };
+    return { issuing, subject, issuer: subject, key, keyId: toHex(keyIdentifier(key)), ca: true, usage: CA_USAGE, authorityKeyId: null, above: null, faults: keyFindings(key) };
   }
   const { issuer: above, faults } = readIssuer(order.issuer, issuing.key, 'keyCertSign');
   const common = { issuing, issuer: above.subject, above, authorityKeyId: above.subjectKeyId ?? '' };
-  if (order.kind === 'subordinate') {
-    const { subject, key, findings } = readRequest(order.request);
-    return { ...common, subject, key, keyId: toHex(keyIdentifier(key)), faults: [...faults, ...findings] };
+  if (order.kind !== 'cross') {
+    const request = readRequest(order.request);
+    const { subject, key } = request;
+    const ca = order.kind === 'subordinate';
+    const possession = ca ? mustSign(key) : statementFindings(request, notBefore);
+    return { ...common, subject, key, keyId: toHex(keyIdentifier(key)), ca, usage: ca ? CA_USAGE : usageOf(key), faults: [...faults, ...request.findings, ...possession] };
   }
   const other = readCertificate(order.certificate);
   const { subject, key } = other;
-  return { ...common, subject, key, keyId: other.subjectKeyId ?? toHex(keyIdentifier(key)), faults: [...faults, ...crossFaults(other), ...keyFindings(key)] };
+  return { ...common, subject, key, keyId: other.subjectKeyId ?? toHex(keyIdentifier(key)), ca: true, usage: CA_USAGE, faults: [...faults, ...crossFaults(other), ...keyFindings(key)] };
 }
 
 function crossFaults(other: CertificateReading): Refusal[] {
@@ -141,11 +169,21 @@ function crossFaults(other: CertificateReading): Refusal[] {
   return faults;
 }
 
-/** What only verifying tells about the files of an order. */
-async function orderFindings(order: Order): Promise<Refusal[]> {
+/** What only verifying tells about the files of an order: its request or the other certificate, and the issuer's. */
+export async function orderFindings(order: Order): Promise<Refusal[]> {
   if (order.kind === 'root') return [];
-  const findings = order.kind === 'subordinate' ? await checkRequest(order.request) : await selfSignature(order.certificate, 'CROSS-CERTIFICATE');
-  return [...findings, ...(await selfSignature(order.issuer, 'ISSUER-CERTIFICATE'))];
+  return [...(await broughtFindings(order)), ...(await selfSignature(order.issuer, 'ISSUER-CERTIFICATE'))];
+}
+
+async function broughtFindings(order: Exclude<Order, { kind: 'root' }>): Promise<Refusal[]> {
+  switch (order.kind) {
+    case 'subordinate': return checkRequest(order.request);
+    case 'cross': return selfSignature(order.certificate, 'CROSS-CERTIFICATE');
+    case 'end-entity': {
+      const request = readRequest(order.request);
+      return [...(await requestFindings(request)), ...(await statementPathFindings(request, readCertificate(order.issuer)))];
+    }
+  }
 }
 
 async function selfSignature(der: Uint8Array, rule: string): Promise<Refusal[]> {
@@ -174,7 +212,7 @@ export function profileFaults(profile: CertificateProfile): Refusal[] {
 }
 
 /** What must hold between a certificate and its issuer's: names, keys, dates nested, path length smaller. */
-function linkFaults({ notBefore, notAfter, pathLength }: CertificateProfile, { above, subject, issuer, key, issuing }: Parts): Refusal[] {
+function linkFaults({ notBefore, notAfter, pathLength }: CertificateProfile, { above, subject, issuer, key, ca, issuing }: Parts): Refusal[] {
   if (above === null) return [];
   const faults: Refusal[] = [];
   const fault = (rule: (typeof CERTIFICATE_LINTS)[number], expected: string, found: string): number => faults.push(refuse(rule, expected, found, NEXT_PROFILE));
@@ -185,7 +223,9 @@ function linkFaults({ notBefore, notAfter, pathLength }: CertificateProfile, { a
     fault('CERTIFICATE-WITHIN-ISSUER', `within ${above.notBefore.toISOString()} to ${above.notAfter.toISOString()}`, `${notBefore.toISOString()} to ${notAfter.toISOString()}`);
   }
   // RFC 5280 section 4.2.1.9. What a verifier would refuse later is refused now.
-  if (above.pathLength !== null && (pathLength === null || pathLength >= above.pathLength)) {
+  if (!ca) {
+    if (pathLength !== null) fault('CERTIFICATE-PATH-LENGTH', 'no path length for an end entity', `${pathLength}`);
+  } else if (above.pathLength !== null && (pathLength === null || pathLength >= above.pathLength)) {
     const expected = above.pathLength === 0 ? 'no CA below this issuer: its path length is 0' : `a path length below ${above.pathLength}`;
     fault('CERTIFICATE-PATH-LENGTH', expected, pathLength === null ? 'no path length' : `${pathLength}`);
   }
@@ -205,8 +245,8 @@ async function build(profile: CertificateProfile, parts: Parts, signer: SignerFo
       signingAlgorithm: signer.algorithm as EcdsaParams,
       signingKey: signer.key,
       extensions: [
-        new BasicConstraintsExtension(true, profile.pathLength ?? undefined, true),
-        new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+        ...(parts.ca ? [new BasicConstraintsExtension(true, profile.pathLength ?? undefined, true)] : []),
+        new KeyUsagesExtension(parts.usage.flags, true),
         new SubjectKeyIdentifierExtension(parts.keyId, false),
         ...(parts.authorityKeyId === null ? [] : [new AuthorityKeyIdentifierExtension(parts.authorityKeyId, false)]),
       ],
@@ -275,7 +315,8 @@ const AUTHORITY_KEY_IDENTIFIER = '2.5.29.35';
 
 /**
  * Everything in which a certificate is not exactly this project's profile, and, given `profile`, not exactly that
- * certificate. Without one, a self-issued certificate is judged as a root, and any other as one below it. Reads the bytes
+ * certificate. Without one, a self-issued certificate is judged as a root, one for a key that cannot sign as an end entity's,
+ * and any other as a CA's below a root. Reads the bytes
  * anew and trusts nothing of how they were made. The signature is not judged here.
  */
 export function lintCertificate(der: Uint8Array, profile?: CertificateProfile): Refusal[] {
@@ -351,8 +392,9 @@ export function lintCertificate(der: Uint8Array, profile?: CertificateProfile): 
     find('CERTIFICATE-DATES', 'the dates of the profile', 'others');
   }
 
+  const ca = parts?.ca ?? (key === null || !signsNothing(key));
   // RFC 5280 sections 4.2.1.1, 4.2.1.2, 4.2.1.3, 4.2.1.9. An extension that nobody asked for is a mistake, critical or not.
-  const wantedOids = [BASIC_CONSTRAINTS, KEY_USAGE, SUBJECT_KEY_IDENTIFIER, ...(root ? [] : [AUTHORITY_KEY_IDENTIFIER])];
+  const wantedOids = [...(ca ? [BASIC_CONSTRAINTS] : []), KEY_USAGE, SUBJECT_KEY_IDENTIFIER, ...(root ? [] : [AUTHORITY_KEY_IDENTIFIER])];
   const extensions = tbs.extensions === undefined ? [] : Array.from(tbs.extensions);
   const oids = extensions.map((extension) => extension.extnID);
   if (oids.length !== wantedOids.length || !wantedOids.every((oid) => oids.includes(oid))) {
@@ -363,11 +405,12 @@ export function lintCertificate(der: Uint8Array, profile?: CertificateProfile): 
     return extension !== undefined && extension.critical === critical && value.test(toHex(new Uint8Array(extension.extnValue.buffer)));
   };
   const length = profile === undefined ? '(30030101ff|30060101ff0201[0-7].)' : profile.pathLength === null ? '30030101ff' : `30060101ff0201${toHex(Uint8Array.of(profile.pathLength))}`;
-  if (!is(BASIC_CONSTRAINTS, true, new RegExp(`^${length}$`))) {
+  if (ca && !is(BASIC_CONSTRAINTS, true, new RegExp(`^${length}$`))) {
     const path = profile === undefined ? '' : profile.pathLength === null ? ', no path length' : `, path length ${profile.pathLength}`;
     find('CERTIFICATE-BASIC-CONSTRAINTS', `critical, CA true${path}`, 'something else');
   }
-  if (!is(KEY_USAGE, true, /^03020106$/)) find('CERTIFICATE-KEY-USAGE', 'critical, keyCertSign and cRLSign only', 'something else');
+  const usage = parts?.usage ?? (key === null || !signsNothing(key) ? CA_USAGE : usageOf(key));
+  if (!is(KEY_USAGE, true, new RegExp(`^${usage.value}$`))) find('CERTIFICATE-KEY-USAGE', `critical, ${usage.names} only`, 'something else');
   if (key) {
     const ids = parts !== null && profile?.order.kind === 'cross' ? [fromHex(parts.keyId)] : [keyIdentifier(key), usualKeyIdentifier(key)];
     const values = ids.map((id) => toHex(writeDer(TAG.octetString, id)));

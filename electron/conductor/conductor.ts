@@ -278,7 +278,7 @@ export class Conductor {
 
   // --- opening -------------------------------------------------------------------------------------------------------
 
-  async #provision({ script: name, parameters, module, ca, tokens: existing = {}, brought = [] }: Extract<Request, { call: 'provision' }>): Promise<Answers['provision']> {
+  async #provision({ script: name, parameters, module, ca, kem, tokens: existing = {}, brought = [] }: Extract<Request, { call: 'provision' }>): Promise<Answers['provision']> {
     const plan = this.#rehearsed(name, parameters).plan;
     this.#notInProduction(Object.values(existing));
     const config = this.#module(module);
@@ -299,12 +299,13 @@ export class Conductor {
       if (!token) throw new Refused(refuse('PROVISION', `${wanted.length} rehearsal tokens`, `${tokens.length}`, 'Look at the tokens, and try again.'));
       item.bind(bindings, token.serial);
     });
-    return { bindings, inputs: await this.#props(plan, bindings, brought, ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }) };
+    return { bindings, inputs: await this.#props(plan, bindings, brought, ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }, kem ?? 'ml-kem-768') };
   }
 
   /** The files of a rehearsal: made for it, of keys that are worth nothing. */
-  async #props(plan: Plan, bindings: Bindings, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }): Promise<Inputs> {
+  async #props(plan: Plan, bindings: Bindings, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kem: string): Promise<Inputs> {
     const inputs: Inputs = {};
+    let made: { readonly key: KeyReference; readonly certificate: string } | undefined;
     const { devices, clock, random } = this.#world;
     for (const [name, { kind }] of Object.entries(plan.inputs)) {
       if (brought.includes(name)) continue;
@@ -314,13 +315,19 @@ export class Conductor {
       const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
       switch (kind) {
         case 'key': {
-          const { key, certificate } = await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
+          made = await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
           const algorithm = caAlgorithmNamed(ca.algorithm);
-          const record = { format: 'conclave-key/1', label: 'REHEARSAL CA', token: bound.serial, profile: 'profile' in algorithm ? algorithm.profile : null, key, certificate };
+          const record = { format: 'conclave-key/1', label: 'REHEARSAL CA', token: bound.serial, profile: 'profile' in algorithm ? algorithm.profile : null, ...made };
           file('json', utf8(JSON.stringify(record)));
           break;
         }
         case 'request': file('csr', fromBase64url((await devices.call(config, 'provision-file', { kind })).der)); break;
+        case 'stated-request': {
+          // A key that was there before signs nothing outside a record, not for a rehearsal either.
+          if (made === undefined) throw new Refused(refuse('PROVISION', 'a request, because the CA\'s key is brought too', 'none', 'Bring the request of somebody whom this CA has certified.'));
+          file('csr', fromBase64url((await devices.call(config, 'provision-stated-request', { token: bound.serial, algorithm: kem, ...made })).der));
+          break;
+        }
         case 'certificate': file('crt', fromBase64url((await devices.call(config, 'provision-file', { kind })).der)); break;
         case 'revocations': {
           const at = `${clock.now().toISOString().slice(0, 19)}Z`;

@@ -9,17 +9,17 @@
  * token's public key before it is compared with what the record knows (KEY-BOUND). Never makes or opens a stateful key in
  * software and never backs one up (SP 800-208 section 8.1). Secrets are wiped here, also where something fails.
  */
-import { randomFillSync } from 'node:crypto';
+import { generateKeyPairSync, randomFillSync, type KeyObject } from 'node:crypto';
 import { aeskwp } from '@noble/ciphers/aes.js';
-import { equalBytes, fromBase64url, toBase64url, toHex } from '../../ceremonies/bytes.ts';
+import { concat, equalBytes, fromBase64url, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import type { KeyAttributes, KeyPart, Placement, WrappedPart } from '../../ceremonies/evidence.ts';
 import { heldAt, idsNeeded } from '../../ceremonies/key-record.ts';
-import { caAlgorithmNamed, componentsOf, isAlgorithmName, isStateful, type CaAlgorithm, type Component } from '../../ceremonies/keys/algorithms.ts';
+import { caAlgorithmNamed, componentsOf, isAlgorithmName, isStateful, kemAlgorithmNamed, ML_KEMS, type CaAlgorithm, type Component, type KemHalf } from '../../ceremonies/keys/algorithms.ts';
 import { signComposite } from '../../ceremonies/keys/composite.ts';
 import { derParts, readDer, TAG } from '../../ceremonies/keys/der.ts';
 import { parsePublicKey } from '../../ceremonies/keys/public-key.ts';
 import { ecdsaRawToDer } from '../../ceremonies/keys/signatures.ts';
-import { compositeFromParts, keyFindings, readSubjectKey, signatureFindings, verifyWith, type SubjectKey } from '../../ceremonies/keys/subject-key.ts';
+import { compositeFromParts, keyFindings, readSubjectKey, signatureFindings, subjectKeyOf, verifyWith, type SubjectKey } from '../../ceremonies/keys/subject-key.ts';
 import { verifyHalf } from '../../ceremonies/keys/traditional.ts';
 import { weakKeyFindings, weakKeyTests } from '../../ceremonies/keys/weak.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
@@ -542,6 +542,24 @@ export async function withThrowawayKey<T>(session: Session | null, algorithm: Ca
   };
   const key = await make();
   return andThen(() => use(key), async () => { await key.forget(); });
+}
+
+/** The public half of a fresh key of a KEM, for rehearsals: nobody keeps the private one. Throws `Refused` ALGORITHM-KNOWN. */
+export async function throwawayKemKey(name: string): Promise<Uint8Array> {
+  const row = kemAlgorithmNamed(name);
+  const { pkcs8, spki } = await generateSecret(row.family === 'ml-kem' ? row : ML_KEMS[row.mlKem]);
+  pkcs8.fill(0);
+  if (row.family === 'ml-kem') return spki;
+  const half = readSubjectKey(new Uint8Array(halfKeyPair(row.traditional).publicKey.export({ type: 'spki', format: 'der' })));
+  return subjectKeyOf(row.oid, null, concat(readSubjectKey(spki).raw, half.raw)).spki;
+}
+
+function halfKeyPair(half: KemHalf): { readonly publicKey: KeyObject } {
+  switch (half.kind) {
+    case 'rsa-oaep': return generateKeyPairSync('rsa', { modulusLength: half.modulusBits });
+    case 'ecdh': return generateKeyPairSync('ec', { namedCurve: half.curve });
+    case 'xdh': return half.curve === 'X25519' ? generateKeyPairSync('x25519') : generateKeyPairSync('x448');
+  }
 }
 
 // --- trying out ----------------------------------------------------------------------------------------------------------

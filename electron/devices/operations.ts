@@ -28,7 +28,7 @@ import {
 } from '../../ceremonies/shares/share.ts';
 import { deviceError, Fault, isTokenError, quietly, tokenIsGone, TokenError, Work } from './errors.ts';
 import {
-  andThen, failedPart, idIsFree, makeKey, mayBeCopied, openKey, planKey, planWithFreshIds, readKey, recoverKey, tryKey, unverified, withThrowawayKey,
+  andThen, failedPart, idIsFree, makeKey, mayBeCopied, openKey, planKey, planWithFreshIds, readKey, recoverKey, tryKey, throwawayKemKey, unverified, withThrowawayKey,
   type Key, type Plan, type Tried,
 } from './keys.ts';
 import {
@@ -157,6 +157,7 @@ export class Operations {
       case 'lock-key': return this.#lockKey(body as Body<'lock-key'>, work);
       case 'prove-providers': return proveSoftware(body as Body<'prove-providers'>);
       case 'provision-ca': return this.#provisionCa(body as Body<'provision-ca'>, work);
+      case 'provision-stated-request': return this.#provisionStatedRequest(body as Body<'provision-stated-request'>, work);
       case 'provision-file': return provisionFile(body as Body<'provision-file'>, work);
       case 'look': return this.#look(body as Body<'look'>);
       case 'clear': return this.#clear(body as Body<'clear'>, work);
@@ -549,11 +550,23 @@ export class Operations {
 
   async #provisionCa({ token: serial, algorithm, place }: Body<'provision-ca'>, work: Work): Promise<Answer<'provision-ca'>> {
     const plan = planWithFreshIds(algorithm, place);
-    const asked = { person: 'rehearsal', name: 'Rehearsal', purpose: 'a CA to rehearse with', standIn: true, acceptFinalTry: false };
-    return this.#card(serial, asked, async ({ session }) => {
+    return this.#card(serial, REHEARSING, async ({ session }) => {
       const { key } = await makeKey(session, plan, { label: REHEARSAL_CA, extractable: false, lives: 'token' }, work);
-      const { certificate } = await certify(session, key, rehearsalRoot(REHEARSAL_CA, new Date()), work);
+      const { certificate } = await certify(session, key, rehearsalRoot(REHEARSAL_CA), work);
       return { key: key.reference(), certificate };
+    });
+  }
+
+  async #provisionStatedRequest({ token: serial, key: reference, certificate: issuer, algorithm }: Body<'provision-stated-request'>, work: Work): Promise<Answer<'provision-stated-request'>> {
+    const { makeRequest, makeStatedRequest } = await import('../../ceremonies/keys/request.ts');
+    const { name } = ALGORITHMS['ecdsa-p256'];
+    return withThrowawayKey(null, ALGORITHMS[name], work, async (signer) => {
+      const sign = (tbs: Uint8Array) => signer.sign(tbs, work);
+      const { der } = await makeRequest({ commonName: 'REHEARSAL key holder', organizationalUnit: REHEARSAL_UNIT }, name, signer.spki, sign);
+      const { certificate } = await this.#card(serial, REHEARSING, async ({ session }) => certify(session, await openKey(session, reference), {
+        ...rehearsalDates(1), pathLength: null, order: { kind: 'end-entity', request: toBase64url(der), issuer },
+      }, work));
+      return { der: toBase64url((await makeStatedRequest(await throwawayKemKey(algorithm), fromBase64url(certificate), sign)).der) };
     });
   }
 
@@ -888,7 +901,7 @@ function orderOf(order: CertificateOrder['order']): CertificateProfile['order'] 
       if (!subject.success) throw new Fault('REQUEST_INVALID', where(subject.error));
       return { kind: 'root', subject: subject.data as SubjectName };
     }
-    case 'subordinate': return { kind: 'subordinate', request: fromBase64url(order.request), issuer: fromBase64url(order.issuer) };
+    case 'subordinate': case 'end-entity': return { kind: order.kind, request: fromBase64url(order.request), issuer: fromBase64url(order.issuer) };
     case 'cross': return { kind: 'cross', certificate: fromBase64url(order.certificate), issuer: fromBase64url(order.issuer) };
   }
 }
@@ -900,19 +913,22 @@ async function proveSoftware({ algorithm }: Body<'prove-providers'>): Promise<An
 }
 
 const REHEARSAL_CA = 'REHEARSAL CA';
+const REHEARSAL_UNIT = 'REHEARSAL - NOT FOR USE';
+const REHEARSING: Asked = { person: 'rehearsal', name: 'Rehearsal', purpose: 'a CA to rehearse with', standIn: true, acceptFinalTry: false };
 const DAY = 86_400_000;
 
-/** Self-signed; valid from yesterday, so that clocks may differ, for ten years. */
-function rehearsalRoot(commonName: string, now: Date): CertificateOrder {
-  const from = new Date(Math.floor(now.getTime() / DAY) * DAY - DAY);
+/** Valid from yesterday, so that clocks may differ. */
+function rehearsalDates(years: number): Pick<CertificateOrder, 'serialNumber' | 'notBefore' | 'notAfter'> {
+  const from = new Date(Math.floor(Date.now() / DAY) * DAY - DAY);
   const until = new Date(from);
-  until.setUTCFullYear(until.getUTCFullYear() + 30);
+  until.setUTCFullYear(until.getUTCFullYear() + years);
   const serialNumber = randomFillSync(secretBytes(16));
   serialNumber[0] = (serialNumber[0]! & 0x3f) | 0x40; // positive, and as long as it looks (RFC 5280 section 4.1.2.2)
-  return {
-    serialNumber: toHex(serialNumber), notBefore: from.toISOString(), notAfter: until.toISOString(), pathLength: null,
-    order: { kind: 'root', subject: { commonName, organizationalUnit: 'REHEARSAL - NOT FOR USE' } },
-  };
+  return { serialNumber: toHex(serialNumber), notBefore: from.toISOString(), notAfter: until.toISOString() };
+}
+
+function rehearsalRoot(commonName: string): CertificateOrder {
+  return { ...rehearsalDates(30), pathLength: null, order: { kind: 'root', subject: { commonName, organizationalUnit: REHEARSAL_UNIT } } };
 }
 
 /** What others would bring to a ceremony, for its rehearsal: of a key that is thrown away here, under a name that says so. */
@@ -920,10 +936,10 @@ async function provisionFile({ kind }: Body<'provision-file'>, work: Work): Prom
   const algorithm = ALGORITHMS['ecdsa-p256'];
   return withThrowawayKey(null, algorithm, work, async (key) => {
     switch (kind) {
-      case 'certificate': return { der: (await certify(null, key, rehearsalRoot('REHEARSAL other CA', new Date()), work)).certificate };
+      case 'certificate': return { der: (await certify(null, key, rehearsalRoot('REHEARSAL other CA'), work)).certificate };
       case 'request': {
         const { makeRequest } = await import('../../ceremonies/keys/request.ts');
-        const subject = { commonName: 'REHEARSAL subordinate CA', organizationalUnit: 'REHEARSAL - NOT FOR USE' };
+        const subject = { commonName: 'REHEARSAL subordinate CA', organizationalUnit: REHEARSAL_UNIT };
         return { der: toBase64url((await makeRequest(subject, algorithm.name, key.spki, (tbs) => key.sign(tbs, work))).der) };
       }
     }

@@ -53,7 +53,7 @@ export const CertificateOrder = z.strictObject({
   order: z.discriminatedUnion('kind', [
     z.strictObject({ kind: z.literal('root'), subject: z.record(z.string(), z.string()) }),
     /** `request`: PKCS#10, DER. `issuer`: the CA's own certificate, DER. */
-    z.strictObject({ kind: z.literal('subordinate'), request: b64(120_000), issuer: b64(90_000) }),
+    z.strictObject({ kind: z.enum(['subordinate', 'end-entity']), request: b64(120_000), issuer: b64(90_000) }),
     /** `certificate`: the other CA's, DER; its subject and key are taken over. */
     z.strictObject({ kind: z.literal('cross'), certificate: b64(90_000), issuer: b64(90_000) }),
   ]),
@@ -177,6 +177,11 @@ export const OPERATIONS = {
   },
   /** A request (PKCS#10) or a self-signed CA certificate for a rehearsal, of an ECDSA P-256 key that is thrown away at once; DER. */
   'provision-file': { request: z.strictObject({ kind: z.enum(['request', 'certificate']) }), answer: z.strictObject({ der: b64(90_000) }) },
+  /** For a rehearsal, a request for a key of the KEM `algorithm`, stated by a signing key that the CA of `provision-ca` certifies for it. All but the CA's key is thrown away. */
+  'provision-stated-request': {
+    request: z.strictObject({ token: serial, key: KeyReference, certificate: b64(90_000), algorithm }),
+    answer: z.strictObject({ der: b64(120_000) }),
+  },
   /** For reconciliation after a crash: what is there under this CKA_ID (key pairs, data objects whose label carries it)? */
   look: {
     request: z.strictObject({ token: serial, ids: ids.default([]), labels: z.array(z.string().max(64)).max(64).default([]), asked: Asked }),

@@ -37,6 +37,10 @@ const OTHERS: Readonly<Record<string, { readonly options: RecordOptions; readonl
     options: { script: 'intermediate', ca: classicalCa },
     files: ['certificate.der', 'certificate.pem', 'inputs/ca.json', 'inputs/request.csr', 'issuer.der', 'issuer.pem'],
   },
+  'encryption-certificate': {
+    options: { script: 'encryption-certificate', ca: classicalCa },
+    files: ['certificate.der', 'certificate.pem', 'inputs/ca.json', 'inputs/request.csr', 'issuer.der', 'issuer.pem'],
+  },
   'cross-sign': {
     options: { script: 'cross-sign', ca: classicalCa },
     files: ['certificate.der', 'certificate.pem', 'inputs/ca.json', 'inputs/other.crt', 'issuer.der', 'issuer.pem'],
@@ -321,6 +325,7 @@ function resultsSaid(bytes: Uint8Array, path = ''): string {
 test('the commands of VERIFY.md find what a key that was there before has signed', () => {
   const said = (name: string) => resultsSaid(makeBundle(others.get(name)?.lines ?? assert.fail(name)));
   assert.match(said('intermediate'), /certificate is the transcript's[\s\S]*CN\s?=\s?Example Issuing CA[\s\S]*certificate\.pem: OK/);
+  assert.match(said('encryption-certificate'), /certificate is the transcript's[\s\S]*CN\s?=\s?Example Holder[\s\S]*certificate\.pem: OK/);
   assert.match(said('cross-sign'), /certificate is the transcript's[\s\S]*CN\s?=\s?Another Root CA[\s\S]*certificate\.pem: OK/);
   assert.match(said('crl'), /crl is the transcript's[\s\S]*CN\s?=\s?Example CA[\s\S]*verify OK/);
 });

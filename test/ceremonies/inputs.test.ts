@@ -13,11 +13,13 @@ import { scriptedRecord } from './scripted.ts';
 
 const revoked = await scriptedRecord({ script: 'crl' });
 const issued = await scriptedRecord({ script: 'intermediate' });
+const stated = await scriptedRecord({ script: 'encryption-certificate' });
 const crossed = await scriptedRecord({ script: 'cross-sign' });
 const sound: Readonly<Record<InputKind, Input>> = {
   key: revoked.state.opening?.inputs['ca'] ?? assert.fail(),
   revocations: revoked.state.opening?.inputs['revocations'] ?? assert.fail(),
   request: issued.state.opening?.inputs['request'] ?? assert.fail(),
+  'stated-request': stated.state.opening?.inputs['request'] ?? assert.fail(),
   certificate: crossed.state.opening?.inputs['other'] ?? assert.fail(),
   crl: { kind: 'crl', file: 'previous.crl', bytes: revoked.state.issued[0]?.bytes ?? assert.fail() },
 };
@@ -27,8 +29,8 @@ const rulesOf = async (input: Input) => (await inputFindings(input)).map((findin
 
 test('what is in order has no findings, as DER and as PEM', async () => {
   for (const input of Object.values(sound)) assert.deepEqual(await inputFindings(input), [], input.kind);
-  const labels = { request: 'CERTIFICATE REQUEST', certificate: 'CERTIFICATE', crl: 'X509 CRL' } as const;
-  for (const kind of ['request', 'certificate', 'crl'] as const) {
+  const labels = { request: 'CERTIFICATE REQUEST', 'stated-request': 'CERTIFICATE REQUEST', certificate: 'CERTIFICATE', crl: 'X509 CRL' } as const;
+  for (const kind of ['request', 'stated-request', 'certificate', 'crl'] as const) {
     const armoured = withBytes(sound[kind], utf8(`For the ceremony on Monday:\n${pem(labels[kind], bytesOf(sound[kind]))}`));
     assert.deepEqual(await inputFindings(armoured), [], kind);
     assert.deepEqual(inputDer({ ...armoured, kind }), bytesOf(sound[kind]), kind);
@@ -38,6 +40,12 @@ test('what is in order has no findings, as DER and as PEM', async () => {
 test('what a file says, for the people who compare it', async () => {
   const facts = async (kind: InputKind) => Object.fromEntries((await inputFacts(sound[kind])).map(({ name, value }) => [name, value]));
   assert.deepEqual(await facts('request'), { subject: 'CN=Example Issuing CA', 'public key': 'ECDSA P-256' });
+  const { 'stated by: serial number': serial = '', ...stating } = await facts('stated-request');
+  assert.match(serial, /^41[0-9a-f]{30}$/);
+  assert.deepEqual(stating, {
+    subject: 'CN=Example Holder', 'public key': 'ML-KEM-768', possession: 'stated, not proven (RFC 9883)',
+    'stated by: subject': 'CN=Example Holder', 'stated by: issuer': 'CN=Example CA', 'stated by: valid': '2026-01-01 to 2028-01-01', 'stated by: public key': 'ECDSA P-256',
+  });
   const key = await facts('key');
   assert.equal(key['on the token'], 'TOKEN-ca-hsm');
   assert.equal(key['ml-dsa'], 'wrapped under a key of the token');

@@ -172,6 +172,8 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['intermediate', 'KEY-BEFORE-USE', 'a key that nobody opened', (s) => { without(s, 'open-ca'); }, 'certify'],
   ['intermediate', 'KEY-BEFORE-USE', 'a key opened for nothing', (s) => { without(s, 'certify'); s.parameters = {}; }, 'open-ca'],
   ['intermediate', 'KEY-ONCE', 'a key opened twice', (s) => { again(s, 'open-ca', 'compare-request'); }, 'open-ca-again'],
+  ['encryption-certificate', 'CERTIFICATE-PATH-LENGTH', 'a path length for what is no CA', (s) => { step(s, 'certify').do['issue-certificate']!['path-length'] = 0; }, 'certify'],
+  ['encryption-certificate', 'INPUT-CONFIRMED', 'a stated request that nobody compared', (s) => { without(s, 'compare-request'); }, 'certify'],
   ['intermediate', 'AS-SCRIPTED', 'a second certificate of the CA itself', (s) => { const wish = step(s, 'certify').do['issue-certificate']!; delete wish['for']; wish['subject'] = { 'common-name': 'Another' }; }, 'certify'],
   ['composite-ca', 'PLACE-POSSIBLE', 'a half for which tokens have no number', (s) => { parameter(s, 'algorithm', 'MLDSA65-ECDSA-brainpoolP256r1-SHA512'); parameter(s, 'place', 'token'); }, 'make-root'],
   ['pq-root', 'PLACE-POSSIBLE', 'a simple key cut in two', (s) => { const { place } = s.parameters as Record<string, Record<string, unknown>>; place!['one-of'] = ['split']; place!['default'] = 'split'; }, 'make-root'],

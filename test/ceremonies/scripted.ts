@@ -22,12 +22,13 @@ import type {
   Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
 import { heldAt, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
-import { ALGORITHMS, caAlgorithmNamed, componentsOf, type Component, type RootAlgorithmName } from '../../ceremonies/keys/algorithms.ts';
+import { ALGORITHMS, caAlgorithmNamed, componentsOf, ML_KEMS, type Component, type RootAlgorithmName } from '../../ceremonies/keys/algorithms.ts';
 import { ML_DSA, signComposite } from '../../ceremonies/keys/composite.ts';
 import { CRL_LINTS, issueCrl, throwawayLintCrl, type CrlProfile } from '../../ceremonies/keys/crl.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
+import { ML_KEM } from '../../ceremonies/keys/kem.ts';
 import { parsePublicKey, publicKeyFromParts, toJwk, type PublicKey } from '../../ceremonies/keys/public-key.ts';
-import { makeRequest } from '../../ceremonies/keys/request.ts';
+import { makeRequest, makeStatedRequest } from '../../ceremonies/keys/request.ts';
 import { ecdsaRawToDer, mlDsaPublicFromSeed, signMlDsa65 } from '../../ceremonies/keys/signatures.ts';
 import { compositeFromParts, subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
@@ -36,7 +37,7 @@ import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '.
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'administration'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** The smallest ceremony there is: three people, one act, no token. For tests that look at every byte. */
@@ -305,12 +306,27 @@ export class ScriptedRoom {
           file((await makeRequest({ commonName: 'Example Issuing CA' }, 'ecdsa-p256', key.spki, (tbs) => key.sign(tbs))).der);
           break;
         }
+        case 'stated-request': file(await this.#statedRequest(readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? '')).certificate)); break;
         case 'certificate': file(await this.#selfSigned(makeKey('ecdsa-p384', this.#digest('other')), 'Another Root CA')); break;
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
         case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
       }
     }
     return inputs;
+  }
+
+  /** By somebody whose signing key the CA has certified, for a KEM key that is always the same. */
+  async #statedRequest(issuer: string): Promise<Uint8Array> {
+    const holder = makeKey('ecdsa-p256', this.#digest('holder'));
+    const { der: request } = await makeRequest({ commonName: 'Example Holder' }, 'ecdsa-p256', holder.spki, (tbs) => holder.sign(tbs));
+    const ca = this.#keyFor(this.#options.ca?.algorithm ?? 'MLDSA65-ECDSA-P256-SHA512');
+    const { der: certificate } = await this.#signed({
+      algorithm: ca.algorithm, issuerKey: ca.spki, serialNumber: Uint8Array.from([0x41, ...this.#digest('serial holder').subarray(0, 15)]),
+      notBefore: new Date('2026-01-01T00:00:00Z'), notAfter: new Date('2028-01-01T00:00:00Z'), pathLength: null,
+      order: { kind: 'end-entity', request, issuer: fromBase64url(issuer) },
+    }, ca);
+    const { publicKey } = ML_KEM['ml-kem-768'].keygen(concat(this.#digest('kem d').subarray(0, 32), this.#digest('kem z').subarray(0, 32)));
+    return (await makeStatedRequest(subjectKeyOf(ML_KEMS['ml-kem-768'].oid, null, publicKey).spki, certificate, (tbs) => holder.sign(tbs))).der;
   }
 
   /** What this CA signed before: one certificate on hold, and one that the new list speaks of again. */

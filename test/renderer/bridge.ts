@@ -51,7 +51,7 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
   ];
   const digest = toHex(sha256(file.bytes));
   const content = fromUtf8(file.bytes);
-  const pem = { request: 'CERTIFICATE REQUEST', certificate: 'CERTIFICATE', crl: 'X509 CRL' };
+  const pem = { request: 'CERTIFICATE REQUEST', 'stated-request': 'CERTIFICATE REQUEST', certificate: 'CERTIFICATE', crl: 'X509 CRL' };
   try {
     switch (kind) {
       case 'key': {
@@ -80,6 +80,7 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
           ],
         };
       case 'request':
+      case 'stated-request':
       case 'certificate':
       case 'crl': {
         if (!content.startsWith(`-----BEGIN ${pem[kind]}-----`))
@@ -88,6 +89,11 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
           );
         const facts = {
           request: [subject('Example Intermediate CA'), { name: 'public key', value: 'ML-DSA-65' }],
+          'stated-request': [
+            subject('Example Key Holder'),
+            { name: 'public key', value: 'ML-KEM-768' },
+            { name: 'possession', value: 'stated, not proven (RFC 9883)' },
+          ],
           certificate: certificate('Another Root CA'),
           crl: [{ name: 'CRL number', value: '7' }],
         };

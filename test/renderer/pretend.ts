@@ -41,7 +41,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -107,6 +107,8 @@ export function inputFile(kind: Input['kind'], token: string): { file: string; t
       };
     case 'request':
       return { file: 'rehearsal-request.csr', text: `-----BEGIN CERTIFICATE REQUEST-----\n${b64(300)}\n` };
+    case 'stated-request':
+      return { file: 'rehearsal-stated.csr', text: `-----BEGIN CERTIFICATE REQUEST-----\n${b64(1900)}\n` };
     case 'certificate':
       return { file: 'rehearsal-other.crt', text: `-----BEGIN CERTIFICATE-----\n${b64(600)}\n` };
     case 'revocations':

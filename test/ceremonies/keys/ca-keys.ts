@@ -6,7 +6,7 @@
 
 import { constants, createHash, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto';
 import { concat } from '../../../ceremonies/bytes.ts';
-import { caAlgorithmNamed, type CompositeSignature, type HashName, type SignatureHalf } from '../../../ceremonies/keys/algorithms.ts';
+import { caAlgorithmNamed, kemAlgorithmNamed, type CompositeSignature, type HashName, type SignatureHalf } from '../../../ceremonies/keys/algorithms.ts';
 import { signComposite, writeCompositePublicKey } from '../../../ceremonies/keys/composite.ts';
 import { readSubjectKey, subjectKeyOf } from '../../../ceremonies/keys/subject-key.ts';
 import { xmssKey } from './xmss-key.ts';
@@ -22,6 +22,12 @@ type Pair = { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
 const spkiOf = (pair: Pair): Uint8Array => new Uint8Array(pair.publicKey.export({ type: 'spki', format: 'der' }));
 const rawOf = (pair: Pair): Uint8Array => readSubjectKey(spkiOf(pair)).raw;
 const node = (hash: HashName | null): string | null => hash === null ? null : hash.replace('-', '').toLowerCase();
+
+/** The public half of a fresh key that cannot sign, as a SubjectPublicKeyInfo: ML-KEM-768, X25519, or the two in one (draft-ietf-lamps-pq-composite-kem-21). */
+export function kemSpki(name: 'ML-KEM-768' | 'X25519' | 'MLKEM768-X25519-SHA3-256'): Uint8Array {
+  if (name !== 'MLKEM768-X25519-SHA3-256') return spkiOf(generate(name.toLowerCase()));
+  return subjectKeyOf(kemAlgorithmNamed(name).oid, null, concat(rawOf(generate('ml-kem-768')), rawOf(generate('x25519')))).spki;
+}
 
 export function caKey(algorithm: string): CaKey {
   const row = caAlgorithmNamed(algorithm);
