@@ -512,13 +512,15 @@ function resultGuide(state: State): string {
   const needs = algorithm.family === 'composite-signature'
     ? `\nWhat verifies a signature needs an OpenSSL that knows ${algorithm.oid} (${algorithm.profile}); where there is none, \`conclave cert verify\` and the draft's other implementations check it.\n`
     : algorithm.family === 'ml-dsa' || algorithm.family === 'slh-dsa' ? '\nWhat verifies a signature needs OpenSSL 3.5 or later.\n' : '';
+  const encrypts = Object.values(state.opening?.inputs ?? {}).some(({ kind }) => kind === 'stated-request')
+    ? '\nOpenSSL verifies a certificate only if it knows the key in it: an ML-KEM key from 3.5 on, a composite KEM in no release; `conclave cert verify certificate.pem issuer.pem` needs neither.\n' : '';
   return `
 ## 6. What the key signed
 
 \`\`\`sh
 ${commands.join('\n')}
 \`\`\`
-${needs}`;
+${needs}${encrypts}`;
 }
 
 function stateWords(state: State): string {

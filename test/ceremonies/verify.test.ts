@@ -225,6 +225,8 @@ const composite = await scriptedRecord({ script: 'composite-ca' });
 const stranger = await scriptedRecord({ script: 'composite-ca', seed: 'a stranger' });
 const list = await scriptedRecord({ script: 'crl' });
 const subordinate = await scriptedRecord({ script: 'intermediate' });
+const encryption = await scriptedRecord({ script: 'encryption-certificate' });
+const otherEncryption = await scriptedRecord({ script: 'encryption-certificate', seed: 'a stranger' });
 const otherSubordinate = await scriptedRecord({ script: 'intermediate', seed: 'a stranger' });
 
 test('records of every ceremony that ships are valid', async () => {
@@ -323,6 +325,20 @@ test('a certificate for another request, or of another key, is found', async () 
   const lie: Lie = (entry) => inDone('compare-request', () => ({ sha256: toHex(nativeSha256(fromBase64url(request.bytes))) }))(inInput('request', () => request)(entry));
   await refusedAt(subordinate, 'done', 'certify', 'CERTIFICATE-KEY', lie);
   await refusedAt(subordinate, 'done', 'certify', 'TBS-IDENTICAL', inDone('certify', (evidence) => ({ ...evidence, lintedTbs: other.lintedTbs })));
+});
+
+test('a certificate on the statement of somebody whom another CA certified is found, and so is a statement that was spoiled', async () => {
+  const request = otherEncryption.state.opening?.inputs['request'] ?? assert.fail();
+  const strangers: Lie = (entry) => inDone('compare-request', () => ({ sha256: toHex(nativeSha256(fromBase64url(request.bytes))) }))(inInput('request', () => request)(entry));
+  await refusedAt(encryption, 'done', 'certify', 'REQUEST-STATEMENT-PATH', strangers);
+  await refusedAt(encryption, 'opened', undefined, 'SIGNATURE-VERIFIES', inInput('request', (input) => {
+    const der = fromBase64url(input.bytes);
+    der[der.length - 1]! ^= 1;
+    return { ...input, bytes: toBase64url(der) };
+  }));
+  await refusedAt(encryption, 'opened', undefined, 'REQUEST-STATED-KEY', inInput('request', (input) => ({ ...input, bytes: subordinate.state.opening?.inputs['request']?.bytes ?? '' })));
+  // The certificate of a record that says one thing, in a record whose signing certificate has ended before that day.
+  await refusedAt(encryption, 'done', 'certify', 'CERTIFICATE-DATES', inBegun('certify', (intent) => ({ ...intent, notBefore: '2028-06-01T00:00:00.000Z', notAfter: '2029-06-01T00:00:00.000Z' })));
 });
 
 test('a CRL with another number, or without what was carried over, is found', async () => {

@@ -1,6 +1,6 @@
 /**
  * The other ceremonies that ship, rehearsed with stand-ins in the real window from the first button to the verdict: a
- * post-quantum root, an intermediate, a cross-certificate and a revocation list, with the files that the rehearsal makes.
+ * post-quantum root, an intermediate, a certificate for an encryption key, a cross-certificate and a revocation list, with the files that the rehearsal makes.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,9 +9,9 @@ import { launch } from './stage.ts';
 import { root } from '../../build/machine.mjs';
 import { accessible, chooseScript, picture, play } from './table.ts';
 
-const COMPARED = { intermediate: 'compare-request', 'cross-sign': 'compare-other', crl: 'compare-list' } as const;
+const COMPARED = { intermediate: 'compare-request', 'encryption-certificate': 'compare-request', 'cross-sign': 'compare-other', crl: 'compare-list' } as const;
 
-for (const script of ['pq-root', 'intermediate', 'cross-sign', 'crl'] as const) {
+for (const script of ['pq-root', 'intermediate', 'encryption-certificate', 'cross-sign', 'crl'] as const) {
   test(`${script}, with stand-ins`, { timeout: 6 * 60_000 }, async (t) => {
     const home = temporaryFolder('e2e-ca');
     const app = await launch(root, { CONCLAVE_HOME: home });

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { fromHex } from '../../ceremonies/bytes.ts';
+import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { issueCrl, throwawayLintCrl } from '../../ceremonies/keys/crl.ts';
+import { signWithPrivateKey } from '../../ceremonies/keys/private-key.ts';
+import { makeRequest } from '../../ceremonies/keys/request.ts';
 import { subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
 import { issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { caKey, type CaKey } from '../ceremonies/keys/ca-keys.ts';
@@ -61,6 +64,56 @@ test('cert chain: a KEM certificate under its ML-DSA CA; a stranger; a certifica
   assert.deepEqual(json('cert', 'chain', leaf, '--at', '2027-01-01').verdict.rules, ['CHAIN-ROOT']);
   const cut = json('cert', 'chain', file('cut.der', cacert.slice(0, 500)));
   assert.deepEqual([cut.code, cut.verdict.rules], [1, ['DER-STRUCTURE']]);
+});
+
+test('csr make and verify: an encryption key stated by a certified signing key, PEM and DER, and what that proves', async () => {
+  const issuer = caKey('ecdsa-p384');
+  const ends = { notBefore: new Date('2026-02-01T00:00:00Z'), notAfter: new Date('2045-01-01T00:00:00Z') };
+  const issued = async (order: CertificateProfile['order'], change = {}) => (await issueCertificate(await throwawayLint({ ...validity(issuer), pathLength: null, ...change, order }, caKey(issuer.algorithm)), issuer.sign)).der;
+  const ca = await issued({ kind: 'root', subject: { commonName: 'CA' } });
+  const caFile = file('stating-ca.der', ca);
+  const holders: readonly (readonly [string, KeyObject])[] = [
+    ['ecdsa-p256', generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey], ['ed25519', generateKeyPairSync('ed25519').privateKey], ['rsa-3072', generateKeyPairSync('rsa', { modulusLength: 3072 }).privateKey],
+    ['ml-dsa-44', generateKeyPairSync('ml-dsa-44').privateKey], ['slh-dsa-sha2-128f', generateKeyPairSync('slh-dsa-sha2-128f').privateKey],
+  ];
+  const kem = file('kem.key', generateKeyPairSync('ml-kem-768').privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  const kemPublic = file('kem.pub', generateKeyPairSync('ml-kem-1024').publicKey.export({ type: 'spki', format: 'der' }));
+  for (const [algorithm, privateKey] of holders) {
+    const pkcs8 = new Uint8Array(privateKey.export({ type: 'pkcs8', format: 'der' }));
+    const spki = new Uint8Array(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }));
+    const { der: own } = await makeRequest({ commonName: 'Holder' }, algorithm, spki, (tbs) => signWithPrivateKey(caAlgorithmNamed(algorithm), pkcs8, tbs, randomBytes(32)));
+    const certificate = await issued({ kind: 'end-entity', request: own, issuer: ca }, ends);
+    const [signer, holder, out] = [file(`${algorithm}.key`, pkcs8), file(`${algorithm}.crt`, pem('CERTIFICATE', certificate)), join(folder, `${algorithm}.csr`)];
+    const make = ['csr', 'make', '--key', algorithm === 'ed25519' ? kemPublic : kem, '--signer', signer, '--signer-certificate', holder, '--out', out];
+    const made = json(...make);
+    assert.deepEqual([made.code, made.verdict.rules, made.verdict.reports[0]?.facts['subject']], [0, [], 'CN=Holder'], algorithm);
+    assert.match(readFileSync(out, 'utf8'), /^-----BEGIN CERTIFICATE REQUEST-----\n/);
+    assert.equal(run(...make).code, 2, 'nothing is overwritten');
+
+    const verified = json('csr', 'verify', out, '--issuer', caFile, '--at', '2027-01-01');
+    assert.deepEqual([verified.code, verified.verdict.rules], [0, []], algorithm);
+    assert.match(String(verified.verdict.reports[0]?.facts['possession']), /^stated .* not proven/);
+    assert.match(String(verified.verdict.reports[0]?.facts['signerIssuer']), /^verified/);
+    assert.match(run('csr', 'verify', out, '--at', '2027-01-01').out, /not judged: give the CA with --issuer/);
+    assert.deepEqual(json('csr', 'verify', out, '--at', '2045-06-01').verdict.rules, ['CERTIFICATE-DATES']);
+    assert.deepEqual(json('csr', 'verify', out, '--issuer', holder, '--at', '2027-01-01').verdict.rules, ['REQUEST-STATEMENT-PATH']);
+    assert.equal(json('csr', 'verify', file('own.csr', own)).verdict.reports[0]?.facts['possession'], 'proven: the key signed this request');
+  }
+  const refused = (change: readonly string[]) => json('csr', 'make', '--key', kem, '--signer', join(folder, 'ed25519.key'), '--signer-certificate', join(folder, 'ed25519.crt'), '--out', join(folder, 'never.csr'), ...change);
+  assert.deepEqual(refused(['--signer', join(folder, 'ml-dsa-44.key')]).verdict.rules, ['CERTIFICATE-KEY']);
+  assert.deepEqual(refused(['--key', join(folder, 'ml-dsa-44.key')]).verdict.rules, ['REQUEST-STATED-KEY']);
+  assert.deepEqual(refused(['--signer', kemPublic]).verdict.rules.length, 1);
+  assert.equal(existsSync(join(folder, 'never.csr')), false);
+  for (const wrong of [[], ['--key', kem], ['--key', kem, '--signer', 'x']]) assert.equal(run('csr', 'make', ...wrong).code, 2);
+});
+
+test('csr make: a composite signing key', async () => {
+  const { verdict: shown } = json('key', 'check', file('holder.key', base64(composite.sk_pkcs8)));
+  assert.deepEqual(shown.rules, []);
+  const out = join(folder, 'composite.csr');
+  const made = json('csr', 'make', '--key', file('kem2.key', generateKeyPairSync('ml-kem-768').privateKey.export({ type: 'pkcs8', format: 'der' })), '--signer', join(folder, 'holder.key'), '--signer-certificate', file('holder.crt', base64(composite.x5c)), '--out', out);
+  assert.deepEqual([made.code, made.verdict.rules], [0, []]);
+  assert.deepEqual(json('csr', 'verify', out, '--at', '2027-01-01').verdict.rules, []);
 });
 
 test('cert hierarchy: two roots and a cross-certificate; one root missing; certificates of others; one that is cut off', async () => {

@@ -8,12 +8,12 @@ import { fromHex } from '../../../ceremonies/bytes.ts';
 import { CA_ALGORITHMS, caAlgorithmNamed } from '../../../ceremonies/keys/algorithms.ts';
 import { checkChain, lintHierarchy, readCertificate, sharesAComponent, type CertificateReading } from '../../../ceremonies/keys/chain.ts';
 import { crlFindings, issueCrl, lintCrl, readCrl, throwawayLintCrl, verifyCrl, type CrlProfile } from '../../../ceremonies/keys/crl.ts';
-import { checkRequest, makeRequest } from '../../../ceremonies/keys/request.ts';
+import { checkRequest, makeRequest, makeStatedRequest } from '../../../ceremonies/keys/request.ts';
 import { pem } from '../../../ceremonies/keys/signed.ts';
 import { readSubjectKey, subjectKeyOf } from '../../../ceremonies/keys/subject-key.ts';
 import { issueCertificate, lintCertificate, throwawayLint, verifyIssued, type CertificateProfile } from '../../../ceremonies/keys/x509.ts';
 import { witnessOpenssl } from '../../witness.ts';
-import { caKey, type CaKey } from './ca-keys.ts';
+import { caKey, kemSpki, type CaKey } from './ca-keys.ts';
 
 const rules = (findings: readonly { rule: string }[]): string[] => findings.map((one) => one.rule);
 const folder = mkdtempSync(join(tmpdir(), 'conclave-authorities-'));
@@ -107,6 +107,28 @@ for (const algorithm of CA_ALGORITHMS.filter((name) => !SLOW.test(name) || name 
     assert.match(openssl('req', '-noout', '-verify', '-in', files.csr), /verify OK/);
   });
 }
+
+test('an ML-KEM certificate, stated by a signing certificate of the same CA: OpenSSL reads both and verifies their chains', async () => {
+  for (const algorithm of ['ecdsa-p384', 'ml-dsa-65']) {
+    const [rootKey, holder] = [caKey(algorithm), caKey('ecdsa-p256')];
+    throwaway(algorithm);
+    const root = await rootOf(rootKey);
+    const request = await makeRequest({ commonName: 'Holder' }, holder.algorithm, holder.spki, holder.sign);
+    const signing = await issue(rootKey, { kind: 'end-entity', request: request.der, issuer: root.der }, { days: [1, 400] });
+    const stated = await makeStatedRequest(kemSpki('ML-KEM-768'), signing.der, holder.sign);
+    const encryption = await issue(rootKey, { kind: 'end-entity', request: stated.der, issuer: root.der }, { days: [2, 365] });
+    assert.deepEqual((await checkChain([readCertificate(encryption.der), readCertificate(root.der)], day(20))).findings.flat(), []);
+    assert.deepEqual(await lintHierarchy([root, signing, encryption].map(({ der }) => readCertificate(der)), day(20)), []);
+    const [rootFile, signingFile, encryptionFile, csr] = [file('r.pem', root.pem), file('sig.pem', signing.pem), file('kem.pem', encryption.pem), file('stated.csr', stated.pem)];
+    for (const one of [signingFile, encryptionFile]) openssl('verify', ...attime, '-x509_strict', '-check_ss_sig', '-CAfile', rootFile, one);
+    assert.match(openssl('x509', '-in', encryptionFile, '-noout', '-text'), /Public Key Algorithm: ML-KEM-768[^]*Key Usage: critical\s+Key Encipherment\n/);
+    assert.match(openssl('x509', '-in', signingFile, '-noout', '-text'), /Key Usage: critical\s+Digital Signature\n/);
+    // OpenSSL verifies a request under its own key only. The statement is there, and the signature is the holder's.
+    assert.match(openssl('req', '-in', csr, '-noout', '-text'), /Public Key Algorithm: ML-KEM-768[^]*1\.3\.6\.1\.4\.1\.22112\.2\.1/);
+    writeFileSync(join(folder, 'kem.pub'), openssl('x509', '-in', encryptionFile, '-noout', '-pubkey'));
+    openssl('pkeyutl', '-encap', '-pubin', '-inkey', 'kem.pub', '-out', 'kem.ct', '-secret', 'kem.ss');
+  }
+});
 
 test('OpenSSL finds in the CRL what was put in, and refuses a revoked subordinate', async () => {
   const key = caKey('ml-dsa-65');

@@ -9,7 +9,6 @@ import { readCertificate } from '../../../ceremonies/keys/chain.ts';
 import { derParts, TAG, writeBitString, writeDer, writeIdentifier, writeOid } from '../../../ceremonies/keys/der.ts';
 import { checkRequest, checkStatedRequest, makeRequest, makeStatedRequest, readRequest, requestFindings, statementFindings, statementPathFindings } from '../../../ceremonies/keys/request.ts';
 import { derOf, nameText, readSigned } from '../../../ceremonies/keys/signed.ts';
-import { signatureFindings } from '../../../ceremonies/keys/subject-key.ts';
 import { issueCertificate, throwawayLint, type CertificateProfile } from '../../../ceremonies/keys/x509.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import { caKey, kemSpki, type CaKey } from './ca-keys.ts';
@@ -151,7 +150,7 @@ const statementOf = (certificate: Uint8Array): Uint8Array => writeDer(TAG.sequen
 test('a key that cannot sign: made, read and judged on the statement of a signing key of each family', async () => {
   for (const [algorithm, spki] of [
     ['ecdsa-p256', kemSpki('ML-KEM-768')], ['ml-dsa-44', kemSpki('MLKEM768-X25519-SHA3-256')], ['MLDSA44-Ed25519-SHA512', kemSpki('X25519')],
-    ['ed448', kemSpki('ML-KEM-768')], ['slh-dsa-sha2-128f', kemSpki('ML-KEM-768')],
+    ['rsa-3072', kemSpki('ML-KEM-768')], ['slh-dsa-sha2-128f', kemSpki('ML-KEM-768')],
   ] as const) {
     const { certificate, sign } = await holder(algorithm);
     const { der, pem } = await makeStatedRequest(spki, certificate, sign);
@@ -214,20 +213,17 @@ test('a statement is not heeded where the key signs for itself, whatever is in i
   assert.deepEqual(await checkRequest(der), []);
 });
 
-test('the statement of RFC 9883\'s example is read and its signature fits; its key is of no algorithm here', async () => {
+test('the statement of RFC 9883\'s example is read; its key is of no algorithm here', async () => {
   const der = pemFile('statement-of-possession/request.csr');
   assert.deepEqual(rules(await checkStatedRequest(der)), ['KEY-ALGORITHM']);
-  const { signed, body } = readSigned(der, 'request');
+  const { body } = readSigned(der, 'request');
   const attributes = derParts(body[3]!, 'attributes').map((one) => one.bytes);
-  // The same statement for a key of ours: everything that it says is in order, and only the signature is over another request.
+  // The same statement for a key of ours: everything that it says is in order, and only the signature is another's.
   const ours = await stated({ subject: body[1]!.bytes, attributes });
   const { statement } = readRequest(ours);
   assert.equal(statement?.serial, BigInt('727642999395973550353183637270955000389184235641').toString(16));
   assert.equal(nameText(statement.issuer), 'C=US, O=Example CA, CN=ca.example');
-  const { certificate } = statement;
-  assert.ok(certificate);
   assert.deepEqual(rules(await checkStatedRequest(ours)), ['SIGNATURE-ALGORITHM']);
-  assert.deepEqual(await signatureFindings(certificate.key, signed.signatureAlgorithm, signed.tbs, signed.signature), []);
   assert.deepEqual(rules(statementFindings(readRequest(ours), new Date('2025-06-01'))), []);
 });
 

@@ -6,9 +6,9 @@ import { Certificate, Extension, Version } from '@peculiar/asn1-x509';
 import fc from 'fast-check';
 import { fromHex, toHex } from '../../../ceremonies/bytes.ts';
 import { ALGORITHMS, caAlgorithmNamed } from '../../../ceremonies/keys/algorithms.ts';
-import { readCertificate } from '../../../ceremonies/keys/chain.ts';
+import { certificateFindings, readCertificate } from '../../../ceremonies/keys/chain.ts';
 import { derOf } from '../../../ceremonies/keys/signed.ts';
-import { makeRequest } from '../../../ceremonies/keys/request.ts';
+import { makeRequest, makeStatedRequest } from '../../../ceremonies/keys/request.ts';
 import {
   CERTIFICATE_LINTS,
   issueCertificate,
@@ -22,7 +22,7 @@ import {
   type SubjectName,
 } from '../../../ceremonies/keys/x509.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
-import { caKey, type CaKey } from './ca-keys.ts';
+import { caKey, kemSpki, type CaKey } from './ca-keys.ts';
 import { flipped } from './key-pairs.ts';
 import { SEED } from './seed.ts';
 import { base64, signatureVectors, vectorFile } from './vectors.ts';
@@ -226,6 +226,52 @@ async function request(algorithm: string, key = caKey(algorithm), subject: Subje
   return (await makeRequest(subject, algorithm, key.spki, key.sign)).der;
 }
 const WITHIN = { notBefore: new Date('2026-11-23T10:00:00Z'), notAfter: new Date('2036-11-22T10:00:00Z'), pathLength: 0, serialNumber: fromHex('5f1b0a6c8d2e3f40') };
+
+/** For a key that cannot sign, stated by a signing key that `issuer` has certified; and that signing certificate. */
+async function statedRequest(issuer: Uint8Array, change: Partial<CertificateProfile> = {}, spki = kemSpki('ML-KEM-768')): Promise<{ readonly request: Uint8Array; readonly signing: Uint8Array }> {
+  const holder = caKey('ed25519');
+  const order = { kind: 'end-entity', request: await request('ed25519', holder), issuer } as const;
+  const { der: signing } = await certify(profileFor('ecdsa-p256', { ...WITHIN, pathLength: null, serialNumber: fromHex('5f1b0a6c8d2e3f41'), order, ...change }));
+  return { signing, request: (await makeStatedRequest(spki, signing, holder.sign)).der };
+}
+
+test('an end entity\'s certificate holds the request\'s name and key, is no CA, and has the one usage of its key', async () => {
+  const root = await certify(profileFor('ecdsa-p256', { pathLength: 0 }));
+  for (const [spki, usage] of [[kemSpki('ML-KEM-768'), 'keyEncipherment'], [kemSpki('MLKEM768-X25519-SHA3-256'), 'keyEncipherment'], [kemSpki('X25519'), 'keyAgreement']] as const) {
+    const { request: csr, signing } = await statedRequest(root.der, {}, spki);
+    const order = { kind: 'end-entity', request: csr, issuer: root.der } as const;
+    const profile = profileFor('ecdsa-p256', { ...WITHIN, pathLength: null, order });
+    const { der } = await certify(profile);
+    const [above, below] = [readCertificate(root.der), readCertificate(der)];
+    assert.deepEqual({ ca: below.ca, pathLength: below.pathLength, usage: below.keyUsage, authority: below.authorityKeyId }, { ca: false, pathLength: null, usage: [usage], authority: above.subjectKeyId });
+    assert.deepEqual([below.key.spki, below.subject], [spki, readCertificate(signing).subject]);
+    assert.equal(AsnConvert.parse(der, Certificate).tbsCertificate.extensions?.some((one) => one.extnID === '2.5.29.19'), false, 'no basicConstraints');
+    assert.deepEqual([lintCertificate(der, profile), lintCertificate(der), certificateFindings(below, WITHIN.notBefore)], [[], [], []]);
+    assert.equal(await verifyIssued(der, above.key.spki), true);
+    assert.deepEqual(readCertificate(signing).keyUsage, ['digitalSignature']);
+    // The same certificate as that of a CA, and the other way round, is not what was ordered.
+    assert.ok(rules(lintCertificate(signing, { ...profile, pathLength: 0, order: { kind: 'subordinate', request: await request('ed25519'), issuer: root.der } })).includes('CERTIFICATE-BASIC-CONSTRAINTS'));
+  }
+});
+
+test('what keeps a certificate from being issued on a statement, before any key is asked for anything', async () => {
+  const root = await certify(profileFor('ecdsa-p256'));
+  const strangerKey = caKey('ecdsa-p256');
+  const stranger = await issueCertificate(await throwawayLint({ ...profileFor('ecdsa-p256'), issuerKey: strangerKey.spki }, caKey('ecdsa-p256')), strangerKey.sign);
+  const { request: csr } = await statedRequest(root.der);
+  const { request: short } = await statedRequest(root.der, { notAfter: new Date('2026-11-24T10:00:00Z') });
+  const later = { notBefore: new Date('2026-11-25T10:00:00Z') };
+  const table: readonly (readonly [string, Partial<CertificateProfile>, string])[] = [
+    ['a CA certificate for it', { order: { kind: 'subordinate', request: csr, issuer: root.der } }, 'REQUEST-KEM-KEY'],
+    ['a path length', { pathLength: 0, order: { kind: 'end-entity', request: csr, issuer: root.der } }, 'CERTIFICATE-PATH-LENGTH'],
+    ['a signing certificate that has ended', { ...later, order: { kind: 'end-entity', request: short, issuer: root.der } }, 'CERTIFICATE-DATES'],
+    ['a signature that does not fit', { order: { kind: 'end-entity', request: flipped(csr, csr.length - 1), issuer: root.der } }, 'SIGNATURE-VERIFIES'],
+    ['longer than its issuer', { notAfter: new Date('2099-01-01T00:00:00Z'), order: { kind: 'end-entity', request: csr, issuer: root.der } }, 'CERTIFICATE-WITHIN-ISSUER'],
+  ];
+  for (const [what, change, name] of table) await assert.rejects(throwawayLint(profileFor('ecdsa-p256', { ...WITHIN, pathLength: null, ...change }), caKey('ecdsa-p256')), rule(name), what);
+  const elsewhere = profileFor('ecdsa-p256', { ...WITHIN, pathLength: null, issuerKey: strangerKey.spki, order: { kind: 'end-entity', request: csr, issuer: stranger.der } });
+  await assert.rejects(throwawayLint(elsewhere, caKey('ecdsa-p256')), rule('REQUEST-STATEMENT-PATH'), 'the signing certificate of another CA, of the same name');
+});
 
 test('a subordinate holds the request\'s name and key, and says who issued it', async () => {
   const root = await certify(profileFor('ecdsa-p256', { pathLength: 2 }));

@@ -9,6 +9,8 @@ import { after, before, test } from 'node:test';
 import { openFile } from '../../../ceremonies/bundle.ts';
 import { checkChain, lintHierarchy, readCertificate } from '../../../ceremonies/keys/chain.ts';
 import { readCrl } from '../../../ceremonies/keys/crl.ts';
+import { readRequest } from '../../../ceremonies/keys/request.ts';
+import { derOf } from '../../../ceremonies/keys/signed.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import type { Parameters } from '../../../ceremonies/script.ts';
 import { nativeHasher } from '../../../electron/conductor/machine.ts';
@@ -164,6 +166,37 @@ for (const module of ['software', 'softhsm'] as const) {
     await played('cross-sign', more);
   });
 }
+
+for (const [kem, ca] of [['ml-kem-768', { algorithm: 'ml-dsa-65', place: 'wrapped' }], ['MLKEM768-X25519-SHA3-256', { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }]] as const) {
+  test(`encryption-certificate: ${kem}, under ${ca.algorithm}`, async () => {
+    const { files } = await played('encryption-certificate', { module: 'softhsm', kem, ca });
+    const [certificate, issuer] = ['certificate.der', 'issuer.der'].map((name) => readCertificate(file(files, name)));
+    assert.ok(certificate && issuer);
+    const request = readRequest(derOf(file(files, 'inputs/request.csr'), 'stated-request'));
+    assert.deepEqual([certificate.key.spki, certificate.subject], [request.spki, request.subject]);
+    assert.ok(certificate.key.kind === 'kem' && certificate.key.row.name === kem);
+    assert.deepEqual([certificate.ca, certificate.keyUsage], [false, ['keyEncipherment']]);
+    const signing = request.statement?.certificate;
+    assert.ok(signing);
+    assert.deepEqual(signing.issuer, issuer.subject);
+    assert.deepEqual((await checkChain([certificate, issuer])).findings.flat(), []);
+    assert.deepEqual(await lintHierarchy([certificate, signing, issuer]), []);
+    assert.match(new TextDecoder().decode(file(files, 'minutes.html')), /possession of the private key is stated by the holder/);
+  });
+}
+
+test('encryption-certificate: a CA\'s key that was there before signs nothing for a rehearsal outside its record', async () => {
+  const root = await played('composite-ca');
+  const key = file(root.files, 'key.json');
+  const { token: serial } = JSON.parse(Buffer.from(key).toString()) as { token: string };
+  const brought: Partial<Play> = { tokens: { 'ca-hsm': { module: 'software', serial } }, inputs: { ca: { file: 'key.json', bytes: key } } };
+  const rule = (wanted: string) => (error: unknown) => error instanceof Refused && error.refusal.rule === wanted;
+  await assert.rejects(played('encryption-certificate', brought), rule('PROVISION'));
+  // A request that another CA's holder has stated: it is sound, and this CA does not certify it.
+  const other = await played('encryption-certificate');
+  const request = { file: 'other.csr', bytes: file(other.files, 'inputs/request.csr') };
+  await assert.rejects(played('encryption-certificate', { ...brought, inputs: { ...brought.inputs, request } }), rule('REQUEST-STATEMENT-PATH'));
+});
 
 test('a file that is not what the script asks for is refused before anything is opened', async () => {
   const { bindings, inputs } = await ask(house, { call: 'provision', script: 'intermediate', parameters: {}, module: 'software' });
