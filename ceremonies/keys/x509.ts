@@ -120,7 +120,7 @@ interface Parts {
 /** RFC 5280 section 4.2.1.3, as the library takes it and as it stands in a certificate. */
 interface Usage {
   readonly names: string;
-  readonly flags: number;
+  readonly flags: KeyUsageFlags;
   /** Of the BIT STRING, hex. */
   readonly value: string;
 }
@@ -133,7 +133,8 @@ function usageOf({ kind }: SubjectKey): Usage {
     case 'kem': return { names: 'keyEncipherment', flags: KeyUsageFlags.keyEncipherment, value: '03020520' };
     // RFC 8410 section 5.
     case 'xdh': return { names: 'keyAgreement', flags: KeyUsageFlags.keyAgreement, value: '03020308' };
-    default: return { names: 'digitalSignature', flags: KeyUsageFlags.digitalSignature, value: '03020780' };
+    case 'rsa': case 'ecdsa': case 'eddsa': case 'ml-dsa': case 'slh-dsa': case 'composite': case 'hss':
+      return { names: 'digitalSignature', flags: KeyUsageFlags.digitalSignature, value: '03020780' };
   }
 }
 
