@@ -105,7 +105,7 @@ export async function seedFormOf(pkcs8: Uint8Array): Promise<Uint8Array> {
 /**
  * A signature by a key of the CA algorithm `row`, in the form in which a certificate's signer gives it: ECDSA as r||s, all
  * others raw. `randomness`: 32 fresh random bytes, with which ML-DSA and SLH-DSA are hedged. `pkcs8` is borrowed. Throws
- * `Refused`: what `seedFormOf` does, HSS-NO-SOFTWARE-KEY, or the form of another algorithm. Not verified here.
+ * `Refused`: what `seedFormOf` does, HSS-NO-SOFTWARE-KEY, XMSS-NO-SOFTWARE-KEY, or the form of another algorithm. Not verified here.
  */
 export async function signWithPrivateKey(row: CaAlgorithm, pkcs8: Uint8Array, message: Uint8Array, randomness: Uint8Array): Promise<Uint8Array> {
   const written = await seedFormOf(pkcs8);
@@ -135,10 +135,16 @@ export async function signWithPrivateKey(row: CaAlgorithm, pkcs8: Uint8Array, me
         return await signComposite(row, softwareSigners(readCompositePrivateKey(row, content), randomness), message);
       case 'hss':
         throw noSoftwareKey();
+      case 'xmss':
+        throw noSoftwareTree(row.label);
     }
   } finally {
     written.fill(0);
   }
+}
+
+function noSoftwareTree(label: string): Refused {
+  return fault('XMSS-NO-SOFTWARE-KEY', `no ${label} private key outside a hardware module (SP 800-208 section 8.1)`, 'one');
 }
 
 function noSoftwareKey(): Refused {
@@ -168,7 +174,7 @@ async function readContent(identifier: Identifier, content: Uint8Array): Promise
   const mlDsa = (['ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87'] as const).find((name) => ALGORITHMS[name].keyOid === oid);
   if (mlDsa !== undefined) return readMlDsa(mlDsa, content);
   const tree = Object.values(XMSS_TREES).find((one) => one.oid === oid);
-  if (tree !== undefined) throw fault('XMSS-NO-SOFTWARE-KEY', `no ${tree.label} private key outside a hardware module (SP 800-208 section 8.1)`, 'one');
+  if (tree !== undefined) throw noSoftwareTree(tree.label);
   const row = postQuantumByOid(oid);
   switch (row?.family) {
     case 'ml-kem':

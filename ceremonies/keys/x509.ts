@@ -133,7 +133,7 @@ function usageOf({ kind }: SubjectKey): Usage {
     case 'kem': return { names: 'keyEncipherment', flags: KeyUsageFlags.keyEncipherment, value: '03020520' };
     // RFC 8410 section 5.
     case 'xdh': return { names: 'keyAgreement', flags: KeyUsageFlags.keyAgreement, value: '03020308' };
-    case 'rsa': case 'ecdsa': case 'eddsa': case 'ml-dsa': case 'slh-dsa': case 'composite': case 'hss':
+    case 'rsa': case 'ecdsa': case 'eddsa': case 'ml-dsa': case 'slh-dsa': case 'composite': case 'hss': case 'xmss':
       return { names: 'digitalSignature', flags: KeyUsageFlags.digitalSignature, value: '03020780' };
   }
 }
