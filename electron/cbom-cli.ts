@@ -27,6 +27,7 @@ import { derLabel, KEY_LABELS, Usage } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
 import { requireTerminal } from './terminal-booth.ts';
+import { everyObject, type OnToken } from './token-cli.ts';
 
 export const CBOM_HELP = `  conclave cbom [FILE]... [--module M --token SERIAL | --all-tokens] [--csv | --json] [--at TIME]
       The cryptographic bill of materials (CycloneDX 1.7) of certificates, keys, key records, bundles and tokens.
@@ -248,9 +249,6 @@ function backupOf(key: CeremonyKey, set: { readonly id: string; readonly thresho
 
 // --- tokens --------------------------------------------------------------------------------------------------------------
 
-interface OnToken { readonly module: string; readonly token: string }
-const PAGE = 500;
-
 /** `wanted` null: every token that is there. Throws `Refused` TOKEN-PRESENT, or what the reading is refused for. */
 async function foundOnTokens(house: House<BoothPort>, wanted: OnToken | null, { login, standIn }: { readonly login: boolean; readonly standIn: boolean }): Promise<Found[]> {
   const { modules } = await ask(house, { call: 'estate' });
@@ -275,18 +273,9 @@ async function foundOnTokens(house: House<BoothPort>, wanted: OnToken | null, { 
 }
 
 async function foundOnToken(house: House<BoothPort>, on: OnToken, facts: TokenFacts): Promise<Found> {
-  const readings: Answers['object'][] = [];
-  const notSeen: string[] = [];
-  let unread = 0;
-  for (let offset = 0, total = 1; offset < total; offset += PAGE) {
-    const page = await ask(house, { call: 'objects', ...on, offset, limit: PAGE });
-    total = page.total;
-    if (offset === 0 && !page.loggedIn) notSeen.push(`token ${on.token}: private objects, because nobody is logged in`);
-    for (const [i, object] of page.objects.entries()) {
-      if (object.class === 'unreadable') unread += 1;
-      else if (object.class !== 'data' && object.class !== 'other') readings.push(await ask(house, { call: 'object', ...on, place: { position: offset + i, object } }));
-    }
-  }
+  const { readings, unreadable, loggedIn } = await everyObject(house, on);
+  const notSeen = loggedIn ? [] : [`token ${on.token}: private objects, because nobody is logged in`];
+  let unread = unreadable;
   const halves = publicHalves(readings);
   const keys: CbomKey[] = [];
   const certificates: CbomCertificate[] = [];

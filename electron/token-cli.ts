@@ -8,6 +8,7 @@ import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Readiness, TokenDetails } from '../ceremonies/estate.ts';
+import { compareTokens, describeKeys, type Comparison, type DescribedKey, type Side } from '../ceremonies/keys/compare.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import type { Answers, KeyPlace, Library, Request } from './contract.ts';
 import { Usage } from './keys-cli.ts';
@@ -15,8 +16,8 @@ import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
 import { requireTerminal } from './terminal-booth.ts';
 
-export const TOKEN_HELP = `  conclave token modules|show|mechanisms|probe|objects|object|find|scan|random|explain ... [--json]
-      Modules, what a token is and really can do, its objects in full, weak keys, error codes. Changes nothing.
+export const TOKEN_HELP = `  conclave token modules|show|mechanisms|probe|objects|object|find|scan|compare|random|explain ... [--json]
+      Modules, what a token is and really can do, its objects in full, weak keys, two tokens compared, error codes. Changes nothing.
 `;
 
 export const TOKEN_DETAIL: Record<string, string> = {
@@ -28,6 +29,7 @@ conclave token objects    --module M --token SERIAL [--where ATTRIBUTE=VALUE]...
 conclave token object     --module M --token SERIAL --where ATTRIBUTE=VALUE... [--login | --stand-in]
 conclave token find URI
 conclave token scan       [--on M:SERIAL]...
+conclave token compare    --module M --token SERIAL [--with-module M] --with-token SERIAL [--login | --stand-in]
 conclave token random     --module M --token SERIAL [--bytes N]
 conclave token explain    [CODE]
 
@@ -38,6 +40,8 @@ conclave token explain    [CODE]
   object        the one object with these values, in full
   find URI      what a PKCS#11 URI (RFC 7512) names, on every token here
   scan          weak keys on these tokens (default: all), each alone and compared with each other
+  compare       backup, cluster or clone: which keys are on both tokens (by public fingerprint or check value), which
+                attributes differ, what is missing, and what only has the same name
   random        statistics of the token's random numbers (default: 65536 bytes)
   explain       what a CKR_* name or number means
 
@@ -51,7 +55,7 @@ conclave token explain    [CODE]
 };
 
 const OPTIONS = {
-  'module': { type: 'string' }, 'token': { type: 'string' }, 'where': { type: 'string', multiple: true, default: [] as string[] }, 'on': { type: 'string', multiple: true, default: [] as string[] },
+  'module': { type: 'string' }, 'token': { type: 'string' }, 'with-module': { type: 'string' }, 'with-token': { type: 'string' }, 'where': { type: 'string', multiple: true, default: [] as string[] }, 'on': { type: 'string', multiple: true, default: [] as string[] },
   'offset': { type: 'string', default: '0' }, 'limit': { type: 'string', default: '100' }, 'bytes': { type: 'string', default: '65536' },
   'login': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
 } as const;
@@ -60,7 +64,7 @@ const OPTIONS = {
 const TAKES: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
   modules: [], show: ['module', 'token'], mechanisms: ['module', 'token'], probe: ['module', 'token', 'stand-in'],
   objects: ['module', 'token', 'where', 'offset', 'limit', 'login', 'stand-in'], object: ['module', 'token', 'where', 'login', 'stand-in'],
-  find: [], scan: ['on'], random: ['module', 'token', 'bytes'], explain: [],
+  find: [], scan: ['on'], compare: ['module', 'token', 'with-module', 'with-token', 'login', 'stand-in'], random: ['module', 'token', 'bytes'], explain: [],
 };
 const ARGUMENTS: Readonly<Record<string, readonly [least: number, most: number]>> = { find: [1, 1], explain: [0, 1] };
 
@@ -150,6 +154,12 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
       });
       return async (house) => scan(await ask(house, { call: 'scan-keys', tokens }));
     }
+    case 'compare': {
+      const other = { module: values['with-module'] ?? on.module, token: values['with-token'] ?? '' };
+      if (other.token === '') throw new Usage('token compare: --with-token is needed. conclave tokens lists them.');
+      if (other.module === on.module && other.token === on.token) throw new Usage('token compare: two different tokens are wanted');
+      return async (house) => comparison(compareTokens(await sideOf(house, on, { login: values.login, standIn }), await sideOf(house, other, { login: values.login, standIn })));
+    }
     case 'random': {
       const bytes = whole('bytes', values.bytes, 2048);
       return async (house) => {
@@ -181,7 +191,34 @@ function whole(option: string, text: string | undefined, least: number): number 
   return number;
 }
 
-async function loggedIn<T>(house: House<BoothPort>, on: { readonly module: string; readonly token: string }, standIn: boolean, use: () => Promise<T>): Promise<T> {
+export interface OnToken { readonly module: string; readonly token: string }
+
+async function sideOf(house: House<BoothPort>, on: OnToken, { login, standIn }: { readonly login: boolean; readonly standIn: boolean }): Promise<Side> {
+  const { readings, unreadable, loggedIn: all } = login || standIn ? await loggedIn(house, on, standIn, () => everyObject(house, on)) : await everyObject(house, on);
+  return {
+    name: `${on.module}:${on.token}`, keys: describeKeys(readings),
+    notSeen: [...all ? [] : ['private objects unseen, because nobody is logged in'], ...unreadable === 0 ? [] : [`${unreadable} objects that could not be read`]],
+  };
+}
+
+const PAGE = 500;
+
+/** Every key and certificate of a token in full, and how many objects could not be read. */
+export async function everyObject(house: House<BoothPort>, on: OnToken): Promise<{ readonly readings: readonly Answers['object'][]; readonly unreadable: number; readonly loggedIn: boolean }> {
+  const readings: Answers['object'][] = [];
+  let unreadable = 0;
+  for (let offset = 0, total = 1, loggedIn = false; ; offset += PAGE) {
+    if (offset >= total) return { readings, unreadable, loggedIn };
+    const page = await ask(house, { call: 'objects', ...on, offset, limit: PAGE });
+    ({ total, loggedIn } = page);
+    for (const [i, object] of page.objects.entries()) {
+      if (object.class === 'unreadable') unreadable += 1;
+      else if (object.class !== 'data' && object.class !== 'other') readings.push(await ask(house, { call: 'object', ...on, place: { position: offset + i, object } }));
+    }
+  }
+}
+
+async function loggedIn<T>(house: House<BoothPort>, on: OnToken, standIn: boolean, use: () => Promise<T>): Promise<T> {
   await ask(house, { call: 'token-login', ...on, standIn, acceptFinalTry: false } satisfies Request);
   try {
     return await use();
@@ -283,6 +320,24 @@ function scan(value: Answers['scan-keys']): Outcome {
       `tests: ${tests.join(', ')}`, blocklist === null ? 'no blocklist is configured' : `blocklist ${blocklist.file}: ${blocklist.entries} keys`,
       ...findings.flatMap(({ rule, expected, found, next, keys }) => [`✕ ${rule}: expected ${expected}; found ${found}. ${next}`, ...keys.map((key) => `    ${key.module}:${key.token} ${place(key)}`)]),
       findings.length === 0 ? '✓ none of these known defects was found' : `${findings.length} findings`,
+    ],
+  };
+}
+
+const VERDICTS: Readonly<Record<Comparison['verdict'], string>> = { alike: '✓ alike', different: '✕ different', undecided: '! undecided: no difference was found, and not everything could be compared' };
+
+function comparison(value: Comparison): Outcome {
+  const { verdict, pairs, findings } = value;
+  const which = (key: DescribedKey | null) => (key === null ? '' : `${key.object.class.padEnd(12)} ${key.object.id.padEnd(20)} ${key.object.label}`.trimEnd());
+  return {
+    value, code: verdict === 'alike' ? 0 : 1,
+    lines: [
+      ...pairs.map(({ state, left, right, differences }) => {
+        const history = differences.filter((one) => one.history).map(({ attribute }) => attribute);
+        return `${state === 'same' ? '✓' : state === 'unproven' ? '!' : '✕'} ${state.padEnd(10)} ${which(left ?? right)}${history.length === 0 ? '' : `  (came there another way: ${history.join(', ')})`}`;
+      }),
+      ...findings.map(({ rule, expected, found, next }) => `${rule === 'COMPARE-UNPROVEN' || rule === 'COMPARE-NOT-SEEN' ? '!' : '✕'} ${rule}: expected ${expected}; found ${found}. ${next}`),
+      VERDICTS[verdict],
     ],
   };
 }

@@ -1,11 +1,12 @@
 /** `conclave token`, as a person in a terminal meets it: SoftHSM behind modules.json, every verb, and its exit codes. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import type { Comparison } from '../../ceremonies/keys/compare.ts';
 import type { Answers, Call } from '../../electron/contract.ts';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
 import { SOFTHSM } from './devices/device-process.ts';
@@ -168,10 +169,56 @@ test('scan: keys that are broken only together, on different tokens', async () =
   assert.deepEqual({ code: alone.code, findings: alone.value.findings }, { code: 0, findings: [] });
 });
 
+test('compare: the same key brought to both tokens, another one of the same name, and one that is missing', async () => {
+  const other = (label: string) => execFileSync('softhsm2-util', ['--init-token', '--free', '--label', label, '--pin', REHEARSAL_PIN, '--so-pin', REHEARSAL_PIN], { env: env(), stdio: 'pipe' });
+  const [left, right] = ['REHEARSAL left', 'REHEARSAL right'];
+  for (const label of [left, right]) other(label);
+  const pair = (name: string, curve: string) => {
+    const path = join(home, `${name}.der`);
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: curve });
+    writeFileSync(path, privateKey.export({ type: 'pkcs8', format: 'der' }));
+    writeFileSync(`${path}.pub`, publicKey.export({ type: 'spki', format: 'der' }));
+    return path;
+  };
+  const bring = (token: string, file: string, id: string, label: string, ...more: string[]) => {
+    tool(token, '--write-object', file, '--type', 'privkey', '--id', id, '--label', label, ...more);
+    tool(token, '--write-object', `${file}.pub`, '--type', 'pubkey', '--id', id, '--label', label);
+  };
+  const [shared, mine, yours, lonely] = [pair('shared', 'P-256'), pair('mine', 'P-256'), pair('yours', 'P-256'), pair('lonely', 'P-384')];
+  bring(left, shared, '11', 'CA', '--usage-sign');
+  bring(right, shared, '11', 'CA', '--usage-sign');
+  bring(left, mine, '12', 'TLS', '--usage-sign');
+  bring(right, yours, '12', 'TLS', '--usage-sign');
+  bring(left, lonely, '13', 'lonely', '--usage-sign');
+  const kek = join(home, 'kek.bin');
+  writeFileSync(kek, randomBytes(32));
+  for (const token of [left, right]) tool(token, '--write-object', kek, '--type', 'secrkey', '--key-type', 'AES:32', '--id', '14', '--label', 'KEK', ...token === left ? [] : ['--extractable']);
+  const found = (await json('find-uri', 'find', 'pkcs11:')).value.found;
+  const serial = (label: string) => found.find((one) => one.token.label === label)?.token.serial ?? assert.fail(label);
+  const call = ['compare', '--module', 'hsm', '--token', serial(left), '--with-token', serial(right)];
+  const { code, out, err } = await run(...call, '--stand-in', '--json');
+  assert.equal(code, 1, err);
+  const { verdict, pairs, findings } = JSON.parse(out) as Comparison;
+  assert.equal(verdict, 'different');
+  assert.deepEqual(pairs.map(({ state, left: one, right: two }) => `${state} ${(one ?? two)?.object.class} ${(one ?? two)?.object.label}`).toSorted(), [
+    'differs secret-key KEK', 'only-left private-key lonely', 'only-left public-key lonely', 'other-key private-key TLS', 'other-key public-key TLS', 'same private-key CA', 'same public-key CA',
+  ]);
+  assert.deepEqual([...new Set(findings.map(({ rule }) => rule))], ['COMPARE-OTHER-KEY', 'COMPARE-MISSING', 'COMPARE-ATTRIBUTES']);
+  assert.match(findings.at(-1)?.found ?? '', /CKA_EXTRACTABLE false on hsm:\w+, true on hsm:/);
+  for (const [token, id, type] of [[left, '12', 'privkey'], [left, '12', 'pubkey'], [right, '12', 'privkey'], [right, '12', 'pubkey'], [left, '13', 'privkey'], [left, '13', 'pubkey'], [left, '14', 'secrkey'], [right, '14', 'secrkey']] as const) tool(token, '--delete-object', '--type', type, '--id', id);
+  const alike = await run(...call, '--stand-in');
+  assert.equal(alike.code, 0, alike.out + alike.err);
+  assert.match(alike.out, /✓ alike\n$/);
+  const blind = await run(...call);
+  assert.equal(blind.code, 1);
+  assert.match(blind.out, /! COMPARE-NOT-SEEN: .*nobody is logged in[\s\S]*! undecided/);
+});
+
 test('explain, and wrong calls', async () => {
   assert.match((await run('explain', 'CKR_PIN_LOCKED')).out, /^CKR_PIN_LOCKED \(0xa4\): The PIN is locked/);
   assert.match((await run('explain', 'CKR_NO_SUCH')).err, /CODE-KNOWN/);
-  const wrong = [['dance'], ['show', '--module', 'hsm'], ['modules', '--token', 'x'], ['find'], ['random', '--module', 'hsm', '--token', 'x', '--bytes', '1'], ['explain', 'a', 'b'], ['scan', '--on', 'x']];
+  const wrong = [['dance'], ['show', '--module', 'hsm'], ['modules', '--token', 'x'], ['find'], ['random', '--module', 'hsm', '--token', 'x', '--bytes', '1'], ['explain', 'a', 'b'], ['scan', '--on', 'x'],
+    ['compare', '--module', 'hsm', '--token', 'x'], ['compare', '--module', 'hsm', '--token', 'x', '--with-token', 'x']];
   for (const [i, { code }] of (await Promise.all(wrong.map((args) => run(...args)))).entries()) assert.equal(code, 2, wrong[i]?.join(' '));
 });
 
