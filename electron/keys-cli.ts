@@ -13,6 +13,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { fromHex, toHex, utf8 } from '../ceremonies/bytes.ts';
 import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import { certificateFindings, certificateSignatureFindings, checkChain, isSelfIssued, lintHierarchy, LONGEST, readCertificate, type CertificateReading } from '../ceremonies/keys/chain.ts';
+import { isSealedImport, readImport } from '../ceremonies/keys/import.ts';
 import { readPrivateKey, signWithPrivateKey, wrapTraditional } from '../ceremonies/keys/private-key.ts';
 import { makeStatedRequest, readRequest, requestFindings, signsNothing, statementPathFindings, type RequestReading } from '../ceremonies/keys/request.ts';
 import { derOf, nameText, PEM_LABELS, readPem, readSigned } from '../ceremonies/keys/signed.ts';
@@ -29,8 +30,8 @@ export const KEYS_HELP = `  conclave cert show|verify|chain|hierarchy FILE... [-
       Certificate requests; made for keys that cannot sign, with a statement of possession (RFC 9883).
   conclave crl show|verify FILE... [--at TIME] [--json]
       Revocation lists, with the certificates of those who issued them.
-  conclave key show|check FILE... [--json]
-      Public and private keys: weak ones and inconsistent ones, by rule name.
+  conclave key show|check FILE... [--password FILE] [--json]
+      Public and private keys, PKCS#12 too: weak ones and inconsistent ones, by rule name.
   conclave sig verify --key FILE --in FILE --sig FILE [--context TEXT] [--json]
 `;
 
@@ -78,9 +79,10 @@ conclave csr make --key FILE --signer FILE --signer-certificate FILE --out FILE 
 
   ${ALGORITHMS_READ}
 `,
-  key: `conclave key show|check FILE... [--json]
+  key: `conclave key show|check FILE... [--password FILE] [--json]
 
-  FILE        a public key (SubjectPublicKeyInfo), a private key (PKCS#8, PKCS#1, SEC 1) or a certificate; PEM or DER
+  FILE        a public key (SubjectPublicKeyInfo), a private key (PKCS#8, PKCS#1, SEC 1), PKCS#12 or a certificate; PEM or DER
+  --password  a file with the password of encrypted PKCS#8 (PBES2) and PKCS#12: its first line
   show        algorithm, form, fingerprint
   check       the same, and every known weakness and inconsistency by rule name; exit code 1 if there is one
 
@@ -113,7 +115,7 @@ export async function keysCommand(command: string, args: readonly string[]): Pro
   if (verb === 'make') return csrMake(rest);
   const { values, positionals } = parseArgs({
     args: rest, allowPositionals: true,
-    options: { json: { type: 'boolean', default: false }, ...(command !== 'key' && { at: { type: 'string' } }), ...(command === 'csr' && { issuer: { type: 'string' } }) },
+    options: { json: { type: 'boolean', default: false }, ...(command !== 'key' && { at: { type: 'string' } }), ...(command === 'key' && { password: { type: 'string' } }), ...(command === 'csr' && { issuer: { type: 'string' } }) },
   });
   if (positionals.length === 0) throw new Usage(`${command} ${verb}: which file?`);
   const at = moment((values as { at?: string }).at);
@@ -125,8 +127,15 @@ export async function keysCommand(command: string, args: readonly string[]): Pro
       return show(await csrReports(files, (values as { issuer?: string }).issuer, at), values.json, true);
     case 'crl':
       return show(await crlReports(files, verb === 'verify' ? at : null), values.json, verb === 'verify');
-    default:
-      return show(await each(files, async ({ bytes }) => keyReport(bytes, verb === 'check')), values.json, verb !== 'show');
+    default: {
+      const { password: path } = values as { password?: string };
+      const password = path === undefined ? null : firstLine(readInput(path, LARGEST));
+      try {
+        return show(await each(files, async ({ bytes }) => isSealedImport(bytes) ? sealedReport(bytes, password) : keyReport(bytes, verb === 'check')), values.json, verb !== 'show');
+      } finally {
+        password?.fill(0);
+      }
+    }
   }
 }
 
@@ -419,6 +428,28 @@ async function keyReport(bytes: Uint8Array, check: boolean): Promise<Judged> {
     return { facts: { is: 'a private key', form, ...keyFacts(publicKey), checks }, findings: check ? keyFindings(publicKey) : [] };
   } finally {
     for (const copy of [pkcs8, der, bytes]) copy.fill(0);
+  }
+}
+
+/** A file of secrets ends its line as editors do; the rest of it is wiped with the whole. */
+function firstLine(bytes: Uint8Array): Uint8Array {
+  const end = bytes.findIndex((octet) => octet === 0x0a || octet === 0x0d);
+  const line = bytes.slice(0, end < 0 ? bytes.length : end);
+  bytes.fill(0);
+  return line;
+}
+
+/** What an import of it would bring; a weak key is refused there, also where it is only shown. */
+async function sealedReport(bytes: Uint8Array, password: Uint8Array | null): Promise<Judged> {
+  try {
+    const { pkcs8, publicKey, form, source, certificates, checks } = await readImport(bytes, password);
+    pkcs8.fill(0);
+    return {
+      facts: { is: `a private key in ${source}`, form, ...keyFacts(publicKey), checks, certificates: certificates.map(({ der, own }) => `${nameText(readCertificate(der).subject)}${own ? ' (of this key)' : ''}`) },
+      findings: [],
+    };
+  } finally {
+    bytes.fill(0);
   }
 }
 

@@ -207,3 +207,17 @@ test('crl show and verify: what is revoked, and by whom', async () => {
   assert.deepEqual(json('crl', 'verify', file('bad.der', spoiled), join(folder, 'root.der'), '--at', '2026-12-01').verdict.rules, ['COMPOSITE-TRADITIONAL-HALF']);
   assert.deepEqual(json('crl', 'verify', file('no.crl', 'hello')).verdict.rules, ['PEM']);
 });
+
+test('key check: PKCS#12 and encrypted PKCS#8 with their password in a file, which is never told', () => {
+  const secret = 'correct horse battery';
+  const [key, crt, p12] = ['p12.key', 'p12.crt', 'p12.p12'].map((name) => join(folder, name));
+  const openssl = (...args: string[]) => assert.equal(spawnSync('openssl', args, { cwd: folder }).status, 0);
+  openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key!, '-out', crt!, '-subj', '/CN=imported', '-days', '9');
+  openssl('pkcs12', '-export', '-inkey', key!, '-in', crt!, '-out', p12!, '-passout', `file:${file('p12.password', `${secret}\n`)}`);
+  const read = json('key', 'check', p12!, '--password', join(folder, 'p12.password'));
+  assert.deepEqual([read.code, read.verdict.reports[0]?.facts['is'], read.verdict.reports[0]?.facts['certificates']], [0, 'a private key in PKCS#12', ['CN=imported (of this key)']]);
+  assert.deepEqual(json('key', 'check', p12!).verdict.rules, ['IMPORT-PASSWORD']);
+  const wrong = run('key', 'check', p12!, '--password', file('wrong', 'wrong horse'));
+  assert.equal(wrong.code, 1);
+  assert.doesNotMatch(wrong.out + wrong.err, /horse/);
+});
