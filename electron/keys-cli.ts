@@ -15,8 +15,9 @@ import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import { certificateFindings, certificateSignatureFindings, checkChain, isSelfIssued, lintHierarchy, LONGEST, readCertificate, type CertificateReading } from '../ceremonies/keys/chain.ts';
 import { isSealedImport, readImport } from '../ceremonies/keys/import.ts';
 import { readPrivateKey, signWithPrivateKey, wrapTraditional } from '../ceremonies/keys/private-key.ts';
+import { jwkOf, openSshOf } from '../ceremonies/keys/public-forms.ts';
 import { makeStatedRequest, readRequest, requestFindings, signsNothing, statementPathFindings, type RequestReading } from '../ceremonies/keys/request.ts';
-import { derOf, nameText, PEM_LABELS, readPem, readSigned } from '../ceremonies/keys/signed.ts';
+import { derOf, nameText, pem, PEM_LABELS, readPem, readSigned } from '../ceremonies/keys/signed.ts';
 import { keyFindings, readSubjectKey, signatureFindings, type SubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { rsaSpki } from '../ceremonies/keys/traditional.ts';
 
@@ -32,6 +33,8 @@ export const KEYS_HELP = `  conclave cert show|verify|chain|hierarchy FILE... [-
       Revocation lists, with the certificates of those who issued them.
   conclave key show|check FILE... [--password FILE] [--json]
       Public and private keys, PKCS#12 too: weak ones and inconsistent ones, by rule name.
+  conclave key show FILE --as pem|der|jwk|openssh [--password FILE]
+      The public key, or the public half of a private one, as other programs want it.
   conclave sig verify --key FILE --in FILE --sig FILE [--context TEXT] [--json]
 `;
 
@@ -80,10 +83,12 @@ conclave csr make --key FILE --signer FILE --signer-certificate FILE --out FILE 
   ${ALGORITHMS_READ}
 `,
   key: `conclave key show|check FILE... [--password FILE] [--json]
+conclave key show FILE --as pem|der|jwk|openssh [--password FILE]
 
   FILE        a public key (SubjectPublicKeyInfo), a private key (PKCS#8, PKCS#1, SEC 1), PKCS#12 or a certificate; PEM or DER
   --password  a file with the password of encrypted PKCS#8 (PBES2) and PKCS#12: its first line
   show        algorithm, form, fingerprint
+  --as        writes the public key, and nothing else: SubjectPublicKeyInfo, JWK (RFC 7517, 8037, 9964), or a line for OpenSSH
   check       the same, and every known weakness and inconsistency by rule name; exit code 1 if there is one
 
   A private key is judged here and never printed. Keep real ones off this machine all the same.
@@ -115,7 +120,7 @@ export async function keysCommand(command: string, args: readonly string[]): Pro
   if (verb === 'make') return csrMake(rest);
   const { values, positionals } = parseArgs({
     args: rest, allowPositionals: true,
-    options: { json: { type: 'boolean', default: false }, ...(command !== 'key' && { at: { type: 'string' } }), ...(command === 'key' && { password: { type: 'string' } }), ...(command === 'csr' && { issuer: { type: 'string' } }) },
+    options: { json: { type: 'boolean', default: false }, ...(command !== 'key' && { at: { type: 'string' } }), ...(command === 'key' && { password: { type: 'string' }, ...(verb === 'show' && { as: { type: 'string' } }) }), ...(command === 'csr' && { issuer: { type: 'string' } }) },
   });
   if (positionals.length === 0) throw new Usage(`${command} ${verb}: which file?`);
   const at = moment((values as { at?: string }).at);
@@ -128,10 +133,18 @@ export async function keysCommand(command: string, args: readonly string[]): Pro
     case 'crl':
       return show(await crlReports(files, verb === 'verify' ? at : null), values.json, verb === 'verify');
     default: {
-      const { password: path } = values as { password?: string };
+      const { password: path, as } = values as { password?: string; as?: string };
+      if (as !== undefined && (!FORMS.includes(as) || values.json || files.length > 1)) throw new Usage(`key show --as: one FILE as ${FORMS.join(', ')}, without --json`);
       const password = path === undefined ? null : firstLine(readInput(path, LARGEST));
       try {
-        return show(await each(files, async ({ bytes }) => isSealedImport(bytes) ? sealedReport(bytes, password) : keyReport(bytes, verb === 'check')), values.json, verb !== 'show');
+        if (as !== undefined) {
+          process.stdout.write(inForm((await keyIn(files[0]!.bytes, password)).key, as));
+          return 0;
+        }
+        return show(await each(files, async ({ bytes }) => {
+          const { key, facts } = await keyIn(bytes, password);
+          return { facts, findings: verb === 'check' ? keyFindings(key) : [] };
+        }), values.json, verb !== 'show');
       } finally {
         password?.fill(0);
       }
@@ -414,20 +427,43 @@ export function derLabel(der: Uint8Array): string {
   return next === 0x30 ? 'PRIVATE KEY' : next === 0x04 ? 'EC PRIVATE KEY' : 'RSA PRIVATE KEY';
 }
 
-async function keyReport(bytes: Uint8Array, check: boolean): Promise<Judged> {
+/** The public key of a file, or the public half of its private one, and what may be told of it. A sealed file is read as for an import, weak keys refused. */
+async function keyIn(bytes: Uint8Array, password: Uint8Array | null): Promise<{ readonly key: SubjectKey; readonly facts: Report['facts'] }> {
+  if (isSealedImport(bytes)) {
+    try {
+      const { pkcs8, publicKey, form, source, certificates, checks } = await readImport(bytes, password);
+      pkcs8.fill(0);
+      const names = certificates.map(({ der, own }) => `${nameText(readCertificate(der).subject)}${own ? ' (of this key)' : ''}`);
+      return { key: publicKey, facts: { is: `a private key in ${source}`, form, ...keyFacts(publicKey), checks, certificates: names } };
+    } finally {
+      bytes.fill(0);
+    }
+  }
   const [block] = readPem(bytes, KEY_LABELS);
   const { der } = block!;
   const label = bytes[0] === 0x30 ? derLabel(der) : block!.label;
   if (!label.endsWith('PRIVATE KEY')) {
     const key = label === 'CERTIFICATE' ? readCertificate(der).key : readSubjectKey(label === 'RSA PUBLIC KEY' ? rsaSpki(der) : der);
-    return { facts: { is: 'a public key', ...keyFacts(key) }, findings: check ? keyFindings(key) : [] };
+    return { key, facts: { is: 'a public key', ...keyFacts(key) } };
   }
   const pkcs8 = label === 'PRIVATE KEY' ? der : wrapTraditional(label === 'RSA PRIVATE KEY' ? 'rsa' : 'ec', der);
   try {
     const { form, publicKey, checks } = await readPrivateKey(pkcs8);
-    return { facts: { is: 'a private key', form, ...keyFacts(publicKey), checks }, findings: check ? keyFindings(publicKey) : [] };
+    return { key: publicKey, facts: { is: 'a private key', form, ...keyFacts(publicKey), checks } };
   } finally {
     for (const copy of [pkcs8, der, bytes]) copy.fill(0);
+  }
+}
+
+const FORMS: readonly string[] = ['pem', 'der', 'jwk', 'openssh'];
+
+/** `form` is one of FORMS. Throws `Refused` KEY-FORM. */
+function inForm(key: SubjectKey, form: string): string | Uint8Array {
+  switch (form) {
+    case 'der': return key.spki;
+    case 'jwk': return `${JSON.stringify(jwkOf(key))}\n`;
+    case 'openssh': return `${openSshOf(key)}\n`;
+    default: return pem('PUBLIC KEY', key.spki);
   }
 }
 
@@ -437,20 +473,6 @@ function firstLine(bytes: Uint8Array): Uint8Array {
   const line = bytes.slice(0, end < 0 ? bytes.length : end);
   bytes.fill(0);
   return line;
-}
-
-/** What an import of it would bring; a weak key is refused there, also where it is only shown. */
-async function sealedReport(bytes: Uint8Array, password: Uint8Array | null): Promise<Judged> {
-  try {
-    const { pkcs8, publicKey, form, source, certificates, checks } = await readImport(bytes, password);
-    pkcs8.fill(0);
-    return {
-      facts: { is: `a private key in ${source}`, form, ...keyFacts(publicKey), checks, certificates: certificates.map(({ der, own }) => `${nameText(readCertificate(der).subject)}${own ? ' (of this key)' : ''}`) },
-      findings: [],
-    };
-  } finally {
-    bytes.fill(0);
-  }
 }
 
 async function sigVerify(args: string[]): Promise<number> {

@@ -110,10 +110,11 @@ function likenessOf({ object, publicKey, attributes }: ObjectReading, halves: Re
       const method = CHECK_VALUES.get(object.keyType);
       return method === undefined || told('CKA_CHECK_VALUE').length !== 6 ? null : { method, value: told('CKA_CHECK_VALUE') };
     }
-    default: {
+    case 'private-key': case 'public-key': {
       const value = publicKey?.sha256 ?? halves.get(object.id);
       return value === undefined ? null : { method: FINGERPRINT, value };
     }
+    case 'data': case 'other': case 'unreadable': return null;
   }
 }
 

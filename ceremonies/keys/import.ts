@@ -135,7 +135,10 @@ function keyTypeOf(key: SubjectKey): string {
     case 'xdh': return 'CKK_EC_MONTGOMERY';
     case 'ml-dsa': return 'CKK_ML_DSA';
     case 'slh-dsa': return 'CKK_SLH_DSA';
-    case 'kem': if (key.row.family === 'ml-kem') return 'CKK_ML_KEM';
+    case 'kem':
+      if (key.row.family === 'ml-kem') return 'CKK_ML_KEM';
+      break;
+    case 'composite': case 'hss': break;
   }
   throw fault('IMPORT-KIND', 'a key that PKCS#11 has a type for', key.label, 'A composite key is brought to a token as its halves, by a ceremony.');
 }

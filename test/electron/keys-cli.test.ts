@@ -221,3 +221,17 @@ test('key check: PKCS#12 and encrypted PKCS#8 with their password in a file, whi
   assert.equal(wrong.code, 1);
   assert.doesNotMatch(wrong.out + wrong.err, /horse/);
 });
+
+test('key show --as: the public half alone, of a public key, a private key and a certificate', () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const path = file('ed.pem', privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  assert.equal(run('key', 'show', path, '--as', 'pem').out, publicKey.export({ type: 'spki', format: 'pem' }));
+  assert.deepEqual(JSON.parse(run('key', 'show', path, '--as', 'jwk').out), publicKey.export({ format: 'jwk' }));
+  assert.match(run('key', 'show', path, '--as', 'openssh').out, /^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5\S+\n$/);
+  const der = spawnSync(process.execPath, [CLI, 'key', 'show', file('composite.x5c', base64(composite.x5c)), '--as', 'der']).stdout;
+  assert.match(run('key', 'show', file('composite.spki', der)).out, /MLDSA65-ECDSA-P256-SHA512 \(composite\)/);
+  const none = run('key', 'show', join(folder, 'composite.spki'), '--as', 'openssh');
+  assert.deepEqual([none.code, none.out], [1, '']);
+  assert.match(none.err, /KEY-FORM/);
+  for (const args of [['show', path, '--as', 'xml'], ['show', path, '--as', 'pem', '--json'], ['show', path, path, '--as', 'pem'], ['check', path, '--as', 'pem']]) assert.equal(run('key', ...args).code, 2, args.join(' '));
+});
