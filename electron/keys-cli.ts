@@ -152,7 +152,7 @@ export async function keysCommand(command: string, args: readonly string[]): Pro
   }
 }
 
-function moment(text: string | undefined): Date {
+export function moment(text: string | undefined): Date {
   const date = text === undefined ? new Date() : new Date(text);
   if (Number.isNaN(date.getTime())) throw new Usage(`--at ${text ?? ''}: no time. Write it as 2026-11-22 or 2026-11-22T10:00:00Z`);
   return date;
@@ -160,7 +160,7 @@ function moment(text: string | undefined): Date {
 
 export function readInput(path: string, largest: number): Uint8Array {
   try {
-    if (statSync(path).size > largest) throw new Usage(`${path} is larger than ${largest / 1024 / 1024} MB: no key or certificate`);
+    if (statSync(path).size > largest) throw new Usage(`${path} is larger than ${largest / 1024 / 1024} MB: none of the files that are read here`);
     return new Uint8Array(readFileSync(path));
   } catch (error) {
     if (error instanceof Usage) throw error;
@@ -428,7 +428,7 @@ export function derLabel(der: Uint8Array): string {
 }
 
 /** The public key of a file, or the public half of its private one, and what may be told of it. A sealed file is read as for an import, weak keys refused. */
-async function keyIn(bytes: Uint8Array, password: Uint8Array | null): Promise<{ readonly key: SubjectKey; readonly facts: Report['facts'] }> {
+export async function keyIn(bytes: Uint8Array, password: Uint8Array | null): Promise<{ readonly key: SubjectKey; readonly facts: Report['facts'] }> {
   if (isSealedImport(bytes)) {
     try {
       const { pkcs8, publicKey, form, source, certificates, checks } = await readImport(bytes, password);

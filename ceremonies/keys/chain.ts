@@ -73,10 +73,11 @@ function readExtensions(rest: readonly Der[], field: string): Extensions {
   const wrapper = rest.find((part) => part.tag === 0xa3);
   if (rest.some((part) => ![0x81, 0x82, 0xa3].includes(part.tag))) throw derFault(field, 'unique identifiers and extensions', 'another value');
   if (wrapper === undefined) return found;
-  for (const { oid, critical, value, field: name } of readExtensionList(readDer(wrapper.content, `${field}.extensions`), `${field}.extensions`)) {
+  for (const extension of readExtensionList(readDer(wrapper.content, `${field}.extensions`), `${field}.extensions`)) {
+    const { oid, critical, field: name } = extension;
     switch (oid) {
       case BASIC_CONSTRAINTS: {
-        const fields = derParts(expectTag(value, TAG.sequence, name), name);
+        const fields = derParts(expectTag(extension.value, TAG.sequence, name), name);
         const ca = fields[0]?.tag === TAG.boolean && fields[0].content[0] !== 0;
         const length = fields.find((part) => part.tag === TAG.integer);
         const digits = length === undefined ? null : readUnsigned(length, name);
@@ -84,15 +85,15 @@ function readExtensions(rest: readonly Der[], field: string): Extensions {
         break;
       }
       case KEY_USAGE: {
-        const { content } = expectTag(value, TAG.bitString, name);
+        const { content } = expectTag(extension.value, TAG.bitString, name);
         found.keyUsage = USAGES.filter((_, i) => ((content[1 + (i >> 3)] ?? 0) >> (7 - (i & 7))) & 1);
         break;
       }
       case SUBJECT_KEY_ID:
-        found.subjectKeyId = toHex(expectTag(value, TAG.octetString, name).content);
+        found.subjectKeyId = toHex(expectTag(extension.value, TAG.octetString, name).content);
         break;
       case AUTHORITY_KEY_ID:
-        found.authorityKeyId = readAuthorityKeyId(value, name);
+        found.authorityKeyId = readAuthorityKeyId(extension.value, name);
         break;
       default:
         if (critical) found = { ...found, unknownCritical: [...found.unknownCritical, oid] };

@@ -51,13 +51,25 @@ export function expectTag(node: Der | undefined, tag: number, field: string): De
   return node;
 }
 
-function next(bytes: Uint8Array, at: number, field: string): Der {
-  const tag = bytes[at];
-  const first = bytes[at + 1];
-  if (tag === undefined || first === undefined) throw derFault(field, 'a tag and a length', 'the end of the bytes');
-  if ((tag & 0x1f) === 0x1f) throw derFault(field, 'a tag of one byte', 'a longer one');
-  let length = first;
+/** The values in a row of a card-verifiable certificate, whose tags have one or two bytes (BSI TR-03110 part 3 annex D.2). */
+export function cardParts(bytes: Uint8Array, field: string): Der[] {
+  const parts: Der[] = [];
+  for (let at = 0; at < bytes.length; at += parts.at(-1)!.bytes.length) parts.push(next(bytes, at, field, true));
+  return parts;
+}
+
+function next(bytes: Uint8Array, at: number, field: string, longTags = false): Der {
+  let tag = bytes[at];
   let start = at + 2;
+  if (tag !== undefined && (tag & 0x1f) === 0x1f) {
+    const second = bytes[at + 1];
+    if (!longTags || second === undefined || second > 127) throw derFault(field, longTags ? 'a tag of one or two bytes' : 'a tag of one byte', 'a longer one');
+    tag = (tag << 8) | second;
+    start += 1;
+  }
+  const first = bytes[start - 1];
+  if (tag === undefined || first === undefined) throw derFault(field, 'a tag and a length', 'the end of the bytes');
+  let length = first;
   if (first >= 0x80) {
     const count = first & 0x7f;
     // Four octets address more than any file read here; X.690 section 10.1: the shortest form only.

@@ -59,7 +59,9 @@ export function readTime(node: Der | undefined, field: string, rule: string): Da
 export interface ExtensionReading {
   readonly oid: string;
   readonly critical: boolean;
-  /** The value inside the OCTET STRING. */
+  /** The content of the OCTET STRING: DER by RFC 5280 section 4.2, though some vendors write bare octets. */
+  readonly content: Uint8Array;
+  /** The value in it. Throws `Refused` DER-STRUCTURE when it is looked at and is none. */
   readonly value: Der;
   /** For messages. */
   readonly field: string;
@@ -76,7 +78,8 @@ export function readExtensionList(list: Der, field: string): ExtensionReading[] 
     seen.add(oid);
     if (parts.length > 3) throw derFault(name, 'an identifier, a flag and a value', `${parts.length} values`);
     const critical = parts.length === 3 && expectTag(parts[1], TAG.boolean, name).content[0] !== 0;
-    return { oid, critical, value: readDer(expectTag(parts.at(-1), TAG.octetString, name).content, name), field: name };
+    const { content } = expectTag(parts.at(-1), TAG.octetString, name);
+    return { oid, critical, content, field: name, get value() { return readDer(content, name); } };
   });
 }
 

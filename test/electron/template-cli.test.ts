@@ -1,6 +1,6 @@
-/** `conclave key template`, as a person in a terminal meets it. */
+/** `conclave key template` and `conclave key attest`, as a person in a terminal meets it. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,4 +47,26 @@ test('template: those of the organisation stand beside those that ship, and only
   assert.equal(open.code, 1);
   assert.match(open.err, /TEMPLATES-FILE-OWNER/);
   rmSync(path);
+});
+
+test('attest: by an anchor that is given, of the key that is named, and with the reason where not', () => {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
+  const issue = (name: string, issuer: string, ...extensions: string[]) => {
+    writeFileSync(join(folder, 'ext.cnf'), `[ext]\n${extensions.join('\n')}\n`);
+    openssl('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
+    openssl('x509', '-req', '-in', `${name}.csr`, '-out', `${name}.crt`, ...issuer === name ? ['-signkey', `${name}.key`] : ['-CA', `${issuer}.crt`, '-CAkey', `${issuer}.key`], '-extfile', 'ext.cnf', '-extensions', 'ext', '-days', '9', '-set_serial', '77');
+  };
+  issue('root', 'root', 'basicConstraints=critical,CA:TRUE');
+  issue('f9', 'root', 'basicConstraints=critical,CA:TRUE,pathlen:0');
+  issue('YubiKey PIV Attestation 9c', 'f9', '1.3.6.1.4.1.41482.3.3=DER:050402', '1.3.6.1.4.1.41482.3.8=DER:0201');
+  const call = ['attest', '--attestation', join(folder, 'YubiKey PIV Attestation 9c.crt'), '--attestation', join(folder, 'f9.crt'), '--anchor', join(folder, 'root.crt')];
+  const good = run(...call, '--key', join(folder, 'YubiKey PIV Attestation 9c.key'));
+  assert.equal(good.code, 0, good.err);
+  assert.match(good.out, /^✓ attested by its vendor: ECDSA P-256[\s\S]*✓ firmware +5\.4\.2 \(attested\)[\s\S]*✓ touch +never \(attested\)/);
+  const { attested, findings } = JSON.parse(run(...call, '--key', join(folder, 'f9.crt'), '--json').out) as { attested: boolean; findings: { rule: string }[] };
+  assert.deepEqual([attested, findings.map(({ rule }) => rule)], [false, ['ATTEST-KEY']]);
+  const alone = run(...call.slice(0, 3), '--anchor', join(folder, 'root.crt'));
+  assert.equal(alone.code, 1);
+  assert.match(alone.out, /! firmware +5\.4\.2 \(reported\)\n[\s\S]*✕ ATTEST-CHAIN: /);
+  for (const args of [['attest'], call.slice(0, 3), [...call, '--at', 'yesterday']]) assert.equal(run(...args).code, 2);
 });
