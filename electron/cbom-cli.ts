@@ -6,7 +6,6 @@
  * --at. Exit code 0: the document, on stdout. 1: nothing there, and on stderr the rule that each unreadable file breaks.
  * 2: a wrong call. Of a private key only the public half and its form go on; its bytes are wiped here.
  */
-import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -23,7 +22,7 @@ import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import { parseLine, type Hasher } from '../ceremonies/transcript.ts';
 import { verifyFile } from '../ceremonies/verify.ts';
 import type { Answers } from './contract.ts';
-import { derLabel, KEY_LABELS, Usage } from './keys-cli.ts';
+import { derLabel, KEY_LABELS, readInput, Usage } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
 import { requireTerminal } from './terminal-booth.ts';
@@ -90,7 +89,7 @@ export async function cbomCommand(
   for (const path of positionals) {
     const file = basename(path);
     try {
-      found.push(await foundIn(file, readInput(path), hasher));
+      found.push(await foundIn(file, readInput(path, LARGEST_BUNDLE), hasher));
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       refused.push({ file, refusal: error.refusal });
@@ -114,16 +113,6 @@ export async function cbomCommand(
   });
   process.stdout.write(values.csv ? cbomCsv(bom) : values.json ? `${JSON.stringify(cbomRows(bom), null, 2)}\n` : cbomText(bom));
   return 0;
-}
-
-function readInput(path: string): Uint8Array {
-  try {
-    if (statSync(path).size > LARGEST_BUNDLE) throw new Usage(`${path} is larger than ${LARGEST_BUNDLE / 1024 / 1024} MB: nothing that is read here`);
-    return new Uint8Array(readFileSync(path));
-  } catch (error) {
-    if (error instanceof Usage) throw error;
-    throw new Usage(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
-  }
 }
 
 /** A bundle is a zip file, a key record and a transcript are JSON, everything else is PEM or DER. */

@@ -20,7 +20,7 @@ import type { Bindings, Inputs } from './contract.ts';
 import { nativeHasher } from './conductor/machine.ts';
 import { organisationTemplates } from './conductor/templates.ts';
 import { ADMIN_DETAIL, ADMIN_HELP, adminCommand, isAdminVerb, logbookCommand } from './admin-cli.ts';
-import { isKeyCall, KEY_DETAIL, KEY_HELP, keyCommand } from './template-cli.ts';
+import { isKeyCall, KEY_DETAIL, KEY_HELP, keyCommand } from './hsm-keys-cli.ts';
 import { KEYS_DETAIL, KEYS_HELP, keysCommand, Usage } from './keys-cli.ts';
 import { dataFolder, nodeLauncher, startHouse, type BoothPort, type House } from './processes.ts';
 import { ask, playRehearsal } from './rehearsal.ts';

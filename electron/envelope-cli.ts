@@ -6,7 +6,6 @@
  * is the complete wipe. Exit code 0: done. 1: refused, with the rule. 2: a wrong call.
  */
 import { randomFillSync } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { sha256 } from '@noble/hashes/sha2.js';
@@ -22,7 +21,7 @@ import { ASYMMETRIC_KEY_PACKAGE, hybridWrapRandomness, readWrappedKey, unwrapKey
 import { nameText, pem, readPem } from '../ceremonies/keys/signed.ts';
 import { readSubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { Refused, type Refusal } from '../ceremonies/refusal.ts';
-import { KEYS_DETAIL, newFile, Usage, write } from './keys-cli.ts';
+import { KEYS_DETAIL, moment, newFile, readInput, Usage, write } from './keys-cli.ts';
 
 export const ENVELOPE_HELP = `  conclave envelope seal --to FILE... --in FILE --out FILE [--describe TEXT] [--pem] [--json]
   conclave envelope open --key FILE --in FILE --out FILE [--unauthenticated] [--json]
@@ -200,16 +199,6 @@ export async function envelopeCommand(command: string, args: readonly string[]):
 
 // --- files ---------------------------------------------------------------------------------------------------------------
 
-function readInput(path: string, largest: number): Uint8Array {
-  try {
-    if (statSync(path).size > largest) throw new Usage(`${path} is larger than ${largest / 1024 / 1024} MB`);
-    return new Uint8Array(readFileSync(path));
-  } catch (error) {
-    if (error instanceof Usage) throw error;
-    throw new Usage(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code ?? 'an error'}`);
-  }
-}
-
 function cmsIn(file: Uint8Array): Uint8Array {
   return readPem(file, ['CMS', 'PKCS7'])[0]!.der;
 }
@@ -245,12 +234,6 @@ async function withPrivateKey<T>(path: string, work: (key: DecapsulationKey) => 
     der.fill(0);
     file.fill(0);
   }
-}
-
-function moment(text: string | undefined): Date {
-  const date = text === undefined ? new Date() : new Date(text);
-  if (Number.isNaN(date.getTime())) throw new Usage(`--at ${text ?? ''}: no time. Write it as 2026-11-22 or 2026-11-22T10:00:00Z`);
-  return date;
 }
 
 function recipientsOf(paths: readonly string[], at: Date): Recipient[] {

@@ -8,7 +8,7 @@ import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), 'conclave-template-cli-'));
+const folder = mkdtempSync(join(tmpdir(), 'conclave-hsm-keys-cli-'));
 after(() => { rmSync(folder, { recursive: true, force: true }); });
 
 function run(...args: string[]): { code: number | null; out: string; err: string } {
