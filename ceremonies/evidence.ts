@@ -239,7 +239,7 @@ export const WrappedKeyFile = z.strictObject({
   method: WrapMethod,
   /** CKM_* that wrapped it; hash and MGF of OAEP with it. */
   mechanism: text(64),
-  key: z.strictObject({ ...NewKey, id: hex(128), check: KeyCheck }),
+  key: z.strictObject({ ...NewKey, id: hex(128), label: text(128), check: KeyCheck, /** Of a private key: its public half is made again of it. */ spki: base64url(8000).nullable() }),
   /** The key that it is under, and the token that has it; of a hybrid the recipient's. */
   under: z.strictObject({ token: text(64), id: hex(128), label: text(128), check: KeyCheck }),
   /** Of a hybrid: algorithm and ciphertext of the encapsulation. */

@@ -341,6 +341,11 @@ function deriveKek(sharedSecret: Uint8Array, kdf: KdfOid, wrap: WrapOid, ukm: Ui
   return hkdf(KDFS[kdf].hash, sharedSecret, undefined, otherInfo(wrap, ukm), keyBytes);
 }
 
+/** The KEK with which `wrapKey` wraps: for an AES-KWP that a token does. Secret; the caller wipes it. */
+export function wrappingKek(sharedSecret: Uint8Array, ukm: Uint8Array): Uint8Array {
+  return deriveKek(sharedSecret, KDF_WRITTEN, AES_256_WRAP_PAD, ukm);
+}
+
 /** DER CMSORIforKEMOtherInfo of a wrap and optional user keying material. */
 export function otherInfo(wrap: WrapOid, ukm: Uint8Array | null): Uint8Array {
   const info = new KemOtherInfo();

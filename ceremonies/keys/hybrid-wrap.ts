@@ -21,11 +21,12 @@ import canonicalize from 'canonicalize';
 import { cmac } from '@noble/ciphers/aes.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes, fromUtf8, toHex, utf8 } from '../bytes.ts';
+import type { WrappedKeyFile } from '../evidence.ts';
 import { Refused, refuse } from '../refusal.ts';
 import { plainText } from '../text.ts';
 import { derParts, readDer, TAG, writeDer } from './der.ts';
 import {
-  contentKeyOf, identifierText, openEnvelope, readEnvelope, sealEnvelope, sealingRandomness, secretCopy, wrapKey, wrappingRandomness,
+  contentKeyOf, identifierText, openEnvelope, readEnvelope, sealEnvelope, sealingRandomness, secretCopy, wrapKey, wrappingKek, wrappingRandomness,
   type DecapsulationKey, type EnvelopeReading, type Recipient,
 } from './envelope.ts';
 import { readPrivateKey, seedFormOf } from './private-key.ts';
@@ -63,6 +64,14 @@ function fault(rule: string, expected: string, found: string, next = NEXT): Refu
 /** KCV of an AES key as the label has it. 24 bits of a public function of the key: never of shares or components. */
 export function keyCheckValue(key: Uint8Array): string {
   return toHex(cmac(new Uint8Array(16), key).slice(0, 3));
+}
+
+/**
+ * The AES-256 key under which a token wraps or unwraps the key that a WrappedKeyFile describes: as for a symmetric key above, with
+ * the file's description in place of the label. Under another description nothing unwraps. SECRET: the caller wipes it.
+ */
+export function tokenKeyKek(sharedSecret: Uint8Array, described: WrappedKeyFile['key']): Uint8Array {
+  return wrappingKek(sharedSecret, utf8(canonicalize(described)!));
 }
 
 /** Random octets that the two wraps take. */

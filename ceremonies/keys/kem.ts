@@ -95,11 +95,11 @@ export function coefficientAbove(packed: Uint8Array): boolean {
   return above;
 }
 
-function mlKemOf(row: CompositeKem | XWingAlgorithm): MlKemName {
+export function mlKemOf(row: CompositeKem | XWingAlgorithm): MlKemName {
   return row.family === 'x-wing' ? 'ml-kem-768' : row.mlKem;
 }
 
-function halfOf(row: CompositeKem | XWingAlgorithm): KemHalf {
+export function halfOf(row: CompositeKem | XWingAlgorithm): KemHalf {
   return row.family === 'x-wing' ? { kind: 'xdh', curve: 'X25519' } : row.traditional;
 }
 
@@ -108,7 +108,8 @@ function domainOf(row: CompositeKem | XWingAlgorithm): Uint8Array {
   return utf8(row.family === 'x-wing' ? '\\.//^\\' : row.domain);
 }
 
-function splitPublicKey(row: CompositeKem | XWingAlgorithm, raw: Uint8Array): { readonly mlKem: Uint8Array; readonly traditional: Uint8Array } {
+/** Throws `Refused` KEM-PUBLIC-KEY for a length that cannot be. */
+export function splitPublicKey(row: CompositeKem | XWingAlgorithm, raw: Uint8Array): { readonly mlKem: Uint8Array; readonly traditional: Uint8Array } {
   const at = ML_KEMS[mlKemOf(row)].publicKeyBytes;
   if (raw.length <= at || raw.length > row.sizes.publicKey + 300 || (!row.sizes.varies.includes('publicKey') && raw.length !== row.sizes.publicKey)) {
     throw fault('KEM-PUBLIC-KEY', `${row.name} publicKey: ${row.sizes.publicKey} bytes`, `${raw.length} bytes`);

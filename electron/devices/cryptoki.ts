@@ -7,10 +7,11 @@
  * What a native call points into is referenced in #running until the call is over. A module is never unloaded. Calls that may
  * take long run in a thread of their own; C_SignInit does not, it is short everywhere.
  *
- * It never finalizes a module, never keeps a PIN (it has none), never prints.
+ * It never finalizes a module, never has a PIN (those calls are made here that take none), never prints.
  */
 import koffi from 'koffi';
 import { TokenError } from './errors.ts';
+import type { Trace } from './trace.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 
 /** A CK_ULONG handle as pkcs11js gives it: eight bytes in the machine's order. */
@@ -32,13 +33,17 @@ const SIGN_CONTEXT = koffi.struct('CK_SIGN_ADDITIONAL_CONTEXT', { hedgeVariant: 
 const INTERFACE = koffi.struct('CK_INTERFACE', { pInterfaceName: 'const char *', pFunctionList: 'void *', flags: 'ulong' });
 
 /** Places in CK_FUNCTION_LIST (version 2.40, and the beginning of every later one), counted after the version. */
-const OF_2_40 = { C_SignInit: 42 } as const;
+const OF_2_40 = { C_InitToken: 9, C_InitPIN: 10, C_SetPIN: 11, C_Login: 18, C_SignInit: 42 } as const;
 /** Places in CK_FUNCTION_LIST_3_2: 68 functions of 2.40, 24 of 3.0, then these. */
 const OF_3_2 = { C_EncapsulateKey: 92, C_DecapsulateKey: 93 } as const;
 /** The version and the padding behind it. */
 const VERSION_BYTES = 8;
 
 const PROTOTYPES = {
+  C_InitToken: koffi.proto('ulong C_InitToken(ulong slot, void *pin, ulong pinBytes, void *label)'),
+  C_InitPIN: koffi.proto('ulong C_InitPIN(ulong session, void *pin, ulong pinBytes)'),
+  C_SetPIN: koffi.proto('ulong C_SetPIN(ulong session, void *old, ulong oldBytes, void *pin, ulong pinBytes)'),
+  C_Login: koffi.proto('ulong C_Login(ulong session, ulong user, void *pin, ulong pinBytes)'),
   C_SignInit: koffi.proto('ulong C_SignInit(ulong session, CK_MECHANISM *mechanism, ulong key)'),
   C_EncapsulateKey: koffi.proto('ulong C_EncapsulateKey(ulong session, CK_MECHANISM *mechanism, ulong key, CK_ATTRIBUTE *template, ulong count, void *ciphertext, void *length, void *secret)'),
   C_DecapsulateKey: koffi.proto('ulong C_DecapsulateKey(ulong session, CK_MECHANISM *mechanism, ulong key, CK_ATTRIBUTE *template, ulong count, void *ciphertext, ulong length, void *secret)'),
@@ -52,11 +57,13 @@ const OPENED = new Set<unknown>();
 /** The module at `path`, which pkcs11js has loaded and initialised already: the loader gives the same one again. */
 export class Cryptoki {
   readonly #library: koffi.IKoffiLib;
+  readonly #trace: Trace | null;
   #lists: { readonly of240: unknown; readonly of32: unknown } | null = null;
   /** Arguments of calls under way in another thread. */
   readonly #running = new Set<readonly unknown[]>();
 
-  constructor(path: string) {
+  constructor(path: string, trace: Trace | null = null) {
+    this.#trace = trace;
     // At once, while the file is the one that pkcs11js has loaded; what the module offers is looked up when it is needed.
     this.#library = koffi.load(path);
     OPENED.add(this.#library);
@@ -82,7 +89,10 @@ export class Cryptoki {
     const parameter = Buffer.alloc(koffi.sizeof(SIGN_CONTEXT));
     koffi.encode(parameter, SIGN_CONTEXT, { hedgeVariant: HEDGED, pContext: bytes, ulContextLen: bytes.length });
     const call = this.#native('C_SignInit', OF_2_40.C_SignInit, this.#found().of240);
-    checked('C_SignInit', call(ulong(session), { mechanism, pParameter: parameter, ulParameterLen: parameter.length }, ulong(key)));
+    const begun = performance.now();
+    const value = Number(call(ulong(session), { mechanism, pParameter: parameter, ulParameterLen: parameter.length }, ulong(key)));
+    this.#trace?.line('C_SignInit', ulong(session), value, performance.now() - begun);
+    checked('C_SignInit', value);
     return [bytes, parameter];
   }
 
@@ -112,14 +122,41 @@ export class Cryptoki {
     return secret;
   }
 
+  // Calls without a PIN, for tokens with a pad of their own (CKF_PROTECTED_AUTHENTICATION_PATH): NULL in its place. They block
+  // until somebody has typed, so each has a thread of its own.
+
+  /** `label`: 32 bytes. */
+  padInitToken(slot: Handle, label: Uint8Array): Promise<void> {
+    const bytes = Buffer.from(label);
+    return this.#atPad('C_InitToken', [ulong(slot), null, 0, bytes], [bytes]);
+  }
+
+  padInitPin(session: Handle): Promise<void> {
+    return this.#atPad('C_InitPIN', [ulong(session), null, 0]);
+  }
+
+  padSetPin(session: Handle): Promise<void> {
+    return this.#atPad('C_SetPIN', [ulong(session), null, 0, null, 0]);
+  }
+
+  padLogin(session: Handle, user: number): Promise<void> {
+    return this.#atPad('C_Login', [ulong(session), user, null, 0]);
+  }
+
+  async #atPad(name: keyof typeof OF_2_40, args: readonly unknown[], buffers: readonly Buffer[] = []): Promise<void> {
+    await this.#apart(name, this.#native(name, OF_2_40[name], this.#found().of240), args, buffers);
+  }
+
   /** In a thread of its own. `args` are referenced until it is over, and with them every buffer that they point into. */
   async #apart(name: Call, call: Native, args: readonly unknown[], buffers: readonly Buffer[]): Promise<void> {
     const entry = [...args, ...buffers];
     this.#running.add(entry);
+    const begun = performance.now();
     try {
       const value = await new Promise<number | bigint>((resolve, reject) => {
         call.async(...args, (error: Error | null, result: number | bigint) => (error === null ? resolve(result) : reject(error)));
       });
+      this.#trace?.line(name, BigInt(args[0] as number | bigint), Number(value), performance.now() - begun);
       checked(name, value);
     } finally {
       this.#running.delete(entry);

@@ -7,7 +7,6 @@
  * A success code is no proof: what was made is read back, signatures are verified in software, what was destroyed is looked
  * for again in another session. Never retries a PIN, never repeats a write, never touches "the first of several" objects.
  */
-import { isUtf8 } from 'node:buffer';
 import { randomFillSync } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { hkdf } from '@noble/hashes/hkdf.js';
@@ -31,21 +30,19 @@ import {
   andThen, failedPart, idIsFree, makeKey, mayBeCopied, openKey, planKey, planWithFreshIds, readKey, recoverKey, tryKey, throwawayKemKey, unverified, withThrowawayKey,
   type Key, type Plan, type Tried,
 } from './keys.ts';
+import { PinDesk, type Booth } from './login.ts';
 import {
-  OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Notice, type Operation,
+  OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Operation,
 } from './protocol.ts';
 import { explanations, listedAs, probe, readDetails, readObject, scanKeys, wantedOf } from './reading.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
-import type { Session, Token, TokenModule } from './tokens.ts';
+import type { ObjectName, Session, Token, TokenModule } from './tokens.ts';
 import { sealShare, TransportKey } from './transport.ts';
 
 type Body<O extends Operation> = z.output<(typeof OPERATIONS)[O]['request']>;
 
 /** What the process around the operations gives them. */
-export interface Surroundings {
-  notify(notice: Notice): void;
-  /** The PIN typed for this ticket, to be wiped by the caller; null when cancelled. Throws Fault BOOTH_MISSING at once. */
-  pin(ticket: number): Promise<Secret | null>;
+export interface Surroundings extends Booth {
   /** The program that is running, for the software token's facts. */
   readonly program: string;
 }
@@ -55,7 +52,7 @@ interface Backup { readonly set: ShareSet; readonly key: Secret; readonly shares
 interface Identity { readonly id: string; readonly algorithm: EcdsaAlgorithm | RsaAlgorithm; readonly classical: PublicKey }
 
 /** After these a listing that is being paged through still holds; everything else ends it. */
-const KEEPS_BROWSING: readonly Operation[] = ['slots', 'objects', 'search-objects', 'object', 'details', 'mechanisms', 'scan-keys', 'explain'];
+const KEEPS_BROWSING: readonly Operation[] = ['slots', 'objects', 'search-objects', 'object', 'details', 'mechanisms', 'scan-keys', 'explain', 'refer'];
 /** How long a login for looking lasts without a request for its token. */
 const IDLE_LIMIT = 10 * 60_000;
 /** A listing made ahead is used when it is asked for within this time, and made anew otherwise. */
@@ -66,6 +63,7 @@ const seedLabel = (id: string) => `${IDENTITY}-${id}`;
 
 export class Operations {
   readonly #surroundings: Surroundings;
+  readonly #pins: PinDesk;
   #config: string | null = null;
   #module: TokenModule | null = null;
   /** Tokens that stay logged in until `log-out`. */
@@ -76,7 +74,6 @@ export class Operations {
   #ahead: number | null = null;
   /** Logins of `log-in`: each with the timer that ends it. A ceremony that takes over a login takes it out of here. */
   readonly #looking = new Map<string, NodeJS.Timeout>();
-  #ticket = 0;
   #recorder: Secret | null = null;
   #backup: Backup | null = null;
   #transport: TransportKey | null = null;
@@ -86,6 +83,7 @@ export class Operations {
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
+    this.#pins = new PinDesk(surroundings);
   }
 
   /** Never throws: errors are values. One at a time, `cancel` aside; the caller sees to that. */
@@ -161,6 +159,9 @@ export class Operations {
       case 'provision-file': return provisionFile(body as Body<'provision-file'>, work);
       case 'look': return this.#look(body as Body<'look'>);
       case 'clear': return this.#clear(body as Body<'clear'>, work);
+      case 'refer': return this.#refer(body as Body<'refer'>);
+      case 'administer': return this.#administer(body as Body<'administer'>, work);
+      case 'self-test': return this.#selfTest(body as Body<'self-test'>);
       case 'make-backup-key': return this.#makeBackupKey(body as Body<'make-backup-key'>);
       case 'wrap-key': return this.#wrapKey(body as Body<'wrap-key'>);
       case 'transport-key': return this.#transportKey();
@@ -192,12 +193,12 @@ export class Operations {
       // Each is loaded on demand: a process for software tokens must run where there is no native code.
       case 'software': {
         const { openSoftwareModule } = await import('./software-token.ts');
-        return openSoftwareModule(config.folder, config.name, this.#surroundings.program);
+        return openSoftwareModule(config.folder, config.name, this.#surroundings.program, config.readOnly);
       }
       case 'pkcs11': {
         Object.assign(process.env, config.env);
         const { openPkcs11Module } = await import('./pkcs11.ts');
-        return openPkcs11Module(config.name, config.path, config.parameters);
+        return openPkcs11Module(config.name, config.path, config.parameters, undefined, { readOnly: config.readOnly, trace: config.trace });
       }
     }
   }
@@ -298,54 +299,6 @@ export class Operations {
 
   // --- login ---------------------------------------------------------------------------------------------------------
 
-  /** Asks for the PIN and logs in, once. What the token says about tries left is read before, and again after a refusal. */
-  async #login(token: Token, session: Session, asked: Asked): Promise<void> {
-    const facts = await token.facts();
-    if (facts.flags.includes('CKF_USER_PIN_LOCKED')) throw new TokenError('CKR_PIN_LOCKED', 'C_Login');
-    if (!facts.flags.includes('CKF_USER_PIN_INITIALIZED')) throw new TokenError('CKR_USER_PIN_NOT_INITIALIZED', 'C_Login');
-    if (facts.flags.includes('CKF_PROTECTED_AUTHENTICATION_PATH')) throw new Fault('PIN_PAD');
-    const final = facts.flags.includes('CKF_USER_PIN_FINAL_TRY');
-    if (final && !asked.acceptFinalTry) throw new Fault('PIN_FINAL_TRY');
-    if (asked.standIn) {
-      if (!(await token.isRehearsal())) throw new Fault('STAND_IN_REFUSED');
-      await lend(rehearsalPin(), (pin) => session.login(pin));
-      return;
-    }
-    const lengths = await token.pinLengths();
-    const ticket = ++this.#ticket;
-    const settle = (outcome: Extract<Notice, { kind: 'pin-settled' }>['outcome']) => {
-      this.#surroundings.notify({ kind: 'pin-settled', ticket, outcome });
-    };
-    // First the ear, then the question: an answer must never come to nobody.
-    const answer = this.#surroundings.pin(ticket);
-    const attempts = final ? 'final' : facts.flags.includes('CKF_USER_PIN_COUNT_LOW') ? 'low' : 'fine';
-    this.#surroundings.notify({ kind: 'pin-wanted', ticket, token: facts, asked, attempts, ...lengths, wanted: 'user-pin' });
-    const pin = await answer;
-    if (pin === null) settle('cancelled');
-    if (pin === null) throw new Fault('PIN_CANCELLED');
-    try {
-      // What the token would refuse for its form must not cost a try: an empty PIN above all.
-      const { length } = pin.bytes;
-      if (length < lengths.min || (lengths.max > 0 && length > lengths.max)) throw new TokenError('CKR_PIN_LEN_RANGE', 'C_Login');
-      if (!isUtf8(pin.bytes)) throw new TokenError('CKR_PIN_INVALID', 'C_Login');
-      await session.login(pin.bytes);
-    } catch (thrown) {
-      if (!isTokenError(thrown, 'CKR_PIN_INCORRECT', 'CKR_PIN_LOCKED')) {
-        settle('refused');
-        throw thrown;
-      }
-      const after = (await token.facts().catch(() => facts)).flags;
-      const locked = isTokenError(thrown, 'CKR_PIN_LOCKED') || after.includes('CKF_USER_PIN_LOCKED');
-      settle(locked ? 'locked' : 'refused');
-      if (locked) throw new TokenError('CKR_PIN_LOCKED', 'C_Login');
-      throw after.includes('CKF_USER_PIN_FINAL_TRY')
-        ? new TokenError('CKR_PIN_INCORRECT', 'C_Login', 'One try is left. A wrong PIN then locks the token for good.') : thrown;
-    } finally {
-      pin.wipe();
-    }
-    settle('accepted');
-  }
-
   /** The held session of a token, if it is still good; forgets it if not. */
   async #alive(serial: string): Promise<Held | null> {
     const held = this.#held.get(serial);
@@ -365,7 +318,7 @@ export class Operations {
     const token = await this.#tokens().token(serial);
     const session = await token.open();
     try {
-      await this.#login(token, session, asked);
+      await this.#pins.logIn(token, session, asked);
     } catch (thrown) {
       await quietly(session.close());
       throw thrown;
@@ -381,7 +334,7 @@ export class Operations {
     const token = await this.#tokens().token(serial);
     const session = await token.open();
     try {
-      await this.#login(token, session, asked);
+      await this.#pins.logIn(token, session, asked);
       return await use({ token, session });
     } finally {
       await quietly(session.logout());
@@ -593,6 +546,32 @@ export class Operations {
         await quietly(fresh.close());
       }
     });
+  }
+
+  // --- administration ------------------------------------------------------------------------------------------------
+
+  async #administer({ token: serial, change, asked, ...rest }: Body<'administer'>, work: Work): Promise<Answer<'administer'>> {
+    const { administer, administerPins, isAboutPins } = await import('./administration.ts');
+    const desk = { pins: this.#pins, asked, work };
+    if (isAboutPins(change)) {
+      if (await this.#alive(serial)) throw new Refused(refuse('TOKEN-MOVED', 'a token that nobody is logged in to', 'one with a login', 'Log out of the token, look at it again, and begin anew.'));
+      return { result: await administerPins(await this.#tokens().token(serial), change, rest.order, desk) };
+    }
+    return { result: await administer(await this.#root(serial, asked), change, rest, desk) };
+  }
+
+  async #refer({ token: serial, place }: Body<'refer'>): Promise<Answer<'refer'>> {
+    const { refer } = await import('./administration.ts');
+    return refer((await this.#browse(serial)).session, place);
+  }
+
+  async #selfTest({ token: serial, place, asked }: Body<'self-test'>): Promise<Answer<'self-test'>> {
+    const { refer: name, selfTest } = await import('./administration.ts');
+    // A login changes the places of a listing: what is meant is named first.
+    const reference = await name((await this.#browse(serial)).session, place);
+    await this.#stopBrowsing();
+    const { token, session } = await this.#root(serial, asked);
+    return { tried: await selfTest(token, session, reference) };
   }
 
   // --- backup --------------------------------------------------------------------------------------------------------
@@ -981,7 +960,7 @@ async function withShare<T>(bytes: Uint8Array, set: string, x: number, use: (sha
 
 // --- looking ---------------------------------------------------------------------------------------------------------
 
-interface Found { readonly name: Parameters<Session['destroy']>[0]; readonly fact: ObjectFact }
+interface Found { readonly name: ObjectName; readonly fact: ObjectFact }
 
 /**
  * What there is under CKA_IDs and under the labels of data objects. An id promises a key pair (with its seed, if it is an

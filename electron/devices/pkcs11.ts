@@ -22,16 +22,23 @@ import type * as types from 'pkcs11js';
 import { fromHex, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
 import { AES_256, isStateful, type MlKemAlgorithm } from '../../ceremonies/keys/algorithms.ts';
+import { ML_DSA } from '../../ceremonies/keys/composite.ts';
+import { readDer, derParts, readUnsigned, TAG, writeDer } from '../../ceremonies/keys/der.ts';
+import { ML_KEM } from '../../ceremonies/keys/kem.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
-import { subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
+import { readSubjectKey, subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
+import { readEcPrivateKey, readRsaPublicKey } from '../../ceremonies/keys/traditional.ts';
 import { Cryptoki } from './cryptoki.ts';
 import { Fault, isTokenError, TokenError } from './errors.ts';
+import type { KeyKindRow, PairAlgorithm, PairKind } from './key-kinds.ts';
 import { isRehearsalToken, numbersOf, quirksOf, type Numbers, type Quirks } from './quirks.ts';
-import { pinText, Secret, secretBytes } from './secret.ts';
+import { pinText, Secret, secretBytes, takeBytes } from './secret.ts';
+import { Trace } from './trace.ts';
 import {
-  APPLICATION, flagNames, keyTypeName, mechanismName, mechanismNumber, oneMatch, plain, rehearsalLabel,
-  type AttributeName, type KeyClass, type KeyPairRequest, type Mechanism, type ObjectAt, type ObjectName, type RawDetails, type Session, type SignHow,
-  type SlotFacts, type Template, type Token, type TokenAlgorithm, type TokenModule, type TokenPublicKey,
+  APPLICATION, flagNames, keyTypeName, mayWrite, mechanismName, mechanismNumber, notMoved, oneMatch, plain, rehearsalLabel,
+  type AttributeName, type Authenticate, type Cipher, type KeyClass, type KeyPairRequest, type KeyRequest, type MacName, type Mechanism, type OaepHash,
+  type ObjectAt, type ObjectName, type RawDetails, type Session, type SignHow, type SlotFacts, type Template, type Token, type TokenAlgorithm,
+  type TokenModule, type TokenPublicKey, type User, type WrapHow,
 } from './tokens.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 
@@ -46,6 +53,7 @@ const CKF_SERIAL_SESSION = 0x4; // PKCS#11 3.2 section 5.6.1: must always be set
 const USER_STATES: readonly number[] = [1, 3]; // CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
 const CKU_SO = 0;
 const CKU_USER = 1;
+const CKU_CONTEXT_SPECIFIC = 2;
 /** Handles fetched per C_FindObjects: one call for most tokens. */
 const BATCH = 4096;
 /** A wrapped ML-DSA-87 key with seed and expanded key has 4,976 bytes; sealed bytes may be more. */
@@ -108,11 +116,16 @@ function encodeValue(kind: string, value: unknown): boolean | number | Buffer {
 
 /** pkcs11js throws three kinds of errors; all that come from the token say "CKR_NAME:number" or carry both. */
 function translated(thrown: unknown, call: string): unknown {
-  if (!(thrown instanceof Error)) return thrown;
+  const number = numberOf(thrown);
+  return number === 0 ? thrown : new TokenError(number, call);
+}
+
+/** 0 where it does not come from the token. */
+function numberOf(thrown: unknown): number {
+  if (!(thrown instanceof Error)) return 0;
   const text = /CKR_\w+:(\d+)/.exec(thrown.message)?.[1];
   const code = 'code' in thrown && typeof thrown.code === 'number' ? thrown.code : 0;
-  const number = text === undefined ? code : Number(text);
-  return number === 0 ? thrown : new TokenError(number, call);
+  return text === undefined ? code : Number(text);
 }
 
 function calling<T>(call: string, work: () => T): T {
@@ -125,13 +138,21 @@ function calling<T>(call: string, work: () => T): T {
 
 // --- the module ------------------------------------------------------------------------------------------------------
 
+/** What the machine's administrator has set for a module. `trace`: the file that its calls are written to. */
+export interface ModuleSettings {
+  readonly readOnly?: boolean | undefined;
+  readonly trace?: string | undefined;
+}
+
 /** Loads and initialises a module. Its environment must stand in process.env before. `quirks`: instead of those it would get. */
-export function openPkcs11Module(name: string, path: string, parameters: string | undefined, quirks?: Quirks): TokenModule {
+export function openPkcs11Module(name: string, path: string, parameters: string | undefined, quirks?: Quirks, settings: ModuleSettings = {}): TokenModule {
   let sha256: string;
-  const native = new pkcs11js.PKCS11();
+  const loaded = new pkcs11js.PKCS11();
+  const trace = settings.trace === undefined ? null : new Trace(settings.trace);
+  const native = trace === null ? loaded : trace.over(loaded, numberOf);
   try {
     sha256 = createHash('sha256').update(readFileSync(path)).digest('hex');
-    native.load(path);
+    loaded.load(path);
   } catch {
     throw new Fault('MODULE_NOT_LOADED', plain(path, 300));
   }
@@ -139,7 +160,7 @@ export function openPkcs11Module(name: string, path: string, parameters: string 
   const info = calling('C_GetInfo', () => native.C_GetInfo());
   const manufacturer = trimmed(info.manufacturerID);
   const version = `${info.libraryVersion.major}.${info.libraryVersion.minor}`;
-  return new Pkcs11Module(native, new Cryptoki(path), quirks ?? quirksOf(manufacturer), {
+  return new Pkcs11Module(native, new Cryptoki(path, trace), quirks ?? quirksOf(manufacturer), settings.readOnly ?? false, {
     name, kind: 'pkcs11', path: plain(path, 512), sha256, version, library: plain(`${manufacturer}: ${trimmed(info.libraryDescription)}`, 128),
   });
 }
@@ -165,14 +186,16 @@ class Pkcs11Module implements TokenModule {
   /** The same module, for calls that `native` does not have. */
   readonly cryptoki: Cryptoki;
   readonly quirks: Quirks;
+  readonly readOnly: boolean;
   /** Buffers of asynchronous calls under way, by call. */
   readonly #running = new Set<readonly unknown[]>();
 
-  constructor(native: Native, calls: Cryptoki, quirks: Quirks, facts: ModuleFacts) {
+  constructor(native: Native, calls: Cryptoki, quirks: Quirks, readOnly: boolean, facts: ModuleFacts) {
     LOADED.add(native);
     this.native = native;
     this.cryptoki = calls;
     this.quirks = quirks;
+    this.readOnly = readOnly;
     this.facts = facts;
   }
 
@@ -216,11 +239,17 @@ class Pkcs11Module implements TokenModule {
     const info = calling('C_GetTokenInfo', () => this.native.C_GetTokenInfo(slot));
     const label = plain(trimmed(info.label), 64);
     return {
-      serial: this.quirks.identity === 'label' ? plain(`label:${label}`, 64) : plain(trimmed(info.serialNumber), 64), label,
+      serial: this.#identityOf(slot, label, plain(trimmed(info.serialNumber), 64)), label,
       model: plain(trimmed(info.model), 64), manufacturer: plain(trimmed(info.manufacturerID), 64),
       firmware: versionText(info.firmwareVersion), hardware: versionText(info.hardwareVersion),
       flags: flagNames('CKF_TOKEN', info.flags),
     };
+  }
+
+  /** What a token goes by. A blank one may have no serial number yet: it goes by the slot that it is in. */
+  #identityOf(slot: Handle, label: string, serial: string): string {
+    if (this.quirks.identity === 'label') return plain(`label:${label}`, 64);
+    return serial === '' ? `slot:${ulong(slot)}` : serial;
   }
 
   #factsIfReadable(slot: Handle): TokenFacts | null {
@@ -248,22 +277,13 @@ class Pkcs11Module implements TokenModule {
   }
 
   async provision(label: string, pin: Uint8Array): Promise<TokenFacts> {
+    mayWrite(this, 'C_InitToken');
     if (!this.quirks.provisions) throw new Fault('MODULE_CANNOT_PROVISION');
     const marked = rehearsalLabel(label);
-    const initialised = (slot: Handle) => (calling('C_GetTokenInfo', () => this.native.C_GetTokenInfo(slot)).flags & CKF_TOKEN_INITIALIZED) !== 0;
-    const before = new Set(this.#slots(true).filter(initialised).map((slot) => this.factsOf(slot).serial));
-    const free = this.#slots(true).find((slot) => !initialised(slot));
+    const free = this.#slots(true).find((slot) => !this.initialised(slot));
     if (!free) throw new Fault('MODULE_CANNOT_PROVISION', 'There is no free slot.');
-    // 32 bytes, padded by bytes (PKCS#11 3.2 section 5.5.7). Both PINs are the published one: the token is for rehearsals.
-    const padded = marked + ' '.repeat(32 - Buffer.byteLength(marked));
-    calling('C_InitToken', () => this.native.C_InitToken(free, pinText(pin), padded));
-    // Found again by what is new about it: some modules move a token to another slot when it is initialised.
-    const isNew = (slot: Handle) => {
-      const facts = this.#factsIfReadable(slot);
-      return facts !== null && initialised(slot) && facts.label === marked && !before.has(facts.serial);
-    };
-    const slot = this.#slots(true).find(isNew);
-    if (!slot) throw new TokenError('CKR_GENERAL_ERROR', 'C_InitToken');
+    // Both PINs are the published one: the token is for rehearsals.
+    const slot = await this.initialise(free, marked, pin);
     const session = calling('C_OpenSession', () => this.native.C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION));
     try {
       calling('C_Login', () => this.native.C_Login(session, CKU_SO, pinText(pin)));
@@ -273,6 +293,29 @@ class Pkcs11Module implements TokenModule {
       calling('C_CloseSession', () => this.native.C_CloseSession(session));
     }
     return this.factsOf(slot);
+  }
+
+  initialised(slot: Handle): boolean {
+    return (calling('C_GetTokenInfo', () => this.native.C_GetTokenInfo(slot)).flags & CKF_TOKEN_INITIALIZED) !== 0;
+  }
+
+  /** C_InitToken, with the SO's PIN or, for null, at the token's own pad. The slot in which the token is then. */
+  async initialise(slot: Handle, label: string, pin: Uint8Array | null): Promise<Handle> {
+    const identity = this.factsOf(slot).serial;
+    const others = new Set(this.#slots(true).filter((one) => this.initialised(one)).map((one) => this.factsOf(one).serial));
+    others.delete(identity);
+    // 32 bytes, padded by bytes (PKCS#11 3.2 section 5.5.7).
+    const padded = label + ' '.repeat(32 - Buffer.byteLength(label));
+    if (pin === null) await this.run('C_InitToken', [], () => this.cryptoki.padInitToken(slot, utf8(padded)));
+    else calling('C_InitToken', () => this.native.C_InitToken(slot, pinText(pin), padded));
+    // Found again by what is new about it: some modules move a token to another slot, or give it a serial number only then.
+    const found = this.#slots(true).filter((one) => {
+      const facts = this.#factsIfReadable(one);
+      return facts !== null && this.initialised(one) && facts.label === plain(label, 64) && !others.has(facts.serial);
+    });
+    const own = found.find((one) => this.factsOf(one).serial === identity) ?? (found.length === 1 ? found[0] : undefined);
+    if (own === undefined) throw new TokenError('CKR_GENERAL_ERROR', 'C_InitToken');
+    return own;
   }
 
   async close(): Promise<void> {
@@ -345,8 +388,21 @@ class Pkcs11Token implements Token {
     };
   }
 
-  async isRehearsal(): Promise<boolean> {
-    return isRehearsalToken(this.#module.quirks, (await this.facts()).label);
+  async isRehearsal(label?: string): Promise<boolean> {
+    return isRehearsalToken(this.#module.quirks, label ?? (await this.facts()).label);
+  }
+
+  get oaepHash(): OaepHash {
+    return this.#module.quirks.oaepHash;
+  }
+
+  async initialise(label: string, pin: Uint8Array | null, seen: TokenFacts): Promise<Token> {
+    mayWrite(this.#module, 'C_InitToken');
+    const slot = this.#find();
+    const { sessionCount } = calling('C_GetTokenInfo', () => this.#module.native.C_GetTokenInfo(slot));
+    notMoved(seen, this.#module.factsOf(slot), told(sessionCount) ?? 0);
+    const again = await this.#module.initialise(slot, label, pin);
+    return new Pkcs11Token(this.#module, this.#module.factsOf(again).serial, again);
   }
 
   notWrappable(algorithm: TokenAlgorithm): string | null {
@@ -355,7 +411,8 @@ class Pkcs11Token implements Token {
 
   async open(): Promise<Session> {
     const slot = this.#find();
-    const handle = calling('C_OpenSession', () => this.#module.native.C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION));
+    const flags = CKF_SERIAL_SESSION | (this.#module.readOnly ? 0 : CKF_RW_SESSION);
+    const handle = calling('C_OpenSession', () => this.#module.native.C_OpenSession(slot, flags));
     return new Pkcs11Session(this.#module, slot, handle);
   }
 
@@ -421,6 +478,7 @@ class Pkcs11Session implements Session {
   #listing: Handle[] | null = null;
   /** The shape that fitted the last object listed: neighbours are alike, and a wrong guess costs a failed call. */
   #guess: Shape = KEY_SHAPE;
+  #authenticate: Authenticate | null = null;
   #closed = false;
 
   constructor(module: Pkcs11Module, slot: Handle, handle: Handle) {
@@ -435,9 +493,38 @@ class Pkcs11Session implements Session {
     return this.#module.native;
   }
 
-  async login(pin: Uint8Array): Promise<void> {
+  async login(pin: Uint8Array | null, who: User = 'user'): Promise<void> {
     this.#listing = null;
-    calling('C_Login', () => this.#native.C_Login(this.#handle, CKU_USER, pinText(pin)));
+    // Section 5.6.8: the SO's session is always one that writes.
+    if (who === 'so') mayWrite(this.#module, 'C_Login');
+    await this.#loginAs(who === 'so' ? CKU_SO : CKU_USER, pin);
+  }
+
+  async #loginAs(user: number, pin: Uint8Array | null): Promise<void> {
+    if (pin === null) await this.#module.run('C_Login', [], () => this.#module.cryptoki.padLogin(this.#handle, user));
+    else calling('C_Login', () => this.#native.C_Login(this.#handle, user, pinText(pin)));
+  }
+
+  authenticateWith(ask: Authenticate): void {
+    this.#authenticate = ask;
+  }
+
+  /** Between the beginning of a private key's use and the use itself (section 5.6.8), where the key wants its PIN each time. */
+  async #authenticated(key: Handle): Promise<void> {
+    if (this.#authenticate === null || this.#read(key, ['CKA_ALWAYS_AUTHENTICATE']).get('CKA_ALWAYS_AUTHENTICATE')?.[0] !== 1) return;
+    await this.#authenticate((pin) => this.#loginAs(CKU_CONTEXT_SPECIFIC, pin));
+  }
+
+  async setUserPin(pin: Uint8Array | null): Promise<void> {
+    mayWrite(this.#module, 'C_InitPIN');
+    if (pin === null) await this.#module.run('C_InitPIN', [], () => this.#module.cryptoki.padInitPin(this.#handle));
+    else calling('C_InitPIN', () => this.#native.C_InitPIN(this.#handle, pinText(pin)));
+  }
+
+  async changePin(old: Uint8Array | null, pin: Uint8Array | null): Promise<void> {
+    mayWrite(this.#module, 'C_SetPIN');
+    if (old === null || pin === null) await this.#module.run('C_SetPIN', [], () => this.#module.cryptoki.padSetPin(this.#handle));
+    else calling('C_SetPIN', () => this.#native.C_SetPIN(this.#handle, pinText(old), pinText(pin)));
   }
 
   async logout(): Promise<void> {
@@ -504,6 +591,7 @@ class Pkcs11Session implements Session {
 
   async generateKeyPair({ algorithm, id, label, extractable, lives }: KeyPairRequest): Promise<string> {
     this.#listing = null;
+    if (lives !== 'session') mayWrite(this.#module, 'C_GenerateKeyPair');
     // SP 800-208 section 8.1: a copy of a stateful key would use its one-time keys twice.
     if (isStateful(algorithm) && extractable) throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_GenerateKeyPair', `Ask for a key that never leaves the token: ${algorithm.label} has a state.`);
     this.#idIsFree(['private-key', 'public-key'], id, lives, 'C_GenerateKeyPair');
@@ -539,7 +627,7 @@ class Pkcs11Session implements Session {
     throw new TokenError('CKR_ATTRIBUTE_VALUE_INVALID', call, 'There is a key under this CKA_ID already, and this token would overwrite it. Use another one.');
   }
 
-  #publicParameters(algorithm: TokenAlgorithm | MlKemAlgorithm): Template {
+  #publicParameters(algorithm: PairAlgorithm): Template {
     switch (algorithm.family) {
       case 'rsa':
         return { CKA_MODULUS_BITS: algorithm.modulusBits, CKA_PUBLIC_EXPONENT: bigEndian(algorithm.publicExponent) };
@@ -548,6 +636,10 @@ class Pkcs11Session implements Session {
       case 'eddsa': {
         const { ecParams, ecParamsByName } = algorithm.pkcs11;
         return { CKA_EC_PARAMS: fromHex(this.#module.quirks.edwardsParameters === 'name' ? ecParamsByName : ecParams) };
+      }
+      case 'xdh': {
+        const { ecParams, ecParamsByName } = algorithm.pkcs11;
+        return { CKA_EC_PARAMS: fromHex(this.#module.quirks.montgomery.parameters === 'name' ? ecParamsByName : ecParams) };
       }
       case 'ml-dsa': case 'slh-dsa': case 'xmss': case 'ml-kem':
         return { CKA_PARAMETER_SET: algorithm.pkcs11.parameterSet };
@@ -623,12 +715,13 @@ class Pkcs11Session implements Session {
   }
 
   async sign(
-    name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array, how: SignHow = {},
+    which: ObjectAt | (ObjectName & { readonly class: 'private-key' }), algorithm: TokenAlgorithm, message: Uint8Array, how: SignHow = {},
   ): Promise<Uint8Array> {
-    const key = this.#one(name);
+    const key = this.#object(which);
     const digested = algorithm.pkcs11.signs === 'digest' && 'hash' in algorithm && algorithm.hash !== null ? algorithm.hash : null;
     const data = digested === null ? Buffer.from(message) : createHash(digested.replace('-', '').toLowerCase()).update(message).digest();
     const pointedAt = this.#signInit(key, algorithm, how);
+    await this.#authenticated(key);
     // Exactly as much room as the signature takes: NSS refuses to sign with Ed25519 into more. HSS signatures differ in length.
     const room = Buffer.alloc(algorithm.family === 'hss' ? LARGEST_HSS_SIGNATURE : algorithm.signatureBytes);
     const signature = await this.#module.run('C_Sign', [data, room, pointedAt], () => this.#native.C_SignAsync(this.#handle, data, room));
@@ -661,6 +754,7 @@ class Pkcs11Session implements Session {
   }
 
   async makeNonExtractable(name: ObjectName & { readonly class: 'private-key' }): Promise<void> {
+    if (name.lives !== 'session') mayWrite(this.#module, 'C_SetAttributeValue');
     const key = this.#one(name);
     // Some modules refuse false -> false as an attempt to write; repeating this after a crash must be harmless.
     if (this.#read(key, ['CKA_EXTRACTABLE']).get('CKA_EXTRACTABLE')?.[0] === 0) return;
@@ -678,12 +772,7 @@ class Pkcs11Session implements Session {
   async wrap(key: ObjectName & { readonly class: 'private-key' }, under: ObjectName & { readonly class: 'secret-key' }) {
     const wrapping = this.#one(under);
     const wanted = this.#one(key);
-    // A module's own no is not relied upon: some wrap what must not leave, or what nothing gets back.
-    const facts = this.#read(wanted, ['CKA_EXTRACTABLE', 'CKA_KEY_TYPE']);
-    if (facts.get('CKA_EXTRACTABLE')?.[0] !== 1) throw new TokenError('CKR_KEY_UNEXTRACTABLE', 'C_WrapKey');
-    const keyType = facts.get('CKA_KEY_TYPE');
-    const reason = keyType === undefined ? undefined : this.#module.quirks.notWrappable[keyTypeName(this.#numbers().keyType.from(ulong(keyType)))];
-    if (reason !== undefined) throw new TokenError('CKR_KEY_NOT_WRAPPABLE', 'C_WrapKey', reason);
+    this.#mayLeave(wanted);
     return { mechanism: this.#keyWrap().name, wrapped: await this.#wrapped(wrapping, wanted) };
   }
 
@@ -739,6 +828,7 @@ class Pkcs11Session implements Session {
 
   async generateWrappingKey({ id, label, lives }: Parameters<Session['generateWrappingKey']>[0]): Promise<string> {
     this.#listing = null;
+    if (lives !== 'session') mayWrite(this.#module, 'C_GenerateKey');
     this.#idIsFree(['secret-key'], id, lives, 'C_GenerateKey');
     const template = encodeTemplate({
       CKA_CLASS: CLASSES['secret-key'], CKA_KEY_TYPE: AES_256.pkcs11.keyType, CKA_VALUE_LEN: AES_256.keyBytes, CKA_TOKEN: lives !== 'session',
@@ -803,8 +893,8 @@ class Pkcs11Session implements Session {
     return raw;
   }
 
-  async encapsulate(name: ObjectName & { readonly class: 'public-key' }, algorithm: MlKemAlgorithm) {
-    const key = this.#one(name);
+  async encapsulate(which: ObjectAt | (ObjectName & { readonly class: 'public-key' }), algorithm: MlKemAlgorithm) {
+    const key = this.#object(which);
     const mechanism = this.#kem(algorithm, 'C_EncapsulateKey');
     const { ciphertext, length, secret: carrier } = await this.#module.run('C_EncapsulateKey', [], () =>
       this.#module.cryptoki.encapsulate(this.#handle, mechanism, key, encodeTemplate(AGREED), algorithm.ciphertextBytes));
@@ -814,8 +904,8 @@ class Pkcs11Session implements Session {
     throw new TokenError('CKR_ENCRYPTED_DATA_LEN_RANGE', 'C_EncapsulateKey');
   }
 
-  async decapsulate(name: ObjectName & { readonly class: 'private-key' }, algorithm: MlKemAlgorithm, ciphertext: Uint8Array): Promise<Secret> {
-    const key = this.#one(name);
+  async decapsulate(which: ObjectAt | (ObjectName & { readonly class: 'private-key' }), algorithm: MlKemAlgorithm, ciphertext: Uint8Array): Promise<Secret> {
+    const key = this.#object(which);
     const mechanism = this.#kem(algorithm, 'C_DecapsulateKey');
     // FIPS 203 section 7.3: the length is checked before anything else, and not every module does.
     if (ciphertext.length !== algorithm.ciphertextBytes) throw new TokenError('CKR_ENCRYPTED_DATA_LEN_RANGE', 'C_DecapsulateKey');
@@ -837,6 +927,7 @@ class Pkcs11Session implements Session {
   }
 
   async putData(label: string, value: Uint8Array): Promise<void> {
+    mayWrite(this.#module, 'C_CreateObject');
     this.#listing = null;
     calling('C_CreateObject', () => this.#native.C_CreateObject(this.#handle, encodeTemplate({
       CKA_CLASS: CLASSES.data, CKA_TOKEN: true, CKA_PRIVATE: true, CKA_LABEL: label, CKA_APPLICATION: APPLICATION, CKA_VALUE: value,
@@ -849,10 +940,197 @@ class Pkcs11Session implements Session {
     return new Secret(value);
   }
 
-  async destroy(name: ObjectName): Promise<void> {
+  async destroy(which: ObjectName | ObjectAt): Promise<void> {
+    if ('position' in which || which.lives !== 'session') mayWrite(this.#module, 'C_DestroyObject');
+    const object = this.#object(which);
     this.#listing = null;
-    const object = this.#one(name);
     calling('C_DestroyObject', () => this.#native.C_DestroyObject(this.#handle, object));
+  }
+
+  // --- administration ------------------------------------------------------------------------------------------------
+
+  async makeKey({ kind, id, label, own, other, lives }: KeyRequest): Promise<string> {
+    this.#listing = null;
+    const common: Template = { CKA_TOKEN: lives !== 'session', CKA_ID: fromHex(id), CKA_LABEL: label, CKA_KEY_TYPE: this.#keyTypeOf(kind) };
+    if (kind.shape === 'secret') {
+      if (lives !== 'session') mayWrite(this.#module, 'C_GenerateKey');
+      this.#idIsFree(['secret-key'], id, lives, 'C_GenerateKey');
+      const template = encodeTemplate({ ...common, CKA_CLASS: CLASSES['secret-key'], CKA_VALUE_LEN: kind.bytes, ...own });
+      const mechanism = { mechanism: this.#listed(kind.generate, 'C_GenerateKey') };
+      await this.#module.run('C_GenerateKey', [template, mechanism], () => this.#native.C_GenerateKeyAsync(this.#handle, mechanism, template));
+      return mechanismName(kind.generate);
+    }
+    if (lives !== 'session') mayWrite(this.#module, 'C_GenerateKeyPair');
+    this.#idIsFree(['private-key', 'public-key'], id, lives, 'C_GenerateKeyPair');
+    const publicTemplate = encodeTemplate({ ...common, CKA_CLASS: CLASSES['public-key'], ...this.#publicParameters(kind.algorithm), ...other });
+    const privateTemplate = encodeTemplate({ ...common, CKA_CLASS: CLASSES['private-key'], ...own });
+    const generate = kind.algorithm.family === 'xdh' ? mechanismNumber(this.#module.quirks.montgomery.generate) : kind.algorithm.pkcs11.generate;
+    const mechanism = { mechanism: this.#listed(generate, 'C_GenerateKeyPair') };
+    await this.#module.run('C_GenerateKeyPair', [publicTemplate, privateTemplate, mechanism], () =>
+      this.#native.C_GenerateKeyPairAsync(this.#handle, mechanism, publicTemplate, privateTemplate));
+    return mechanismName(generate);
+  }
+
+  #keyTypeOf(kind: KeyKindRow): number {
+    if (kind.shape === 'secret') return kind.keyType;
+    const { family, pkcs11 } = kind.algorithm;
+    return family === 'xdh' ? cryptoki.CKK[this.#module.quirks.montgomery.keyType as keyof typeof cryptoki.CKK] : this.#numbers().keyType.to(pkcs11.keyType);
+  }
+
+  async importKey({ pkcs8, spki, ...request }: Parameters<Session['importKey']>[0]): Promise<void> {
+    const { kind, id, label, own, lives } = request;
+    if (lives !== 'session') mayWrite(this.#module, 'C_CreateObject');
+    if (kind.shape !== 'pair') throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_CreateObject');
+    this.#idIsFree(['private-key', 'public-key'], id, lives, 'C_CreateObject');
+    const secrets = privateParts(kind, pkcs8);
+    let made: Handle;
+    try {
+      made = calling('C_CreateObject', () => this.#native.C_CreateObject(this.#handle, encodeTemplate({
+        CKA_CLASS: CLASSES['private-key'], CKA_KEY_TYPE: this.#keyTypeOf(kind), CKA_TOKEN: lives !== 'session', CKA_ID: fromHex(id), CKA_LABEL: label,
+        ...(kind.algorithm.family !== 'rsa' && this.#publicParameters(kind.algorithm)), ...own, ...secrets,
+      })));
+    } finally {
+      for (const value of Object.values(secrets)) if (value instanceof Uint8Array) value.fill(0);
+    }
+    try {
+      await this.importPublicKey({ ...request, spki });
+    } catch (thrown) {
+      calling('C_DestroyObject', () => this.#native.C_DestroyObject(this.#handle, made));
+      throw thrown;
+    }
+  }
+
+  async importPublicKey({ kind, id, label, other, lives, spki }: Parameters<Session['importPublicKey']>[0]): Promise<void> {
+    this.#listing = null;
+    if (lives !== 'session') mayWrite(this.#module, 'C_CreateObject');
+    if (kind.shape !== 'pair') throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_CreateObject');
+    calling('C_CreateObject', () => this.#native.C_CreateObject(this.#handle, encodeTemplate({
+      CKA_CLASS: CLASSES['public-key'], CKA_KEY_TYPE: this.#keyTypeOf(kind), CKA_TOKEN: lives !== 'session', CKA_ID: fromHex(id), CKA_LABEL: label,
+      ...(kind.algorithm.family !== 'rsa' && this.#publicParameters(kind.algorithm)), ...publicParts(kind, spki), ...other,
+    })));
+  }
+
+  async importCertificate({ id, label, der, subject, issuer, serialNumber }: Parameters<Session['importCertificate']>[0]): Promise<void> {
+    this.#listing = null;
+    mayWrite(this.#module, 'C_CreateObject');
+    calling('C_CreateObject', () => this.#native.C_CreateObject(this.#handle, encodeTemplate({
+      CKA_CLASS: CLASSES.certificate, CKA_CERTIFICATE_TYPE: CKC_X_509, CKA_TOKEN: true, CKA_PRIVATE: false, CKA_ID: fromHex(id), CKA_LABEL: label,
+      CKA_SUBJECT: subject, CKA_ISSUER: issuer, CKA_SERIAL_NUMBER: serialNumber, CKA_VALUE: der,
+    })));
+  }
+
+  async copyObject(which: ObjectAt, changes: Template): Promise<void> {
+    mayWrite(this.#module, 'C_CopyObject');
+    const object = this.#object(which);
+    this.#listing = null;
+    calling('C_CopyObject', () => this.#native.C_CopyObject(this.#handle, object, encodeTemplate(changes)));
+  }
+
+  async change(which: ObjectAt, changes: Template): Promise<void> {
+    mayWrite(this.#module, 'C_SetAttributeValue');
+    const object = this.#object(which);
+    calling('C_SetAttributeValue', () => this.#native.C_SetAttributeValue(this.#handle, object, encodeTemplate(changes)));
+  }
+
+  async wrapKey(how: WrapHow, key: Wrappable, under: ObjectAt | (ObjectName & { readonly class: 'secret-key' | 'public-key' })) {
+    const [wrapping, wanted] = [this.#object(under), this.#object(key)];
+    this.#mayLeave(wanted);
+    const { mechanism, name } = this.#wrapMechanism(how, 'C_WrapKey');
+    const room = Buffer.alloc(LARGEST_WRAPPED);
+    const wrapped = await this.#module.run('C_WrapKey', [room, mechanism], () => this.#native.C_WrapKeyAsync(this.#handle, mechanism, wrapping, wanted, room));
+    return { mechanism: name, wrapped: Uint8Array.from(wrapped) };
+  }
+
+  async unwrapKey(
+    how: WrapHow, under: ObjectAt | (ObjectName & { readonly class: 'secret-key' | 'private-key' }), wrapped: Uint8Array,
+    { kind, id, label, own, lives }: Parameters<Session['unwrapKey']>[3],
+  ): Promise<void> {
+    if (lives !== 'session') mayWrite(this.#module, 'C_UnwrapKey');
+    const wrapping = this.#object(under);
+    if (how.method !== 'RSA-OAEP' && (wrapped.length < 2 * KWP_BLOCK || wrapped.length % KWP_BLOCK !== 0)) throw new TokenError('CKR_WRAPPED_KEY_LEN_RANGE', 'C_UnwrapKey');
+    const objectClass = kind.shape === 'pair' ? 'private-key' : 'secret-key';
+    this.#idIsFree([objectClass], id, lives, 'C_UnwrapKey');
+    if (lives !== 'session') this.#listing = null;
+    const { mechanism } = this.#wrapMechanism(how, 'C_UnwrapKey');
+    const bytes = Buffer.from(wrapped);
+    const template = encodeTemplate({
+      CKA_CLASS: CLASSES[objectClass], CKA_KEY_TYPE: this.#keyTypeOf(kind), CKA_TOKEN: lives !== 'session', CKA_ID: fromHex(id), CKA_LABEL: label, ...own,
+    });
+    await this.#module.run('C_UnwrapKey', [bytes, mechanism, template], () => this.#native.C_UnwrapKeyAsync(this.#handle, mechanism, wrapping, bytes, template));
+  }
+
+  #wrapMechanism(how: WrapHow, call: string): { readonly mechanism: types.Mechanism; readonly name: string } {
+    switch (how.method) {
+      case 'AES-KWP': {
+        const { name, number } = this.#keyWrap();
+        return { name, mechanism: { mechanism: number } };
+      }
+      case 'AES-KW': return { name: 'CKM_AES_KEY_WRAP', mechanism: { mechanism: this.#listed(cryptoki.CKM.CKM_AES_KEY_WRAP, call) } };
+      case 'RSA-OAEP': return { name: `CKM_RSA_PKCS_OAEP, ${how.hash}`, mechanism: this.#oaep(how.hash, call) };
+    }
+  }
+
+  /** Section 6.1.7: CKZ_DATA_SPECIFIED (1) without data; MGF1 with the same hash. */
+  #oaep(hash: OaepHash, call: string): types.Mechanism {
+    const { number, mgf } = OAEP[hash];
+    return { mechanism: this.#listed(cryptoki.CKM.CKM_RSA_PKCS_OAEP, call), parameter: { type: pkcs11js.CK_PARAMS_RSA_OAEP, hashAlg: number, mgf, source: 1 } as types.RsaOAEP };
+  }
+
+  /** A module's own no is not relied upon: some wrap what must not leave, or what nothing gets back. */
+  #mayLeave(wanted: Handle): void {
+    const facts = this.#read(wanted, ['CKA_EXTRACTABLE', 'CKA_KEY_TYPE']);
+    if (facts.get('CKA_EXTRACTABLE')?.[0] !== 1) throw new TokenError('CKR_KEY_UNEXTRACTABLE', 'C_WrapKey');
+    const keyType = facts.get('CKA_KEY_TYPE');
+    const reason = keyType === undefined ? undefined : this.#module.quirks.notWrappable[keyTypeName(this.#numbers().keyType.from(ulong(keyType)))];
+    if (reason !== undefined) throw new TokenError('CKR_KEY_NOT_WRAPPABLE', 'C_WrapKey', reason);
+  }
+
+  #cipherOf(cipher: Cipher, call: string): types.Mechanism {
+    switch (cipher.kind) {
+      case 'aes-cbc': return { mechanism: this.#listed(cryptoki.CKM.CKM_AES_CBC_PAD, call), parameter: bufferOf(cipher.iv) };
+      case 'rsa-oaep': return this.#oaep(cipher.hash, call);
+    }
+  }
+
+  async encrypt(which: ObjectAt | (ObjectName & { readonly class: 'secret-key' | 'public-key' }), cipher: Cipher, plaintext: Uint8Array): Promise<Uint8Array> {
+    const key = this.#object(which);
+    const mechanism = this.#cipherOf(cipher, 'C_EncryptInit');
+    calling('C_EncryptInit', () => this.#native.C_EncryptInit(this.#handle, mechanism, key));
+    const [data, room] = [Buffer.from(plaintext), Buffer.alloc(plaintext.length + LARGEST_MODULUS)];
+    return Uint8Array.from(await this.#module.run('C_Encrypt', [data, room, mechanism], () => this.#native.C_EncryptAsync(this.#handle, data, room)));
+  }
+
+  async decrypt(which: ObjectAt | (ObjectName & { readonly class: 'secret-key' | 'private-key' }), cipher: Cipher, ciphertext: Uint8Array): Promise<Uint8Array> {
+    const key = this.#object(which);
+    const mechanism = this.#cipherOf(cipher, 'C_DecryptInit');
+    calling('C_DecryptInit', () => this.#native.C_DecryptInit(this.#handle, mechanism, key));
+    await this.#authenticated(key);
+    const [data, room] = [Buffer.from(ciphertext), Buffer.alloc(ciphertext.length + LARGEST_MODULUS)];
+    return Uint8Array.from(await this.#module.run('C_Decrypt', [data, room, mechanism], () => this.#native.C_DecryptAsync(this.#handle, data, room)));
+  }
+
+  async mac(which: ObjectAt | (ObjectName & { readonly class: 'secret-key' }), name: MacName, message: Uint8Array): Promise<Uint8Array> {
+    const key = this.#object(which);
+    const mechanism = { mechanism: this.#listed(mechanismNumber(name), 'C_SignInit') };
+    calling('C_SignInit', () => this.#native.C_SignInit(this.#handle, mechanism, key));
+    await this.#authenticated(key);
+    const [data, room] = [Buffer.from(message), Buffer.alloc(LARGEST_MAC)];
+    return Uint8Array.from(await this.#module.run('C_Sign', [data, room], () => this.#native.C_SignAsync(this.#handle, data, room)));
+  }
+
+  async agree(which: ObjectAt | (ObjectName & { readonly class: 'private-key' }), peer: Uint8Array, secretBytes: number): Promise<Secret> {
+    const key = this.#object(which);
+    const publicData = Buffer.from(peer);
+    const mechanism: types.Mechanism = {
+      mechanism: this.#listed(cryptoki.CKM.CKM_ECDH1_DERIVE, 'C_DeriveKey'),
+      parameter: { type: pkcs11js.CK_PARAMS_EC_DH, kdf: CKD_NULL, publicData } as types.ECDH1,
+    };
+    const template = encodeTemplate({ ...AGREED, CKA_VALUE_LEN: secretBytes });
+    const carrier = await this.#module.run('C_DeriveKey', [publicData, mechanism, template], () => this.#native.C_DeriveKeyAsync(this.#handle, mechanism, key, template));
+    const secret = this.#taken(carrier);
+    if (secret.bytes.length === secretBytes) return secret;
+    secret.wipe();
+    throw new TokenError('CKR_KEY_SIZE_RANGE', 'C_DeriveKey');
   }
 
   // --- objects by name -----------------------------------------------------------------------------------------------
@@ -937,6 +1215,55 @@ class Pkcs11Session implements Session {
       if (Buffer.isBuffer(value)) values.set(name, value);
     }
     return values;
+  }
+}
+
+type Wrappable = ObjectAt | (ObjectName & { readonly class: 'private-key' | 'secret-key' });
+
+/** `mgf`: CKG_MGF1_* of pkcs11t.h. */
+const OAEP = { 'SHA-1': { number: cryptoki.CKM.CKM_SHA_1, mgf: 1 }, 'SHA-256': { number: cryptoki.CKM.CKM_SHA256, mgf: 2 } } as const;
+const CKD_NULL = 1;
+const CKC_X_509 = 0;
+/** Room beyond the message: an RSA block, or padding. */
+const LARGEST_MODULUS = 2048;
+const LARGEST_MAC = 64;
+
+/** The secret attributes of a private key, from its PKCS#8, which has been judged. The caller wipes them. */
+function privateParts({ algorithm }: PairKind, pkcs8: Uint8Array): Template {
+  const content = derParts(readDer(pkcs8, 'privateKeyInfo'), 'privateKeyInfo')[2]!.content;
+  const copy = (bytes: Uint8Array) => takeBytes(Uint8Array.from(bytes));
+  switch (algorithm.family) {
+    case 'rsa': { // RFC 8017 appendix A.1.2
+      const [, n, e, d, p, q, dp, dq, qi] = derParts(readDer(content, 'privateKey'), 'privateKey').map((part) => copy(readUnsigned(part, 'privateKey')));
+      return {
+        CKA_MODULUS: n!, CKA_PUBLIC_EXPONENT: e!, CKA_PRIVATE_EXPONENT: d!, CKA_PRIME_1: p!, CKA_PRIME_2: q!, CKA_EXPONENT_1: dp!, CKA_EXPONENT_2: dq!, CKA_COEFFICIENT: qi!,
+      };
+    }
+    case 'ecdsa': return { CKA_VALUE: copy(readEcPrivateKey(content, algorithm.jose.crv, 'privateKey', false)) };
+    case 'eddsa': case 'xdh': return { CKA_VALUE: copy(readDer(content, 'privateKey', TAG.octetString).content) }; // RFC 8410 section 7
+    case 'ml-dsa': {
+      const seed = copy(readDer(content, 'privateKey').content);
+      return { CKA_SEED: seed, CKA_VALUE: takeBytes(ML_DSA[algorithm.name].keygen(seed).secretKey) };
+    }
+    case 'ml-kem': {
+      const seed = copy(readDer(content, 'privateKey').content);
+      return { CKA_SEED: seed, CKA_VALUE: takeBytes(ML_KEM[algorithm.name].keygen(seed).secretKey) };
+    }
+    case 'slh-dsa': return { CKA_VALUE: copy(content) };
+    case 'hss': throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_CreateObject');
+  }
+}
+
+/** The public values of a key. Section 6.3.3: a point of a curve in an OCTET STRING. */
+function publicParts({ algorithm }: PairKind, spki: Uint8Array): Template {
+  const { raw } = readSubjectKey(spki);
+  switch (algorithm.family) {
+    case 'rsa': {
+      const { n, e } = readRsaPublicKey(raw, 'publicKey');
+      return { CKA_MODULUS: n, CKA_PUBLIC_EXPONENT: e };
+    }
+    case 'ecdsa': case 'eddsa': case 'xdh': return { CKA_EC_POINT: writeDer(TAG.octetString, raw) };
+    case 'ml-dsa': case 'ml-kem': case 'slh-dsa': case 'hss': return { CKA_VALUE: raw };
   }
 }
 

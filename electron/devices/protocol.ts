@@ -10,15 +10,21 @@ import * as z from 'zod';
 import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
 import { CHANGE_KINDS, EVIDENCE, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
 
+/** Everything that would outlive a session is refused (READ-ONLY) before the library is asked, and sessions are opened for reading. */
+const readOnly = z.boolean().optional();
+
 /** Which library this process drives. Chosen by the machine's administrator, never by the page. */
 export const ModuleConfig = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('software'), name: z.string().max(64), folder: z.string().max(512) }),
+  z.strictObject({ kind: z.literal('software'), name: z.string().max(64), folder: z.string().max(512), readOnly }),
   z.strictObject({
     kind: z.literal('pkcs11'), name: z.string().max(64), path: z.string().max(512),
     /** Environment of the library (SOFTHSM2_CONF, ...), set in the device process only. */
     env: z.record(z.string(), z.string()).default({}),
     /** NSS-style C_Initialize parameters. */
     parameters: z.string().max(1024).optional(),
+    readOnly,
+    /** The file to which each call is written: name, session, CKR_*, time; never a value. */
+    trace: z.string().max(512).optional(),
   }),
   /** A process that drives no token: it only holds the ceremony's recorder key, so a crashing vendor library cannot end it. */
   z.strictObject({ kind: z.literal('recorder'), name: z.literal('recorder') }),

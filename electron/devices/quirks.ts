@@ -27,6 +27,11 @@ export const Quirks = z.strictObject({
   keyWrap: z.array(mechanism).min(1),
   /** How CKA_EC_PARAMS names an Edwards curve: by OID, or by PrintableString. */
   edwardsParameters: z.enum(['oid', 'name']),
+  /** Where X25519 goes by other numbers and another name of its curve than the standard gives. */
+  montgomery: z.strictObject({ keyType, generate: mechanism, parameters: z.enum(['oid', 'name']) })
+    .default({ keyType: 'CKK_EC_MONTGOMERY', generate: 'CKM_EC_MONTGOMERY_KEY_PAIR_GEN', parameters: 'oid' }),
+  /** The hash with which the module does RSAES-OAEP. */
+  oaepHash: z.enum(['SHA-1', 'SHA-256']).default('SHA-256'),
   /** Key types that the module does not wrap, or wraps so that nothing gets them back, with the words to show. */
   notWrappable: z.record(keyType, z.string().max(150)),
   /** The largest secret key, in bytes, that comes back out of C_UnwrapKey. Absent: no limit known. */

@@ -11,7 +11,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes, fromHex, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import type { AttributeReading, AttributeWanted, Explanation, Flag, Letter, ObjectPlace, ObjectReading, PinState, Readiness, ScannedKey, TokenDetails, Validation } from '../../ceremonies/estate.ts';
 import type { ObjectFact } from '../../ceremonies/evidence.ts';
-import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, HSS_LMS, ML_KEMS, MONTGOMERY_FACTS, SLH_DSAS, XMSS_SETS, type MlKemAlgorithm, type RsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
+import { ALGORITHMS, CURVE_FACTS, EDWARDS_FACTS, HSS_LMS, ML_KEMS, MONTGOMERY_FACTS, SLH_DSAS, XMSS_SETS, type MlKemAlgorithm } from '../../ceremonies/keys/algorithms.ts';
 import { readCertificate } from '../../ceremonies/keys/chain.ts';
 import { readDer, readOid, TAG } from '../../ceremonies/keys/der.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
@@ -20,12 +20,13 @@ import { nameText } from '../../ceremonies/keys/signed.ts';
 import { EC_PUBLIC_KEY, keyFindings, namedCurve, readSubjectKey, signatureFindings, subjectKeyOf, type SubjectKey } from '../../ceremonies/keys/subject-key.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import { deviceError, quietly, TokenError, tokenIsGone } from './errors.ts';
+import { RSA_2048 } from './key-kinds.ts';
 import { freshId } from './keys.ts';
 import { encapsulate } from './providers.ts';
 import { lend, secretBytes } from './secret.ts';
 import {
   APPLICATION, flagNames, keyTypeName, mechanismName, plain,
-  type AttributeName, type KeyClass, type Mechanism, type ObjectName, type Session, type Template, type Token, type TokenAlgorithm,
+  type AttributeName, type KeyClass, type Mechanism, type ObjectAt, type ObjectName, type Session, type Template, type Token, type TokenAlgorithm,
 } from './tokens.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 import texts from './errors.json' with { type: 'json' };
@@ -188,8 +189,8 @@ function nothingToldOf(object: ObjectFact): ObjectReading {
   return { object, attributes: [], unanswered: ['CKA_CLASS'], withheld: [], key: null, trust, letters: [], publicKey: null, certificate: null };
 }
 
-const inOrder = ({ class: kind, id, label, keyType }: ObjectFact) => [kind, id, label, keyType];
-const named = ({ class: kind, id, label }: ObjectFact) => `${kind}${label === '' ? '' : ` "${label}"`}${id === '' ? '' : ` ${id}`}`.slice(0, 200);
+export const inOrder = ({ class: kind, id, label, keyType }: ObjectFact) => [kind, id, label, keyType];
+export const named = ({ class: kind, id, label }: ObjectFact) => `${kind}${label === '' ? '' : ` "${label}"`}${id === '' ? '' : ` ${id}`}`.slice(0, 200);
 
 function isKeyClass(kind: ObjectFact['class']): kind is KeyClass {
   return kind === 'private-key' || kind === 'public-key' || kind === 'secret-key';
@@ -416,7 +417,7 @@ const WRITE = 'Correct the search.';
 /** Names that may stand for a number. */
 const NUMBERS: Readonly<Record<string, number>> = { ...cryptoki.CKO, ...cryptoki.CKK, ...cryptoki.CKM, ...cryptoki.CKP };
 /** Searching by what could be secret would tell it, one guess after the other. */
-const NOT_SEARCHED: readonly string[] = ['CKA_VALUE', 'CKA_SEED'];
+const NOT_SEARCHED: readonly string[] = Object.values(WITHHELD).flat();
 
 /** A search as a template. Throws `Refused` SEARCH-ATTRIBUTE, SEARCH-VALUE. */
 export function wantedOf(where: readonly AttributeWanted[]): Template {
@@ -467,6 +468,26 @@ function scannedOf({ class: kind, keyType }: ObjectFact): readonly AttributeName
   }
 }
 
+/**
+ * The public key of an object, or of its token's public object where it does not tell its own; null where nothing tells it.
+ * Throws `Refused` for values that make no key.
+ */
+export async function readPublicKey(session: Session, which: ObjectAt | ObjectName, object: ObjectFact): Promise<SubjectKey | null> {
+  if (object.class === 'certificate') return readCertificate((await session.read(which, ['CKA_VALUE'])).get('CKA_VALUE') ?? new Uint8Array()).key;
+  const wanted = scannedOf(object);
+  const own = wanted.length === 0 ? null : subjectKeyFrom(object.keyType, await session.read(which, wanted));
+  if (own !== null || object.class !== 'private-key') return own;
+  const told = (await session.read(which, ['CKA_PUBLIC_KEY_INFO'])).get('CKA_PUBLIC_KEY_INFO');
+  if (told !== undefined && told.length > 0) return readSubjectKey(told);
+  if (object.id === '') return null;
+  for (const lives of ['token', 'session'] as const) {
+    const other = { class: 'public-key', id: object.id, lives } as const;
+    const [found, ...more] = await session.find(other);
+    if (found !== undefined && more.length === 0) return readPublicKey(session, other, found);
+  }
+  return null;
+}
+
 /** The public keys among `limit` objects of the listing from `offset` on, each with everything wrong with it by itself. */
 export async function scanKeys(session: Session, offset: number, limit: number): Promise<{ total: number; keys: ScannedKey[] }> {
   const { total, objects } = await session.list(offset, limit, offset === 0);
@@ -496,9 +517,6 @@ function unread(position: number, object: ObjectFact, finding: ScannedKey['findi
 }
 
 // --- readiness -------------------------------------------------------------------------------------------------------
-
-/** RSA-2048 is no key of this house, but what many tokens are bought for. */
-const RSA_2048: RsaAlgorithm = { ...ALGORITHMS['rsa-3072'], label: 'RSA-2048', modulusBits: 2048, publicKeyBytes: 256, signatureBytes: 256 };
 
 interface Candidate {
   readonly name: string;

@@ -12,6 +12,7 @@ import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import type { TokenDetails } from '../../ceremonies/estate.ts';
 import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
 import type { AlgorithmName, EcdsaAlgorithm, EddsaAlgorithm, HssAlgorithm, MlDsaAlgorithm, MlKemAlgorithm, RsaAlgorithm, SlhDsaAlgorithm, SlhDsaName, XmssAlgorithm, XmssName } from '../../ceremonies/keys/algorithms.ts';
+import type { KeyKindRow } from './key-kinds.ts';
 import type { Secret } from './secret.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 
@@ -40,7 +41,7 @@ export const APPLICATION = 'conclave';
 
 /** How objects are named. At least one of `id` and `label` must be given; data objects are always `APPLICATION`'s. */
 export interface ObjectName {
-  readonly class: KeyClass | 'data';
+  readonly class: KeyClass | 'certificate' | 'data';
   /** CKA_ID, hex. */
   readonly id?: string;
   readonly label?: string;
@@ -48,7 +49,7 @@ export interface ObjectName {
   readonly lives?: 'token' | 'session';
 }
 
-/** An object by its place in the token's listing (`Session.list`): for reading alone, because places move. */
+/** An object by its place in the listing of this session (`Session.list`). Whoever writes finds the place anew, in the same session. */
 export interface ObjectAt {
   readonly position: number;
 }
@@ -91,8 +92,35 @@ export interface KeyPairRequest {
   readonly lives?: 'token' | 'session';
 }
 
+/** A key of any kind that `administer` makes, with attributes that are said in full: what tokens add by themselves differs. */
+export interface KeyRequest {
+  readonly kind: KeyKindRow;
+  readonly id: string;
+  readonly label: string;
+  /** Of the private or secret key. */
+  readonly own: Template;
+  /** Of the public half, where there is one. */
+  readonly other: Template;
+  readonly lives?: 'token' | 'session';
+}
+
+/** How a key is wrapped: under an AES key by RFC 5649 or RFC 3394, or under an RSA key by RSAES-OAEP with MGF1 of the same hash. */
+export type WrapHow = { readonly method: 'AES-KWP' | 'AES-KW' } | { readonly method: 'RSA-OAEP'; readonly hash: OaepHash };
+export type OaepHash = 'SHA-1' | 'SHA-256';
+/** AES in CBC with padding (PKCS#7), or RSAES-OAEP. */
+export type Cipher = { readonly kind: 'aes-cbc'; readonly iv: Uint8Array } | { readonly kind: 'rsa-oaep'; readonly hash: OaepHash };
+export type MacName = 'CKM_AES_CMAC' | 'CKM_SHA256_HMAC' | 'CKM_SHA384_HMAC' | 'CKM_SHA512_HMAC';
+
+/** Who logs in (PKCS#11 3.2 section 5.6.8). */
+export type User = 'user' | 'so';
+/** Asks for the PIN that a key wants at each use (CKA_ALWAYS_AUTHENTICATE), and hands it to `login`, once. Null: typed on the token's own pad. */
+export type Authenticate = (login: (pin: Uint8Array | null) => Promise<void>) => Promise<void>;
+type Which<Class extends ObjectName['class'] = ObjectName['class']> = ObjectAt | (ObjectName & { readonly class: Class });
+
 export interface TokenModule {
   readonly facts: ModuleFacts;
+  /** Whether everything that would outlive a session is refused (READ-ONLY) before the module is asked. */
+  readonly readOnly: boolean;
   slots(): Promise<SlotFacts[]>;
   /** The one token with this serial number. Throws Fault TOKEN_MISSING, Refused ONE-MATCH. */
   token(serial: string): Promise<Token>;
@@ -108,17 +136,31 @@ export interface Token {
   pinLengths(): Promise<{ readonly min: number; readonly max: number }>;
   mechanisms(): Promise<Mechanism[]>;
   details(): Promise<RawDetails>;
-  /** Whether a stand-in may type the published rehearsal PIN into it. */
-  isRehearsal(): Promise<boolean>;
+  /** Whether a stand-in may type the published rehearsal PIN into it; with a label: whether into one of this label. */
+  isRehearsal(label?: string): Promise<boolean>;
   /** Why this token does not wrap this algorithm's keys, where that is known beforehand. */
   notWrappable(algorithm: TokenAlgorithm): string | null;
-  /** A new session that may write. Login belongs to the token: it is shared by all sessions of this process. */
+  /** A new session that may write, unless the module is read-only. Login belongs to the token: it is shared by all sessions of this process. */
   open(): Promise<Session>;
+  /** The hash with which this token does RSAES-OAEP. */
+  readonly oaepHash: OaepHash;
+  /**
+   * C_InitToken: everything on it is destroyed. `seen` is compared with the token as it is right before the call: throws
+   * `Refused` TOKEN-MOVED where anything differs or a session is open. `pin` (borrowed): of the SO, null on the token's own pad.
+   * Gives the token as it is found again, which may be under another serial number.
+   */
+  initialise(label: string, pin: Uint8Array | null, seen: TokenFacts): Promise<Token>;
 }
 
 export interface Session {
-  /** `pin` is borrowed: the caller wipes it. Never repeated by anybody here. */
-  login(pin: Uint8Array): Promise<void>;
+  /** `pin` is borrowed: the caller wipes it; null: typed on the token's own pad. Never repeated by anybody here. */
+  login(pin: Uint8Array | null, who?: User): Promise<void>;
+  /** Who is asked where a key wants its PIN at each use; without it such a use is refused by the token. */
+  authenticateWith(ask: Authenticate): void;
+  /** C_InitPIN, the SO being logged in. */
+  setUserPin(pin: Uint8Array | null): Promise<void>;
+  /** C_SetPIN of whoever is logged in. */
+  changePin(old: Uint8Array | null, pin: Uint8Array | null): Promise<void>;
   logout(): Promise<void>;
   /** Whether the token still knows this session and a user is logged in. Never throws: a token that is gone says no. */
   loggedIn(): Promise<boolean>;
@@ -141,7 +183,7 @@ export interface Session {
   attributes(which: (ObjectName | ObjectAt) & { readonly class: KeyClass }): Promise<KeyAttributes>;
   publicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: TokenAlgorithm): Promise<TokenPublicKey>;
   /** Signature in JOSE form (RFC 7518: ECDSA as r||s). */
-  sign(name: ObjectName & { readonly class: 'private-key' }, algorithm: TokenAlgorithm, message: Uint8Array, how?: SignHow): Promise<Uint8Array>;
+  sign(which: Which<'private-key'>, algorithm: TokenAlgorithm, message: Uint8Array, how?: SignHow): Promise<Uint8Array>;
   /** CKA_EXTRACTABLE true -> false, the only direction there is. */
   makeNonExtractable(name: ObjectName & { readonly class: 'private-key' }): Promise<void>;
 
@@ -174,13 +216,48 @@ export interface Session {
   /** Raw ML-KEM encapsulation key. */
   kemPublicKey(name: ObjectName & { readonly class: 'public-key' }, algorithm: MlKemAlgorithm): Promise<Uint8Array>;
   /** C_EncapsulateKey and C_DecapsulateKey (PKCS#11 3.2 section 5.18.8). The secret has 32 bytes. */
-  encapsulate(name: ObjectName & { readonly class: 'public-key' }, algorithm: MlKemAlgorithm): Promise<{ readonly ciphertext: Uint8Array; readonly secret: Secret }>;
-  decapsulate(name: ObjectName & { readonly class: 'private-key' }, algorithm: MlKemAlgorithm, ciphertext: Uint8Array): Promise<Secret>;
+  encapsulate(which: Which<'public-key'>, algorithm: MlKemAlgorithm): Promise<{ readonly ciphertext: Uint8Array; readonly secret: Secret }>;
+  decapsulate(which: Which<'private-key'>, algorithm: MlKemAlgorithm, ciphertext: Uint8Array): Promise<Secret>;
 
   /** A private data object on the token. `value` is borrowed. */
   putData(label: string, value: Uint8Array): Promise<void>;
   getData(label: string): Promise<Secret>;
-  destroy(name: ObjectName): Promise<void>;
+  destroy(which: ObjectName | ObjectAt): Promise<void>;
+
+  // --- administration: keys of every kind, with the attributes that were ordered ---------------------------------------
+  /** Returns the CKM_* name used. */
+  makeKey(request: KeyRequest): Promise<string>;
+  /** C_CreateObject of both halves. `pkcs8` is borrowed, and has been judged. Leaves nothing where it fails. */
+  importKey(request: KeyRequest & { readonly pkcs8: Uint8Array; readonly spki: Uint8Array }): Promise<void>;
+  /** The public half alone, of a key whose private half is there. */
+  importPublicKey(request: Omit<KeyRequest, 'own'> & { readonly spki: Uint8Array }): Promise<void>;
+  importCertificate(request: { readonly id: string; readonly label: string; readonly der: Uint8Array; readonly subject: Uint8Array; readonly issuer: Uint8Array; readonly serialNumber: Uint8Array }): Promise<void>;
+  copyObject(which: ObjectAt, changes: Template): Promise<void>;
+  /** C_SetAttributeValue. */
+  change(which: ObjectAt, changes: Template): Promise<void>;
+  wrapKey(how: WrapHow, key: Which<'private-key' | 'secret-key'>, under: Which<'secret-key' | 'public-key'>): Promise<{ readonly mechanism: string; readonly wrapped: Uint8Array }>;
+  unwrapKey(how: WrapHow, under: Which<'secret-key' | 'private-key'>, wrapped: Uint8Array, request: Omit<KeyRequest, 'other'>): Promise<void>;
+  encrypt(which: Which<'secret-key' | 'public-key'>, cipher: Cipher, plaintext: Uint8Array): Promise<Uint8Array>;
+  decrypt(which: Which<'secret-key' | 'private-key'>, cipher: Cipher, ciphertext: Uint8Array): Promise<Uint8Array>;
+  mac(which: Which<'secret-key'>, mechanism: MacName, message: Uint8Array): Promise<Uint8Array>;
+  /** CKM_ECDH1_DERIVE without a KDF: the X coordinate, or what X25519 gives. `peer`: the raw public key. */
+  agree(which: Which<'private-key'>, peer: Uint8Array, secretBytes: number): Promise<Secret>;
+}
+
+/** Throws for whatever would outlive a session, where the module may only be read. */
+export function mayWrite({ readOnly }: Pick<TokenModule, 'readOnly'>, call: string): void {
+  if (!readOnly) return;
+  throw new Refused(refuse('READ-ONLY', 'a module that may be written to', `${call}, and the module is configured to be read alone`, 'Have the machine\'s administrator take readOnly out of modules.json, if this is wanted.'));
+}
+
+/** What a token must look like to be initialised: as the officer saw it, and with no session on it. */
+export function notMoved(seen: TokenFacts, now: TokenFacts, sessions: number): void {
+  const moved = (expected: string, found: string) => new Refused(refuse('TOKEN-MOVED', expected, found, 'Nothing was done. Look at the token again, and begin anew.'));
+  for (const name of ['serial', 'label', 'model', 'manufacturer', 'firmware', 'hardware', 'flags'] as const) {
+    const [was, is] = [`${seen[name]}`, `${now[name]}`];
+    if (was !== is) throw moved(`${name} ${was.slice(0, 150)}`, is.slice(0, 150));
+  }
+  if (sessions > 0) throw moved('a token on which no session is open', `${sessions}`);
 }
 
 /** Throws unless exactly one object was found: no act on "the first of several". */
@@ -208,16 +285,18 @@ export function plain(text: string, length: number): string {
   return out;
 }
 
-/** The label of a token that `provision` makes: marked, clean, and of at most 32 bytes (PKCS#11 3.2 section 5.5.7). */
+/** The label of a token that `provision` makes: marked as a rehearsal's. */
 export function rehearsalLabel(label: string): string {
-  const marked = label.startsWith('REHEARSAL') ? label : `REHEARSAL ${label}`;
-  if (plain(marked, 200) !== marked || marked !== marked.trim()) {
-    throw new Refused(refuse('LABEL-CLEAN', 'a label of visible characters', plain(marked, 64), 'Choose another label.'));
+  return cleanLabel(label.startsWith('REHEARSAL') ? label : `REHEARSAL ${label}`, 'at most 32 bytes, the mark REHEARSAL included');
+}
+
+/** A token's label: clean, and of at most 32 bytes (PKCS#11 3.2 section 5.5.7). */
+export function cleanLabel(label: string, expected = 'at most 32 bytes'): string {
+  if (plain(label, 200) !== label || label !== label.trim()) {
+    throw new Refused(refuse('LABEL-CLEAN', 'a label of visible characters', plain(label, 64), 'Choose another label.'));
   }
-  if (new TextEncoder().encode(marked).length > 32) {
-    throw new Refused(refuse('LABEL-LENGTH', 'at most 32 bytes, the mark REHEARSAL included', marked, 'Choose a shorter label.'));
-  }
-  return marked;
+  if (new TextEncoder().encode(label).length > 32) throw new Refused(refuse('LABEL-LENGTH', expected, label, 'Choose a shorter label.'));
+  return label;
 }
 
 // --- names and numbers -----------------------------------------------------------------------------------------------
