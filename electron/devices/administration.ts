@@ -684,8 +684,9 @@ async function unwrapKey(at: At, order: ChangeOrder<'unwrap-key'>, kept: boolean
   const wrapped = fromBase64url(file.wrapped);
   const under = await locate(session, order.under);
   const request = { kind, id: order.id, label: order.label };
+  let compared = '';
   const bring = async (how: WrapHow, opener: ObjectAt | Own): Promise<void> => {
-    await asInFile(at, file, kind, key, how, opener, wrapped);
+    compared = await asInFile(at, file, kind, key, how, opener, wrapped);
     await work.write(() => session.unwrapKey(how, opener as AesKek, wrapped, { ...request, own: templateOf(ordered) }));
     if (key !== null) await work.write(() => session.importPublicKey({ ...request, other: publicTemplate(kind, ordered), spki: key.spki }));
   };
@@ -698,11 +699,12 @@ async function unwrapKey(at: At, order: ChangeOrder<'unwrap-key'>, kept: boolean
     const hash = file.mechanism.endsWith('SHA-1') ? 'SHA-1' : 'SHA-256';
     await bring(file.method === 'RSA-OAEP' ? { method: 'RSA-OAEP', hash } : { method: file.method }, under);
   }
-  return readBack(at, kind, order.id, ordered, key);
+  const read = await readBack(at, kind, order.id, ordered, key);
+  return { ...read, tried: [{ name: 'as in its file', detail: compared }, ...read.tried] };
 }
 
 /** In the session first: is it the key that the file names? Throws `Refused` KEY-CHECK-VALUE, KEY-WORKS. */
-async function asInFile(at: At, file: WrappedKeyFile, kind: KeyKindRow, key: SubjectKey | null, how: WrapHow, opener: ObjectAt | Own, wrapped: Uint8Array): Promise<void> {
+async function asInFile(at: At, file: WrappedKeyFile, kind: KeyKindRow, key: SubjectKey | null, how: WrapHow, opener: ObjectAt | Own, wrapped: Uint8Array): Promise<string> {
   const { token, session } = at;
   const tried: Own = { class: kind.shape === 'pair' ? 'private-key' : 'secret-key', id: freshId(), lives: 'session' };
   const was = file.key.attributes;
@@ -710,14 +712,20 @@ async function asInFile(at: At, file: WrappedKeyFile, kind: KeyKindRow, key: Sub
     ? { private: true, sensitive: true, extractable: false, sign: true, encrypt: true, decrypt: true }
     : { private: true, sensitive: true, extractable: false, sign: was.sign ?? false, decrypt: was.decrypt ?? false, derive: was.derive ?? false, ...(was.decapsulate === true && { decapsulate: true }) };
   await session.unwrapKey(how, opener as AesKek, wrapped, { kind, id: tried.id!, label: 'conclave-rehearsal', own: templateOf(wanted), lives: 'session' });
-  await andThen(async () => {
-    for (const { run } of await trialsOf({ token, session, kind, own: tried, key, uses: wanted })) await run();
-    if (kind.shape === 'pair') return;
+  return andThen(async () => {
+    const trials = await trialsOf({ token, session, kind, own: tried, key, uses: wanted });
+    for (const { run } of trials) await run();
+    if (kind.shape === 'pair') {
+      return trials.length === 0 ? 'Unwrapped to a session object first. It has no use by which it could be compared.' : 'Unwrapped to a session object first, which worked with the public key of the file.';
+    }
     const checks = [await checkOf(session, tried, { class: 'secret-key', id: tried.id!, label: '', keyType: keyTypeOf(kind) }), await tokenCheck(session, tried)];
     const same = checks.find(({ method }) => method === file.key.check.method);
     if (same !== undefined && same.value !== file.key.check.value) {
       throw new Refused(refuse('KEY-CHECK-VALUE', `a key with ${file.key.check.method} ${file.key.check.value}`, same.value, 'Do not use this key. Have it wrapped again from its source.'));
     }
+    return same === undefined || same.method === 'none'
+      ? 'Unwrapped to a session object first. The token gives no check value of it, so only the wrapping itself vouches for it.'
+      : `Unwrapped to a session object first: ${same.method} ${same.value}, as in the file.`;
   }, () => session.destroy(tried));
 }
 

@@ -1006,7 +1006,7 @@ class Pkcs11Session implements Session {
     if (kind.shape !== 'pair') throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_CreateObject');
     calling('C_CreateObject', () => this.#native.C_CreateObject(this.#handle, encodeTemplate({
       CKA_CLASS: CLASSES['public-key'], CKA_KEY_TYPE: this.#keyTypeOf(kind), CKA_TOKEN: lives !== 'session', CKA_ID: fromHex(id), CKA_LABEL: label,
-      ...(kind.algorithm.family !== 'rsa' && this.#publicParameters(kind.algorithm)), ...publicParts(kind, spki), ...other,
+      ...(kind.algorithm.family !== 'rsa' && this.#publicParameters(kind.algorithm)), ...publicParts(kind, spki, this.#module.quirks), ...other,
     })));
   }
 
@@ -1255,14 +1255,15 @@ function privateParts({ algorithm }: PairKind, pkcs8: Uint8Array): Template {
 }
 
 /** The public values of a key. Section 6.3.3: a point of a curve in an OCTET STRING. */
-function publicParts({ algorithm }: PairKind, spki: Uint8Array): Template {
+function publicParts({ algorithm }: PairKind, spki: Uint8Array, { edwardsPoint }: Quirks): Template {
   const { raw } = readSubjectKey(spki);
   switch (algorithm.family) {
     case 'rsa': {
       const { n, e } = readRsaPublicKey(raw, 'publicKey');
       return { CKA_MODULUS: n, CKA_PUBLIC_EXPONENT: e };
     }
-    case 'ecdsa': case 'eddsa': case 'xdh': return { CKA_EC_POINT: writeDer(TAG.octetString, raw) };
+    case 'ecdsa': return { CKA_EC_POINT: writeDer(TAG.octetString, raw) };
+    case 'eddsa': case 'xdh': return { CKA_EC_POINT: edwardsPoint === 'raw' ? raw : writeDer(TAG.octetString, raw) };
     case 'ml-dsa': case 'ml-kem': case 'slh-dsa': case 'hss': return { CKA_VALUE: raw };
   }
 }

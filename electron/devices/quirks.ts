@@ -30,6 +30,8 @@ export const Quirks = z.strictObject({
   /** Where X25519 goes by other numbers and another name of its curve than the standard gives. */
   montgomery: z.strictObject({ keyType, generate: mechanism, parameters: z.enum(['oid', 'name']) })
     .default({ keyType: 'CKK_EC_MONTGOMERY', generate: 'CKM_EC_MONTGOMERY_KEY_PAIR_GEN', parameters: 'oid' }),
+  /** How a public Edwards or Montgomery key is given to the module: as it is, or in an OCTET STRING as a point of another curve. */
+  edwardsPoint: z.enum(['raw', 'octet-string']).default('octet-string'),
   /** The hash with which the module does RSAES-OAEP. */
   oaepHash: z.enum(['SHA-1', 'SHA-256']).default('SHA-256'),
   /** Key types that the module does not wrap, or wraps so that nothing gets them back, with the words to show. */

@@ -633,8 +633,7 @@ class SoftwareSession implements Session {
   }
 
   async generateKeyPair({ algorithm, id, label, extractable, lives }: KeyPairRequest): Promise<string> {
-    this.#alive('C_GenerateKeyPair');
-    this.#token.master('C_GenerateKeyPair');
+    this.#mayMake(lives, 'C_GenerateKeyPair');
     const pair = await generateSecret(algorithm.family === 'ml-kem' ? algorithm : componentOf(algorithm, 'C_GenerateKeyPair'));
     const mechanism = mechanismName(algorithm.pkcs11.generate);
     const common = { id, label, keyType: keyTypeName(algorithm.pkcs11.keyType), algorithm: algorithm.name, generatedBy: mechanism };
@@ -702,6 +701,7 @@ class SoftwareSession implements Session {
 
   async makeNonExtractable(name: ObjectName & { readonly class: 'private-key' }): Promise<void> {
     this.#alive('C_SetAttributeValue');
+    if (name.lives !== 'session') mayWrite(this.#token, 'C_SetAttributeValue');
     const { uid, meta, held } = this.#token.one(name);
     if (!meta.flags.modifiable) throw new TokenError('CKR_ACTION_PROHIBITED', 'C_SetAttributeValue');
     const locked: Meta = { ...meta, flags: { ...meta.flags, extractable: false } };
@@ -754,8 +754,7 @@ class SoftwareSession implements Session {
   }
 
   async generateWrappingKey({ id, label, lives }: Parameters<Session['generateWrappingKey']>[0]): Promise<string> {
-    this.#alive('C_GenerateKey');
-    this.#token.master('C_GenerateKey');
+    this.#mayMake(lives, 'C_GenerateKey');
     const mechanism = mechanismName(AES_256.pkcs11.generate);
     const meta: Meta = {
       class: 'secret-key', id, label, keyType: keyTypeName(AES_256.pkcs11.keyType), algorithm: '', generatedBy: mechanism,
@@ -820,6 +819,7 @@ class SoftwareSession implements Session {
 
   async destroy(which: ObjectName | ObjectAt): Promise<void> {
     this.#alive('C_DestroyObject');
+    if ('position' in which || which.lives !== 'session') mayWrite(this.#token, 'C_DestroyObject');
     const object = this.#object(which);
     if (object.held === null) this.#token.master('C_DestroyObject');
     if (!object.meta.flags.destroyable) throw new TokenError('CKR_ACTION_PROHIBITED', 'C_DestroyObject');

@@ -82,7 +82,8 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
   const blank = async (): Promise<TokenFacts> => {
     if (kind !== 'nss') return (await cards(device, 'administered'))[0]!;
     nss.push(nss.shift()!);
-    const serial = nss[0];
+    const serial = nss[0]!;
+    await device.call('log-out', { token: serial });
     return (await device.call('slots', {})).slots.find(({ token }) => token?.serial === serial)!.token!;
   };
   const change = async <K extends ChangeKind>(token: string, name: K, order: object, more: { file?: string; kept?: boolean; asked?: Asked } = {}): Promise<ChangeResult<K>> => {
@@ -160,10 +161,12 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
         const back = hexId();
         const order = { id: back, label: 'back', kind: key, attributes: usesOf(key), file, under };
         const read = await change(serial, 'unwrap-key', order);
-        assert.deepEqual([read.spki, read.check], [made.spki, made.check]);
+        assert.equal(read.spki, made.spki);
+        // Not every module gives a check value of what came in wrapped.
+        if (read.check.method !== 'none') assert.deepEqual(read.check, made.check);
         const own = read.private ?? read.secret;
         assert.deepEqual([own?.neverExtractable, own?.extractable, own?.sensitive], [false, false, true]);
-        assert.deepEqual(read.tried.map(({ name }) => name), made.tried.map(({ name }) => name));
+        assert.deepEqual(read.tried.map(({ name }) => name), ['as in its file', ...made.tried.map(({ name }) => name)]);
         const damaged: WrappedKeyFile = { ...file, wrapped: toBase64url(fromBase64url(file.wrapped).map((byte, i) => (i === 9 ? byte ^ 1 : byte))) };
         await assert.rejects(change(serial, 'unwrap-key', { ...order, id: hexId(), file: damaged }));
         await assert.rejects(change(serial, 'wrap-key', { key: await reference(serial, objectClass, back), under, recipient: null, method }), failure('CKR_KEY_UNEXTRACTABLE'));
@@ -261,22 +264,17 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
     const { id, made } = await generate(serial, 'ec-p256', { extractable: true });
     const object = await reference(serial, 'private-key', id);
     const copy = hexId();
-    if (kind === 'nss') {
-      // NSS gives each token key one place, by its public half.
-      await assert.rejects(change(serial, 'copy-object', { object, id: copy, label: 'copy', attributes: { extractable: false } }));
-    } else {
-      const read = await change(serial, 'copy-object', { object, id: copy, label: 'copy', attributes: { extractable: false } });
-      assert.deepEqual([read.private?.extractable, read.private?.label, read.spki], [false, 'copy', made.spki]);
-      await assert.rejects(change(serial, 'copy-object', { object, id: copy, label: 'copy', attributes: {} }), failure('ID-FRESH', true));
-    }
-    const edited = await change(serial, 'edit-object', { object, label: 'renamed', id: null, attributes: kind === 'nss' ? {} : { extractable: false } });
+    const read = await change(serial, 'copy-object', { object, id: copy, label: 'copy', attributes: { extractable: false } });
+    assert.deepEqual([read.private?.extractable, read.private?.label, read.spki], [false, 'copy', made.spki]);
+    await assert.rejects(change(serial, 'copy-object', { object, id: copy, label: 'copy', attributes: {} }), failure('ID-FRESH', true));
+    const edited = await change(serial, 'edit-object', { object, label: 'renamed', id: null, attributes: { extractable: false } });
     assert.deepEqual([edited.before.label, edited.after.label], ['a ec-p256 key', 'renamed']);
     assert.deepEqual(edited.changed[0], { attribute: 'CKA_LABEL', from: 'a ec-p256 key', to: 'renamed' });
     await assert.rejects(change(serial, 'edit-object', { object, label: 'again', id: null, attributes: {} }), failure('ONE-MATCH', true));
     const now = await reference(serial, 'private-key', id);
     await assert.rejects(change(serial, 'edit-object', { object: now, label: null, id: null, attributes: {} }), failure('REQUEST_INVALID', true));
     const moved = hexId();
-    if (kind !== 'nss') assert.equal((await change(serial, 'edit-object', { object: now, label: null, id: moved, attributes: {} })).after.id, moved);
+    assert.equal((await change(serial, 'edit-object', { object: now, label: null, id: moved, attributes: {} })).after.id, moved);
   });
 
   test('PINs: the user\'s changed, forgotten, locked out and set again by the SO; nothing typed twice', async () => {

@@ -1,4 +1,4 @@
 import { KEY_KINDS } from '../../../ceremonies/evidence.ts';
 import { administration } from './administration.ts';
 
-administration('nss', { makes: KEY_KINDS.filter((kind) => !kind.startsWith('slh-') && kind !== 'ml-kem-512'), so: false });
+administration('nss', { makes: KEY_KINDS.filter((kind) => !kind.startsWith('slh-')), so: false });

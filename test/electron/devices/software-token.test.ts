@@ -132,7 +132,7 @@ const unwrap = (session: Session, algorithm: TokenAlgorithm, value: Uint8Array) 
   session.unwrap({ wrapped: aeskwp(kekValue).encrypt(value), under: KEK, algorithm, id: 'bb', label: 'recovered' });
 const RECOVERED = { class: 'private-key', id: 'bb', lives: 'session' } as const;
 
-test('the list of mechanisms is all that rehearsals need, and nothing stateful', async () => {
+test('the list of mechanisms is all that rehearsals and administration need, and nothing stateful', async () => {
   const { serial } = await module.provision('mechanisms', PIN);
   const names = (await (await module.token(serial)).mechanisms()).map(({ name, min, max }) => `${name} ${min}-${max}`);
   assert.deepEqual(names, [
@@ -140,7 +140,9 @@ test('the list of mechanisms is all that rehearsals need, and nothing stateful',
     'CKM_RSA_PKCS_KEY_PAIR_GEN 3072-4096', 'CKM_SHA256_RSA_PKCS 3072-4096', 'CKM_SHA384_RSA_PKCS 3072-4096',
     'CKM_SHA256_RSA_PKCS_PSS 3072-4096', 'CKM_SHA384_RSA_PKCS_PSS 3072-4096',
     'CKM_ML_DSA_KEY_PAIR_GEN 1312-2592', 'CKM_ML_DSA 1312-2592', 'CKM_SLH_DSA_KEY_PAIR_GEN 32-64', 'CKM_SLH_DSA 32-64',
-    'CKM_ML_KEM_KEY_PAIR_GEN 800-1568', 'CKM_ML_KEM 800-1568', 'CKM_AES_KEY_GEN 32-32', 'CKM_AES_KEY_WRAP_KWP 32-32',
+    'CKM_ML_KEM_KEY_PAIR_GEN 800-1568', 'CKM_ML_KEM 800-1568', 'CKM_EC_MONTGOMERY_KEY_PAIR_GEN 255-255', 'CKM_ECDH1_DERIVE 255-521',
+    'CKM_RSA_PKCS_OAEP 3072-4096', 'CKM_AES_KEY_GEN 16-32', 'CKM_AES_CBC_PAD 16-32', 'CKM_AES_CMAC 16-32', 'CKM_AES_KEY_WRAP_KWP 16-32',
+    'CKM_AES_KEY_WRAP 16-32', 'CKM_GENERIC_SECRET_KEY_GEN 32-64', 'CKM_SHA256_HMAC 32-64', 'CKM_SHA384_HMAC 32-64', 'CKM_SHA512_HMAC 32-64',
   ]);
 });
 
