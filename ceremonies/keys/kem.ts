@@ -108,8 +108,7 @@ function domainOf(row: CompositeKem | XWingAlgorithm): Uint8Array {
   return utf8(row.family === 'x-wing' ? '\\.//^\\' : row.domain);
 }
 
-/** Throws `Refused` KEM-PUBLIC-KEY for a length that cannot be. */
-export function splitPublicKey(row: CompositeKem | XWingAlgorithm, raw: Uint8Array): { readonly mlKem: Uint8Array; readonly traditional: Uint8Array } {
+function splitPublicKey(row: CompositeKem | XWingAlgorithm, raw: Uint8Array): { readonly mlKem: Uint8Array; readonly traditional: Uint8Array } {
   const at = ML_KEMS[mlKemOf(row)].publicKeyBytes;
   if (raw.length <= at || raw.length > row.sizes.publicKey + 300 || (!row.sizes.varies.includes('publicKey') && raw.length !== row.sizes.publicKey)) {
     throw fault('KEM-PUBLIC-KEY', `${row.name} publicKey: ${row.sizes.publicKey} bytes`, `${raw.length} bytes`);

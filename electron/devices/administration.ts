@@ -7,9 +7,9 @@
  * it is not removed, because that is a person's decision. Stateful keys are never copied. Never repeats a call, never tries a PIN
  * twice, never writes what a file held before it has been judged.
  */
-import { createPrivateKey, randomFillSync } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { sha256 } from '@noble/hashes/sha2.js';
-import * as z from 'zod';
+import type * as z from 'zod';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import type { ObjectPlace } from '../../ceremonies/estate.ts';
 import {
@@ -20,8 +20,7 @@ import { CURVE_FACTS, ML_KEMS, MONTGOMERY_FACTS } from '../../ceremonies/keys/al
 import { readCertificate } from '../../ceremonies/keys/chain.ts';
 import { TAG, writeDer } from '../../ceremonies/keys/der.ts';
 import { tokenKeyKek } from '../../ceremonies/keys/hybrid-wrap.ts';
-import { combineSecrets, encapsulate, encapsulationRandomness, halfOf, mlKemOf, splitPublicKey } from '../../ceremonies/keys/kem.ts';
-import { readPrivateKey, seedFormOf } from '../../ceremonies/keys/private-key.ts';
+import { combineSecrets, encapsulate, encapsulationRandomness, halfOf, mlKemOf } from '../../ceremonies/keys/kem.ts';
 import { keyFindings, readSubjectKey, subjectKeyOf, type SubjectKey } from '../../ceremonies/keys/subject-key.ts';
 import { weakKeyTests } from '../../ceremonies/keys/weak.ts';
 import type { SubjectName } from '../../ceremonies/keys/issue.ts';
@@ -219,7 +218,7 @@ async function publicKeyOrNull(session: Session, which: ObjectAt | ObjectName, o
 async function secretCheck(session: Session, which: ObjectAt | ObjectName, keyType: string): Promise<KeyCheck> {
   if (keyType === 'CKK_AES') {
     try {
-      const mac = await session.mac(which as ObjectAt, 'CKM_AES_CMAC', new Uint8Array(16));
+      const mac = await session.mac(which as ObjectAt, 'CKM_AES_CMAC', secretBytes(16));
       return { method: 'CMAC of zeros, 3 bytes (ANSI X9.24-1)', value: toHex(mac.slice(0, 3)) };
     } catch (thrown) {
       // It may not sign, or the token does not make this MAC.
@@ -430,6 +429,10 @@ async function importKey(at: At, order: ChangeOrder<'import-key'>, file: string 
   const bytes = fromBase64url(file);
   if (toHex(sha256(bytes)) !== order.sha256) throw new Refused(refuse('INPUT-AS-RECORDED', `a file with SHA-256 ${order.sha256}`, 'another file', 'Give the file that the order names.'));
   if (kind.shape !== 'pair') throw new Refused(refuse('IMPORT-KIND', 'a kind of private key', kind.kind, 'Bring a secret key as a wrapped key.'));
+  const { isSealedImport } = await import('../../ceremonies/keys/import.ts');
+  if (!isSealedImport(bytes)) {
+    throw new Refused(refuse('IMPORT-ENCRYPTED', 'a key file under a password', 'a private key in clear', 'Encrypt it first (openssl pkcs8 -topk8 -v2 aes-256-cbc), and have every copy in clear destroyed.'));
+  }
   await idIsFree(session, order.id);
   return pins.ask(token, asked, 'password', async (password, accepted) => {
     const { pkcs8, key } = await readImportFile(bytes, password!);
@@ -442,27 +445,11 @@ async function importKey(at: At, order: ChangeOrder<'import-key'>, file: string 
   });
 }
 
-/** The one key of an encrypted file, judged, in the form that is written. Secret; the caller wipes it. */
+/** The one key of a file under a password, judged, in the form that is written. Secret; the caller wipes it. */
 async function readImportFile(file: Uint8Array, password: Uint8Array): Promise<{ readonly pkcs8: Uint8Array; readonly key: SubjectKey }> {
-  if (!encrypted(file)) {
-    throw new Refused(refuse('IMPORT-ENCRYPTED', 'a key file under a password', 'a private key in clear', 'Encrypt it first (openssl pkcs8 -topk8 -v2 aes-256-cbc), and have every copy in clear destroyed.'));
-  }
-  let opened: Uint8Array;
-  try {
-    const der = file[0] === 0x30;
-    const key = createPrivateKey({ key: Buffer.from(file), passphrase: Buffer.from(password.buffer, password.byteOffset, password.length), ...(der ? { format: 'der', type: 'pkcs8' } : { format: 'pem' }) });
-    opened = takeBytes(key.export({ format: 'der', type: 'pkcs8' }));
-  } catch {
-    throw new Refused(refuse('IMPORT-PASSWORD', 'a file that this password opens', 'one that it does not open', 'Check the password and the file.'));
-  }
-  return lend(opened, async () => ({ key: (await readPrivateKey(opened)).publicKey, pkcs8: takeBytes(await seedFormOf(opened)) }));
-}
-
-/** EncryptedPrivateKeyInfo (RFC 5958 section 3) begins with an AlgorithmIdentifier, a key in clear with a version. */
-function encrypted(file: Uint8Array): boolean {
-  if (file[0] !== 0x30) return Buffer.from(file).includes('-----BEGIN ENCRYPTED PRIVATE KEY-----');
-  const at = (file[1] ?? 0) < 0x80 ? 2 : 2 + ((file[1] ?? 0) & 0x7f);
-  return file[at] === 0x30;
+  const { readImport } = await import('../../ceremonies/keys/import.ts');
+  const { pkcs8, publicKey } = await readImport(file, password);
+  return { pkcs8: takeBytes(pkcs8), key: publicKey };
 }
 
 async function importCertificate(at: At, order: ChangeOrder<'import-certificate'>, kept: boolean): Promise<ChangeResult<'import-certificate'>> {
@@ -526,7 +513,7 @@ async function editObject(at: At, { object, label, id, attributes }: ChangeOrder
     const there = theOne(await placesOf(other, after), named(after));
     const is = await other.read(there, names);
     const changed = names.map((attribute) => ({ attribute, from: shown(attribute, was.get(attribute)), to: shown(attribute, is.get(attribute)) ?? 'not told' }));
-    const differing = names.filter((attribute) => is.has(attribute) && shown(attribute, is.get(attribute)) !== wantedText(template[attribute]!));
+    const differing = names.filter((attribute) => is.has(attribute) && shown(attribute, is.get(attribute)) !== wantedText(template[attribute]));
     if (differing.length > 0) {
       throw new Refused(refuse('ATTRIBUTES-AS-ORDERED', 'the attributes that were ordered', differing.map((name) => `${name} ${shown(name, is.get(name))}`).join(', '), `The token now holds ${named(after)} with these attributes. Look at it before it is used.`));
     }
@@ -562,8 +549,6 @@ async function destroyObject(at: At, { object: reference }: ChangeOrder<'destroy
 }
 
 // --- wrapping ----------------------------------------------------------------------------------------------------------------
-
-type AesKek = ObjectAt | (ObjectName & { readonly class: 'secret-key' });
 
 async function wrapKey(at: At, order: ChangeOrder<'wrap-key'>): Promise<ChangeResult<'wrap-key'>> {
   const { session, token } = at;
@@ -642,7 +627,7 @@ async function rehearsed(at: At, source: Source, how: WrapHow, under: ObjectAt |
   const wanted: OrderedAttributes = { private: true, sensitive: true, extractable: false };
   for (const use of kind.shape === 'pair' ? ['sign', 'decrypt', 'derive'] as const : ['sign', 'encrypt', 'decrypt'] as const) wanted[use] = uses[use] === true;
   if (kind.shape === 'pair' && kind.algorithm.family === 'ml-kem') wanted.decapsulate = true;
-  await session.unwrapKey(how, under as AesKek, wrapped, { kind, id: back.id!, label: 'conclave-rehearsal', own: templateOf(wanted), lives: 'session' });
+  await session.unwrapKey(how, under, wrapped, { kind, id: back.id!, label: 'conclave-rehearsal', own: templateOf(wanted), lives: 'session' });
   const compared = await andThen(async () => {
     if (kind.shape === 'secret') return sameSecretKey(session, kind, which, { ...back, class: 'secret-key' }, uses);
     const trials = await trialsOf({ token, session, kind, own: back, key, uses: { ...uses, unwrap: false } });
@@ -687,7 +672,7 @@ async function unwrapKey(at: At, order: ChangeOrder<'unwrap-key'>, kept: boolean
   let compared = '';
   const bring = async (how: WrapHow, opener: ObjectAt | Own): Promise<void> => {
     compared = await asInFile(at, file, kind, key, how, opener, wrapped);
-    await work.write(() => session.unwrapKey(how, opener as AesKek, wrapped, { ...request, own: templateOf(ordered) }));
+    await work.write(() => session.unwrapKey(how, opener, wrapped, { ...request, own: templateOf(ordered) }));
     if (key !== null) await work.write(() => session.importPublicKey({ ...request, other: publicTemplate(kind, ordered), spki: key.spki }));
   };
   if (file.method === 'hybrid') await withKek(session, await kekOf(at, file, order.under, under), (opener) => bring({ method: 'AES-KWP' }, opener as Own));
@@ -711,7 +696,7 @@ async function asInFile(at: At, file: WrappedKeyFile, kind: KeyKindRow, key: Sub
   const wanted: OrderedAttributes = kind.shape === 'secret'
     ? { private: true, sensitive: true, extractable: false, sign: true, encrypt: true, decrypt: true }
     : { private: true, sensitive: true, extractable: false, sign: was.sign ?? false, decrypt: was.decrypt ?? false, derive: was.derive ?? false, ...(was.decapsulate === true && { decapsulate: true }) };
-  await session.unwrapKey(how, opener as AesKek, wrapped, { kind, id: tried.id!, label: 'conclave-rehearsal', own: templateOf(wanted), lives: 'session' });
+  await session.unwrapKey(how, opener, wrapped, { kind, id: tried.id!, label: 'conclave-rehearsal', own: templateOf(wanted), lives: 'session' });
   return andThen(async () => {
     const trials = await trialsOf({ token, session, kind, own: tried, key, uses: wanted });
     for (const { run } of trials) await run();
@@ -769,7 +754,7 @@ async function kekOf({ session }: At, file: WrappedKeyFile, reference: ObjectRef
   });
 }
 
-type CompositeRow = Parameters<typeof splitPublicKey>[0];
+type CompositeRow = Parameters<typeof halfOf>[0];
 
 /** The key on this token that makes, with this ML-KEM key, the composite that the file was wrapped to. */
 async function classicalHalf(

@@ -6,10 +6,12 @@
  * script: RSA-2048, X25519, and secret keys.
  */
 import type { KeyKind } from '../../ceremonies/evidence.ts';
-import { ALGORITHMS, ML_KEMS, SLH_DSAS, type MlKemAlgorithm, type RsaAlgorithm, type SlhDsaName } from '../../ceremonies/keys/algorithms.ts';
+import {
+  ALGORITHMS, ML_KEMS, SLH_DSAS,
+  type EcdsaAlgorithm, type EddsaAlgorithm, type HssAlgorithm, type MlDsaAlgorithm, type MlKemAlgorithm, type RsaAlgorithm, type SlhDsaAlgorithm, type SlhDsaName,
+} from '../../ceremonies/keys/algorithms.ts';
 import type { SubjectKey } from '../../ceremonies/keys/subject-key.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
-import type { MacName, TokenAlgorithm } from './tokens.ts';
 
 /** RSA-2048 is no key of this house, but what many tokens are bought for. */
 export const RSA_2048: RsaAlgorithm = { ...ALGORITHMS['rsa-3072'], label: 'RSA-2048', modulusBits: 2048, publicKeyBytes: 256, signatureBytes: 256 };
@@ -31,6 +33,9 @@ export const X25519: XdhAlgorithm = {
   },
 };
 
+/** What tokens generate and sign with, where they can. */
+export type TokenAlgorithm = EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm | MlDsaAlgorithm | SlhDsaAlgorithm | HssAlgorithm | XmssAlgorithm;
+export type MacName = 'CKM_AES_CMAC' | 'CKM_SHA256_HMAC' | 'CKM_SHA384_HMAC' | 'CKM_SHA512_HMAC';
 export type PairAlgorithm = TokenAlgorithm | MlKemAlgorithm | XdhAlgorithm;
 export interface PairKind { readonly shape: 'pair'; readonly kind: KeyKind; readonly label: string; readonly algorithm: PairAlgorithm; readonly bits: number | null }
 export interface SecretKind {

@@ -1241,13 +1241,11 @@ function privateParts({ algorithm }: PairKind, pkcs8: Uint8Array): Template {
     }
     case 'ecdsa': return { CKA_VALUE: copy(readEcPrivateKey(content, algorithm.jose.crv, 'privateKey', false)) };
     case 'eddsa': case 'xdh': return { CKA_VALUE: copy(readDer(content, 'privateKey', TAG.octetString).content) }; // RFC 8410 section 7
-    case 'ml-dsa': {
-      const seed = copy(readDer(content, 'privateKey').content);
-      return { CKA_SEED: seed, CKA_VALUE: takeBytes(ML_DSA[algorithm.name].keygen(seed).secretKey) };
-    }
-    case 'ml-kem': {
-      const seed = copy(readDer(content, 'privateKey').content);
-      return { CKA_SEED: seed, CKA_VALUE: takeBytes(ML_KEM[algorithm.name].keygen(seed).secretKey) };
+    case 'ml-dsa': case 'ml-kem': { // RFC 9881 section 6, RFC 9935 section 6: the seed, or the expanded key alone
+      const choice = readDer(content, 'privateKey');
+      const bytes = copy(choice.content);
+      if (choice.tag === TAG.octetString) return { CKA_VALUE: bytes };
+      return { CKA_SEED: bytes, CKA_VALUE: takeBytes((algorithm.family === 'ml-dsa' ? ML_DSA[algorithm.name] : ML_KEM[algorithm.name]).keygen(bytes).secretKey) };
     }
     case 'slh-dsa': return { CKA_VALUE: copy(content) };
     case 'hss': throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_CreateObject');

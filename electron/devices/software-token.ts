@@ -591,7 +591,7 @@ class SoftwareSession implements Session {
   #secretFacts(object: Found): Template {
     const value = this.#token.value(object, 'C_GetAttributeValue');
     try {
-      const check = object.meta.keyType !== 'CKK_AES' ? {} : { CKA_CHECK_VALUE: ecb(value, { disablePadding: true }).encrypt(new Uint8Array(16)).slice(0, 3) };
+      const check = object.meta.keyType !== 'CKK_AES' ? {} : { CKA_CHECK_VALUE: ecb(value, { disablePadding: true }).encrypt(secretBytes(16)).slice(0, 3) };
       return { CKA_VALUE_LEN: value.length, ...check };
     } finally {
       value.fill(0);
@@ -865,7 +865,10 @@ class SoftwareSession implements Session {
     this.#mayMake(lives, 'C_CreateObject');
     const { algorithm } = offered(kind, 'C_CreateObject');
     const common = { id, label, keyType: keyTypeName(algorithm.pkcs11.keyType), algorithm: algorithm.name, generatedBy: null };
-    this.#keep(lives, { meta: metaOf('public-key', common, other), value: spki }, { meta: metaOf('private-key', common, own), value: pkcs8 });
+    await lend(await keptForm(takeBytes(Uint8Array.from(pkcs8)), algorithm), (value) => {
+      this.#mayMake(lives, 'C_CreateObject');
+      this.#keep(lives, { meta: metaOf('public-key', common, other), value: spki }, { meta: metaOf('private-key', common, own), value });
+    });
   }
 
   async importPublicKey({ kind, id, label, other, lives, spki }: Parameters<Session['importPublicKey']>[0]): Promise<void> {

@@ -11,13 +11,12 @@
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import type { TokenDetails } from '../../ceremonies/estate.ts';
 import type { KeyAttributes, ModuleFacts, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
-import type { AlgorithmName, EcdsaAlgorithm, EddsaAlgorithm, HssAlgorithm, MlDsaAlgorithm, MlKemAlgorithm, RsaAlgorithm, SlhDsaAlgorithm, SlhDsaName, XmssAlgorithm, XmssName } from '../../ceremonies/keys/algorithms.ts';
-import type { KeyKindRow } from './key-kinds.ts';
+import type { AlgorithmName, MlKemAlgorithm, SlhDsaName, XmssName } from '../../ceremonies/keys/algorithms.ts';
+import type { KeyKindRow, MacName, TokenAlgorithm } from './key-kinds.ts';
 import type { Secret } from './secret.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 
-/** What tokens generate and sign with, where they can. */
-export type TokenAlgorithm = EcdsaAlgorithm | RsaAlgorithm | EddsaAlgorithm | MlDsaAlgorithm | SlhDsaAlgorithm | HssAlgorithm | XmssAlgorithm;
+export type { MacName, TokenAlgorithm };
 
 /** A public key as a token gives it. */
 export interface TokenPublicKey {
@@ -109,7 +108,6 @@ export type WrapHow = { readonly method: 'AES-KWP' | 'AES-KW' } | { readonly met
 export type OaepHash = 'SHA-1' | 'SHA-256';
 /** AES in CBC with padding (PKCS#7), or RSAES-OAEP. */
 export type Cipher = { readonly kind: 'aes-cbc'; readonly iv: Uint8Array } | { readonly kind: 'rsa-oaep'; readonly hash: OaepHash };
-export type MacName = 'CKM_AES_CMAC' | 'CKM_SHA256_HMAC' | 'CKM_SHA384_HMAC' | 'CKM_SHA512_HMAC';
 
 /** Who logs in (PKCS#11 3.2 section 5.6.8). */
 export type User = 'user' | 'so';
@@ -254,7 +252,7 @@ export function mayWrite({ readOnly }: Pick<TokenModule, 'readOnly'>, call: stri
 export function notMoved(seen: TokenFacts, now: TokenFacts, sessions: number): void {
   const moved = (expected: string, found: string) => new Refused(refuse('TOKEN-MOVED', expected, found, 'Nothing was done. Look at the token again, and begin anew.'));
   for (const name of ['serial', 'label', 'model', 'manufacturer', 'firmware', 'hardware', 'flags'] as const) {
-    const [was, is] = [`${seen[name]}`, `${now[name]}`];
+    const [was, is] = [[seen[name]].flat().join(' '), [now[name]].flat().join(' ')];
     if (was !== is) throw moved(`${name} ${was.slice(0, 150)}`, is.slice(0, 150));
   }
   if (sessions > 0) throw moved('a token on which no session is open', `${sessions}`);

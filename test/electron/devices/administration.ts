@@ -3,7 +3,7 @@
  * token can do at all is asked of its mechanisms: what it lists must work, the rest must be refused by name and leave nothing.
  */
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -215,7 +215,7 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
 
   test('an encrypted key file becomes both halves; a file in clear does not', async () => {
     const { serial } = await blank();
-    const pairs: readonly (readonly [KeyKind, () => { privateKey: import('node:crypto').KeyObject }])[] = [
+    const pairs: readonly (readonly [KeyKind, () => { privateKey: KeyObject }])[] = [
       ['ec-p256', () => generateKeyPairSync('ec', { namedCurve: 'P-256' })], ['rsa-3072', () => generateKeyPairSync('rsa', { modulusLength: 3072 })],
       ['ed25519', () => generateKeyPairSync('ed25519')],
     ];
