@@ -334,5 +334,20 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
     assert.deepEqual((await device.call('objects', { token: made.serial, offset: 0, limit: 10 })).objects, []);
     await generate(made.serial, 'ec-p256');
   });
+
+  test('a blank token without a serial number goes by its slot, and gets its first PINs', async () => {
+    const empty = (await device.call('slots', {})).slots.find(({ token }) => token !== null && !token.flags.includes('CKF_TOKEN_INITIALIZED'))?.token;
+    // Only SoftHSM has a slot with a blank token in it.
+    assert.equal(empty !== undefined && empty !== null, kind === 'softhsm2');
+    if (!empty) return;
+    assert.match(empty.serial, /^slot:\d+$/);
+    device.atBooth = ({ ticket }) => device.type(ticket, REHEARSAL_PIN);
+    const { after: made } = await change(empty.serial, 'init-token', { label: 'REHEARSAL blank', seen: empty }, { asked: typed });
+    const last = device.notices.findLast((notice) => notice.kind === 'pin-wanted');
+    assert.equal(last?.wanted, 'new-so-pin');
+    assert.match(made.serial, /^[0-9a-f]{16}$/);
+    await change(made.serial, 'set-user-pin', {});
+    await generate(made.serial, 'ec-p256');
+  });
 }
 
