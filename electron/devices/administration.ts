@@ -354,7 +354,7 @@ function weakTestsOf(key: SubjectKey): string[] {
       case 'ml-dsa': return weakKeyTests(key.name);
       case 'ecdsa': case 'eddsa': case 'xdh': return ['WEAK-POINT'];
       case 'kem': return ['KEM-PUBLIC-KEY', 'KEM-MODULUS'];
-      case 'slh-dsa': case 'hss': case 'composite': return [];
+      case 'slh-dsa': case 'hss': case 'xmss': case 'composite': return [];
     }
   };
   return ['WEAK-PUBLISHED-KEY', ...own()];

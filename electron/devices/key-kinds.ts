@@ -8,7 +8,7 @@
 import type { KeyKind } from '../../ceremonies/evidence.ts';
 import {
   ALGORITHMS, ML_KEMS, SLH_DSAS,
-  type EcdsaAlgorithm, type EddsaAlgorithm, type HssAlgorithm, type MlDsaAlgorithm, type MlKemAlgorithm, type RsaAlgorithm, type SlhDsaAlgorithm, type SlhDsaName,
+  type EcdsaAlgorithm, type EddsaAlgorithm, type HssAlgorithm, type MlDsaAlgorithm, type MlKemAlgorithm, type RsaAlgorithm, type SlhDsaAlgorithm, type SlhDsaName, type XmssAlgorithm,
 } from '../../ceremonies/keys/algorithms.ts';
 import type { SubjectKey } from '../../ceremonies/keys/subject-key.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
@@ -73,7 +73,7 @@ export function kindOfPublicKey(key: SubjectKey): PairKind | null {
     case 'eddsa': case 'xdh': return found(key.curve.toLowerCase());
     case 'ml-dsa': return found(key.name);
     case 'slh-dsa': case 'kem': return found(key.row.name);
-    case 'composite': case 'hss': return null;
+    case 'composite': case 'hss': case 'xmss': return null;
   }
 }
 

@@ -1248,7 +1248,7 @@ function privateParts({ algorithm }: PairKind, pkcs8: Uint8Array): Template {
       return { CKA_SEED: bytes, CKA_VALUE: takeBytes((algorithm.family === 'ml-dsa' ? ML_DSA[algorithm.name] : ML_KEM[algorithm.name]).keygen(bytes).secretKey) };
     }
     case 'slh-dsa': return { CKA_VALUE: copy(content) };
-    case 'hss': throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_CreateObject');
+    case 'hss': case 'xmss': throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_CreateObject');
   }
 }
 
@@ -1262,7 +1262,7 @@ function publicParts({ algorithm }: PairKind, spki: Uint8Array, { edwardsPoint }
     }
     case 'ecdsa': return { CKA_EC_POINT: writeDer(TAG.octetString, raw) };
     case 'eddsa': case 'xdh': return { CKA_EC_POINT: edwardsPoint === 'raw' ? raw : writeDer(TAG.octetString, raw) };
-    case 'ml-dsa': case 'ml-kem': case 'slh-dsa': case 'hss': return { CKA_VALUE: raw };
+    case 'ml-dsa': case 'ml-kem': case 'slh-dsa': case 'hss': case 'xmss': return { CKA_VALUE: raw };
   }
 }
 

@@ -34,7 +34,7 @@ function usesOf(kind: KeyKind): OrderedAttributes {
     case 'ecdsa': return { sign: true, derive: true };
     case 'xdh': return { derive: true };
     case 'ml-kem': return { decapsulate: true };
-    case 'eddsa': case 'ml-dsa': case 'slh-dsa': case 'hss': return { sign: true };
+    case 'eddsa': case 'ml-dsa': case 'slh-dsa': case 'hss': case 'xmss': return { sign: true };
   }
 }
 
