@@ -5,6 +5,7 @@
  * durable before the token is touched, and evidence afterwards; both shapes are CHANGES of evidence.ts. What a change does on a
  * token is the device process's part. This file must never let a danger pass that the officer was not told of by its rule.
  */
+import canonicalize from 'canonicalize';
 import { CHANGES, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyKind, type ModuleFacts, type ObjectReference, type OrderedAttributes } from './evidence.ts';
 import { risksOf, type Judgeable, type Risk } from './keys/provenance.ts';
 import { KINDS } from './keys/template.ts';
@@ -116,7 +117,7 @@ export function resultFault(intent: Administer, result: Record<string, unknown>)
     case 'init-token': {
       const { before, after } = parsed.data as ChangeResult<'init-token'>;
       const { seen, label } = intent.order as ChangeOrder<'init-token'>;
-      return must(JSON.stringify(before) === JSON.stringify(seen), 'TOKEN-MOVED', `${seen.label}, ${seen.serial}, as it was ordered`, `${before.label}, ${before.serial}`)
+      return must(canonicalize(before) === canonicalize(seen), 'TOKEN-MOVED', `${seen.label}, ${seen.serial}, as it was ordered`, `${before.label}, ${before.serial}`)
         ?? must(after.label === label && after.flags.includes('CKF_TOKEN_INITIALIZED'), 'TOKEN-INITIALISED', `an initialised token ${label}`, after.label);
     }
     case 'set-user-pin': case 'change-pin': {
@@ -262,7 +263,7 @@ export function resultLines(intent: Administer, result: Evidence<'administer'>['
   switch (intent.change) {
     case 'init-token': {
       const { before, after, objects } = result as ChangeResult<'init-token'>;
-      return [reported(`before: "${before.label}", ${objects} objects that could be seen`), reported(`after: "${after.label}", serial ${after.serial}`)];
+      return [reported(`before: "${before.label}", serial ${before.serial}`), reported(`after: "${after.label}", serial ${after.serial}, ${objects} objects`)];
     }
     case 'set-user-pin': case 'change-pin': return [reported('the token accepted the new PIN')];
     case 'generate-key': case 'import-key': case 'unwrap-key': case 'copy-object': {

@@ -165,7 +165,7 @@ export class Conductor {
       }
       case 'open': return { ceremony: await this.#open(request) };
       case 'log-in': return { ceremony: await this.#logIn(request) };
-      case 'administer': return { result: await this.#administer(request) };
+      case 'administer': return this.#administer(request);
       case 'ceremonies': return this.#ceremonies();
       case 'entries': return { lines: this.#world.ledger.lines(request.ceremony, request.from) };
       case 'export': return this.#export(request.ceremony);

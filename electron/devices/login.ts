@@ -58,7 +58,9 @@ export class PinDesk {
     if (final && !asked.acceptFinalTry) throw new Fault('PIN_FINAL_TRY');
     const atPad = wanted !== 'password' && facts.flags.includes('CKF_PROTECTED_AUTHENTICATION_PATH');
     if (asked.standIn && !atPad) {
-      if (!(await token.isRehearsal()) || (label !== undefined && !(await token.isRehearsal(label)))) throw new Fault('STAND_IN_REFUSED');
+      // A blank token is nobody's yet: what it is to become decides.
+      const blank = label !== undefined && !facts.flags.includes('CKF_TOKEN_INITIALIZED');
+      if ((!blank && !(await token.isRehearsal())) || (label !== undefined && !(await token.isRehearsal(label)))) throw new Fault('STAND_IN_REFUSED');
       return lend(takeBytes(new TextEncoder().encode(REHEARSAL_PIN)), (pin) => use(pin, () => undefined));
     }
     const ticket = ++this.#ticket;
