@@ -44,7 +44,7 @@ conclave token edit               --module M --token SERIAL --where ... [--label
 conclave token destroy            --module M --token SERIAL --where ... --typed "destroy LABEL"
 conclave token wrap               --module M --token SERIAL --where ... --method AES-KWP|AES-KW|RSA-OAEP --under ATTRIBUTE=VALUE... --out FILE
 conclave token wrap               --module M --token SERIAL --where ... --method hybrid --to FILE --out FILE
-conclave token unwrap             --module M --token SERIAL --under ATTRIBUTE=VALUE... --file FILE [--label TEXT]
+conclave token unwrap             --module M --token SERIAL --under ATTRIBUTE=VALUE... --file FILE [--label TEXT] [--attribute NAME=true|false]...
 conclave token request            --module M --token SERIAL --where ... --subject "CN=..., O=..." --out FILE
 conclave token self-sign          --module M --token SERIAL --where ... --subject "CN=..., O=..." --days N --out FILE
 conclave token self-test          --module M --token SERIAL --where ...
@@ -80,7 +80,7 @@ const KEY: readonly Option[] = ['label', 'template', 'kind', 'for', 'attribute',
 /** What each verb takes beside what all of them take. */
 const TAKES: Readonly<Record<string, readonly Option[]>> = {
   'init': ['label'], 'unblock': [], 'pin': ['whose'], 'generate': KEY, 'import': [...KEY, 'file'], 'import-certificate': ['label', 'file', 'where'], 'copy': ['where', 'label', 'attribute'],
-  'edit': ['where', 'label', 'id', 'attribute'], 'destroy': ['where', 'typed'], 'wrap': ['where', 'under', 'to', 'method', 'out'], 'unwrap': ['under', 'file', 'label', 'despite'],
+  'edit': ['where', 'label', 'id', 'attribute'], 'destroy': ['where', 'typed'], 'wrap': ['where', 'under', 'to', 'method', 'out'], 'unwrap': ['under', 'file', 'label', 'attribute', 'despite'],
   'request': ['where', 'subject', 'out'], 'self-sign': ['where', 'subject', 'days', 'out'], 'self-test': ['where'],
 };
 const EVERYWHERE: readonly Option[] = ['module', 'token', 'officer', 'card', 'real', 'stand-in', 'home', 'json'];
@@ -216,7 +216,7 @@ function prepare(verb: string, values: Values, on: { readonly module: string; re
     case 'unwrap': {
       const under = someWhere('under');
       const brought = file(needed('file'));
-      return async (find) => ({ change: 'unwrap-key', ...on, under: await find(under, 'under'), file: brought, label: values.label ?? null, despite: values.despite });
+      return async (find) => ({ change: 'unwrap-key', ...on, under: await find(under, 'under'), file: brought, label: values.label ?? null, attributes, despite: values.despite });
     }
     case 'request': {
       const where = someWhere('where');

@@ -52,8 +52,8 @@ export const ChangeRequest = z.discriminatedUnion('change', [
   z.strictObject({ change: z.literal('destroy-object'), ...OneToken, place: ObjectPlace, typed: z.string().max(200) }),
   /** `recipient`: public key or certificate, for hybrid; else `under` is a key of the same token. */
   z.strictObject({ change: z.literal('wrap-key'), ...OneToken, place: ObjectPlace, under: ObjectPlace.nullable(), recipient: File.nullable(), method: WrapMethod }),
-  /** `file`: what wrap-key gave. Kind and attributes are those that it had; `label` null: its label too. */
-  z.strictObject({ change: z.literal('unwrap-key'), ...OneToken, under: ObjectPlace, file: File, label: label.nullable(), despite }),
+  /** `file`: what wrap-key gave. Kind and attributes are those that it had, but for `attributes`; `label` null: its label too. */
+  z.strictObject({ change: z.literal('unwrap-key'), ...OneToken, under: ObjectPlace, file: File, label: label.nullable(), attributes: OrderedAttributes, despite }),
   z.strictObject({ change: z.literal('sign-request'), ...OneToken, place: ObjectPlace, subject: z.string().min(1).max(400) }),
   z.strictObject({ change: z.literal('self-sign'), ...OneToken, place: ObjectPlace, subject: z.string().min(1).max(400), days: z.int().min(1).max(14_610) }),
 ]);

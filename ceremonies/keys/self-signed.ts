@@ -4,6 +4,7 @@
  * It is no CA's and says so. Nothing here signs for anybody else: subject and issuer are one, and the signature is verified under
  * the key that is in the certificate before it is given out. CA certificates are x509.ts' part.
  */
+import 'reflect-metadata';
 import { BasicConstraintsExtension, KeyUsageFlags, KeyUsagesExtension, SubjectKeyIdentifierExtension, X509CertificateGenerator } from '@peculiar/x509';
 import { forWebCrypto, toHex } from '../bytes.ts';
 import { refuse } from '../refusal.ts';

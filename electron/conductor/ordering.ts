@@ -64,7 +64,7 @@ export async function orderOf(request: ChangeRequest, { call, random, now }: Ord
     case 'unwrap-key': {
       const file = wrappedKeyFile(request.file.bytes);
       const { label, kind, attributes } = file.key;
-      return ordered({ id: fresh(), label: request.label ?? label, kind, attributes, despite: request.despite, file, under: await refer(request.under) });
+      return ordered({ id: fresh(), label: request.label ?? label.slice(0, 64), kind, attributes: { ...attributes, ...request.attributes }, despite: request.despite, file, under: await refer(request.under) });
     }
     case 'sign-request': return ordered({ key: await refer(request.place), subject: request.subject });
     case 'self-sign': {

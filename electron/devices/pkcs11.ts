@@ -1046,6 +1046,9 @@ class Pkcs11Session implements Session {
     { kind, id, label, own, lives }: Parameters<Session['unwrapKey']>[3],
   ): Promise<void> {
     if (lives !== 'session') mayWrite(this.#module, 'C_UnwrapKey');
+    if (own.CKA_MODIFIABLE === false && !this.#module.quirks.unwrapsUnmodifiable) {
+      throw new TokenError('CKR_ATTRIBUTE_READ_ONLY', 'C_UnwrapKey', 'This module unwraps no key as unmodifiable. Order it with modifiable true, and answer for KEY-MODIFIABLE where that is a danger.');
+    }
     const wrapping = this.#object(under);
     if (how.method !== 'RSA-OAEP' && (wrapped.length < 2 * KWP_BLOCK || wrapped.length % KWP_BLOCK !== 0)) throw new TokenError('CKR_WRAPPED_KEY_LEN_RANGE', 'C_UnwrapKey');
     const objectClass = kind.shape === 'pair' ? 'private-key' : 'secret-key';

@@ -36,6 +36,8 @@ export const Quirks = z.strictObject({
   oaepHash: z.enum(['SHA-1', 'SHA-256']).default('SHA-256'),
   /** Key types that the module does not wrap, or wraps so that nothing gets them back, with the words to show. */
   notWrappable: z.record(keyType, z.string().max(150)),
+  /** False: C_UnwrapKey takes no template with CKA_MODIFIABLE false. */
+  unwrapsUnmodifiable: z.boolean().default(true),
   /** The largest secret key, in bytes, that comes back out of C_UnwrapKey. Absent: no limit known. */
   largestSecret: z.int().min(32).optional(),
   /**
