@@ -23,6 +23,8 @@ const ELECTRON_LIBRARIES = [
   'libgtk-3-0', 'libnss3', 'libgbm1', 'libasound2', 'libatk-bridge2.0-0', 'libxss1', 'libnotify4',
 ];
 const TEST_TOOLS = ['softhsm2', 'opensc', 'git', 'xvfb', 'xauth'];
+/** Readers and cards that are programs: test/electron/devices/card-reader.ts. */
+const CARD_TOOLS = ['opensc-pkcs11', 'pcscd', 'vsmartcard-vpcd', 'iproute2'];
 
 const compiled = join(root, 'node_modules/pkcs11js/build/Release/pkcs11.node');
 const stampFile = join(cache, 'setup.json');
@@ -193,7 +195,7 @@ async function setUp({ forTests, electron }) {
   }
   if (forTests || electron) await bundle();
   if (forTests) {
-    await haveDebianPackages([...TEST_TOOLS, ...FOREIGN_NEEDS, ...ELECTRON_LIBRARIES], 'the tests');
+    await haveDebianPackages([...TEST_TOOLS, ...CARD_TOOLS, ...FOREIGN_NEEDS, ...ELECTRON_LIBRARIES], 'the tests');
     await haveForeignPrograms();
   }
   if (electron) {

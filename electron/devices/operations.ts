@@ -32,7 +32,7 @@ import {
 } from './keys.ts';
 import { PinDesk, type Booth } from './login.ts';
 import {
-  OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Operation,
+  OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Operation, type Slots,
 } from './protocol.ts';
 import { explanations, listedAs, probe, readDetails, readObject, scanKeys, wantedOf } from './reading.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
@@ -61,11 +61,18 @@ const AHEAD_LIMIT = 3_000;
 const IDENTITY = 'conclave-identity';
 const seedLabel = (id: string) => `${IDENTITY}-${id}`;
 
+/** Who is in which slot; what else a token tells of itself may change without anybody coming or going. */
+function seats(slots: Slots | null): string | null {
+  return slots === null ? null : JSON.stringify(slots.map(({ slot, token }) => [slot, token?.serial ?? null, token?.label ?? null]));
+}
+
 export class Operations {
   readonly #surroundings: Surroundings;
   readonly #pins: PinDesk;
   #config: string | null = null;
   #module: TokenModule | null = null;
+  /** Who was in which slot at the last look; null where tokens do not move, or nobody has asked yet. */
+  #seen: string | null = null;
   /** Tokens that stay logged in until `log-out`. */
   readonly #held = new Map<string, Held>();
   /** A listing without login that is being paged through. */
@@ -101,6 +108,8 @@ export class Operations {
       if (!answer.success) throw new Fault('ANSWER_INVALID', where(answer.error));
       return { ok: true, body: answer.data };
     } catch (thrown) {
+      // A session for looking does not outlive its card: the next request opens one on what is there by then.
+      if (tokenIsGone(thrown)) await this.#stopBrowsing();
       const component = failedPart(thrown);
       const error = deviceError(thrown, work.progress);
       // Which half of a composite it was: a token's own error does not know.
@@ -128,7 +137,7 @@ export class Operations {
     if (!KEEPS_BROWSING.includes(name)) await this.#stopBrowsing();
     switch (name) {
       case 'start': return this.#start(body as Body<'start'>);
-      case 'slots': return { slots: await this.#tokens().slots() } satisfies Answer<'slots'>;
+      case 'slots': return this.#slots();
       case 'objects': return this.#objects(body as Body<'objects'>);
       case 'mechanisms': return this.#mechanisms(body as Body<'mechanisms'>);
       case 'details': return this.#details(body as Body<'details'>);
@@ -200,6 +209,37 @@ export class Operations {
         const { openPkcs11Module } = await import('./pkcs11.ts');
         return openPkcs11Module(config.name, config.path, config.parameters, undefined, { readOnly: config.readOnly, trace: config.trace });
       }
+    }
+  }
+
+  async #slots(): Promise<Answer<'slots'>> {
+    const slots = await this.#tokens().slots();
+    // From now on somebody wants to know.
+    if (this.#seen === null && (await this.#movingSlots()) !== null) this.#seen = seats(slots);
+    return { slots };
+  }
+
+  /** The slots, where a token has come or gone since the last look; else null. Never beside other work. Never throws. */
+  async watch(): Promise<Slots | null> {
+    if (this.#seen === null) return null;
+    const slots = await this.#movingSlots();
+    const seen = seats(slots);
+    if (slots === null || seen === this.#seen) return null;
+    this.#seen = seen;
+    // Nothing outlives the token that it was opened on.
+    const here = new Set(slots.map(({ token }) => token?.serial));
+    for (const serial of this.#held.keys()) if (!here.has(serial)) await this.#logOut({ token: serial });
+    if (this.#browsing !== null && !here.has(this.#browsing.serial)) await this.#stopBrowsing();
+    return slots;
+  }
+
+  /** Null also where the module does not answer: whoever asks it for something is told why. */
+  async #movingSlots(): Promise<Slots | null> {
+    try {
+      return await this.#module?.movingSlots() ?? null;
+    } catch (thrown) {
+      if (!isTokenError(thrown)) throw thrown;
+      return null;
     }
   }
 

@@ -47,6 +47,7 @@ type Native = types.PKCS11;
 
 const CKF_OS_LOCKING_OK = 0x2; // C_Initialize: several threads may call, the asynchronous calls below do
 const CKF_TOKEN_PRESENT = 0x1;
+const CKF_REMOVABLE_DEVICE = 0x2;
 const CKF_TOKEN_INITIALIZED = 0x400;
 const CKF_RW_SESSION = 0x2;
 const CKF_SERIAL_SESSION = 0x4; // PKCS#11 3.2 section 5.6.1: must always be set
@@ -213,14 +214,23 @@ class Pkcs11Module implements TokenModule {
   }
 
   async slots(): Promise<SlotFacts[]> {
-    return this.#slots(false).map((slot) => {
-      const info = calling('C_GetSlotInfo', () => this.native.C_GetSlotInfo(slot));
-      return {
-        slot: ulong(slot),
-        description: plain(trimmed(info.slotDescription), 64),
-        token: (info.flags & CKF_TOKEN_PRESENT) === 0 ? null : this.#factsIfReadable(slot),
-      };
-    });
+    return this.#slots(false).map((slot) => this.#slotFacts(slot));
+  }
+
+  async movingSlots(): Promise<SlotFacts[] | null> {
+    const slots = this.#slots(false);
+    const moves = (slot: Handle) => (calling('C_GetSlotInfo', () => this.native.C_GetSlotInfo(slot)).flags & CKF_REMOVABLE_DEVICE) !== 0;
+    // Without a slot at all a reader may still be plugged in.
+    return slots.length === 0 || slots.some(moves) ? slots.map((slot) => this.#slotFacts(slot)) : null;
+  }
+
+  #slotFacts(slot: Handle): SlotFacts {
+    const info = calling('C_GetSlotInfo', () => this.native.C_GetSlotInfo(slot));
+    return {
+      slot: ulong(slot),
+      description: plain(trimmed(info.slotDescription), 64),
+      token: (info.flags & CKF_TOKEN_PRESENT) === 0 ? null : this.#factsIfReadable(slot),
+    };
   }
 
   async token(serial: string): Promise<Token> {
@@ -569,8 +579,15 @@ class Pkcs11Session implements Session {
   }
 
   async read(which: ObjectAt | ObjectName, names: readonly AttributeName[]): Promise<ReadonlyMap<AttributeName, Uint8Array>> {
-    const values = this.#read(this.#object(which), names);
+    const values = this.#answered(this.#object(which), names);
     return new Map([...values].map(([name, value]) => [name, Uint8Array.from(value)]));
+  }
+
+  /** Attributes without those that the module says are false and does not know. */
+  #answered(handle: Handle, names: readonly AttributeName[]): Map<AttributeName, Buffer> {
+    const values = this.#read(handle, names);
+    for (const name of this.#module.quirks.unanswered) if (values.get(name)?.[0] === 0) values.delete(name);
+    return values;
   }
 
   /** The listing that is being paged through, or a new one. */
@@ -594,6 +611,10 @@ class Pkcs11Session implements Session {
     if (lives !== 'session') mayWrite(this.#module, 'C_GenerateKeyPair');
     // SP 800-208 section 8.1: a copy of a stateful key would use its one-time keys twice.
     if (isStateful(algorithm) && extractable) throw new TokenError('CKR_TEMPLATE_INCONSISTENT', 'C_GenerateKeyPair', `Ask for a key that never leaves the token: ${algorithm.label} has a state.`);
+    const { notGenerated, sessionKeyPairs } = this.#module.quirks;
+    const reason = notGenerated[algorithm.name];
+    if (reason !== undefined) throw new TokenError('CKR_MECHANISM_INVALID', 'C_GenerateKeyPair', reason);
+    if (lives === 'session' && !sessionKeyPairs) throw new Fault('SESSION_KEYS_STAY');
     this.#idIsFree(['private-key', 'public-key'], id, lives, 'C_GenerateKeyPair');
     const numbers = this.#numbers();
     const common: Template = {
@@ -615,8 +636,14 @@ class Pkcs11Session implements Session {
       }),
     });
     const mechanism = { mechanism: this.#listed(algorithm.pkcs11.generate, 'C_GenerateKeyPair') };
-    await this.#module.run('C_GenerateKeyPair', [publicTemplate, privateTemplate, mechanism], () =>
+    const pair = await this.#module.run('C_GenerateKeyPair', [publicTemplate, privateTemplate, mechanism], () =>
       this.#native.C_GenerateKeyPairAsync(this.#handle, mechanism, publicTemplate, privateTemplate));
+    const halves = [pair.privateKey, pair.publicKey];
+    // Looking would otherwise leave keys behind, on every token that nobody knows to do this (quirks: sessionKeyPairs).
+    if (lives === 'session' && halves.some((half) => this.#read(half, ['CKA_TOKEN']).get('CKA_TOKEN')?.[0] === 1)) {
+      for (const half of halves) calling('C_DestroyObject', () => this.#native.C_DestroyObject(this.#handle, half));
+      throw new Fault('SESSION_KEYS_STAY');
+    }
     return mechanismName(algorithm.pkcs11.generate);
   }
 
@@ -661,11 +688,9 @@ class Pkcs11Session implements Session {
 
   async attributes(name: (ObjectName | ObjectAt) & { readonly class: KeyClass }): Promise<KeyAttributes> {
     const key = this.#object(name);
-    const values = this.#read(key, ASKED[name.class]);
+    const values = this.#answered(key, ASKED[name.class]);
     const numbers = this.#numbers();
-    const unanswered: readonly AttributeName[] = this.#module.quirks.unanswered;
     const flag = (attribute: AttributeName): boolean | null => {
-      if (unanswered.includes(attribute)) return null;
       const value = values.get(attribute);
       return value?.length === 1 ? value[0] !== 0 : null;
     };
@@ -762,6 +787,8 @@ class Pkcs11Session implements Session {
   }
 
   async importWrappingKey({ id, label, value }: { id: string; label: string; value: Uint8Array }): Promise<void> {
+    // A module that wraps nothing may take the key all the same, and then not have it.
+    this.#keyWrap();
     calling('C_CreateObject', () => this.#native.C_CreateObject(this.#handle, encodeTemplate({
       CKA_CLASS: CLASSES['secret-key'], CKA_KEY_TYPE: cryptoki.CKK.CKK_AES, CKA_TOKEN: false, CKA_PRIVATE: true, CKA_ID: fromHex(id),
       CKA_LABEL: label, CKA_VALUE: value, CKA_SENSITIVE: true, CKA_EXTRACTABLE: false, CKA_WRAP: true, CKA_UNWRAP: true,
@@ -929,8 +956,13 @@ class Pkcs11Session implements Session {
   async putData(label: string, value: Uint8Array): Promise<void> {
     mayWrite(this.#module, 'C_CreateObject');
     this.#listing = null;
+    const { cStrings, longestLabel = Infinity } = this.#module.quirks;
+    if ((cStrings && label.includes('\0')) || utf8(label).length > longestLabel) {
+      throw new TokenError('CKR_ATTRIBUTE_VALUE_INVALID', 'C_CreateObject', 'This token would cut the label off. Use another one.');
+    }
+    const end = cStrings ? '\0' : '';
     calling('C_CreateObject', () => this.#native.C_CreateObject(this.#handle, encodeTemplate({
-      CKA_CLASS: CLASSES.data, CKA_TOKEN: true, CKA_PRIVATE: true, CKA_LABEL: label, CKA_APPLICATION: APPLICATION, CKA_VALUE: value,
+      CKA_CLASS: CLASSES.data, CKA_TOKEN: true, CKA_PRIVATE: true, CKA_LABEL: label + end, CKA_APPLICATION: APPLICATION + end, CKA_VALUE: value,
     })));
   }
 

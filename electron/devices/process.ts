@@ -19,6 +19,11 @@ const BOOTH_PATIENCE = 3 * 60_000;
 const BOOTH_FD = 4;
 /** How long a call that is under way when the parent ends may still take. */
 const LAST_WORK = 10_000;
+/**
+ * How often it is looked whether a token has come or gone. By asking, not by C_WaitForSlotEvent: where that waits, it waits in
+ * a thread that nothing but C_Finalize ends, and where it does not wait, many modules have never implemented it.
+ */
+const WATCH_PERIOD = 1_000;
 /** Exit code after an exception that nothing was prepared for (sysexits.h EX_SOFTWARE). */
 const BROKEN = 70;
 
@@ -143,6 +148,17 @@ function receive(message: unknown, ports: readonly Port[]): void {
     working--;
   });
 }
+
+/** Between requests only: a person who types a PIN, or a token at work, is not disturbed. */
+setInterval(() => {
+  if (working > 0 || leaving) return;
+  working++;
+  queue = queue.then(async () => {
+    const slots = await operations.watch();
+    if (slots !== null) post({ kind: 'moved', slots });
+    working--;
+  });
+}, WATCH_PERIOD).unref();
 
 function isBoothMessage(data: unknown): data is BoothMessage {
   if (typeof data !== 'object' || data === null || !('ticket' in data) || typeof data.ticket !== 'number') return false;

@@ -3,7 +3,7 @@
  *
  * Three channels, kept apart:
  *   1. requests and answers (this file): conductor <-> device process. No secret fits in either direction.
- *   2. notices: device process -> its parent ("a PIN is wanted, for this card, from this person").
+ *   2. notices: device process -> its parent ("a PIN is wanted, for this card, from this person"; "a token has come").
  *   3. the booth port: booth window -> device process, PIN bytes only; it does not exist for the conductor.
  */
 import * as z from 'zod';
@@ -265,6 +265,9 @@ export type Operation = keyof typeof OPERATIONS;
 export type Request<O extends Operation> = z.input<(typeof OPERATIONS)[O]['request']>;
 export type Answer<O extends Operation> = z.infer<(typeof OPERATIONS)[O]['answer']>;
 
+/** What `slots` would answer now: sent without a request where a token has come or gone. */
+export type Slots = Answer<'slots'>['slots'];
+
 /** Errors are values at this boundary. `code` is a CKR_* name or one of ours; `hint` says what to do next. */
 export const DeviceError = z.strictObject({
   code: z.string().max(64),
@@ -281,7 +284,8 @@ export type DeviceMessage =
 export type DeviceReply =
   | { readonly kind: 'answer'; readonly id: number; readonly ok: true; readonly body: unknown }
   | { readonly kind: 'answer'; readonly id: number; readonly ok: false; readonly error: DeviceError }
-  | { readonly kind: 'notice'; readonly notice: Notice };
+  | { readonly kind: 'notice'; readonly notice: Notice }
+  | { readonly kind: 'moved'; readonly slots: Slots };
 
 /** A PIN is wanted, or no longer wanted. `attempts`: what the token admits to, never a count it does not give. */
 export const Notice = z.discriminatedUnion('kind', [

@@ -5,8 +5,10 @@
  * standard.json. Data cannot grant what a token does not list: mechanisms are still looked up in the token's own list.
  */
 import * as z from 'zod';
+import { ALGORITHMS } from '../../ceremonies/keys/algorithms.ts';
 import cryptoki from './cryptoki.json' with { type: 'json' };
 import nss from './quirks/nss.json' with { type: 'json' };
+import opensc from './quirks/opensc.json' with { type: 'json' };
 import softhsm2 from './quirks/softhsm2.json' with { type: 'json' };
 import software from './quirks/software.json' with { type: 'json' };
 import standard from './quirks/standard.json' with { type: 'json' };
@@ -38,6 +40,8 @@ export const Quirks = z.strictObject({
   notWrappable: z.record(keyType, z.string().max(150)),
   /** False: C_UnwrapKey takes no template with CKA_MODIFIABLE false. */
   unwrapsUnmodifiable: z.boolean().default(true),
+  /** Algorithms that the module lists and whose keys are not to be made on it, by registry name, with the words to show. */
+  notGenerated: z.record(z.string().refine((name) => name in ALGORITHMS, 'an algorithm of the registry'), z.string().max(150)).default({}),
   /** The largest secret key, in bytes, that comes back out of C_UnwrapKey. Absent: no limit known. */
   largestSecret: z.int().min(32).optional(),
   /**
@@ -45,10 +49,16 @@ export const Quirks = z.strictObject({
    * only DER says where the bytes end; every reader of an unwrapped key must stop there.
    */
   padsWrapped: z.boolean().default(false),
-  /** Whether a token key silently takes the place of another of the same class and CKA_ID. */
+  /** Whether there is one token key per class and CKA_ID: the next silently takes its place, or fails without saying why. */
   oneKeyPerId: z.boolean().default(false),
-  /** Attributes that the module answers without knowing: they count as unanswered. */
-  unanswered: z.array(z.enum(['CKA_LOCAL'])).default([]),
+  /** Attributes that the module says are false without knowing: their false counts as no answer. */
+  unanswered: z.array(z.enum(['CKA_LOCAL', 'CKA_SENSITIVE', 'CKA_ALWAYS_SENSITIVE', 'CKA_NEVER_EXTRACTABLE'])).default([]),
+  /** False where a key pair that is to live in the session is made on the token all the same: then none is asked for. */
+  sessionKeyPairs: z.boolean().default(true),
+  /** Whether texts are read as C strings, whatever length they are given with: up to the first zero, and beyond the end without one. */
+  cStrings: z.boolean().default(false),
+  /** Bytes of the longest label of a data object that is not silently cut. Absent: no limit known. */
+  longestLabel: z.int().min(32).optional(),
   /** What the flags of a mechanism should have been, where the module reports others. */
   mechanismFlags: z.record(mechanism, z.array(z.string().refine((name) => name in cryptoki.CKF_MECHANISM))).default({}),
   /**
@@ -63,7 +73,7 @@ export const Quirks = z.strictObject({
 });
 export type Quirks = z.infer<typeof Quirks>;
 
-const CHOICES = [softhsm2, nss].map((data) => Quirks.parse(data));
+const CHOICES = [softhsm2, nss, opensc].map((data) => Quirks.parse(data));
 const STANDARD = Quirks.parse(standard);
 
 /** Of the embedded software token. */

@@ -19,7 +19,7 @@ import { ecdsaRawToDer } from '../../ceremonies/keys/signatures.ts';
 import { nameText } from '../../ceremonies/keys/signed.ts';
 import { EC_PUBLIC_KEY, keyFindings, namedCurve, readSubjectKey, signatureFindings, subjectKeyOf, type SubjectKey } from '../../ceremonies/keys/subject-key.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
-import { deviceError, quietly, TokenError, tokenIsGone } from './errors.ts';
+import { deviceError, Fault, quietly, TokenError, tokenIsGone } from './errors.ts';
 import { RSA_2048 } from './key-kinds.ts';
 import { freshId } from './keys.ts';
 import { encapsulate } from './providers.ts';
@@ -586,8 +586,8 @@ async function probeOne(session: Session, { name, family, takes, bits, untried, 
   } catch (thrown) {
     if (tokenIsGone(thrown)) throw thrown;
     const { code, message } = deviceError(thrown);
-    if (thrown instanceof TokenError && REFUSES_THE_SET.includes(thrown.code)) return cell('absent', `The mechanism is listed, and this set of it refused. ${message}`, code, null);
-    return cell('claimed', `Listed, tried, and failed. ${message}`, code, null);
+    if (thrown instanceof TokenError && REFUSES_THE_SET.includes(thrown.code)) return cell('absent', `The mechanism is listed, and this set of it refused. ${thrown.hint ?? message}`, code, null);
+    return cell('claimed', `${thrown instanceof Fault ? 'Listed, and not tried.' : 'Listed, tried, and failed.'} ${message}`, code, null);
   } finally {
     for (const id of ids) await forgetSessionObjects(session, id);
   }

@@ -131,6 +131,11 @@ class SoftwareModule implements TokenModule {
     this.facts = facts;
   }
 
+  /** Nobody carries them about. */
+  async movingSlots(): Promise<null> {
+    return null;
+  }
+
   async slots(): Promise<SlotFacts[]> {
     const files = readdirSync(this.#folder).filter((file) => file.endsWith('.token')).sort();
     return Promise.all(files.map(async (file, slot) => {

@@ -120,6 +120,8 @@ export interface TokenModule {
   /** Whether everything that would outlive a session is refused (READ-ONLY) before the module is asked. */
   readonly readOnly: boolean;
   slots(): Promise<SlotFacts[]>;
+  /** The same, where tokens can come and go while the module runs; null where none can. */
+  movingSlots(): Promise<SlotFacts[] | null>;
   /** The one token with this serial number. Throws Fault TOKEN_MISSING, Refused ONE-MATCH. */
   token(serial: string): Promise<Token>;
   /** Makes a blank token with `label` and user PIN `pin` (borrowed), never touching one that exists. */

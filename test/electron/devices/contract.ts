@@ -45,10 +45,14 @@ export interface Twin {
   readonly unwrappable: readonly string[];
   /** A token with nothing on it, for modules that make none (`quirks.provisions` false). */
   readonly blank?: () => Promise<Token>;
-  /** Parameter sets that the module does not have although it lists their mechanism, by registry name. */
+  /** Parameter sets that the module does not have although it lists their mechanism, by registry name; and mechanisms that it lists and cannot do. */
   readonly lacks?: readonly string[];
   /** False where the module keeps no private data objects: every attempt must then be refused. */
   readonly keepsData?: boolean;
+  /** Bytes of the largest data object that fits. */
+  readonly largestData?: number;
+  /** True where no private key ever leaves the token: one that is asked to be extractable is not, and says so. */
+  readonly holdsFast?: boolean;
   /** Attributes of keys that the module does not tell: they must then be null, never a guess. */
   readonly untold?: readonly (keyof KeyAttributes)[];
 }
@@ -113,14 +117,23 @@ export function contract(twin: () => Twin): void {
     }
   };
 
+  const lacks = (name: string): boolean => twin().lacks?.includes(name) === true;
+  /** False where the token lists no key wrap: it must then take no key to wrap with. */
+  const wraps = async (session: Session, token: Token): Promise<boolean> => {
+    const listed = new Set((await token.mechanisms()).map(({ name }) => name));
+    if (twin().quirks.keyWrap.some((name) => listed.has(name))) return true;
+    await assert.rejects(importKek(session), TokenError);
+    assert.deepEqual(await ofSession(session, 'secret-key'), []);
+    return false;
+  };
+
   /** What a token that lists `mechanisms` must do; where it does not, `attempt` must be refused and leave nothing. */
   const ability = (
     title: string, mechanisms: readonly MechanismName[], attempt: (session: Session) => Promise<unknown>,
     work: (session: Session, token: Token) => Promise<void>, parameterSet?: string,
   ): void => {
     test(title, () => working(async (session, token) => {
-      const lacking = parameterSet !== undefined && twin().lacks?.includes(parameterSet) === true;
-      if (!lacking && await lists(token, ...mechanisms)) return work(session, token);
+      if ((parameterSet === undefined || !lacks(parameterSet)) && await lists(token, ...mechanisms)) return work(session, token);
       await assert.rejects(attempt(session), TokenError);
       assert.equal((await session.list(0, 10)).total, 0);
     }));
@@ -248,7 +261,7 @@ export function contract(twin: () => Twin): void {
     const keyType = keyTypeName(algorithm.pkcs11.keyType);
     const privateKey = await session.attributes({ class: 'private-key', id });
     told(privateKey, {
-      class: 'private-key', keyType, id, label, token: true, private: true, sensitive: true, extractable, alwaysSensitive: true,
+      class: 'private-key', keyType, id, label, token: true, private: true, sensitive: true, extractable: extractable && !twin().holdsFast, alwaysSensitive: true,
       neverExtractable: !extractable, local: true, modifiable: true, generatedBy, keysRemaining: null,
     });
     serves(privateKey, 'sign');
@@ -276,6 +289,7 @@ export function contract(twin: () => Twin): void {
 
   /** The pair `id` leaves under a key that we know, and comes back as a session object that signs; or is refused where nothing can be done. */
   const travels = async (session: Session, token: Token, algorithm: Exclude<TokenAlgorithm, { family: 'hss' }>, id: string, key: TokenPublicKey): Promise<void> => {
+    if (!await wraps(session, token)) return;
     const { kek, value } = await importKek(session);
     told(await session.attributes(kek), { token: false, sensitive: true, extractable: false, local: false });
     if (twin().unwrappable.includes(algorithm.name)) {
@@ -309,7 +323,7 @@ export function contract(twin: () => Twin): void {
         const { id, key } = await freshPair(session, algorithm, true);
         const own = { class: 'private-key', id } as const;
         await signs(session, own, key, algorithm);
-        if (algorithm.family === 'rsa' && await lists(token, pssMechanism(algorithm))) await signs(session, own, key, algorithm, { padding: 'pss' });
+        if (algorithm.family === 'rsa' && !lacks(pssMechanism(algorithm)) && await lists(token, pssMechanism(algorithm))) await signs(session, own, key, algorithm, { padding: 'pss' });
         else await assert.rejects(session.sign(own, algorithm, randomBytes(77), { padding: 'pss' }), TokenError);
         await assert.rejects(session.sign(own, algorithm, randomBytes(77), { context: Uint8Array.of(1) }), TokenError, 'no context in classical signatures');
         await travels(session, token, algorithm, id, key);
@@ -502,7 +516,8 @@ export function contract(twin: () => Twin): void {
       assert.deepEqual(Uint8Array.from((await session.openBytes({ ...SEALED, id }, wrapped)).bytes), value);
     });
 
-  test('sealing is RFC 5649, byte for byte: what another implementation seals under the same key opens, and the other way round', () => working(async (session) => {
+  test('sealing is RFC 5649, byte for byte: what another implementation seals under the same key opens, and the other way round', () => working(async (session, token) => {
+    if (!await wraps(session, token)) return;
     const { kek, value: kekBytes } = await importKek(session);
     const bytes = (length: number) => Uint8Array.from(randomBytes(length));
     for (const value of [keyLike(20), keyLike(201), bytes(8), bytes(192), ...(twin().quirks.padsWrapped ? [] : [bytes(1), bytes(190)])]) {
@@ -532,27 +547,45 @@ export function contract(twin: () => Twin): void {
       await assert.rejects(session.sealBytes({ ...SEALED, lives: 'session' }, Uint8Array.of(1)), refusal('ONE-MATCH'), 'it lives on the token, not in the session');
     });
 
-  test('extractable goes one way, and what was made unextractable says so', () => working(async (session) => {
+  test('extractable goes one way, and what was made unextractable says so', () => working(async (session, token) => {
     const algorithm = ALGORITHMS['ecdsa-p256'];
-    const kek = { class: 'secret-key', id: freshId(), lives: 'session' } as const;
-    await session.importWrappingKey({ id: kek.id, label: 'backup', value: randomBytes(32) });
+    const kek = await wraps(session, token) ? (await importKek(session)).kek : null;
+    const stays = async (id: string): Promise<void> => {
+      if (kek !== null) await assert.rejects(session.wrap({ class: 'private-key', id }, kek), tokenError('CKR_KEY_UNEXTRACTABLE'));
+    };
     const locked = freshId();
     await session.generateKeyPair({ algorithm, id: locked, label: 'to be locked', extractable: true });
     await session.makeNonExtractable({ class: 'private-key', id: locked });
-    const after = await session.attributes({ class: 'private-key', id: locked });
-    assert.deepEqual([after.extractable, after.neverExtractable, after.sensitive, after.sign], [false, false, true, true]);
-    await assert.rejects(session.wrap({ class: 'private-key', id: locked }, kek), tokenError('CKR_KEY_UNEXTRACTABLE'));
+    told(await session.attributes({ class: 'private-key', id: locked }), { extractable: false, neverExtractable: false, sensitive: true, sign: true });
+    await stays(locked);
     await session.makeNonExtractable({ class: 'private-key', id: locked });
     const never = freshId();
     await session.generateKeyPair({ algorithm, id: never, label: 'never', extractable: false });
-    assert.equal((await session.attributes({ class: 'private-key', id: never })).neverExtractable, true);
-    await assert.rejects(session.wrap({ class: 'private-key', id: never }, kek), tokenError('CKR_KEY_UNEXTRACTABLE'));
+    told(await session.attributes({ class: 'private-key', id: never }), { extractable: false, neverExtractable: true });
+    await stays(never);
   }));
 
-  test('a damaged or foreign wrapped key is refused and leaves nothing', () => working(async (session) => {
+  test('a key pair for the session alone is gone with it, or is not made', async () => {
+    const token = await blank();
+    const session = await token.open();
+    await session.login(PIN);
+    const request = { algorithm: ALGORITHMS['ecdsa-p256'], id: freshId(), label: 'for a moment', extractable: false, lives: 'session' } as const;
+    if (twin().quirks.sessionKeyPairs) {
+      await session.generateKeyPair(request);
+      assert.equal((await ofSession(session, 'private-key')).length, 1);
+    } else await assert.rejects(session.generateKeyPair(request), fault('SESSION_KEYS_STAY'));
+    await session.close();
+    const later = await token.open();
+    await later.login(PIN);
+    assert.equal((await later.list(0, 10)).total, 0);
+    assert.deepEqual(await ofSession(later, 'private-key'), []);
+    await later.close();
+  });
+
+  test('a damaged or foreign wrapped key is refused and leaves nothing', () => working(async (session, token) => {
+    if (!await wraps(session, token)) return;
     const algorithm = ALGORITHMS['ecdsa-p256'];
-    const kek = { class: 'secret-key', id: freshId(), lives: 'session' } as const;
-    await session.importWrappingKey({ id: kek.id, label: 'backup', value: randomBytes(32) });
+    const { kek } = await importKek(session);
     const id = freshId();
     await session.generateKeyPair({ algorithm, id, label: 'k', extractable: true });
     const { wrapped } = await session.wrap({ class: 'private-key', id }, kek);
@@ -595,7 +628,7 @@ export function contract(twin: () => Twin): void {
     await assert.rejects(session.putData('early', Uint8Array.of(1)), tokenError('CKR_USER_NOT_LOGGED_IN'));
     await session.login(PIN);
     if (await keepsNone(session)) return session.close();
-    const long = Uint8Array.from(randomBytes(65_536));
+    const long = Uint8Array.from(randomBytes(Math.min(65_536, twin().largestData ?? Infinity)));
     const values = { 'one zero': Uint8Array.of(0), 'zeros': new Uint8Array(32), long, 'to be erased': Uint8Array.of(1, 2, 3) };
     for (const [label, value] of Object.entries(values)) await session.putData(label, value);
     await session.destroy({ class: 'data', label: 'to be erased' });
@@ -632,7 +665,12 @@ export function contract(twin: () => Twin): void {
 
   test('hostile labels are found by their bytes and shown harmless', () => working(async (session) => {
     if (await keepsNone(session)) return;
-    const hostile = ['\u202ecod.exe', 'a\0b', '\u001b[31mred', '" onload="x', '<script>', 'é'.repeat(200), 'line\nbreak', '\ufeffmark', "'; drop table"];
+    const { cStrings, longestLabel = Infinity } = twin().quirks;
+    const labels = ['\u202ecod.exe', 'a\0b', '\u001b[31mred', '" onload="x', '<script>', 'é'.repeat(200), 'é'.repeat(127), 'line\nbreak', '\ufeffmark', "'; drop table"];
+    // What would be cut off is refused.
+    const cut = labels.filter((label) => (cStrings && label.includes('\0')) || Buffer.byteLength(label) > longestLabel);
+    for (const label of cut) await assert.rejects(session.putData(label, Uint8Array.of(1)), tokenError('CKR_ATTRIBUTE_VALUE_INVALID'));
+    const hostile = labels.filter((label) => !cut.includes(label));
     for (const [index, label] of hostile.entries()) await session.putData(label, Uint8Array.of(index + 1));
     const { objects } = await session.list(0, 20);
     assert.equal(objects.length, hostile.length);

@@ -51,6 +51,7 @@ export class DeviceProcess {
     });
     this.child.on('message', (reply: DeviceReply) => {
       this.traffic.push(JSON.stringify(reply));
+      if (reply.kind === 'moved') return;
       if (reply.kind === 'notice') {
         this.notices.push(reply.notice);
         if (reply.notice.kind === 'pin-wanted') this.atBooth(reply.notice);

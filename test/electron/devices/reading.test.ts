@@ -1,4 +1,4 @@
-/** Reading a token, stated once for the twins and for NSS: what it tells, what its objects tell, and what it really can do. */
+/** Reading a token, stated once for the twins, for NSS and for a smart card: what it tells, what its objects tell, and what it really can do. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
@@ -8,32 +8,59 @@ import { join } from 'node:path';
 import { after, before, describe, mock, test } from 'node:test';
 import { Operations } from '../../../electron/devices/operations.ts';
 import { REHEARSAL_PIN, type Answer, type Operation, type Request } from '../../../electron/devices/protocol.ts';
-import { asked, cards, DeviceProcess, failure, place, SOFTHSM, type Place } from './device-process.ts';
+import { asked, cards, DeviceProcess, failure, later, place, SOFTHSM, type Place } from './device-process.ts';
+import { openReaders, type Readers } from './card-reader.ts';
 import { makeNssTokens } from './nss-token.ts';
 
 const officer = asked('officer');
 
 interface Twin {
-  readonly name: 'software' | 'softhsm2' | 'nss';
+  readonly name: 'software' | 'softhsm2' | 'nss' | 'opensc';
   /** Parameter sets that this token cannot prove although it lists what they take, with what is said instead. */
   readonly unproven: Readonly<Record<string, 'claimed' | 'absent'>>;
   readonly absent: readonly RegExp[];
+  /** Name and version of the interfaces that it must offer; none where there are none. */
+  readonly interfaces: readonly string[];
+  /** True where no private key ever leaves the token. */
+  readonly holdsFast: boolean;
 }
 
 const TWINS: readonly Twin[] = [
-  { name: 'software', unproven: {}, absent: [/^RSA-2048$/] },
-  { name: 'softhsm2', unproven: {}, absent: [/^ML-/, /^SLH-/] },
-  { name: 'nss', unproven: {}, absent: [/^SLH-/] },
+  { name: 'software', unproven: {}, absent: [/^RSA-2048$/], interfaces: [], holdsFast: false },
+  { name: 'softhsm2', unproven: {}, absent: [/^ML-/, /^SLH-/], interfaces: [], holdsFast: false },
+  { name: 'nss', unproven: {}, absent: [/^SLH-/], interfaces: ['PKCS 11 3.2', 'PKCS 11 2.40'], holdsFast: false },
+  {
+    // Tried for real, each of them would stay on the card.
+    name: 'opensc', unproven: { 'RSA-2048': 'claimed', 'RSA-3072': 'claimed', 'RSA-4096': 'claimed', 'ECDSA P-256': 'claimed', 'ECDSA P-384': 'claimed' },
+    absent: [/^ML-/, /^SLH-/, /^Ed25519$/, /^AES/, /^ECDSA P-521$/], interfaces: ['PKCS 11 3.0', 'PKCS 11 2.20'], holdsFast: true,
+  },
 ];
+
+/** Until the module sees this token. */
+async function present(device: DeviceProcess, serial: string): Promise<void> {
+  const begun = performance.now();
+  while (!(await device.call('slots', {})).slots.some(({ token }) => token?.serial === serial)) {
+    assert.ok(performance.now() - begun < 5000, `${serial} is not seen`);
+    await later(50);
+  }
+}
 
 for (const twin of TWINS) {
   describe(twin.name, () => {
     let at: Place | null = null;
     let folder = '';
+    let readers: Readers | null = null;
     let device: DeviceProcess;
     let token: string;
     before(async () => {
-      if (twin.name === 'nss') {
+      if (twin.name === 'opensc') {
+        readers = await openReaders();
+        token = 'DETEST00001';
+        await readers.insert({ serial: token });
+        device = new DeviceProcess();
+        await device.call('start', { module: readers.module });
+        await present(device, token);
+      } else if (twin.name === 'nss') {
         folder = mkdtempSync(join(tmpdir(), 'conclave-reading-'));
         const { module, serials } = makeNssTokens(folder);
         device = new DeviceProcess();
@@ -48,9 +75,14 @@ for (const twin of TWINS) {
         await device.call('generate-key', { token, ids: [id], label, algorithm, place: 'token', extractable: id === 'a2', asked: officer });
       }
       await device.call('log-out', { token });
+      // Until it has been out, this module does not know what it made.
+      await readers?.pull();
+      await readers?.insert({ serial: token });
+      await present(device, token);
     });
     after(async () => {
       await device.kill();
+      await readers?.close();
       at?.remove();
       if (folder !== '') rmSync(folder, { recursive: true, force: true });
     });
@@ -67,8 +99,8 @@ for (const twin of TWINS) {
       assert.equal(details.loggedIn, false);
       assert.deepEqual(details.validations, []);
       const interfaces = details.library.interfaces.map(({ name, version }) => `${name} ${version}`);
-      if (twin.name === 'nss') assert.ok(interfaces.includes('PKCS 11 3.2') && interfaces.includes('PKCS 11 2.40'), interfaces.join(', '));
-      else assert.deepEqual(interfaces, []);
+      assert.deepEqual(twin.interfaces.filter((name) => !interfaces.includes(name)), [], interfaces.join(', '));
+      assert.equal(interfaces.length === 0, twin.interfaces.length === 0);
     });
 
     test('without login public objects alone are there, and each is told in full', async () => {
@@ -100,9 +132,9 @@ for (const twin of TWINS) {
       assert.ok(told.withheld.includes('CKA_PRIVATE_EXPONENT') && told.withheld.includes('CKA_VALUE'));
       assert.ok(told.attributes.every(({ name }) => !told.withheld.includes(name)));
       assert.equal(told.key?.sensitive, true);
-      assert.equal(told.key?.extractable, true);
+      assert.equal(told.key?.extractable, !twin.holdsFast);
       const letters = told.letters.map(({ letter, risk }) => `${letter}${risk ? '!' : ''}`);
-      for (const letter of ['tok', 'prv', 'sig', 'sen', 'XTR!', 'WXT!']) assert.ok(letters.includes(letter), `${letter} in ${letters.join(',')}`);
+      for (const letter of ['tok', 'prv', 'sig', 'sen', ...(twin.holdsFast ? ['nxt'] : ['XTR!', 'WXT!'])]) assert.ok(letters.includes(letter), `${letter} in ${letters.join(',')}`);
       await device.call('log-out', { token });
       assert.equal((await device.call('objects', { token, offset: 0, limit: 1 })).loggedIn, false);
     });
@@ -152,6 +184,86 @@ for (const twin of TWINS) {
     });
   });
 }
+
+describe('a card', () => {
+  let readers: Readers;
+  let device: DeviceProcess;
+  const token = 'DETEST00002';
+  before(async () => {
+    readers = await openReaders();
+    await readers.insert({ serial: token, label: 'REHEARSAL Ada' });
+    device = new DeviceProcess();
+    await device.call('start', { module: readers.module });
+    await present(device, token);
+  });
+  after(async () => {
+    await device.kill();
+    await readers.close();
+  });
+
+  test('an empty reader is a slot without a token; OpenSC names the PIN in the label', async () => {
+    const { slots } = await device.call('slots', {});
+    assert.deepEqual(slots.map((slot) => slot.token?.label ?? null), ['REHEARSAL Ada (UserPIN)', null]);
+    assert.ok(slots.every(({ description }) => description.startsWith('Virtual reader')));
+  });
+
+  test('what it makes itself it vouches for, once it was out', async () => {
+    await device.call('generate-key', { token, ids: ['b1'], label: 'made here', algorithm: 'ecdsa-p256', place: 'token', extractable: false, asked: officer });
+    const made = async () => {
+      await device.call('log-in', { token, asked: officer });
+      const { objects, positions } = await device.call('search-objects', { token, where: [{ attribute: 'CKA_CLASS', value: 'CKO_PRIVATE_KEY' }], offset: 0, limit: 1 });
+      const { key, letters, unanswered } = await device.call('object', { token, place: { position: positions[0]!, object: objects[0]! } });
+      return { facts: [key?.sensitive, key?.alwaysSensitive, key?.neverExtractable, key?.local], risks: letters.filter(({ risk }) => risk), unanswered };
+    };
+    const before = await made();
+    assert.deepEqual(before.facts, [null, null, null, null]);
+    assert.deepEqual(before.risks, [], 'what is not known is no risk that was found');
+    for (const name of ['CKA_SENSITIVE', 'CKA_LOCAL']) assert.ok(before.unanswered.includes(name), name);
+    await readers.pull();
+    await readers.insert({ serial: token });
+    await present(device, token);
+    assert.deepEqual((await made()).facts, [true, true, true, true]);
+    await device.call('log-out', { token });
+  });
+
+  test('pulled while somebody looks at it, it is missed; back, it is looked at again without login', async () => {
+    const look = () => device.call('objects', { token, offset: 0, limit: 10 });
+    const before = await look();
+    await device.call('log-in', { token, asked: officer });
+    assert.equal((await look()).loggedIn, true);
+    await readers.pull();
+    await device.call('slots', {});
+    for (const tries of ['first', 'second']) await assert.rejects(look(), failure('TOKEN_MISSING', true), tries);
+    await assert.rejects(device.call('log-in', { token, asked: officer }), failure('TOKEN_MISSING', true));
+    await readers.insert({ serial: token });
+    await present(device, token);
+    assert.deepEqual(await look(), before);
+    // And without a login in between: the session for looking is opened anew.
+    await readers.pull();
+    await device.call('slots', {});
+    await readers.insert({ serial: token });
+    await present(device, token);
+    await look().catch(() => undefined);
+    assert.deepEqual(await look(), before);
+  });
+
+  test('the PIN: low, final only when somebody says so, locked', async () => {
+    const person = { ...officer, standIn: false };
+    device.atBooth = ({ ticket }) => device.type(ticket, '314159');
+    const state = async () => (await device.call('details', { token })).pin.user;
+    assert.equal(await state(), 'fine');
+    await assert.rejects(device.call('log-in', { token, asked: person }), failure('CKR_PIN_INCORRECT'));
+    assert.equal(await state(), 'low');
+    await assert.rejects(device.call('log-in', { token, asked: person }), failure('CKR_PIN_INCORRECT'));
+    assert.equal(await state(), 'final');
+    await assert.rejects(device.call('log-in', { token, asked: person }), failure('PIN_FINAL_TRY', true));
+    assert.equal(await state(), 'final');
+    await assert.rejects(device.call('log-in', { token, asked: { ...person, acceptFinalTry: true } }), failure('CKR_PIN_LOCKED'));
+    assert.equal(await state(), 'locked');
+    await assert.rejects(device.call('log-in', { token, asked: officer }), failure('CKR_PIN_LOCKED', true));
+    assert.equal((await device.call('objects', { token, offset: 0, limit: 10 })).loggedIn, false, 'what is public is still told');
+  });
+});
 
 /** In this process, with the clock in our hands. */
 test('a login for looking ends by itself after ten idle minutes, and not before', async () => {
