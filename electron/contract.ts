@@ -1,8 +1,8 @@
 /**
  * What the page may ask of the conductor, and what it hears. The only file of electron/ that renderer/ may import.
  *
- * Two functions cross the preload: `call(request)` and `onEntries(listener)`. A request is one of the union below and is
- * parsed again on the other side; an answer is a value, never a thrown error. Nothing but entries is pushed to the page.
+ * Three functions cross the preload: `call(request)`, `onEntries(listener)` and `onMoved(listener)`. A request is one of the union below and is
+ * parsed again on the other side; an answer is a value, never a thrown error. Nothing but entries, and who is in which slot, is pushed to the page.
  * No request carries a PIN, a module path or a file path: PINs are typed in the booth, modules come from the machine's
  * administrator, and files are chosen in a dialog that the main process opens.
  */
@@ -306,8 +306,15 @@ export interface Entries {
   readonly lines: readonly string[];
 }
 
+/** Who is in the slots of a module, since a token has come or gone. */
+export interface Moved {
+  readonly module: string;
+  readonly slots: Estate['modules'][number]['slots'];
+}
+
 /** What the preload puts on `window.conclave`: nothing else crosses. */
 export interface Bridge {
   call<R extends Request>(request: R): Promise<Answer<R['call']>>;
   onEntries(listener: (entries: Entries) => void): () => void;
+  onMoved(listener: (moved: Moved) => void): () => void;
 }

@@ -13,7 +13,7 @@ import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import { boothQueue } from './booth/asking.ts';
 import type { Answer, Call, Request } from './contract.ts';
 import { harden, isDevelopmentRuntime, isKnownSender } from './hardening.ts';
-import type { CallChannel, EntriesChannel } from './preload.ts';
+import type { CallChannel, EntriesChannel, MovedChannel } from './preload.ts';
 import { dataFolder, electronLauncher, forbidCoreDumps, startHouse, type House } from './processes.ts';
 import { PAGE, PLAIN_PAGE, openBooth, openMainWindow, plainPage } from './windows.ts';
 
@@ -184,6 +184,9 @@ async function run(): Promise<void> {
   function attend(house: House<MessagePortMain>): void {
     house.onEntries((entries) => {
       if (!main.isDestroyed()) main.webContents.send('conclave:entries' satisfies EntriesChannel, entries);
+    });
+    house.onMoved((moved) => {
+      if (!main.isDestroyed()) main.webContents.send('conclave:moved' satisfies MovedChannel, moved);
     });
     house.onNotice(boothQueue((module, wanted) =>
       openBooth(BrowserWindow, wanted, {

@@ -12,7 +12,7 @@ import { join, resolve } from 'node:path';
 import type { MessageChannelMain, MessagePortMain, utilityProcess } from 'electron';
 import type { Writable } from 'node:stream';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
-import type { Answer, Call, Entries, Request } from './contract.ts';
+import type { Answer, Call, Entries, Moved, Request } from './contract.ts';
 import type { BoothMessage, DeviceReply, Notice } from './devices/protocol.ts';
 import type { FromConductor, Lost, Start, ToConductor, ToDevice } from './wire.ts';
 
@@ -202,6 +202,7 @@ export interface House<Booth> {
   call<R extends Request>(request: R): Promise<Answer<R['call']>>;
   /** Each returns a function that takes the listener away. */
   onEntries(listener: (entries: Entries) => void): () => void;
+  onMoved(listener: (moved: Moved) => void): () => void;
   /**
    * Every `pin-wanted` and `pad-wanted` is followed by exactly one `pin-settled` with the same module and ticket: when the device process
    * ends first, the hub says `cancelled` in its place.
@@ -262,6 +263,7 @@ export async function startHouse<Booth>(launcher: Launcher<Booth>, options: Hous
   }
 
   const entries = listeners<[Entries]>();
+  const moves = listeners<[Moved]>();
   const notices = listeners<[string, Notice]>();
   const ended = listeners<[Lost]>();
   const devices = new Map<string, { child: DeviceChild<Booth>; dying: boolean; tickets: Set<number> }>();
@@ -334,6 +336,8 @@ export async function startHouse<Booth>(launcher: Launcher<Booth>, options: Hous
         case 'client':
           if ('entries' in message) {
             entries.tell(message.entries);
+          } else if ('moved' in message) {
+            moves.tell(message.moved);
           } else {
             calls.get(message.id)?.(message.answer);
             calls.delete(message.id);
@@ -380,6 +384,7 @@ export async function startHouse<Booth>(launcher: Launcher<Booth>, options: Hous
         toConductor({ from: 'client', id, request });
       }),
     onEntries: entries.add,
+    onMoved: moves.add,
     onNotice: notices.add,
     onLost: ended.add,
     booth: (module) => {

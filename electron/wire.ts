@@ -12,7 +12,7 @@
  * (bytes arrive as Uint8Array). A program whose parent is gone ('disconnect') ends by itself.
  */
 import type { Refusal } from '../ceremonies/refusal.ts';
-import type { Entries } from './contract.ts';
+import type { Entries, Moved } from './contract.ts';
 import type { DeviceMessage, DeviceReply } from './devices/protocol.ts';
 
 /** The conductor's first message. Nothing else is sent to it before it has answered `ready`. */
@@ -48,6 +48,8 @@ export type FromConductor =
   | { readonly to: 'client'; readonly id: number; readonly answer: unknown }
   /** New lines of a record, once they are durable. */
   | { readonly to: 'client'; readonly entries: Entries }
+  /** A token has come or gone. */
+  | { readonly to: 'client'; readonly moved: Moved }
   /**
    * For the device process of `module`; the first message starts one, and so does the first after a loss was reported.
    * (Messages sent between a process's end and the report of its loss are lost with it.) Which library it loads stands

@@ -22,4 +22,5 @@ export const bridge: Bridge = {
     }
   },
   onEntries: (listener) => window.conclave.onEntries(listener),
+  onMoved: (listener) => window.conclave.onMoved(listener),
 };

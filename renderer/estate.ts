@@ -6,11 +6,27 @@
  * line is only taken apart. Nothing a pasted URI says is followed: it goes to the conductor as it is.
  */
 import type { AttributeWanted, PinState, Readiness } from '../ceremonies/estate.ts';
-import type { MarkName } from './reading.ts';
+import type { TokenFacts } from '../ceremonies/evidence.ts';
+import { groups, type MarkName } from './reading.ts';
 
 /** A token by module and serial number, as one text. Module names have no line break (modules.json). */
 export function tokenKey(module: string, serial: string): string {
   return `${module}\n${serial}`;
+}
+
+/** What people call it. */
+export function nameOf({ label, serial }: Pick<TokenFacts, 'label' | 'serial'>): string {
+  return label === '' ? groups(serial) : label;
+}
+
+type Slots = readonly { readonly token: TokenFacts | null }[];
+
+/** Who is in the slots now and was not before, and the other way round. A token that changed its slot did neither. */
+export function moves(before: Slots, after: Slots): { readonly came: readonly TokenFacts[]; readonly went: readonly TokenFacts[] } {
+  const tokens = (slots: Slots) => slots.flatMap(({ token }) => token ?? []);
+  const missing = (from: Slots, to: Slots) =>
+    tokens(from).filter(({ serial }) => tokens(to).every((other) => other.serial !== serial));
+  return { came: missing(after, before), went: missing(before, after) };
 }
 
 // --- searching -------------------------------------------------------------------------------------------------------

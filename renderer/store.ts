@@ -20,11 +20,12 @@ import type {
   Entries,
   Estate,
   ModuleReport,
+  Moved,
   Request,
   ScriptSummary,
 } from '../electron/contract.ts';
 import type { Readiness } from '../ceremonies/estate.ts';
-import { tokenKey } from './estate.ts';
+import { moves, nameOf, tokenKey } from './estate.ts';
 import { told, type Told } from './reading.ts';
 import { t } from './texts.ts';
 
@@ -176,6 +177,7 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
       bridge.onEntries((entries) => {
         queue = queue.then(() => take(entries));
       });
+      bridge.onMoved(moved);
       const [answer] = await Promise.all([bridge.call({ call: 'hello' }), get().refreshCeremonies()]);
       if (answer.ok) set({ hello: answer.value });
       else set({ trouble: troubleOf('hello', answer) });
@@ -267,6 +269,23 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
     const have = record.rows.length;
     if (from > have) await catchUp(ceremony);
     else await append(ceremony, lines.slice(have - from));
+  }
+
+  /** Tokens came or went. Where nobody has asked for the estate yet, nobody is told. */
+  function moved({ module: name, slots }: Moved): void {
+    const { estate, logins } = store.getState();
+    const before = estate?.modules.find((module) => module.name === name);
+    if (!estate || !before) return;
+    const { came, went } = moves(before.slots, slots);
+    // A login ends with the card that it was for.
+    const ended = went.map(({ serial }) => [tokenKey(name, serial), { loggedIn: false, at: world.now() }] as const);
+    store.setState({
+      estate: { modules: estate.modules.map((module) => (module === before ? { ...module, slots } : module)) },
+      logins: { ...logins, ...Object.fromEntries(ended) },
+      ...(came.length + went.length > 0 && {
+        said: [...(went.length > 0 ? [t.tokens.went(went.map(nameOf))] : []), ...(came.length > 0 ? [t.tokens.came(came.map(nameOf))] : [])].join(' '),
+      }),
+    });
   }
 
   async function catchUp(ceremony: string): Promise<void> {

@@ -650,6 +650,9 @@ export const t = {
     blank: 'a blank token, not initialised',
     slot: (n: number) => `slot ${n}`,
     reading: 'Asking the token.',
+    came: (tokens: readonly string[]) => `${tokens.join(', ')} ${tokens.length === 1 ? 'is' : 'are'} here now.`,
+    went: (tokens: readonly string[]) => `${tokens.join(', ')} ${tokens.length === 1 ? 'has' : 'have'} been taken out.`,
+    notThere: 'This token is not here now. It is shown again as soon as it is back.',
     notReported: 'not told',
     unlimited: 'no limit',
 

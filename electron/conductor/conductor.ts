@@ -22,7 +22,7 @@ import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
-import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Request } from '../contract.ts';
+import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
 import type { Blocklist } from './blocklist.ts';
 import type { Ledger } from './ledger.ts';
@@ -214,6 +214,11 @@ export class Conductor {
     }));
     this.#estate = { modules };
     return this.#estate;
+  }
+
+  /** What a module said by itself of who is in its slots. */
+  noteSlots(name: string, slots: Moved['slots']): void {
+    this.#estate = { modules: this.#estate.modules.map((module) => (module.name === name ? { ...module, slots } : module)) };
   }
 
   async #look(request: LookingRequest): Promise<Answers[Call]> {

@@ -82,7 +82,7 @@ class RemoteDevices implements Devices {
     return [...this.#pending.values()].some((waiting) => waiting.module === module);
   }
 
-  receive(message: DeviceReply): void {
+  receive(message: Exclude<DeviceReply, { readonly kind: 'moved' }>): void {
     if (message.kind === 'notice') return; // shown to people by the parent
     const waiting = this.#pending.get(message.id);
     if (!waiting) return;
@@ -178,6 +178,13 @@ async function answer(id: number, request: unknown): Promise<void> {
   post({ to: 'client', id, answer: await conductor.answer(parsed.data) });
 }
 
+/** Tokens came or went: everybody is told, and nobody has to ask. */
+function moved(module: string, found: unknown): void {
+  const { slots } = OPERATIONS.slots.answer.parse({ slots: found });
+  conductor?.noteSlots(module, slots);
+  post({ to: 'client', moved: { module, slots } });
+}
+
 function receive(message: ToConductor): void {
   switch (message.from) {
     case 'parent':
@@ -190,6 +197,7 @@ function receive(message: ToConductor): void {
     case 'client': void answer(message.id, message.request); return;
     case 'device':
       if ('lost' in message) devices.lost(message.module, message.lost);
+      else if (message.message.kind === 'moved') moved(message.module, message.message.slots);
       else devices.receive(message.message);
   }
 }

@@ -6,7 +6,7 @@ import { useCallback, useEffect, useRef, useState, type KeyboardEvent } from 're
 import type { TokenDetails } from '../../ceremonies/estate.ts';
 import type { TokenFacts } from '../../ceremonies/evidence.ts';
 import { bridge } from '../client.ts';
-import { readinessCount, tokenKey } from '../estate.ts';
+import { nameOf, readinessCount, tokenKey } from '../estate.ts';
 import { FINAL_TRY, FinalTry } from '../parts/Dialogs.tsx';
 import { Frame } from '../parts/Frame.tsx';
 import { RandomTest, Scan } from '../parts/KeyTests.tsx';
@@ -105,6 +105,11 @@ export function Tokens() {
             />
           ) : module && chosen?.serial === '' ? (
             <ModulePage module={module} configured={configured} />
+          ) : module && chosen ? (
+            <section>
+              <h2 className="tabular">{groups(chosen.serial)}</h2>
+              <p>{t.tokens.notThere}</p>
+            </section>
           ) : (
             <>
               <h2>{t.tokens.machine}</h2>
@@ -202,8 +207,6 @@ function TokenNode({
     </button>
   );
 }
-
-const nameOf = (token: TokenFacts): string => (token.label === '' ? groups(token.serial) : token.label);
 
 // --- who is logged in --------------------------------------------------------------------------------------------------
 

@@ -316,7 +316,7 @@ test('SECURITY 18: app: serves two folders, and no way leads out of them', async
   assert.deepEqual(codes, [200, 200, 404, 404, 404, 404, 404, 404, 404, 0]);
 });
 
-test('SECURITY 20: two functions cross, and nothing of Electron with them', async () => {
+test('SECURITY 20: three functions cross, and nothing of Electron with them', async () => {
   const seen = await app.page.evaluate(async () => {
     const heard: unknown[][] = [];
     const off = window.conclave.onEntries((...all: unknown[]) => { heard.push(all); });
@@ -329,7 +329,7 @@ test('SECURITY 20: two functions cross, and nothing of Electron with them', asyn
     const names = Object.keys(window).filter((name) => /electron|ipc|conclave/i.test(name));
     return { keys: Object.keys(window.conclave).sort(), heard, names };
   });
-  assert.deepEqual(seen, { keys: ['call', 'onEntries'], heard: [[{ ceremony: 'c', from: 0, lines: ['x'] }]], names: ['conclave'] });
+  assert.deepEqual(seen, { keys: ['call', 'onEntries', 'onMoved'], heard: [[{ ceremony: 'c', from: 0, lines: ['x'] }]], names: ['conclave'] });
 });
 
 test('nothing is downloaded, spelled, printed out by a dialog, or kept on disk', async () => {

@@ -6,7 +6,7 @@ import type { TokenFacts } from '../../ceremonies/evidence.ts';
 import { parsePkcs11Uri } from '../../ceremonies/keys/uri.ts';
 import { readScript } from '../../ceremonies/script.ts';
 import type { Verdict } from '../../ceremonies/verify.ts';
-import type { Answer, Answers, Bridge, Call, Entries, Estate, Request } from '../../electron/contract.ts';
+import type { Answer, Answers, Bridge, Call, Entries, Estate, Moved, Request } from '../../electron/contract.ts';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromUtf8, toHex } from '../../ceremonies/bytes.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
@@ -118,6 +118,7 @@ export class PretendBridge implements Bridge {
   readonly rooms: Room[] = [];
   readonly calls: Request[] = [];
   readonly #listeners = new Set<(entries: Entries) => void>();
+  readonly #movedListeners = new Set<(moved: Moved) => void>();
   /** Answers to give instead of the real ones, once each, by call. */
   readonly failNext = new Map<Call, Failure>();
   interrupted = new Set<string>();
@@ -147,6 +148,16 @@ export class PretendBridge implements Bridge {
   onEntries(listener: (entries: Entries) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  onMoved(listener: (moved: Moved) => void): () => void {
+    this.#movedListeners.add(listener);
+    return () => this.#movedListeners.delete(listener);
+  }
+
+  /** A token comes or goes. */
+  move(moved: Moved): void {
+    for (const listener of this.#movedListeners) listener(moved);
   }
 
   async call<R extends Request>(request: R): Promise<Answer<R['call']>> {

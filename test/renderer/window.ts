@@ -24,6 +24,7 @@ let window: BrowserWindow | undefined;
 function fresh(): PretendBridge {
   bridge = new PretendBridge();
   bridge.onEntries((entries) => window?.webContents.send('conclave:entries', entries));
+  bridge.onMoved((moved) => window?.webContents.send('conclave:moved', moved));
   return bridge;
 }
 
