@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import { parseLine } from '../../../ceremonies/transcript.ts';
-import type { Entry } from '../../../ceremonies/ceremony.ts';
+import type { Entry, State } from '../../../ceremonies/ceremony.ts';
 import type { Request } from '../../../electron/contract.ts';
+import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playOn } from '../../../electron/rehearsal.ts';
-import { openHouse, remove, temporaryFolder } from '../house.ts';
+import { allObjects } from '../devices/objects.ts';
+import { CONDUCTOR, openHouse, remove, temporaryFolder, withSoftHsm } from '../house.ts';
+import { MORTAL } from './crash.ts';
 
 let home: string;
 let house: House<BoothPort>;
@@ -86,3 +89,42 @@ test('a volume that the machine died in is resumed and logged out of before the 
   assert.equal((await ask(house, { call: 'verify-own', ceremony: lost })).verdict.verdict, 'valid');
   await ask(house, { call: 'log-out', ceremony: await volume() });
 });
+
+/** kill -9 when the order is durable, when the token has done its part, and when the outcome is durable. */
+const MOMENTS = ['entry 8', 'outcome 3', 'entry 9'] as const;
+const AES = { change: 'generate-key', label: 'Killed', kind: 'aes-256', attributes: { private: true, sensitive: true, extractable: false, modifiable: false, encrypt: true, decrypt: true }, despite: [] as string[] } as const;
+
+for (const moment of MOMENTS) {
+  test(`killed at ${moment} of a key's making: looked for, decided, and nothing on the token that the record does not know`, async () => {
+    const folder = temporaryFolder('logbook-killed');
+    withSoftHsm(folder);
+    try {
+      const mortal = await openHouse(folder, { conductor: MORTAL, env: { CONCLAVE_TEST_KILL: moment, CONCLAVE_TEST_CONDUCTOR: CONDUCTOR } });
+      const { bindings } = await ask(mortal, { call: 'provision', script: 'intermediate', parameters: {}, module: 'softhsm', brought: ['ca', 'request'] });
+      const token = Object.values(bindings.tokens)[0]?.serial ?? assert.fail('no token');
+      const { ceremony } = await ask(mortal, { ...logIn, module: 'softhsm' });
+      const work = (state: State) => state.current?.step.do.action === 'administer' && !state.checkpointDue && state.queue.length === 0;
+      await playOn(mortal, ceremony, { until: work });
+      const killed = ask(mortal, { call: 'administer', ceremony, request: { ...AES, module: 'softhsm', token }, acceptFinalTry: false });
+      await assert.rejects(killed, (error: unknown) => error instanceof Refused && error.refusal.rule === 'CONDUCTOR_LOST');
+      await mortal.stop();
+
+      const again = await openHouse(folder);
+      try {
+        const kinds = async () => (await ask(again, { call: 'entries', ceremony, from: 0 })).lines.map((line) => parseLine(line).kind);
+        await ask(again, { call: 'resume', ceremony, present: ['officer'], reason: 'The power was cut.', officer: null, standIns: true });
+        // The stand-in officer keeps what is whole; then the volume is logged out of, and signed.
+        await playOn(again, ceremony, {});
+        assert.equal((await ask(again, { call: 'verify-own', ceremony })).verdict.verdict, 'valid');
+        assert.equal((await kinds()).includes('found'), moment !== 'entry 9', 'looked for where the outcome was not written');
+        assert.equal((await kinds()).includes('decided'), moment === 'outcome 3', 'decided where something was found');
+      } finally {
+        await again.stop();
+      }
+      const keys = (await allObjects('pkcs11', folder, REHEARSAL_PIN)).filter((object) => object.class === 'secret-key');
+      assert.deepEqual(keys.map(({ label }) => label), moment === 'entry 8' ? [] : ['Killed']);
+    } finally {
+      remove(folder);
+    }
+  });
+}
