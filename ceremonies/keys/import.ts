@@ -138,7 +138,7 @@ function keyTypeOf(key: SubjectKey): string {
     case 'kem':
       if (key.row.family === 'ml-kem') return 'CKK_ML_KEM';
       break;
-    case 'composite': case 'hss': break;
+    case 'composite': case 'hss': case 'xmss': break;
   }
   throw fault('IMPORT-KIND', 'a key that PKCS#11 has a type for', key.label, 'A composite key is brought to a token as its halves, by a ceremony.');
 }

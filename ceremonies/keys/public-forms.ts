@@ -33,7 +33,7 @@ export function jwkOf(key: SubjectKey): PublicForm {
     }
     case 'eddsa': case 'xdh': return { kty: 'OKP', crv: key.curve, x: toBase64url(key.raw) };
     case 'ml-dsa': return { kty: 'AKP', alg: ALGORITHMS[key.name].jose.alg, pub: toBase64url(key.raw) };
-    case 'slh-dsa': case 'kem': case 'composite': case 'hss': break;
+    case 'slh-dsa': case 'kem': case 'composite': case 'hss': case 'xmss': break;
   }
   throw noForm('JOSE', 'RFC 7518, 8037, 9964', key);
 }
@@ -59,7 +59,7 @@ function openSshFields(key: SubjectKey): [string, ...Uint8Array[]] {
     case 'eddsa': // RFC 8709 section 4; it names Ed448 too, which OpenSSH does not have
       if (key.curve === 'Ed25519') return ['ssh-ed25519', key.raw];
       break;
-    case 'xdh': case 'ml-dsa': case 'slh-dsa': case 'kem': case 'composite': case 'hss': break;
+    case 'xdh': case 'ml-dsa': case 'slh-dsa': case 'kem': case 'composite': case 'hss': case 'xmss': break;
   }
   throw noForm('OpenSSH', 'RFC 4253, 5656, 8709', key);
 }
