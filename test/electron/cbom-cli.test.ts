@@ -114,7 +114,7 @@ test('a ceremony: its key in two halves, the wrapping key, the backup, the token
   const both = rows(bundle, ...on, '--stand-in');
   assert.deepEqual(names(both.filter((row) => row.kind.endsWith('key'))), names(rows(bundle).filter((row) => row.kind.endsWith('key'))));
   const token = rows(...on, '--stand-in');
-  assert.deepEqual(['private-key', 'public-key', 'secret-key', 'token'].map((kind) => kinds(token, kind).map((row) => row.algorithm)), [['ECDSA P-256'], ['ECDSA P-256'], ['AES'], ['']]);
+  assert.deepEqual(['private-key', 'public-key', 'secret-key', 'token'].map((kind) => kinds(token, kind).map((row) => row.algorithm)), [['ECDSA P-256'], ['ECDSA P-256'], ['AES-256'], ['']]);
   assert.deepEqual(kinds(token, 'private-key').map((row) => [row.origin, row.sha256]), [['generated on this token', kinds(token, 'public-key')[0]?.sha256]]);
   // The script's token, three share cards and six identity cards.
   const everywhere = cbom('--all-tokens', '--home', home);
