@@ -6,8 +6,10 @@
  * token is the device process's part. This file must never let a danger pass that the officer was not told of by its rule.
  */
 import canonicalize from 'canonicalize';
-import { CHANGES, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyKind, type ModuleFacts, type ObjectReference, type OrderedAttributes } from './evidence.ts';
+import { fromBase64url, utf8 } from './bytes.ts';
+import { CHANGES, ORDERED_ATTRIBUTES, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyKind, type ModuleFacts, type ObjectReference, type OrderedAttributes } from './evidence.ts';
 import { risksOf, type Judgeable, type Risk } from './keys/provenance.ts';
+import { pem } from './keys/signed.ts';
 import { KINDS } from './keys/template.ts';
 import { refuse, type Refusal } from './refusal.ts';
 import { plainText } from './text.ts';
@@ -44,6 +46,11 @@ function wished(kind: KeyKind, ordered: OrderedAttributes): Judgeable {
     alwaysSensitive: null, neverExtractable: null, local: null, modifiable: said('modifiable'), sign: said('sign'), verify: said('verify'), encrypt: said('encrypt'),
     decrypt: said('decrypt'), wrap: said('wrap'), unwrap: said('unwrap'), derive: said('derive'), generatedBy: null, keysRemaining: null, wrapWithTrusted: said('wrapWithTrusted'),
   };
+}
+
+/** Of a template's attributes those that are ordered: it is always a token object, and TRUSTED is the SO's to give. */
+export function orderable(attributes: Readonly<Record<string, boolean>>): OrderedAttributes {
+  return Object.fromEntries(Object.entries(attributes).filter(([name]) => ORDERED_ATTRIBUTES.some((one) => one === name)));
 }
 
 /** Why an order is dangerous; each danger has to be named in `despite`, or the order is refused under its rule. */
@@ -217,6 +224,19 @@ export function signedBy(intent: Administer, result: Record<string, unknown>): {
   if (intent.change === 'sign-request') return { kind: 'request', der: (result as ChangeResult<'sign-request'>).request, fingerprint: (intent.order as ChangeOrder<'sign-request'>).key.check.value };
   if (intent.change === 'self-sign') return { kind: 'certificate', der: (result as ChangeResult<'self-sign'>).certificate, fingerprint: (intent.order as ChangeOrder<'self-sign'>).key.check.value };
   return null;
+}
+
+// --- files -----------------------------------------------------------------------------------------------------------
+
+/** What a change gives to be kept outside the token; null for one that gives nothing. */
+export function fileOf(intent: Administer, result: Evidence<'administer'>['result']): { readonly name: string; readonly suffix: string; readonly bytes: Uint8Array } | null {
+  switch (intent.change) {
+    case 'wrap-key': return { name: 'wrapped-key', suffix: 'json', bytes: utf8(`${JSON.stringify((result as ChangeResult<'wrap-key'>).file, null, 2)}\n`) };
+    case 'sign-request': return { name: 'request', suffix: 'csr', bytes: utf8(pem('CERTIFICATE REQUEST', fromBase64url((result as ChangeResult<'sign-request'>).request))) };
+    case 'self-sign': return { name: 'certificate', suffix: 'crt', bytes: utf8(pem('CERTIFICATE', fromBase64url((result as ChangeResult<'self-sign'>).certificate))) };
+    case 'log-out': case 'init-token': case 'set-user-pin': case 'change-pin': case 'generate-key': case 'import-key': case 'import-certificate': case 'copy-object': case 'edit-object':
+    case 'destroy-object': case 'unwrap-key': return null;
+  }
 }
 
 // --- words -----------------------------------------------------------------------------------------------------------

@@ -9,12 +9,11 @@ import { writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { orderText, resultLines } from '../ceremonies/administration.ts';
-import { forWebCrypto, fromBase64url } from '../ceremonies/bytes.ts';
+import { fileOf, orderable, orderText, resultLines } from '../ceremonies/administration.ts';
+import { forWebCrypto } from '../ceremonies/bytes.ts';
 import { pendingAction, type Entry } from '../ceremonies/ceremony.ts';
-import { KEY_KINDS, ORDERED_ATTRIBUTES, WrapMethod, type ChangeKind, type ChangeResult, type Intent, type KeyKind, type OrderedAttributes } from '../ceremonies/evidence.ts';
+import { KEY_KINDS, ORDERED_ATTRIBUTES, WrapMethod, type Intent, type KeyKind, type OrderedAttributes } from '../ceremonies/evidence.ts';
 import type { ObjectPlace } from '../ceremonies/estate.ts';
-import { pem } from '../ceremonies/keys/signed.ts';
 import { PURPOSE_NAMES, safeAttributes, SHIPPED_TEMPLATES, type KeyTemplate, type Purpose } from '../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { parseLine } from '../ceremonies/transcript.ts';
@@ -134,7 +133,7 @@ async function inVolume(house: House<BoothPort>, values: Values, request: () => 
     const { result } = await ask(house, { call: 'administer', ceremony, request: change, acceptFinalTry: false });
     const { lines } = await ask(house, { call: 'entries', ceremony, from: 0 });
     const intent = lines.map((line) => parseLine(line)).flatMap((entry) => (entry.kind === 'begun' ? [(entry as Entry<'begun'>).data] : [])).at(-1)?.intent as Intent<'administer'>;
-    const written = write(change.change, result, values.out);
+    const written = write(fileOf(intent, result), values.out);
     const told = resultLines(intent, result);
     process.stdout.write(values.json ? `${JSON.stringify({ ceremony, change: change.change, order: orderText(intent), result, written }, null, 2)}\n`
       : [`✓ ${orderText(intent)}`, ...told.map(({ text, mark }) => `  ${mark === 'verified' ? '✓ verified' : mark === 'reported' ? '! reported' : '·'}: ${text}`), ...written === null ? [] : [written], `logbook ${ceremony}`].map((line) => `${line}\n`).join(''));
@@ -144,16 +143,10 @@ async function inVolume(house: House<BoothPort>, values: Values, request: () => 
   }
 }
 
-function write(change: ChangeKind, result: Readonly<Record<string, unknown>>, out: string | undefined): string | null {
-  if (out === undefined) return null;
+function write(file: ReturnType<typeof fileOf>, out: string | undefined): string | null {
+  if (file === null || out === undefined) return null;
   const path = resolve(out);
-  switch (change) {
-    case 'wrap-key': writeFileSync(path, `${JSON.stringify((result as ChangeResult<'wrap-key'>).file, null, 2)}\n`, { flag: 'wx' }); break;
-    case 'sign-request': writeFileSync(path, pem('CERTIFICATE REQUEST', fromBase64url((result as ChangeResult<'sign-request'>).request)), { flag: 'wx' }); break;
-    case 'self-sign': writeFileSync(path, pem('CERTIFICATE', fromBase64url((result as ChangeResult<'self-sign'>).certificate)), { flag: 'wx' }); break;
-    case 'init-token': case 'set-user-pin': case 'change-pin': case 'generate-key': case 'import-key': case 'import-certificate': case 'copy-object': case 'edit-object':
-    case 'destroy-object': case 'unwrap-key': return null;
-  }
+  writeFileSync(path, file.bytes, { flag: 'wx' });
   return path;
 }
 
@@ -255,11 +248,6 @@ function wishedKey(values: Values, changed: OrderedAttributes, templates: () => 
   const purpose = PURPOSE_NAMES.find((one: Purpose) => one === values.for);
   if (purpose === undefined) throw new Usage(`--for: one of ${PURPOSE_NAMES.join(', ')}`);
   return { kind, attributes: { ...orderable(safeAttributes(purpose)), ...changed }, despite: values.despite };
-}
-
-/** Of a template's attributes those that are ordered: it is always a token object, and TRUSTED is the SO's to give. */
-function orderable(attributes: Readonly<Record<string, boolean>>): OrderedAttributes {
-  return Object.fromEntries(Object.entries(attributes).filter(([name]) => ORDERED_ATTRIBUTES.some((one) => one === name)));
 }
 
 function boundCard(text: string): { module: string; serial: string } {

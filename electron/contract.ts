@@ -10,8 +10,8 @@ import * as z from 'zod';
 import { KEY_KINDS, InputKind, OrderedAttributes, Placement, SeatId, WrapMethod, type ModuleFacts, type ObjectFact, type StatisticalTest, type TokenFacts } from '../ceremonies/evidence.ts';
 import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
 import type { Fact } from '../ceremonies/inputs.ts';
-import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
 import type { LintedTemplate } from '../ceremonies/keys/template.ts';
+import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { Fault } from '../ceremonies/script.ts';
 import type { Verdict } from '../ceremonies/verify.ts';
@@ -130,6 +130,8 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('administer'), ceremony: CeremonyId, request: ChangeRequest, acceptFinalTry: z.boolean().default(false) }),
   /** Ends the work: what is left is the officer's signature (`act` of the seal). */
   z.strictObject({ call: z.literal('log-out'), ceremony: CeremonyId }),
+  /** Writes what a change gave (a wrapped key, a request, a certificate) into the data folder, as the record has it. `entry`: number of the change's `done`. */
+  z.strictObject({ call: z.literal('save-file'), ceremony: CeremonyId, entry: z.int().min(0) }),
   z.strictObject({ call: z.literal('ceremonies') }),
   /** All lines of a ceremony from number `from` on; later ones arrive through onEntries. */
   z.strictObject({ call: z.literal('entries'), ceremony: CeremonyId, from: z.int().min(0) }),
@@ -285,6 +287,7 @@ export interface Answers {
   /** What is known afterwards, of the change's own shape (CHANGES), as the record has it. */
   administer: { readonly result: Readonly<Record<string, unknown>> };
   'log-out': null;
+  'save-file': { readonly path: string; readonly sha256: string };
   ceremonies: readonly CeremonySummary[];
   entries: { readonly lines: readonly string[] };
   act: null; cancel: { readonly cancelled: boolean }; witness: null; decide: null; note: null; exception: null; break: null; back: null; disagree: null; abort: null; resume: null;

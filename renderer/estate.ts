@@ -14,6 +14,11 @@ export function tokenKey(module: string, serial: string): string {
   return `${module}\n${serial}`;
 }
 
+/** Initialised by nobody yet: it has no label, and what stands for its serial number is its slot's. */
+export function isBlank({ label, flags }: Pick<TokenFacts, 'label' | 'flags'>): boolean {
+  return label === '' && !flags.includes('CKF_TOKEN_INITIALIZED');
+}
+
 /** What people call it. */
 export function nameOf({ label, serial }: Pick<TokenFacts, 'label' | 'serial'>): string {
   return label === '' ? groups(serial) : label;

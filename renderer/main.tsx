@@ -14,6 +14,7 @@ import { Hatch } from './parts/Band.tsx';
 import { Help, Unexpected } from './parts/Dialogs.tsx';
 import { pressShortcut, store, useConclave, useShortcut } from './page.ts';
 import { Home } from './screens/Home.tsx';
+import { LOGBOOK } from './store.ts';
 import { t } from './texts.ts';
 
 /** Screens that read records or scripts bring zod with them: it is told first that this page forbids code from strings. */
@@ -48,11 +49,13 @@ function Page() {
   }
 }
 
-/** Rehearsals are hatched on every screen that shows one; the quiet rooms belong to no ceremony. */
+/** Rehearsals are hatched on every screen that shows one, and where an officer works under a rehearsed logbook. */
 function useHatched(): boolean {
   return useConclave((state) =>
     state.screen.at === 'ceremony'
       ? state.record?.state.opening?.mode === 'rehearsal'
+      : state.screen.at === 'tokens'
+        ? state.record?.state.opening?.mode === 'rehearsal' && state.record.state.phase === 'open' && state.record.state.script?.name === LOGBOOK
       : state.screen.at === 'replay'
         ? state.screen.verdict?.mode !== 'real'
         : false,

@@ -5,8 +5,9 @@
  * Pure text over the record's state and entries. It never decides what a fact is worth: the mark beside it is the one that
  * the evidence carries.
  */
+import { orderText, resultLines } from '../ceremonies/administration.ts';
 import { keyInput, type Data, type State } from '../ceremonies/ceremony.ts';
-import type { ActionName, Evidence, Input, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
+import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
 import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
 import { isStatefulKey } from '../ceremonies/keys/provenance.ts';
@@ -41,8 +42,13 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     case 'confirm-input': // the file itself stands there
     case 'put-away':
     case 'wipe-backup-key':
-    case 'administer': // chosen in the Tokens room, not on the stage
       return [];
+    case 'administer': {
+      if (intent === null) return []; // it is chosen in the Tokens room, not on the stage
+      const change = intent as Intent<'administer'>;
+      const came = evidence ? resultLines(change, (evidence as Evidence<'administer'>).result).map((line) => line.text) : [];
+      return [text(t.change.ordered, orderText(change)), ...(came.length > 0 ? [list(t.change.came, came)] : [])];
+    }
     case 'enrol':
     case 'sign-seal':
     case 'sign-resume':

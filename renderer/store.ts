@@ -200,7 +200,10 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
       const since = world.now();
       const answer = await bridge.call(request);
       if (answer.ok) set({ took: { ...get().took, [request.call]: world.now() - since } });
-      await queue; // lines that came before the answer are on the screen before the button is back
+      // What was written for this answer is on the screen before the button is back; its lines may be pushed after it.
+      const watched = get().record?.ceremony;
+      if ('ceremony' in request && request.ceremony === watched) queue = queue.then(() => catchUp(watched));
+      await queue;
       set({ work: null, trouble: answer.ok ? null : troubleOf(request.call, answer) });
       // Some refusals mean that the record was interrupted: the list knows.
       if (!answer.ok) void get().refreshCeremonies();
@@ -391,6 +394,14 @@ export function troubleOf(call: Call, answer: Exclude<Answer<Call>, { readonly o
   return 'refusal' in answer
     ? { call, refusal: answer.refusal, problem: null }
     : { call, refusal: null, problem: answer.problem };
+}
+
+/** Name of the script whose records are the volumes of the logbook. */
+export const LOGBOOK = 'administration';
+
+/** A record of changes to tokens, not of a ceremony. */
+export function isVolume({ script }: Pick<CeremonySummary, 'script'>): boolean {
+  return script === LOGBOOK;
 }
 
 /** The list's line about the record on the screen. */

@@ -153,7 +153,8 @@ export function objectsOf({ kind, attributes }: KeyTemplate): TemplateObject[] {
 /** Attributes of PKCS#11 3.2: a token of before refuses a template that names them, also as false. */
 const kem = (wished: boolean, usage: Usage): Usage[] => (wished ? [usage] : []);
 
-function attributeName(attribute: keyof TemplateAttributes): string {
+/** `wrapWithTrusted` → `CKA_WRAP_WITH_TRUSTED`. */
+export function attributeName(attribute: keyof TemplateAttributes): string {
   return `CKA_${attribute.replace(/[A-Z]/g, (capital) => `_${capital}`).toUpperCase()}`;
 }
 

@@ -9,7 +9,7 @@
  * terminal and in the tests.
  */
 import * as z from 'zod';
-import { createdId, orderText } from '../../ceremonies/administration.ts';
+import { createdId, fileOf, orderText } from '../../ceremonies/administration.ts';
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
@@ -63,7 +63,7 @@ export interface Surroundings {
   readonly clock: { now(): Date; source(): string };
   readonly random: (bytes: number) => Uint8Array;
   readonly warnings: () => string[];
-  /** Writes a finished bundle durably and returns its path. */
+  /** Writes a finished bundle, or what else is for keeping, durably and returns its path. */
   readonly saveBundle: (name: string, bytes: Uint8Array) => string;
   readonly push: (entries: Entries) => void;
   /** The modules of this machine as files. Throws `Refused` MODULES-SEEN. */
@@ -166,6 +166,7 @@ export class Conductor {
       case 'open': return { ceremony: await this.#open(request) };
       case 'log-in': return { ceremony: await this.#logIn(request) };
       case 'administer': return this.#administer(request);
+      case 'save-file': return this.#saveFile(request.ceremony, request.entry);
       case 'ceremonies': return this.#ceremonies();
       case 'entries': return { lines: this.#world.ledger.lines(request.ceremony, request.from) };
       case 'export': return this.#export(request.ceremony);
@@ -457,6 +458,17 @@ export class Conductor {
       const evidence = await this.#act(room, step.id, acceptFinalTry, intent, file);
       return { result: (evidence as Evidence<'administer'>).result };
     });
+  }
+
+  async #saveFile(ceremony: string, entry: number): Promise<Answers['save-file']> {
+    const lines = this.#world.ledger.lines(ceremony, 0).slice(0, entry + 1).map((line) => parseLine(line));
+    const done = lines[entry]?.kind === 'done' ? (lines[entry] as Entry<'done'>).data : null;
+    const begun = lines[done?.begun ?? -1];
+    const intent = begun?.kind === 'begun' ? (begun as Entry<'begun'>).data.intent as Partial<Intent<'administer'>> : {};
+    const file = intent.change === undefined ? null : fileOf(intent as Intent<'administer'>, (done?.evidence as Evidence<'administer'>).result);
+    if (file === null) throw new Refused(refuse('CHANGE-FILE', 'a change that gave a file: a wrapped key, a request, a certificate', `entry ${entry}`, 'Choose the entry in which it was made.'));
+    const { fileDigest } = await judging();
+    return { path: this.#world.saveBundle(`${file.name}-${ceremony.slice(0, 8)}-${entry}.${file.suffix}`, file.bytes), sha256: fileDigest(file.bytes) };
   }
 
   async #newRecorder(): Promise<PublicJwk> {

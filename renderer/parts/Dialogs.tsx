@@ -12,10 +12,13 @@ import { TroublePanel } from './Trouble.tsx';
 export function Dialog({
   title,
   children,
+  attend,
   onClose,
 }: {
   readonly title: string;
   readonly children: ReactNode;
+  /** When this changes, so did what the dialog is about: the keyboard, and who hears the screen, begin at its title again. */
+  readonly attend?: string;
   readonly onClose: () => void;
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -23,15 +26,29 @@ export function Dialog({
   useEffect(() => {
     dialog.current?.showModal();
   }, []);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const attended = useRef(attend);
+  useEffect(() => {
+    if (attended.current === attend) return;
+    attended.current = attend;
+    heading.current?.focus();
+  }, [attend]);
+  // What the page says aloud is outside, and an open dialog silences everything outside.
+  const said = useConclave((state) => state.said);
   return (
     <dialog ref={dialog} aria-labelledby={id} onClose={onClose}>
       <header>
-        <h2 id={id}>{title}</h2>
+        <h2 id={id} ref={heading} tabIndex={-1}>
+          {title}
+        </h2>
         <button type="button" className="quiet" onClick={() => dialog.current?.close()}>
           {t.close}
         </button>
       </header>
       {children}
+      <p className="hidden" role="status" aria-live="polite">
+        {said}
+      </p>
     </dialog>
   );
 }

@@ -4,12 +4,16 @@
  */
 import { useEffect, useState, type ReactNode } from 'react';
 import type { AttributeReading, ObjectPlace } from '../../ceremonies/estate.ts';
+import type { ChangeKind, ObjectFact } from '../../ceremonies/evidence.ts';
 import type { Answers } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
-import { store } from '../page.ts';
+import type { Wanted } from '../changes.ts';
+import { store, useConclave } from '../page.ts';
 import { groups, type Fact } from '../reading.ts';
 import { troubleOf, type Trouble } from '../store.ts';
 import { t } from '../texts.ts';
+import { FINAL_TRY, FinalTry } from './Dialogs.tsx';
+import { Actions } from './Logbook.tsx';
 import { Mark, ProofMark } from './Mark.tsx';
 import { TroublePanel } from './Trouble.tsx';
 import { Facts } from './Words.tsx';
@@ -23,9 +27,24 @@ interface Props {
   readonly close: () => void;
   /** The listing changed under it: list anew. */
   readonly listAgain: () => void;
+  /** Asks for a change; null while nobody is logged in to the logbook. */
+  readonly change: ((change: ChangeKind, object: Wanted['object']) => void) | null;
+  /** Whether the published rehearsal PIN types itself where the token wants one. */
+  readonly standIn: boolean;
 }
 
-export function ObjectFacts({ module, serial, place, close, listAgain }: Props) {
+/** What can be changed about an object of each class. */
+const CHANGES: Readonly<Record<ObjectFact['class'], readonly ChangeKind[]>> = {
+  'private-key': ['sign-request', 'self-sign', 'import-certificate', 'wrap-key', 'copy-object', 'edit-object', 'destroy-object'],
+  'secret-key': ['wrap-key', 'copy-object', 'edit-object', 'destroy-object'],
+  'public-key': ['copy-object', 'edit-object', 'destroy-object'],
+  certificate: ['edit-object', 'destroy-object'],
+  data: ['edit-object', 'destroy-object'],
+  other: ['edit-object', 'destroy-object'],
+  unreadable: [],
+};
+
+export function ObjectFacts({ module, serial, place, close, listAgain, change, standIn }: Props) {
   const [reading, setReading] = useState<Reading | null>(null);
   const [trouble, setTrouble] = useState<Trouble | null>(null);
   useEffect(() => {
@@ -66,8 +85,53 @@ export function ObjectFacts({ module, serial, place, close, listAgain }: Props) 
       ) : reading === null ? (
         <p className="note">{t.tokens.reading}</p>
       ) : (
-        <Whole reading={reading} />
+        <>
+          {change && CHANGES[place.object.class].length > 0 ? (
+            <Actions label={t.change.onObject} changes={CHANGES[place.object.class]} ask={(asked) => change(asked, { place, reading })} />
+          ) : null}
+          {reading.key ? <SelfTest module={module} serial={serial} place={place} standIn={standIn} /> : null}
+          <Whole reading={reading} />
+        </>
       )}
+    </section>
+  );
+}
+
+/** Whether the key works: each use tried with session objects and compared with software. It changes nothing on the token. */
+function SelfTest({ module, serial, place, standIn }: Pick<Props, 'module' | 'serial' | 'place' | 'standIn'>) {
+  const [tried, setTried] = useState<Answers['self-test']['tried'] | null>(null);
+  const work = useConclave((state) => state.work);
+  const trouble = useConclave((state) => state.trouble);
+  const test = async (acceptFinalTry: boolean) => {
+    const answer = await store.getState().ask({ call: 'self-test', module, token: serial, place, standIn, acceptFinalTry });
+    setTried(answer?.tried ?? null);
+    if (answer) store.getState().say(t.change.tested(answer.tried.filter(({ passed }) => passed).length, answer.tried.length));
+  };
+  return (
+    <section className="self-test">
+      <div className="buttons">
+        <button type="button" data-testid="self-test" disabled={work !== null} onClick={() => void test(false)}>
+          {t.change.test}
+        </button>
+        <span className="note">{work?.call === 'self-test' ? `${t.change.testing} ${t.tokens.workingBooth}` : tried === null ? t.change.testing : tried.length === 0 ? t.change.testNone : t.change.tested(tried.filter(({ passed }) => passed).length, tried.length)}</span>
+      </div>
+      {trouble?.call === 'self-test' ? (
+        <TroublePanel refusal={trouble.refusal} problem={trouble.problem}>
+          {trouble.problem?.code === FINAL_TRY ? <FinalTry decides={t.tokens.finalDecides} accept={() => void test(true)} /> : null}
+        </TroublePanel>
+      ) : null}
+      {tried && tried.length > 0 ? (
+        <ul className="lines">
+          {tried.map(({ name, passed, detail }) => (
+            <li key={name}>
+              <Mark name={passed ? 'verified' : 'refused'} quiet />{' '}
+              <span>
+                <strong>{name}</strong>: {detail} <span className={`proof proof-${passed ? 'verified' : 'refused'}`}>{passed ? t.verdicts.verified : t.change.testFailed}</span>
+              </span>
+            </li>
+          ))}
+        </ul>
+      ) : null}
     </section>
   );
 }

@@ -5,6 +5,11 @@ import type { ScriptSummary } from '../../electron/contract.ts';
 import { store, useConclave } from '../page.ts';
 import { t } from '../texts.ts';
 
+/** Administration is no ceremony that can be opened: its records are the volumes of the logbook, begun by logging in. */
+export function isLogbook(script: Script): boolean {
+  return script.body.acts.some((act) => act.steps.some((step) => 'administer' in step.do));
+}
+
 /** Every script that has no faults, by its name. */
 export function useScripts(scripts: readonly ScriptSummary[] | null): ReadonlyMap<string, Script> {
   return useMemo(
@@ -24,13 +29,13 @@ export function Offer() {
   useEffect(() => {
     if (store.getState().scripts === null) void store.getState().refreshScripts();
   }, []);
-  const read = useScripts(scripts);
-  if (read.size === 0) return null;
+  const read = [...useScripts(scripts)].filter(([, script]) => !isLogbook(script));
+  if (read.length === 0) return null;
   return (
     <section className="offer">
       <h2>{t.home.offer}</h2>
       <ul>
-        {[...read].map(([name, script]) => (
+        {read.map(([name, script]) => (
           <li key={name}>
             <div>
               <h3 id={`offer-${name}`}>{script.title}</h3>

@@ -3,6 +3,7 @@ import { useState } from 'react';
 import type { State } from '../../ceremonies/ceremony.ts';
 import { store, useConclave } from '../page.ts';
 import { groups } from '../reading.ts';
+import { LOGBOOK } from '../store.ts';
 import { personTitle, t } from '../texts.ts';
 import { Field } from './Dialogs.tsx';
 import { TroublePanel } from './Trouble.tsx';
@@ -42,7 +43,7 @@ export function Resume({ state }: { readonly state: State }) {
   return (
     <div className="instruction resume">
       <div className="body">
-        <h1 tabIndex={-1}>{t.resume.title}</h1>
+        <h1 tabIndex={-1}>{state.script?.name === LOGBOOK ? t.logbook.resumeTitle : t.resume.title}</h1>
         <p className="lead">{t.resume.lead}</p>
         {state.current ? <p>{t.resume.stopped(state.current.step.title)}</p> : null}
         <div className="form">

@@ -1,6 +1,6 @@
 /**
- * The first screen: three sentences and one button, or the list of ceremonies with what needs somebody on top and, at its
- * foot, what else can be rehearsed.
+ * The first screen: three sentences and one button, or the list of ceremonies with what needs somebody on top, the volumes
+ * of the logbook apart from them and, at its foot, what else can be rehearsed.
  */
 import { lazy, Suspense } from 'react';
 import type { CeremonySummary } from '../../electron/contract.ts';
@@ -9,6 +9,7 @@ import { Mark } from '../parts/Mark.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
 import { store, useConclave } from '../page.ts';
 import { dateTime } from '../reading.ts';
+import { isVolume } from '../store.ts';
 import { t } from '../texts.ts';
 
 /** At the foot of the list, so that nothing moves when it comes. */
@@ -49,8 +50,9 @@ export function Home() {
   }
   const order = (summary: CeremonySummary) => (summary.interrupted ? 0 : summary.state === 'open' ? 1 : 2);
   const sorted = [...ceremonies].sort((a, b) => order(a) - order(b) || (a.lastAt < b.lastAt ? 1 : -1));
-  const open = sorted.filter((summary) => order(summary) < 2);
-  const over = sorted.filter((summary) => order(summary) === 2);
+  const volumes = sorted.filter(isVolume);
+  const open = sorted.filter((summary) => !isVolume(summary) && order(summary) < 2);
+  const over = sorted.filter((summary) => !isVolume(summary) && order(summary) === 2);
   return (
     <Frame>
       <div className="title-row">
@@ -61,6 +63,7 @@ export function Home() {
       </div>
       <DevelopmentWarning />
       {panel}
+      {open.length + over.length === 0 ? <p>{t.home.none}</p> : null}
       {open.length > 0 ? (
         <>
           <h2>{t.home.open}</h2>
@@ -81,6 +84,17 @@ export function Home() {
           </ul>
         </>
       ) : null}
+      {volumes.length > 0 ? (
+        <>
+          <h2>{t.logbook.title}</h2>
+          <p className="note">{t.logbook.lead}</p>
+          <ul className="ceremonies">
+            {volumes.map((summary) => (
+              <Summary key={summary.ceremony} summary={summary} />
+            ))}
+          </ul>
+        </>
+      ) : null}
       <MachineWarnings warnings={hello.warnings} />
       <Suspense fallback={null}>
         <Offer />
@@ -96,7 +110,9 @@ function openNew() {
 function Summary({ summary }: { readonly summary: CeremonySummary }) {
   const { ceremony, interrupted, state, mode, title } = summary;
   const work = useConclave((conclave) => conclave.work);
-  const watch = () => store.getState().go({ at: 'ceremony', ceremony });
+  // What is done in an open volume is chosen among the tokens.
+  const inTokens = isVolume(summary) && state === 'open' && !interrupted;
+  const watch = () => store.getState().go(inTokens ? { at: 'tokens' } : { at: 'ceremony', ceremony });
   const mark = interrupted ? 'reported' : state === 'open' ? 'begun' : state === 'closed' ? 'verified' : 'refused';
   return (
     <li className={interrupted ? 'interrupted' : ''}>

@@ -5,7 +5,7 @@ import type { Answer, ScriptSummary } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
 import { Frame } from '../parts/Frame.tsx';
 import { Mark } from '../parts/Mark.tsx';
-import { useScripts } from '../parts/Offer.tsx';
+import { isLogbook, useScripts } from '../parts/Offer.tsx';
 import { ParameterFields } from '../parts/Parameter.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
 import { Words } from '../parts/Words.tsx';
@@ -122,7 +122,7 @@ function Text({ summary, script }: { readonly summary: ScriptSummary; readonly s
             <Words words={words} label={t.scripts.words} />
           </section>
         ) : null}
-        {script && copy === null ? <Rehearsal key={script.hash} name={summary.name} script={script} /> : null}
+        {script && copy === null ? isLogbook(script) ? <ByLogIn /> : <Rehearsal key={script.hash} name={summary.name} script={script} /> : null}
       </aside>
     </>
   );
@@ -180,6 +180,20 @@ function Lines({
         ))}
       </pre>
     </div>
+  );
+}
+
+function ByLogIn() {
+  return (
+    <section>
+      <h2>{t.logbook.title}</h2>
+      <p className="note">{t.logbook.byLogIn}</p>
+      <p className="buttons">
+        <button type="button" onClick={() => store.getState().go({ at: 'tokens' })}>
+          {t.logbook.toTokens}
+        </button>
+      </p>
+    </section>
   );
 }
 

@@ -1,15 +1,17 @@
 /**
- * The estate, for somebody who only looks: modules, tokens, objects, and what was found out about each. Nothing here
- * changes a token; the one thing it may ask for is a login, so that private objects can be seen.
+ * The estate: modules, tokens, objects, and what was found out about each. Nothing here changes a token but what an officer
+ * who is logged in to the logbook asks for, in a dialog of its own; a login to a token is only for looking.
  */
-import { useCallback, useEffect, useRef, useState, type KeyboardEvent } from 'react';
+import { lazy, Suspense, useCallback, useEffect, useRef, useState, type KeyboardEvent } from 'react';
 import type { TokenDetails } from '../../ceremonies/estate.ts';
-import type { TokenFacts } from '../../ceremonies/evidence.ts';
+import type { ChangeKind, ChangeResult, TokenFacts } from '../../ceremonies/evidence.ts';
 import { bridge } from '../client.ts';
-import { nameOf, readinessCount, tokenKey } from '../estate.ts';
+import type { Made, Wanted } from '../changes.ts';
+import { isBlank, nameOf, readinessCount, tokenKey } from '../estate.ts';
 import { FINAL_TRY, FinalTry } from '../parts/Dialogs.tsx';
 import { Frame } from '../parts/Frame.tsx';
 import { RandomTest, Scan } from '../parts/KeyTests.tsx';
+import { Actions, LogbookBar, LogbookDialog, useVolume } from '../parts/Logbook.tsx';
 import { Mark } from '../parts/Mark.tsx';
 import { Candidates, ModulePage, vettingOf, type Configured, type Module } from '../parts/Modules.tsx';
 import { ObjectFacts } from '../parts/ObjectFacts.tsx';
@@ -19,8 +21,12 @@ import { TokenFactsPage } from '../parts/TokenFacts.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
 import { store, useClock, useConclave, world } from '../page.ts';
 import { groups } from '../reading.ts';
+import type { Call } from '../../electron/contract.ts';
 import { troubleOf, type Login, type Trouble } from '../store.ts';
 import { t } from '../texts.ts';
+
+/** Only who changes something needs the forms for it. */
+const ChangeDialog = lazy(async () => ({ default: (await import('../parts/Changes.tsx')).ChangeDialog }));
 
 type Part = keyof typeof t.tokens.parts;
 const PARTS = Object.keys(t.tokens.parts) as Part[];
@@ -32,6 +38,15 @@ interface Chosen extends Spot {
 
 /** After this many idle milliseconds the device process logs out by itself; the page asks a little later. */
 const IDLE = 10 * 60_000 + 5_000;
+
+/** Calls whose trouble is told where they were asked for. */
+const TOLD_ELSEWHERE: readonly Call[] = ['probe', 'token-login', 'self-test', 'log-in', 'log-out', 'administer', 'save-file', 'act', 'decide', 'resume'];
+
+/** Changes after which every object stands where it stood. */
+const KEEPS_LISTING: readonly ChangeKind[] = ['set-user-pin', 'change-pin', 'wrap-key', 'sign-request', 'self-sign'];
+
+/** Asks for a change in a dialog; null while nobody is logged in to the logbook. */
+type AskChange = ((wanted: Wanted) => void) | null;
 
 export function Tokens() {
   const estate = useConclave((state) => state.estate);
@@ -45,6 +60,21 @@ export function Tokens() {
   // A blank token has no serial number, and so no page: the empty one stands for the module.
   const token = chosen?.serial === '' ? null : module?.slots.find((slot) => slot.token?.serial === chosen?.serial)?.token;
   const configured = report?.configured.find(({ name }) => name === module?.name);
+  const volume = useVolume();
+  const [dialog, setDialog] = useState<'logbook' | { readonly wanted: Wanted; readonly ceremony: string } | null>(null);
+  /** Counts the changes: what was read before one is read again. */
+  const [changes, setChanges] = useState(0);
+  const closeDialog = useCallback(() => setDialog(null), []);
+  const ceremony = volume.at === 'work' ? volume.record.ceremony : null;
+  const ask: AskChange = ceremony === null ? null : (wanted) => setDialog({ wanted, ceremony });
+  const changed = ({ intent, result }: Made) => {
+    setChanges((before) => before + 1);
+    void store.getState().refreshEstate();
+    // Objects stand in other places now: the one that is shown would be looked for in the wrong one.
+    if (!KEEPS_LISTING.includes(intent.change) && chosen?.place) choose({ module: intent.module, serial: intent.token, place: null });
+    // A token that is initialised may have got another serial number, and a blank one has got its first.
+    if (intent.change === 'init-token') choose({ module: intent.module, serial: (result as ChangeResult<'init-token'>).after.serial, place: null });
+  };
   const choose = useCallback((spot: Spot) => {
     store.getState().dismiss();
     setChosen((before) => ({ ...spot, part: spot.place ? 'objects' : (before?.part ?? 'objects') }));
@@ -57,13 +87,25 @@ export function Tokens() {
     <Frame wide busy={estate === null && trouble === null}>
       <div className="title-row">
         <h1>{t.tokens.title}</h1>
-        <span className="note">{t.tokens.readOnly}</span>
+        
         <button type="button" onClick={() => void store.getState().refreshEstate()}>
           {t.tokens.refresh}
         </button>
       </div>
+      <LogbookBar volume={volume} quiet={dialog !== null} open={() => setDialog('logbook')} />
+      {dialog === 'logbook' ? <LogbookDialog volume={volume} onClose={closeDialog} /> : null}
+      {dialog !== null && dialog !== 'logbook' ? (
+        <Suspense fallback={null}>
+          <ChangeDialog
+            {...dialog}
+            close={closeDialog}
+            changed={changed}
+            unknown={() => setDialog('logbook')}
+          />
+        </Suspense>
+      ) : null}
       <Logins />
-      {trouble && trouble.call !== 'probe' && trouble.call !== 'token-login' ? (
+      {trouble && !TOLD_ELSEWHERE.includes(trouble.call) ? (
         <TroublePanel refusal={trouble.refusal} problem={trouble.problem} />
       ) : null}
       <div className="estate">
@@ -89,6 +131,7 @@ export function Tokens() {
                 configured={report?.configured.find(({ name }) => name === entry.name)}
                 chosen={chosen}
                 choose={choose}
+                ask={ask}
               />
             ))
           )}
@@ -101,6 +144,8 @@ export function Tokens() {
               token={token}
               chosen={chosen}
               choose={choose}
+              ask={ask}
+              changes={changes}
               turn={(part) => setChosen({ ...chosen, part })}
             />
           ) : module && chosen?.serial === '' ? (
@@ -131,11 +176,13 @@ function ModuleBranch({
   configured,
   chosen,
   choose,
+  ask,
 }: {
   readonly module: Module;
   readonly configured: Configured | undefined;
   readonly chosen: Chosen | null;
   readonly choose: (spot: Spot) => void;
+  readonly ask: AskChange;
 }) {
   const here = chosen?.module === module.name;
   const vetting = vettingOf(configured);
@@ -164,7 +211,7 @@ function ModuleBranch({
       <ul>
         {module.slots.map(({ slot, token, description }) => (
           <li key={slot}>
-            {token && token.serial !== '' ? (
+            {token && !isBlank(token) ? (
               <TokenNode
                 module={module.name}
                 token={token}
@@ -174,6 +221,11 @@ function ModuleBranch({
             ) : (
               <span className="node empty">
                 {t.tokens.slot(slot)}: {token ? t.tokens.blank : t.tokens.emptySlot} <span className="note">{description}</span>
+                {token && ask ? (
+                  <button type="button" data-testid="init-blank" onClick={() => ask({ change: 'init-token', module: module.name, token, object: null })}>
+                    {t.change.kinds['init-token'].open}
+                  </button>
+                ) : null}
               </span>
             )}
           </li>
@@ -319,12 +371,17 @@ function Token({
   token,
   chosen,
   choose,
+  ask,
+  changes,
   turn,
 }: {
   readonly module: Module;
   readonly token: TokenFacts;
   readonly chosen: Chosen;
   readonly choose: (spot: Spot) => void;
+  readonly ask: AskChange;
+  /** How many changes were made here: what was read before the last one is old. */
+  readonly changes: number;
   readonly turn: (part: Part) => void;
 }) {
   const here = { module: module.name, serial: token.serial };
@@ -332,7 +389,8 @@ function Token({
   const [details, setDetails] = useState<TokenDetails | null>(null);
   const [trouble, setTrouble] = useState<Trouble | null>(null);
   /** Counts the looks at this token: flags and objects are others after a login. */
-  const [look, setLook] = useState(0);
+  const [looks, setLook] = useState(0);
+  const look = looks + changes;
   const login = useConclave((state) => state.logins[tokenKey(module.name, token.serial)]);
 
   // Before the objects: the device process lists them while it answers this, for a token that nobody has looked at yet.
@@ -396,7 +454,19 @@ function Token({
         ) : (
           <>
             {chosen.part === 'objects' ? (
-              <ObjectsPart here={here} chosen={chosen} choose={choose} login={login} look={look} again={() => setLook(look + 1)} />
+              <ObjectsPart
+                here={here}
+                chosen={chosen}
+                choose={choose}
+                login={login}
+                look={look}
+                again={() => setLook(looks + 1)}
+                change={ask === null ? null : (change, object) => ask({ change, module: module.name, token, object })}
+                standIn={standIn}
+              />
+            ) : null}
+            {chosen.part === 'token' && ask ? (
+              <Actions label={t.change.onToken} changes={['set-user-pin', 'change-pin', 'init-token']} ask={(change) => ask({ change, module: module.name, token, object: null })} />
             ) : null}
             {chosen.part === 'token' && details ? <TokenFactsPage details={details} /> : null}
             {chosen.part === 'ready' ? <Ready here={here} probe={() => void probe(false)} /> : null}
@@ -455,6 +525,8 @@ function ObjectsPart({
   login,
   look,
   again,
+  change,
+  standIn,
 }: {
   readonly here: Here;
   readonly chosen: Chosen;
@@ -462,6 +534,8 @@ function ObjectsPart({
   readonly login: Login | undefined;
   readonly look: number;
   readonly again: () => void;
+  readonly change: ((change: ChangeKind, object: Wanted['object']) => void) | null;
+  readonly standIn: boolean;
 }) {
   const { place } = chosen;
   const close = () => choose({ ...here, place: null });
@@ -472,6 +546,13 @@ function ObjectsPart({
   }, [place]);
   return (
     <div className="part" ref={part}>
+      {change ? (
+        <Actions
+          label={t.change.newObject}
+          changes={['generate-key', 'import-key', 'import-certificate', 'unwrap-key']}
+          ask={(asked) => change(asked, null)}
+        />
+      ) : null}
       <Objects key={`${look} ${login?.loggedIn === true}`} {...here} chosen={place} choose={choose} />
       {place ? (
         <ObjectFacts
@@ -479,6 +560,8 @@ function ObjectsPart({
           {...here}
           place={place}
           close={close}
+          change={change}
+          standIn={standIn}
           listAgain={() => {
             close();
             again();

@@ -128,6 +128,26 @@ const searchFor = async (line: string) => {
   await page.getByLabel('Find objects').fill(line);
   await page.getByRole('button', { name: 'Search', exact: true }).click();
 };
+/** Opens the dialog of a change to the token with ten thousand objects. */
+const asking = async (change: string) => {
+  await officersCard();
+  if (['init-token', 'set-user-pin', 'change-pin'].includes(change)) await page.getByRole('tab', { name: 'The token' }).click();
+  await page.getByTestId(`ask-${change}`).click();
+  await page.locator('dialog .change').waitFor();
+};
+/** The same for its object at this place of the list. */
+const askingOf = async (change: string, position: number) => {
+  await officersCard();
+  await page.locator('.object').nth(position).click();
+  await page.getByTestId(`ask-${change}`).click();
+  await page.locator('dialog .change').waitFor();
+};
+const PRIVATE_KEY = 5;
+const dialogField = (label: string | RegExp) => page.locator('dialog').getByLabel(label);
+const order = async () => {
+  await page.getByTestId('change-go').click();
+  await page.locator('.outcome').waitFor();
+};
 /** From the list of scripts to the screen that opens one. */
 const opening = async (name: string) => {
   await room('Scripts');
@@ -137,6 +157,14 @@ const opening = async (name: string) => {
 };
 const bring = (ask: RegExp, name: string, text: string) =>
   page.getByLabel(ask).setInputFiles({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(text) });
+
+/** A wrapped key as the app writes it, with made-up bytes. */
+const WRAPPED = {
+  format: 'conclave-token-key/1', method: 'AES-KWP', mechanism: 'CKM_AES_KEY_WRAP_KWP',
+  key: { id: '0a'.repeat(16), label: 'Payments 2026', kind: 'aes-256', attributes: { sensitive: true, extractable: true, encrypt: true, decrypt: true }, check: { method: 'CMAC of zeros, 3 bytes (ANSI X9.24-1)', value: 'a1b2c3' }, spki: null },
+  under: { token: '0000000000000417', id: '0000000000000005', label: 'Server key 6', check: { method: 'CMAC of zeros, 3 bytes (ANSI X9.24-1)', value: 'd4e5f6' } },
+  encapsulation: null, wrapped: 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+};
 
 const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Promise<void>])[] = [
   ['first', 'first', () => Promise.resolve()],
@@ -551,6 +579,318 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
       await officersCard();
       await page.getByTestId('log-in').click();
       await page.locator('.final-try').waitFor();
+    },
+  ],
+  ['logbook-list', 'logbook-work', () => Promise.resolve()],
+  [
+    'logbook-nobody',
+    'over',
+    async () => {
+      await officersCard();
+      await page.keyboard.press('l');
+      await page.getByTestId('logbook-open').waitFor();
+    },
+  ],
+  [
+    'logbook-own-card',
+    'over',
+    async () => {
+      await room('Tokens');
+      await page.getByTestId('logbook-log-in').click();
+      await page.getByLabel('A card or token that you have').check();
+      await page.getByText('Which one').scrollIntoViewIfNeeded();
+    },
+  ],
+  [
+    'logbook-words',
+    'logbook-steps',
+    async () => {
+      await room('Tokens');
+      await page.getByTestId('logbook-go-on').click();
+      await page.locator('dialog .words').first().waitFor();
+    },
+  ],
+  [
+    'logbook-card',
+    'logbook-steps',
+    async () => {
+      await room('Tokens');
+      await page.getByTestId('logbook-go-on').click();
+      await page.locator('dialog').getByTestId('primary').click();
+      await page.locator('dialog').getByText('Log in with your identity card').waitFor();
+    },
+  ],
+  ['logbook-work', 'logbook-work', () => officersCard()],
+  [
+    'logbook-interrupted',
+    'logbook-interrupted',
+    async () => {
+      await room('Tokens');
+      await page.getByTestId('logbook-go-on').waitFor();
+    },
+  ],
+  [
+    'logbook-resume',
+    'logbook-interrupted',
+    async () => {
+      await room('Tokens');
+      await page.getByTestId('logbook-go-on').click();
+      await page.locator('dialog .resume').waitFor();
+    },
+  ],
+  [
+    'logbook-seal',
+    'logbook-work',
+    async () => {
+      await asking('generate-key');
+      await dialogField('Label').fill('Payments 2027');
+      await order();
+      await page.getByTestId('change-done').click();
+      await page.getByTestId('logbook-log-out').click();
+      await page.locator('dialog').getByTestId('primary').waitFor();
+    },
+  ],
+  [
+    'logbook-signed',
+    'logbook-work',
+    async () => {
+      await room('Tokens');
+      await page.getByTestId('logbook-log-out').click();
+      await page.locator('dialog').getByTestId('primary').click();
+      await page.getByText('Logged out and signed').first().waitFor();
+    },
+  ],
+  [
+    'logbook-stage',
+    'logbook-work',
+    async () => {
+      await room('Tokens');
+      await page.getByTestId('logbook-look').click();
+      await page.getByTestId('end-work').waitFor();
+    },
+  ],
+  [
+    'logbook-decide',
+    'logbook-lost',
+    async () => {
+      await asking('generate-key');
+      await dialogField('Label').fill('Payments 2027');
+      await page.getByTestId('change-go').click();
+      await page.locator('dialog .decide').waitFor();
+    },
+  ],
+  [
+    'change-init',
+    'logbook-work',
+    async () => {
+      await asking('init-token');
+      await page.locator('dialog').getByText('10,000 can be seen').waitFor();
+      await dialogField('New label of the token').fill('HSM-B');
+      assert.equal(await page.getByTestId('change-go').isDisabled(), true, 'nothing is destroyed before its label was typed');
+      await dialogField(/type its label/).fill('identity-card officer');
+      assert.equal(await page.getByTestId('change-go').isDisabled(), false);
+    },
+  ],
+  [
+    'change-init-blank',
+    'logbook-work',
+    async () => {
+      await room('Tokens');
+      await page.getByTestId('init-blank').click();
+      await dialogField('New label of the token').fill('HSM-B');
+    },
+  ],
+  ['change-set-user-pin', 'logbook-work', () => asking('set-user-pin')],
+  ['change-pin', 'logbook-work', () => asking('change-pin')],
+  ['change-token', 'logbook-work', async () => {
+    await officersCard();
+    await page.getByRole('tab', { name: 'The token' }).click();
+    await page.getByTestId('ask-init-token').waitFor();
+  }],
+  [
+    'change-generate',
+    'logbook-work',
+    async () => {
+      await asking('generate-key');
+      await dialogField('Label').fill('Payments 2027');
+    },
+  ],
+  [
+    'change-generate-danger',
+    'logbook-work',
+    async () => {
+      await asking('generate-key');
+      await dialogField('Label').fill('Payments KEK');
+      await dialogField('What it is for').selectOption('key-encryption');
+      await page.locator('dialog input[name=decrypt]').check();
+      await page.locator('dialog input[name=modifiable]').check();
+      await page.getByText('KEY-WRAP-DECRYPT').waitFor();
+      assert.equal(await page.getByTestId('change-go').isDisabled(), true, 'a danger that nobody answers for');
+      for (const answer of await page.locator('dialog .answer-for input').all()) await answer.check();
+      assert.equal(await page.getByTestId('change-go').isDisabled(), false);
+    },
+  ],
+  [
+    'change-working',
+    'logbook-slow',
+    async () => {
+      await asking('generate-key');
+      await dialogField('Label').fill('Payments 2027');
+      await page.getByTestId('change-go').click();
+      await page.locator('dialog .work').waitFor();
+    },
+  ],
+  [
+    'change-made',
+    'logbook-work',
+    async () => {
+      await asking('generate-key');
+      await dialogField('Label').fill('Payments 2027');
+      await order();
+    },
+  ],
+  [
+    'change-refused',
+    'logbook-refused',
+    async () => {
+      await asking('generate-key');
+      await dialogField('Label').fill('Payments 2027');
+      await page.getByTestId('change-go').click();
+      await trouble();
+    },
+  ],
+  [
+    'change-import',
+    'logbook-work',
+    async () => {
+      await asking('import-key');
+      await bring(/^Choose a file: The key/, 'payments.p8', '-----BEGIN ENCRYPTED PRIVATE KEY-----\nnever\n-----END ENCRYPTED PRIVATE KEY-----\n');
+      await dialogField('Label').fill('Payments 2026');
+      await page.locator('dialog .input-file .facts').waitFor();
+      assert.equal(await page.getByTestId('change-go').isDisabled(), false);
+    },
+  ],
+  [
+    'change-import-plain',
+    'logbook-work',
+    async () => {
+      await asking('import-key');
+      await bring(/^Choose a file: The key/, 'payments.pem', '-----BEGIN PRIVATE KEY-----\nnever\n-----END PRIVATE KEY-----\n');
+      await page.getByText('IMPORT-ENCRYPTED').waitFor();
+    },
+  ],
+  [
+    'change-certificate',
+    'logbook-work',
+    async () => {
+      await asking('import-certificate');
+      await bring(/^Choose a file: The certificate/, 'server.crt', '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n');
+      await page.locator('dialog .input-file .facts').waitFor();
+    },
+  ],
+  [
+    'change-unwrap',
+    'logbook-work',
+    async () => {
+      await asking('unwrap-key');
+      await bring(/^Choose a file: The file/, 'wrapped-key.json', JSON.stringify(WRAPPED));
+      await page.locator('dialog .input-file .facts').waitFor();
+    },
+  ],
+  [
+    'change-object',
+    'logbook-work',
+    async () => {
+      await officersCard();
+      await page.locator('.object').nth(PRIVATE_KEY).click();
+      await page.getByTestId('self-test').click();
+      await page.locator('.self-test .lines').waitFor();
+      await page.locator('.one-object').evaluate((element) => element.scrollIntoView());
+    },
+  ],
+  ['change-edit', 'logbook-work', () => askingOf('edit-object', PRIVATE_KEY)],
+  [
+    'change-copy',
+    'logbook-work',
+    async () => {
+      await askingOf('copy-object', PRIVATE_KEY);
+      await dialogField('Label').fill('Server key, copy');
+    },
+  ],
+  [
+    'change-wrap',
+    'logbook-work',
+    async () => {
+      await askingOf('wrap-key', PRIVATE_KEY);
+      await page.locator('dialog').getByText('No key is in sight').waitFor();
+    },
+  ],
+  [
+    'change-wrapped',
+    'logbook-work',
+    async () => {
+      await askingOf('wrap-key', PRIVATE_KEY);
+      await dialogField('Method').selectOption('RSA-OAEP');
+      await dialogField('Under which key').selectOption({ index: 1 });
+      await order();
+      await page.getByTestId('change-save').click();
+      await page.locator('.exported').waitFor();
+    },
+  ],
+  [
+    'change-wrap-hybrid',
+    'logbook-work',
+    async () => {
+      await askingOf('wrap-key', PRIVATE_KEY);
+      await dialogField('Method').selectOption('hybrid');
+      await bring(/^Choose a file: The recipient/, 'recipient.pem', '-----BEGIN PUBLIC KEY-----\nMCowBQ\n-----END PUBLIC KEY-----\n');
+      await page.locator('dialog .input-file .facts').waitFor();
+    },
+  ],
+  [
+    'change-request',
+    'logbook-work',
+    async () => {
+      await askingOf('sign-request', PRIVATE_KEY);
+      await dialogField('Subject').fill('CN=server.example, O=Example Organization, C=XX');
+    },
+  ],
+  [
+    'change-self-sign',
+    'logbook-work',
+    async () => {
+      await askingOf('self-sign', PRIVATE_KEY);
+      await dialogField('Subject').fill('CN=server.example');
+    },
+  ],
+  [
+    'change-destroy',
+    'logbook-work',
+    async () => {
+      await askingOf('destroy-object', PRIVATE_KEY);
+      assert.equal(await page.getByTestId('change-go').isDisabled(), true);
+      await dialogField(/To destroy it, type/).fill('destroy Server key 6');
+      await page.keyboard.press('Enter');
+      assert.equal(await page.locator('.outcome').count(), 0, 'Enter destroys nothing');
+      assert.equal(await page.getByTestId('change-go').isDisabled(), false);
+    },
+  ],
+  [
+    'change-destroyed',
+    'logbook-work',
+    async () => {
+      await askingOf('destroy-object', PRIVATE_KEY);
+      await dialogField(/To destroy it, type/).fill('destroy Server key 6');
+      await order();
+    },
+  ],
+  [
+    'scripts-logbook',
+    'over',
+    async () => {
+      await room('Scripts');
+      await page.getByRole('button', { name: /administration$/ }).click();
+      await page.getByText('Go to the tokens').waitFor();
     },
   ],
   [

@@ -58,7 +58,7 @@ export async function accessible(page: Page, screen: string): Promise<void> {
 }
 
 /** The booth that is open now, if any, and which token it asks for. */
-async function boothOf(app: ElectronApplication): Promise<{ booth: Page; label: string } | null> {
+export async function boothOf(app: ElectronApplication): Promise<{ booth: Page; label: string } | null> {
   for (const booth of app.windows()) {
     if (booth.isClosed() || !booth.url().startsWith('app://booth/')) continue;
     const asked = await booth.evaluate(() => ({ state: document.body.dataset['state'] ?? '', words: document.querySelector('#state')?.textContent ?? '', label: document.querySelector('#label')?.textContent ?? '' })).catch(() => null);

@@ -49,9 +49,12 @@ export function writeModules(home: string, modules: readonly object[], productio
   chmodSync(file, 0o600);
 }
 
+/** Of every token that `softHsmToken` makes. */
+export const SO_PIN = '87654321';
+
 /** A blank SoftHSM token with this PIN, made by SoftHSM's own tool. */
 export function softHsmToken(conf: string, label: string, pin: string): void {
-  execFileSync('softhsm2-util', ['--init-token', '--free', '--label', label, '--so-pin', '87654321', '--pin', pin], { env: { ...process.env, SOFTHSM2_CONF: conf }, stdio: 'ignore' });
+  execFileSync('softhsm2-util', ['--init-token', '--free', '--label', label, '--so-pin', SO_PIN, '--pin', pin], { env: { ...process.env, SOFTHSM2_CONF: conf }, stdio: 'ignore' });
 }
 
 export interface TestHouseOptions {

@@ -2,7 +2,8 @@
  * The other half of the app, pretended: answers every call of the contract from rooms of pretend.ts. For looking at the
  * page and for testing its logic without devices; it must never be imported outside test/.
  */
-import type { TokenFacts } from '../../ceremonies/evidence.ts';
+import { orderFault, orderText } from '../../ceremonies/administration.ts';
+import type { ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
 import { parsePkcs11Uri } from '../../ceremonies/keys/uri.ts';
 import { readScript } from '../../ceremonies/script.ts';
 import type { Verdict } from '../../ceremonies/verify.ts';
@@ -10,8 +11,10 @@ import type { Answer, Answers, Bridge, Call, Entries, Estate, Moved, Request } f
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromUtf8, toHex } from '../../ceremonies/bytes.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
+import { readTemplates } from '../../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import { bindingsFor, factsOf, inputFile, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
+import { listedAfter, pretendOrder, pretendResult } from './pretend-changes.ts';
 import {
   pretendDetails,
   pretendedObject,
@@ -106,7 +109,13 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
   }
 }
 
-const PRETENDED_ATTRIBUTES = ['CKA_LABEL', 'CKA_ID', 'CKA_CLASS'];
+const TEMPLATES = `conclave-templates: 1
+templates:
+  - { name: payments-kek, note: Wraps the keys of the payment machines, purpose: key-encryption, kind: aes-256 }
+`;
+
+/** The last three are pretended of every key. */
+const PRETENDED_ATTRIBUTES = ['CKA_LABEL', 'CKA_ID', 'CKA_CLASS', 'CKA_WRAP', 'CKA_UNWRAP', 'CKA_SIGN'];
 
 /** Reads it as strictly as the other half does. */
 function parsedUri(uri: string): string {
@@ -136,6 +145,8 @@ export class PretendBridge implements Bridge {
   /** Whether the scan finds weak keys. */
   weak = false;
   verdict: Verdict | null = null;
+  /** The change during which the device process ends, leaving a key behind. */
+  lostAt: string | null = null;
 
   add(room: Room): Room {
     this.rooms.push(room);
@@ -204,13 +215,11 @@ export class PretendBridge implements Bridge {
       case 'estate':
         return this.estate();
       case 'objects': {
-        const total = this.objects;
+        const listed = this.#listed(request.token);
         return {
-          total,
+          total: listed.length,
           loggedIn: this.loggedIn.has(request.token),
-          objects: Array.from({ length: Math.max(0, Math.min(request.limit, total - request.offset)) }, (_, index) =>
-            pretendedObject(request.offset + index),
-          ),
+          objects: listed.slice(request.offset, request.offset + request.limit),
         };
       }
       case 'mechanisms':
@@ -237,20 +246,22 @@ export class PretendBridge implements Bridge {
           throw new Refused(
             refuse('SEARCH-ATTRIBUTE', 'an attribute of PKCS#11', request.where[0]?.attribute ?? '', 'Look at the names of an object’s attributes.'),
           );
-        const positions = Array.from({ length: this.objects }, (_, position) => position).filter((position) => {
-          const object = pretendedObject(position);
-          return request.where.every(({ attribute, value }) =>
+        const listed = this.#listed(request.token);
+        const fits = (object: ObjectFact) =>
+          request.where.every(({ attribute, value }) =>
             attribute === 'CKA_LABEL'
               ? object.label === value
               : attribute === 'CKA_ID'
                 ? object.id === value
-                : `CKO_${object.class.toUpperCase().replace('-', '_')}` === value,
+                : attribute === 'CKA_CLASS'
+                  ? `CKO_${object.class.toUpperCase().replace('-', '_')}` === value
+                  : ['private-key', 'secret-key', 'public-key'].includes(object.class),
           );
-        });
+        const positions = listed.flatMap((object, position) => (fits(object) ? [position] : []));
         const shown = positions.slice(request.offset, request.offset + request.limit);
         return {
           total: positions.length,
-          objects: shown.map(pretendedObject),
+          objects: shown.flatMap((position) => listed[position] ?? []),
           positions: shown,
           loggedIn: this.loggedIn.has(request.token),
         };
@@ -337,17 +348,43 @@ export class PretendBridge implements Bridge {
       }
       case 'log-in': {
         const identity = request.card ?? { module: 'softhsm', serial: 'CARD0001' };
+        if (request.card === null) this.#provisioned = { ...this.#provisioned, [identity.serial]: 'REHEARSAL identity officer' };
         const bindings = { tokens: {}, cards: { 'identity-card': { officer: identity } } };
         const room = new Room({ mode: request.mode, people: [{ seat: 'officer', name: request.name }], bindings }, SCRIPTS['administration']);
         return { ceremony: this.add(room).ceremony };
       }
-      case 'administer':
-        throw new Error(`nobody has pretended ${request.request.change} yet`);
+      case 'administer': {
+        const room = this.#room(request.ceremony);
+        const seen = this.#token(request.request.token);
+        const intent = pretendOrder(request.request, seen);
+        const fault = orderFault(intent, room.state.opening?.modules ?? [], room.state.opening?.mode ?? 'rehearsal');
+        if (fault) throw new Refused(fault);
+        const listed = this.#listed(intent.token);
+        const result = pretendResult(intent, seen, listed.length);
+        room.changes.push({ intent, result });
+        room.begin();
+        await this.#slowly();
+        if (this.lostAt === intent.change) {
+          room.lost();
+          room.found('present');
+          throw new Problem({ code: 'DEVICE_PROCESS_LOST', message: `The library ended the process that was to ${orderText(intent)}.`, hint: 'Look at the token before anything is repeated.' });
+        }
+        room.finish();
+        this.#changed.set(intent.token, listedAfter(intent, result, listed));
+        if (intent.change === 'init-token') {
+          const { serial, label } = result['after'] as TokenFacts;
+          this.#initialised = { ...this.#initialised, [serial]: label };
+          this.#changed.set(serial, []);
+        }
+        return { result };
+      }
       case 'log-out':
         this.#room(request.ceremony).next();
         return null;
+      case 'save-file':
+        return { path: `/home/somebody/.conclave/bundles/request-${request.ceremony.slice(0, 8)}-${request.entry}.csr`, sha256: '7c'.repeat(32) };
       case 'templates':
-        return { templates: [] };
+        return { templates: readTemplates(TEMPLATES).templates ?? [] };
       case 'self-test':
         return { tried: [{ name: 'sign and verify', passed: true, detail: 'a fresh message, verified in software' }] };
       case 'cancel':
@@ -437,6 +474,11 @@ export class PretendBridge implements Bridge {
     }
   }
 
+  /** What is on a token now: ten thousand objects, and what was changed since. */
+  #listed(serial: string): readonly ObjectFact[] {
+    return this.#changed.get(serial) ?? Array.from({ length: this.objects }, (_, position) => pretendedObject(position));
+  }
+
   #token(serial: string): TokenFacts {
     const token = this.estate().modules.flatMap(({ slots }) => slots).find((slot) => slot.token?.serial === serial)?.token;
     if (!token) throw new Error(`no token ${serial}`);
@@ -455,6 +497,8 @@ export class PretendBridge implements Bridge {
 
   /** Ends the slow `act` that is under way. */
   #cancelled: (() => void) | null = null;
+  readonly #changed = new Map<string, readonly ObjectFact[]>();
+  #initialised: Record<string, string> = {};
   #provisioned: Record<string, string> = {};
   #provisionedOn = 'softhsm';
 
@@ -471,7 +515,7 @@ export class PretendBridge implements Bridge {
             token: factsOf(serial, label),
           }))
         : [];
-    const free = { '00000000deadbeef': 'spare card', ...labels };
+    const free = { '00000000deadbeef': 'spare card', ...labels, ...this.#initialised };
     return {
       modules: [
         {

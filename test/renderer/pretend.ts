@@ -6,6 +6,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createdId } from '../../ceremonies/administration.ts';
 import {
   missingWitnesses,
   pendingAction,
@@ -182,7 +183,8 @@ export class Room {
     if (!script) throw new Error('the script has faults');
     const parameters = { ...script.defaults, ...options.parameters };
     const made = bindingsFor(text, parameters, 'softhsm');
-    this.labels = made.labels;
+    // An officer who logs in brings a card that is there already.
+    this.labels = script.name === 'administration' ? {} : made.labels;
     const bindings = options.bindings ?? made.bindings;
     const token = Object.values(bindings.tokens)[0]?.serial ?? '';
     const inputs: Record<string, Input> = { ...options.inputs };
@@ -394,7 +396,9 @@ export class Room {
                     id:
                       this.state.current?.intent && 'ids' in this.state.current.intent
                         ? (this.state.current.intent.ids[0] ?? '')
-                        : '',
+                        : this.state.current?.intent && 'change' in this.state.current.intent
+                          ? (createdId(this.state.current.intent as Intent<'administer'>) ?? '')
+                          : '',
                     label: 'Root CA',
                     keyType: 'CKK_EC',
                   },

@@ -28,6 +28,15 @@ function fresh(): PretendBridge {
   return bridge;
 }
 
+const volume = () =>
+  new Room(
+    {
+      people: [{ seat: 'officer', name: 'Security officer (rehearsal)' }],
+      bindings: { tokens: {}, cards: { 'identity-card': { officer: { module: 'softhsm', serial: '00000000deadbeef' } } } },
+    },
+    SCRIPTS['administration'],
+  );
+
 /** What the page meets, by name. Each begins from nothing. */
 const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
   first: () => undefined,
@@ -255,6 +264,43 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
         expected: 'public-key “Server key 1” in place 1',
         found: 'another object',
         next: 'List the objects again.',
+      },
+    });
+  },
+  'logbook-steps': (b) => {
+    b.add(new Room().toTheEnd());
+    b.add(volume());
+  },
+  'logbook-work': (b) => {
+    b.add(new Room().toTheEnd());
+    b.add(volume().until('work'));
+  },
+  'logbook-interrupted': (b) => {
+    b.add(new Room().toTheEnd());
+    const room = b.add(volume().until('work'));
+    room.lost();
+    b.interrupted.add(room.ceremony);
+  },
+  'logbook-slow': (b) => {
+    b.slowness = 60_000;
+    b.add(new Room().toTheEnd());
+    b.add(volume().until('work'));
+  },
+  'logbook-lost': (b) => {
+    b.lostAt = 'generate-key';
+    b.add(new Room().toTheEnd());
+    b.add(volume().until('work'));
+  },
+  'logbook-refused': (b) => {
+    b.add(new Room().toTheEnd());
+    b.add(volume().until('work'));
+    b.failNext.set('administer', {
+      ok: false,
+      refusal: {
+        rule: 'ATTRIBUTES-AS-ORDERED',
+        expected: 'Payments 2027, and the attributes that were ordered',
+        found: 'extractable is true, not false',
+        next: 'List the objects of the token, and decide what is to become of what is there.',
       },
     });
   },

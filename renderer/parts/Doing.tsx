@@ -1,0 +1,351 @@
+/**
+ * The one thing that a pending step waits for: its button, what is done meanwhile, what did not work, who saw it, what is to
+ * become of what was found. The same on the stage of a ceremony and in the dialogs of the logbook.
+ *
+ * It presses on behalf of the person whose step it is; whether it may be done at all, the conductor decides.
+ */
+import { useEffect, useMemo, useState } from 'react';
+import { personAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
+import type { ActionName } from '../../ceremonies/evidence.ts';
+import type { PlanStep } from '../../ceremonies/script.ts';
+import { store, useClock, useConclave, useShortcut } from '../page.ts';
+import { lastDuration, objectLine, timeOf } from '../reading.ts';
+import { canBeStopped } from '../stage.ts';
+import type { Record, Work } from '../store.ts';
+import { personTitle, t } from '../texts.ts';
+import { Field, FINAL_TRY, FinalTry } from './Dialogs.tsx';
+import { Mark } from './Mark.tsx';
+import { TroublePanel } from './Trouble.tsx';
+
+export type StepPending = Extract<Pending, { readonly step: PlanStep }>;
+
+export function Doing({
+  record,
+  pending,
+  step,
+  writing,
+  work,
+}: {
+  readonly record: Record;
+  readonly pending: StepPending;
+  readonly step: PlanStep;
+  readonly writing: boolean;
+  readonly work: Work | null;
+}) {
+  const { state } = record;
+  const action = step.do.action;
+  const act = (acceptFinalTry = false) =>
+    void store.getState().ask({ call: 'act', ceremony: state.ceremony, step: step.id, acceptFinalTry });
+  const slow = useSlow(work);
+  if (work !== null && slow && ['act', 'decide', 'resume', 'disagree', 'abort'].includes(work.call))
+    return <LongWork record={record} step={step} action={action} work={work} />;
+  const busy = writing || work !== null;
+  const again = state.current?.error !== null;
+  switch (pending.kind) {
+    case 'step':
+      if (action === 'administer') return <Changing state={state} busy={busy} />;
+      return (
+        <>
+          <Failure state={state} acceptFinalTry={() => act(true)} />
+          <Primary
+            text={again ? `${t.ceremony.again}: ${t.actions[action].button}` : t.actions[action].button}
+            letter={t.actions[action].key}
+            busy={busy}
+            press={() => act()}
+          />
+        </>
+      );
+    case 'outcome':
+      return (
+        <>
+          <p className="lead">{t.ceremony.outcomeWhy}</p>
+          <Failure state={state} />
+          <Primary text={t.ceremony.outcome} letter="C" busy={busy} press={() => act()} />
+        </>
+      );
+    case 'look':
+      return (
+        <>
+          <p className="lead">{t.ceremony.lookWhy}</p>
+          <Failure state={state} acceptFinalTry={() => act(true)} />
+          <Primary text={t.ceremony.look} letter="L" busy={busy} press={() => act()} />
+        </>
+      );
+    case 'clear':
+      return (
+        <>
+          <Failure state={state} acceptFinalTry={() => act(true)} />
+          <Primary text={t.ceremony.clearNow} letter="" busy={busy} press={() => act()} destroys />
+        </>
+      );
+    case 'decide':
+      return <Decide state={state} pending={pending} busy={busy} />;
+    case 'witness':
+      return <Witnesses state={state} pending={pending} busy={busy} />;
+  }
+}
+
+/** The work of a logbook is chosen in the Tokens room, thing by thing; here it can only be ended. */
+function Changing({ state, busy }: { readonly state: State; readonly busy: boolean }) {
+  return (
+    <>
+      <Failure state={state} />
+      <p className="press">
+        <button type="button" className="main large" data-testid="primary" disabled={busy} onClick={() => store.getState().go({ at: 'tokens' })}>
+          {t.logbook.toTokens}
+        </button>
+        <button type="button" disabled={busy} data-testid="end-work" onClick={() => void store.getState().ask({ call: 'log-out', ceremony: state.ceremony })}>
+          {t.logbook.logOut}
+        </button>
+      </p>
+    </>
+  );
+}
+
+/** The one thing to press. The letter is on the button; Enter and Space work where it has the focus. */
+export function Primary({
+  text,
+  letter,
+  busy,
+  press,
+  destroys = false,
+}: {
+  readonly text: string;
+  readonly letter: string;
+  readonly busy: boolean;
+  readonly press: () => void;
+  readonly destroys?: boolean;
+}) {
+  const dialog = useConclave((conclave) => conclave.dialog);
+  const last = useConclave((conclave) => conclave.trouble?.problem?.code === FINAL_TRY);
+  useShortcut(letter === '' ? 'no key' : letter, press, letter !== '' && !busy && dialog === null && !last);
+  if (last) return null; // the typed sentence stands in its place
+  return (
+    <p className="press">
+      <button
+        type="button"
+        className={`${destroys ? 'destroys' : 'main'} large`}
+        data-testid="primary"
+        disabled={busy}
+        onClick={press}
+      >
+        {text}
+        {letter === '' ? null : <kbd aria-hidden="true">{letter}</kbd>}
+      </button>
+    </p>
+  );
+}
+
+/** True once the work has lasted long enough to deserve words: a panel that flashes is read by nobody. */
+function useSlow(work: Work | null): boolean {
+  const [slow, setSlow] = useState(false);
+  useEffect(() => {
+    setSlow(false);
+    if (work === null) return undefined;
+    const timer = setTimeout(() => setSlow(true), 300);
+    return () => clearTimeout(timer);
+  }, [work]);
+  return slow;
+}
+
+function LongWork({
+  record,
+  step,
+  action,
+  work,
+}: {
+  readonly record: Record;
+  readonly step: PlanStep;
+  readonly action: ActionName;
+  readonly work: Work;
+}) {
+  const now = useClock(1000);
+  const { state } = record;
+  const standIns = useConclave((conclave) => conclave.standIns.includes(record.ceremony));
+  const { pin, working } = t.actions[action];
+  const last = useMemo(() => lastDuration(record.rows, action), [record, action]);
+  const seconds = Math.max(0, Math.round((performance.now() - work.since) / 1000));
+  const since = new Date(now.getTime() - seconds * 1000).toISOString();
+  const who = personTitle(step.who, personAt(state, step.who)?.name ?? '');
+  const sure = work.call === 'act' && (pin === 'doer' || pin === 'quorum');
+  const booth =
+    work.call === 'disagree'
+      ? t.work.boothMaybe(t.unexpected.by)
+      : pin === 'doer'
+        ? t.work.boothWho(who)
+        : pin === 'quorum'
+          ? t.work.boothQuorum
+          : t.work.boothMaybe(who);
+  return (
+    <section className="work" aria-live="polite">
+      <h2>{working}</h2>
+      {pin === 'none' || standIns ? null : (
+        <p className="booth">
+          {sure ? <strong>{t.work.booth}. </strong> : null}
+          {booth}
+        </p>
+      )}
+      {standIns && pin !== 'none' ? <p>{t.work.standIns}</p> : null}
+      <p aria-live="off" className="tabular">
+        {t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)}{' '}
+        {last === null ? t.work.first : t.work.last(String(last))}
+      </p>
+      {work.call === 'act' && canBeStopped(state, step) ? (
+        <div className="stop">
+          <button
+            type="button"
+            data-testid="stop"
+            disabled={work.stopping === 'asked'}
+            onClick={() => void store.getState().stop(state.ceremony)}
+          >
+            {work.stopping === 'asked' ? t.work.stopping : t.work.stop}
+          </button>
+          <p role="status">{work.stopping === 'late' ? t.work.tooLate : t.work.stopMeans}</p>
+        </div>
+      ) : (
+        <p className="note">{t.work.unstoppable}</p>
+      )}
+    </section>
+  );
+}
+
+const hasWitness = (state: State): boolean => state.people.some(({ role }) => role === 'witness');
+
+/** What did not work, from the answer or, after a restart, from the record itself. */
+export function Failure({ state, acceptFinalTry }: { readonly state: State; readonly acceptFinalTry?: () => void }) {
+  const trouble = useConclave((conclave) => conclave.trouble);
+  const work = useConclave((conclave) => conclave.work);
+  const recorded = state.current?.error ?? null;
+  if (work !== null || (trouble === null && recorded === null)) return null;
+  const problem = trouble ? trouble.problem : recorded;
+  const device =
+    recorded === null
+      ? undefined
+      : state.current?.phase === 'ready'
+        ? t.refusal.nothingChanged
+        : t.refusal.maybeChanged;
+  return (
+    <TroublePanel refusal={trouble?.refusal ?? null} problem={problem} {...(device === undefined ? {} : { device })}>
+      {problem?.code === FINAL_TRY && acceptFinalTry ? (
+        <FinalTry decides={hasWitness(state) ? t.refusal.whoDecides : t.refusal.whoDecidesAlone} accept={acceptFinalTry} />
+      ) : null}
+    </TroublePanel>
+  );
+}
+
+function Witnesses({
+  state,
+  pending,
+  busy,
+}: {
+  readonly state: State;
+  readonly pending: Extract<Pending, { kind: 'witness' }>;
+  readonly busy: boolean;
+}) {
+  const { missing, step } = pending;
+  const seen = state.current?.witnesses ?? [];
+  const eligible = state.people.filter(
+    (person) => (missing[person.role] ?? 0) > 0 && person.seat !== step.who && !seen.includes(person.seat),
+  );
+  const wanted = Object.entries(missing)
+    .map(([role, count]) => t.plural(count, t.roles[role as keyof typeof t.roles].toLowerCase()))
+    .join(', ');
+  return (
+    <section className="witnesses">
+      <h2>
+        {t.ceremony.witnessTitle} <span className="note">{t.ceremony.witnessHint(wanted)}</span>
+      </h2>
+      <Failure state={state} />
+      <ul>
+        {eligible.map((person, index) => (
+          <Witness
+            key={person.seat}
+            seat={person.seat}
+            name={person.name}
+            number={index + 1}
+            busy={busy}
+            press={() =>
+              void store.getState().ask({ call: 'witness', ceremony: state.ceremony, step: step.id, seat: person.seat })
+            }
+          />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Witness({
+  seat,
+  name,
+  number,
+  busy,
+  press,
+}: {
+  readonly seat: string;
+  readonly name: string;
+  readonly number: number;
+  readonly busy: boolean;
+  readonly press: () => void;
+}) {
+  const dialog = useConclave((conclave) => conclave.dialog);
+  useShortcut(String(number), press, number <= 9 && !busy && dialog === null);
+  return (
+    <li>
+      <button type="button" className="main saw" data-testid={`witness-${seat}`} disabled={busy} onClick={press}>
+        <span>
+          <strong>{t.ceremony.saw}</strong>
+          <br />
+          {personTitle(seat, name)}
+        </span>
+        {number <= 9 ? <kbd aria-hidden="true">{number}</kbd> : null}
+      </button>
+    </li>
+  );
+}
+
+function Decide({
+  state,
+  pending,
+  busy,
+}: {
+  readonly state: State;
+  readonly pending: Extract<Pending, { kind: 'decide' }>;
+  readonly busy: boolean;
+}) {
+  const [why, setWhy] = useState('');
+  const { observation } = pending;
+  const decide = (decision: 'keep' | 'clear') =>
+    void store.getState().ask({ call: 'decide', ceremony: state.ceremony, decision, why: why.trim() });
+  const half = observation.state === 'half';
+  return (
+    <section className="decide">
+      <p className="lead">
+        <Mark name="reported" quiet /> {t.ceremony.found[observation.state]} {observation.detail}
+      </p>
+      <ul className="plain mono">
+        {observation.objects.map((object, index) => (
+          <li key={index}>{objectLine(object)}</li>
+        ))}
+      </ul>
+      <Failure state={state} />
+      <Field label={t.ceremony.decideWhy} value={why} set={setWhy} long />
+      <p className="press">
+        <button
+          type="button"
+          className="main"
+          disabled={busy || half || why.trim() === ''}
+          onClick={() => decide('keep')}
+        >
+          {t.ceremony.keep}
+        </button>
+        <button type="button" className="destroys" disabled={busy || why.trim() === ''} onClick={() => decide('clear')}>
+          {t.ceremony.clear}
+        </button>
+      </p>
+      <p className="note">
+        {half ? `${t.ceremony.keepHalf} ` : ''}
+        {hasWitness(state) ? t.ceremony.clearHint : t.ceremony.clearHintAlone}
+      </p>
+    </section>
+  );
+}
