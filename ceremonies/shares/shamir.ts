@@ -72,18 +72,30 @@ export async function combineShares(shares: readonly RawShare[]): Promise<Uint8A
     if (payload.length !== SECRET_BYTES) throw wrongLength(payload.length);
     seen.add(x);
   }
-  const points = shares.map(({ x, payload }) => {
-    const point = secretBytes(SECRET_BYTES + 1);
-    point.set(payload);
-    point[SECRET_BYTES] = x;
-    return point;
+  return valueAt(shares, 0);
+}
+
+/**
+ * The value at `x` of the polynomials through two points or more: what SLIP-39 asks for at 254 and 255. In this field
+ * subtraction is XOR, so the library's value at zero of points shifted by `x` is it. Payloads of one length, no two
+ * points alike: that is the caller's to see to. The caller wipes the result and the payloads.
+ */
+export async function valueAt(points: readonly RawShare[], x: number): Promise<Uint8Array> {
+  const shifted = points.map((point) => {
+    const bytes = secretBytes(point.payload.length + 1);
+    bytes.set(point.payload);
+    bytes[point.payload.length] = point.x ^ x;
+    return bytes;
   });
-  const result = await combine(points);
-  const secret = secretBytes(SECRET_BYTES);
-  secret.set(result);
-  result.fill(0);
-  for (const point of points) point.fill(0);
-  return secret;
+  try {
+    const result = await combine(shifted);
+    const value = secretBytes(result.length);
+    value.set(result);
+    result.fill(0);
+    return value;
+  } finally {
+    for (const bytes of shifted) bytes.fill(0);
+  }
 }
 
 /** Throws `Refused` SHARE-NUMBERS unless M and N make a quorum. */

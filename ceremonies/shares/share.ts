@@ -303,12 +303,13 @@ export async function proveSplit(shares: readonly Share[], set: ShareSet, seed: 
   return { subsetsTried: quorums.groups.length, shortTried: short.groups.length, exhaustive: quorums.all };
 }
 
-type Drawn = ReturnType<typeof shake256.create>;
+/** A stream of bytes drawn from a seed. */
+export type Drawn = ReturnType<typeof shake256.create>;
 
 /** All groups of `size`, or 200 drawn ones that together contain every share. */
-function subsets(shares: readonly Share[], size: number, draw: Drawn): { groups: Share[][]; all: boolean } {
+export function subsets<T>(shares: readonly T[], size: number, draw: Drawn): { groups: T[][]; all: boolean } {
   if (binomial(shares.length, size) <= MOST_SUBSETS) return { groups: [...combinations(shares, size)], all: true };
-  const groups: Share[][] = [];
+  const groups: T[][] = [];
   // First one shuffled deck cut into hands, the last hand filled up from the top: every share is in one.
   const deck = shuffled(shares, draw);
   for (let at = 0; at < deck.length; at += size) {
@@ -319,7 +320,7 @@ function subsets(shares: readonly Share[], size: number, draw: Drawn): { groups:
   return { groups, all: false };
 }
 
-function* combinations(shares: readonly Share[], size: number, from = 0): Generator<Share[]> {
+function* combinations<T>(shares: readonly T[], size: number, from = 0): Generator<T[]> {
   if (size === 0) {
     yield [];
     return;
@@ -330,7 +331,7 @@ function* combinations(shares: readonly Share[], size: number, from = 0): Genera
 }
 
 /** Fisher-Yates with 32-bit draws; their bias over at most 255 places is below 2^-24, and nothing secret hangs on it. */
-function shuffled(shares: readonly Share[], draw: Drawn): Share[] {
+function shuffled<T>(shares: readonly T[], draw: Drawn): T[] {
   const deck = [...shares];
   for (let i = deck.length - 1; i > 0; i--) {
     const bytes = draw.xof(4);
@@ -367,7 +368,7 @@ function canonical(value: object): string {
   return canonicalize(value) ?? '';
 }
 
-function damaged(expected: string, found: string): Refused {
+export function damaged(expected: string, found: string): Refused {
   return new Refused(refuse('SHARE-DAMAGED', expected, found, TELL));
 }
 
@@ -375,7 +376,7 @@ function samePerson(seat: string): Refusal {
   return refuse('SHARE-SAME-PERSON', 'one share from each person', `two from ${seat}`, 'Another custodian has to bring the next share.');
 }
 
-function wrongSecret(numbers: readonly number[]): Refused {
+export function wrongSecret(numbers: readonly number[]): Refused {
   return new Refused(
     refuse('SHARES-WRONG-SECRET', 'the secret that was split', `another one from shares ${numbers.join(', ')}`, 'Use nothing of this result. Keep all shares, and try another quorum.'),
   );
