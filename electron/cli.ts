@@ -34,6 +34,7 @@ const { version } = JSON.parse(readFileSync(join(HERE, '..', 'package.json'), 'u
 /** Brings CMS along, which nothing else needs. */
 const envelopes = () => import('./envelope-cli.ts');
 const bills = () => import('./cbom-cli.ts');
+const shares = () => import('./share-cli.ts');
 
 const help = async () => `conclave ${version}: key ceremonies and HSM administration
 
@@ -46,7 +47,7 @@ const help = async () => `conclave ${version}: key ceremonies and HSM administra
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await bills()).CBOM_HELP}  conclave bench [--quick] [--json] [--only NAME]...
+${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await bills()).CBOM_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -290,7 +291,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const detail = command === 'cbom' ? (await bills()).CBOM_DETAIL : command === 'envelope' ? (await envelopes()).ENVELOPE_DETAIL[command]
-    : command === 'key' ? `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}` : DETAIL[command];
+    : command === 'share' ? (await shares()).SHARE_DETAIL[command] : command === 'key' ? `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}` : DETAIL[command];
   if (detail === undefined) throw new Usage(`there is no command ${command}`);
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(detail);
@@ -305,6 +306,7 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'logbook': return logbookCommand(args, { openHouse, lineHash: (line) => nativeHasher.entry(utf8(line)) });
     case 'cbom': return (await bills()).cbomCommand(args, { version, hasher: nativeHasher, openHouse });
     case 'envelope': return (await envelopes()).envelopeCommand(command, args);
+    case 'share': return (await shares()).shareCommand(args);
     case 'key': {
       if (isKeyCall(args)) return keyCommand(args, organisationTemplates);
       const { envelopeCommand, isEnvelopeCall } = await envelopes();
