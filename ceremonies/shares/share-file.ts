@@ -154,7 +154,7 @@ export interface Gathering {
 /**
  * Do these belong together, how many are missing, and who is the culprit? Nothing is combined. `files` that could not be read
  * are given as their refusal. Without `facts` from elsewhere those count that most of the files agree on, and none when that is a
- * tie: M forged files could otherwise outvote nobody and still accuse the genuine ones.
+ * tie: a forged file beside a genuine one must not make the genuine one the culprit.
  */
 export function gather(files: readonly (ShareFile | Refusal)[], facts: SealedSet | null = null): Gathering {
   if (facts !== null) return gatherRecords(files, facts);
@@ -210,9 +210,9 @@ function tooFew(expected: string, found: string): Refusal {
 }
 
 /**
- * The secret of files against which nothing speaks: anything `gather` finds is thrown, the first one, before anything is combined. The result is held
- * against its commitment and must open the seal of the set's facts (SLIP-39: its digest). Throws `Refused`. The caller wipes
- * the result, the files and the passphrase, which only SLIP-39 has.
+ * The secret of files against which nothing speaks: the first thing that `gather` finds is thrown, before anything is combined.
+ * The result is held against its commitment and must open the seal of the set's facts (SLIP-39: its digest). Throws `Refused`.
+ * The caller wipes the result, the files and the passphrase, which only SLIP-39 has.
  */
 export async function combineFiles(files: readonly ShareFile[], facts: SealedSet | null, passphrase: Uint8Array): Promise<Uint8Array> {
   const gathering = gather(files, facts);

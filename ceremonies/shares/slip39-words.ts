@@ -1,6 +1,6 @@
 /**
  * The 1024 words of SLIP-39 in their order: alphabetical, four to eight letters, told apart by the first four.
- * From the reference implementation (python-shamir-mnemonic, MIT); a test compares them with its file.
+ * From the reference implementation (python-shamir-mnemonic, Copyright SatoshiLabs, MIT); a test compares them with its file.
  */
 export const SLIP39_WORDS: readonly string[] = `
 academic acid acne acquire acrobat activity actress adapt adequate adjust admit adorn adult advance advocate afraid again agency agree aide aircraft

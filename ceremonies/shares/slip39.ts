@@ -197,7 +197,8 @@ function checksumFits(words: Uint16Array): boolean {
 
 /**
  * Which word is wrong. Two mnemonics with fitting checksums differ in four words or more, so if changing one word makes the
- * checksum fit and one or two are wrong, it is one, and this one. Three or more wrong words may point at an innocent one: "probably".
+ * checksum fit and one or two are wrong, it is one, and this one. Three or more wrong words may point at an innocent one, and so
+ * may the second word, in which a bit chooses between two such codes: "probably".
  */
 function checksumFault(words: Uint16Array): Refusal {
   const expected = 'the checksum in the last three words to fit';
@@ -210,10 +211,7 @@ function checksumFault(words: Uint16Array): Refusal {
     }
     words[i] = written;
   }
-  const [suspect] = suspects;
-  return suspects.size === 1
-    ? refuse('SHARE-CHECKSUM', expected, `word ${suspect} is probably wrong`, TELL)
-    : refuse('SHARE-CHECKSUM', expected, 'two words or more are wrong, or in another order', TELL);
+  return refuse('SHARE-CHECKSUM', expected, suspects.size === 0 ? 'two words or more are wrong, or in another order' : `word ${[...suspects].join(' or ')} is probably wrong`, TELL);
 }
 
 // --- sets ----------------------------------------------------------------------------------------------------------------
@@ -253,8 +251,9 @@ function groupsOf(mnemonics: readonly Mnemonic[]): Mnemonic[][] {
 }
 
 /**
- * The secret. Throws the first `Refused`: of `checkPassphrase` or `checkMnemonic`, SHARES-TOO-FEW before anything is combined, SHARES-WRONG-SECRET when
- * a digest does not fit. Mnemonics beyond the threshold take part. The caller wipes the result, the values and the passphrase.
+ * The secret. Throws the first `Refused`: of `checkPassphrase` or `checkMnemonic`, SHARES-TOO-FEW before anything is combined,
+ * SHARES-WRONG-SECRET when a digest does not fit. Mnemonics beyond the threshold take part. The caller wipes the result, the
+ * values and the passphrase.
  */
 export async function combineMnemonics(mnemonics: readonly Mnemonic[], passphrase: Uint8Array): Promise<Uint8Array> {
   checkPassphrase(passphrase);

@@ -105,8 +105,7 @@ test('two wrong words, or two exchanged ones, never accuse a third', async () =>
       const spoiled = exchange ? words.with(a!, words[b!]!).with(b!, words[a!]!) : words.with(a!, other(a!, stepA)).with(b!, other(b!, stepB));
       const { rule, found } = refusal(() => parseMnemonic(text(spoiled)));
       assert.equal(rule, 'SHARE-CHECKSUM');
-      const named = /word (\d+)/.exec(found)?.[1];
-      assert.ok(named === undefined || named === '2', found);
+      assert.match(found, /^two words or more|^word 2 is/);
     }),
     { seed: SEED, numRuns: 30 },
   );
