@@ -98,6 +98,9 @@ export type JwsSignature = z.infer<typeof JwsSignature>;
 export const SignaturePair = z.tuple([JwsSignature, JwsSignature]);
 export type SignaturePair = z.infer<typeof SignaturePair>;
 
+/** CKA_LABEL of the identity's key pair on a card; the seed object has it too, with the pair's CKA_ID behind a hyphen. */
+export const IDENTITY_LABEL = 'conclave-identity';
+
 export const Identity = z.strictObject({
   classical: PublicJwk,
   pq: PublicJwk,

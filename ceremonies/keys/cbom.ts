@@ -17,13 +17,11 @@ import {
 import type { CertificateReading } from './chain.ts';
 import { isStatefulKey, ORIGIN_WORDS, provenanceOf, risksOf } from './provenance.ts';
 import { nameText } from './signed.ts';
+import type { KeyState } from './lifecycle.ts';
 import type { SubjectKey } from './subject-key.ts';
 import { uriOf, writePkcs11Uri } from './uri.ts';
 
 // --- what goes in --------------------------------------------------------------------------------------------------------
-
-/** States of SP 800-57 Part 1 Rev. 5 section 7. */
-export type KeyState = 'pre-activation' | 'active' | 'suspended' | 'deactivated' | 'compromised' | 'destroyed';
 
 export type CbomPlace =
   /** An object on a token, named by the token's serial number. */
@@ -299,10 +297,16 @@ const KEY_WRAP: AlgorithmRow = {
 };
 
 /** What is known of a key that shows no public half: its type, as the token names it. */
-function algorithmByType(key: CbomKey): AlgorithmRow {
+function algorithmByType(key: Pick<CbomKey, 'class' | 'bits' | 'attributes'>): AlgorithmRow {
   const type = key.attributes?.keyType ?? '';
   if (type === 'CKK_AES' || (type === '' && key.class === 'secret-key' && key.bits !== undefined)) return aes(key.bits);
   return { name: type === '' ? 'unknown' : type.toWellFormed(), oid: null, primitive: 'unknown', functions: ['unknown'] };
+}
+
+/** What a key's algorithm is called, and what standards bodies say of it today; null where they say nothing. */
+export function algorithmStanding(key: Pick<CbomKey, 'class' | 'key' | 'bits' | 'attributes'>): { readonly name: string; readonly standing: Standing | null } {
+  const { name, standing = null } = key.key === null ? algorithmByType(key) : algorithmOf(key.key);
+  return { name, standing };
 }
 
 // --- the document --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import * as z from 'zod';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
-import type { Observation, ObjectFact, PublicJwk, ShareSet, SignaturePair } from '../../ceremonies/evidence.ts';
+import { IDENTITY_LABEL, type Observation, type ObjectFact, type PublicJwk, type ShareSet, type SignaturePair } from '../../ceremonies/evidence.ts';
 import { ALGORITHMS, caAlgorithmNamed, componentsOf, type EcdsaAlgorithm, type RsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
 import { parsePublicKey, publicKeyFromParts, toJwk, type PublicKey } from '../../ceremonies/keys/public-key.ts';
@@ -58,8 +58,7 @@ const IDLE_LIMIT = 10 * 60_000;
 /** A listing made ahead is used when it is asked for within this time, and made anew otherwise. */
 const AHEAD_LIMIT = 3_000;
 
-const IDENTITY = 'conclave-identity';
-const seedLabel = (id: string) => `${IDENTITY}-${id}`;
+const seedLabel = (id: string) => `${IDENTITY_LABEL}-${id}`;
 
 /** Who is in which slot; what else a token tells of itself may change without anybody coming or going. */
 function seats(slots: Slots | null): string | null {
@@ -771,7 +770,7 @@ export class Operations {
 async function identityParts(session: Session): Promise<Map<string, { private: number; public: number; seed: number }>> {
   const parts = new Map<string, { private: number; public: number; seed: number }>();
   for (const half of ['private', 'public'] as const) {
-    for (const { id } of await session.find({ class: `${half}-key`, label: IDENTITY })) {
+    for (const { id } of await session.find({ class: `${half}-key`, label: IDENTITY_LABEL })) {
       const known = parts.get(id) ?? { private: 0, public: 0, seed: (await session.find({ class: 'data', label: seedLabel(id) })).length };
       parts.set(id, { ...known, [half]: known[half] + 1 });
     }
@@ -790,7 +789,7 @@ async function findIdentity(session: Session): Promise<Identity | null> {
 async function readIdentity(session: Session, id: string): Promise<Identity> {
   for (const name of ['ecdsa-p256', 'ecdsa-p384', 'rsa-3072'] as const) {
     try {
-      const classical = await session.publicKey({ class: 'public-key', id, label: IDENTITY }, ALGORITHMS[name]);
+      const classical = await session.publicKey({ class: 'public-key', id, label: IDENTITY_LABEL }, ALGORITHMS[name]);
       return { id, algorithm: ALGORITHMS[name], classical: parsePublicKey(classical.spki, name) };
     } catch (thrown) {
       // Another kind of key: its parts are missing, or have another length.
@@ -820,7 +819,7 @@ async function makeIdentity(card: Held, id: string, work: Work): Promise<Identit
     if (identity?.id === found) continue;
     for (const half of ['private-key', 'public-key'] as const) {
       if ((half === 'private-key' ? part.private : part.public) === 0) continue;
-      await work.write(() => session.destroy({ class: half, id: found, label: IDENTITY }));
+      await work.write(() => session.destroy({ class: half, id: found, label: IDENTITY_LABEL }));
     }
   }
   if (!identity) {
@@ -853,7 +852,7 @@ async function generateIdentityPair({ token, session }: Held, id: string, work: 
     .filter(({ pkcs11 }) => listed.has(pkcs11.generate) && listed.has(pkcs11.sign));
   for (const [i, algorithm] of candidates.entries()) {
     try {
-      await work.write(() => session.generateKeyPair({ algorithm, id, label: IDENTITY, extractable: false }));
+      await work.write(() => session.generateKeyPair({ algorithm, id, label: IDENTITY_LABEL, extractable: false }));
       return;
     } catch (thrown) {
       // These codes say that nothing was made (errors.json), so the next kind may be tried.
@@ -1021,7 +1020,7 @@ async function observe(session: Session, ids: readonly string[], labels: readonl
     const secrets = await lookFor({ class: 'secret-key', id });
     const privates = await lookFor({ class: 'private-key', id });
     const publics = await lookFor({ class: 'public-key', id });
-    const identity = found.slice(before).some(({ fact }) => fact.label === IDENTITY);
+    const identity = found.slice(before).some(({ fact }) => fact.label === IDENTITY_LABEL);
     const seeds = labels.includes(seedLabel(id)) ? 0 : await lookFor({ class: 'data', label: seedLabel(id) });
     const alone = secrets > 0 && privates + publics === 0;
     wanted += alone ? 1 : 2 + (identity && !labels.includes(seedLabel(id)) ? 1 : 0);
