@@ -35,6 +35,7 @@ const { version } = JSON.parse(readFileSync(join(HERE, '..', 'package.json'), 'u
 const envelopes = () => import('./envelope-cli.ts');
 const bills = () => import('./cbom-cli.ts');
 const shares = () => import('./share-cli.ts');
+const inventories = () => import('./inventory-cli.ts');
 
 const help = async () => `conclave ${version}: key ceremonies and HSM administration
 
@@ -47,7 +48,7 @@ const help = async () => `conclave ${version}: key ceremonies and HSM administra
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await bills()).CBOM_HELP}  conclave bench [--quick] [--json] [--only NAME]...
+${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await bills()).CBOM_HELP}${(await inventories()).INVENTORY_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -280,6 +281,18 @@ async function tokensCommand(args: string[]): Promise<number> {
   }
 }
 
+/** What `conclave COMMAND --help` prints; undefined for a command that there is not. */
+async function detailOf(command: string): Promise<string | undefined> {
+  switch (command) {
+    case 'cbom': return (await bills()).CBOM_DETAIL;
+    case 'inventory': return (await inventories()).INVENTORY_DETAIL;
+    case 'share': return (await shares()).SHARE_DETAIL[command];
+    case 'envelope': return (await envelopes()).ENVELOPE_DETAIL[command];
+    case 'key': return `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}`;
+    default: return DETAIL[command];
+  }
+}
+
 async function main(argv: readonly string[]): Promise<number> {
   const [command, ...args] = argv;
   if (command === undefined || command === 'help' || command === '--help' || command === '-h') {
@@ -290,8 +303,7 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(`${version}\n`);
     return 0;
   }
-  const detail = command === 'cbom' ? (await bills()).CBOM_DETAIL : command === 'envelope' ? (await envelopes()).ENVELOPE_DETAIL[command]
-    : command === 'share' ? (await shares()).SHARE_DETAIL[command] : command === 'key' ? `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}` : DETAIL[command];
+  const detail = await detailOf(command);
   if (detail === undefined) throw new Usage(`there is no command ${command}`);
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(detail);
@@ -305,6 +317,7 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'token': return isAdminVerb(args[0]) ? adminCommand(args, { openHouse, organisationTemplates }) : tokenCommand(args, openHouse);
     case 'logbook': return logbookCommand(args, { openHouse, lineHash: (line) => nativeHasher.entry(utf8(line)) });
     case 'cbom': return (await bills()).cbomCommand(args, { version, hasher: nativeHasher, openHouse });
+    case 'inventory': return (await inventories()).inventoryCommand(args, { hasher: nativeHasher, openHouse });
     case 'envelope': return (await envelopes()).envelopeCommand(command, args);
     case 'share': return (await shares()).shareCommand(args);
     case 'key': {

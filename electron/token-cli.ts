@@ -8,6 +8,7 @@ import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Readiness, TokenDetails } from '../ceremonies/estate.ts';
+import type { ObjectFact } from '../ceremonies/evidence.ts';
 import { compareTokens, describeKeys, type Comparison, type DescribedKey, type Side } from '../ceremonies/keys/compare.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import type { Answers, KeyPlace, Library, Request } from './contract.ts';
@@ -203,22 +204,25 @@ async function sideOf(house: House<BoothPort>, on: OnToken, { login, standIn }: 
 
 const PAGE = 500;
 
-/** Every key and certificate of a token in full, and how many objects could not be read. */
-export async function everyObject(house: House<BoothPort>, on: OnToken): Promise<{ readonly readings: readonly Answers['object'][]; readonly unreadable: number; readonly loggedIn: boolean }> {
+/** Every key and certificate of a token in full, how many objects could not be read, and these and all `rest` as they are listed. */
+export async function everyObject(house: House<BoothPort>, on: OnToken): Promise<{ readonly readings: readonly Answers['object'][]; readonly rest: readonly ObjectFact[]; readonly unreadable: number; readonly loggedIn: boolean }> {
   const readings: Answers['object'][] = [];
+  const rest: ObjectFact[] = [];
   let unreadable = 0;
   for (let offset = 0, total = 1, loggedIn = false; ; offset += PAGE) {
-    if (offset >= total) return { readings, unreadable, loggedIn };
+    if (offset >= total) return { readings, rest, unreadable, loggedIn };
     const page = await ask(house, { call: 'objects', ...on, offset, limit: PAGE });
     ({ total, loggedIn } = page);
     for (const [i, object] of page.objects.entries()) {
       if (object.class === 'unreadable') unreadable += 1;
-      else if (object.class !== 'data' && object.class !== 'other') readings.push(await ask(house, { call: 'object', ...on, place: { position: offset + i, object } }));
+      if (object.class === 'unreadable' || object.class === 'data' || object.class === 'other') rest.push(object);
+      else readings.push(await ask(house, { call: 'object', ...on, place: { position: offset + i, object } }));
     }
   }
 }
 
-async function loggedIn<T>(house: House<BoothPort>, on: OnToken, standIn: boolean, use: () => Promise<T>): Promise<T> {
+/** `use` while somebody is logged in to look; logged out whatever happens. */
+export async function loggedIn<T>(house: House<BoothPort>, on: OnToken, standIn: boolean, use: () => Promise<T>): Promise<T> {
   await ask(house, { call: 'token-login', ...on, standIn, acceptFinalTry: false } satisfies Request);
   try {
     return await use();

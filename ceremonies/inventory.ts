@@ -1,0 +1,954 @@
+/**
+ * The inventory: what keys there are, where each and every copy of it lives, who can use it, and who did.
+ *
+ * It is folded from the signed records of a machine, ceremonies and logbook alike, and is never a second truth: whatever stands
+ * here names the entry that says so. Only records that verify are believed. One that does not may add what nobody else knows,
+ * marked as what it is; it never ends a copy and never changes what a sound record says. What cannot be known is said:
+ * a file that left, an outcome that was never written down, copies that were there before the first record.
+ *
+ * Pure. What tokens hold now is compared in reconcile.ts. States are derived (keys/lifecycle.ts), none is ever set here.
+ */
+import canonicalize from 'canonicalize';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { checkText, createdId, orderText } from './administration.ts';
+import { fromBase64url, toHex, utf8 } from './bytes.ts';
+import { personAt, type Data, type Entry, type State } from './ceremony.ts';
+import {
+  IDENTITY_LABEL, type ActionName, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type Proof,
+} from './evidence.ts';
+import { readKeyRecord } from './key-record.ts';
+import type { Standing } from './keys/algorithms.ts';
+import { algorithmStanding } from './keys/cbom.ts';
+import { readCertificate } from './keys/chain.ts';
+import { transition, type KeyState } from './keys/lifecycle.ts';
+import { fromJwk } from './keys/public-key.ts';
+import { nameText } from './keys/signed.ts';
+import { readSubjectKey } from './keys/subject-key.ts';
+import { KINDS } from './keys/template.ts';
+import { Refused, refuse, type Refusal } from './refusal.ts';
+import { Fold, parseLine, portableHasher, type Hasher } from './transcript.ts';
+import type { Verdict } from './verify.ts';
+
+/** A record as its verdict gives it. The caller verified it (verify.ts), with or without a trust file. */
+export interface JudgedRecord {
+  readonly verdict: Pick<Verdict, 'verdict' | 'ceremony' | 'findings'>;
+  readonly lines: readonly string[];
+}
+
+/** The entry that says so. */
+export interface Source {
+  readonly ceremony: string;
+  readonly seq: number;
+  readonly at: string;
+}
+
+export interface KeyEvent extends Source {
+  readonly by: string;
+  readonly what: string;
+  readonly believed: boolean;
+}
+
+/** How much is known of the end of a copy: from what was asked to what people saw. */
+export const LEVELS = {
+  L0: 'requested',
+  L1: 'observed absent by software',
+  L2: 'reported absent by the device',
+  L3: 'attested by a verifiable device log or certificate',
+  L4: 'cryptographic erasure: every copy was wrapped under a key destroyed at L3 or better, and the copies are completely inventoried',
+  L5: 'physical, before witnesses',
+} as const;
+export type Level = keyof typeof LEVELS;
+
+export interface End extends Source {
+  readonly level: Level;
+  readonly how: string;
+}
+
+interface Lasting {
+  readonly since: Source;
+  /** `level` L0: it was asked for, and no outcome was ever written down. Null: as far as the records know, it is there. */
+  readonly end: End | null;
+  readonly believed: boolean;
+}
+
+/** An object that the records explain. */
+export interface Holding extends Lasting {
+  readonly kind: 'object';
+  readonly module: string;
+  /** The token's serial number. */
+  readonly token: string;
+  readonly class: ObjectFact['class'];
+  /** CKA_ID; null where the record does not tell it, and the label has to do. */
+  readonly id: string | null;
+  readonly label: string;
+  readonly keyType: string;
+  readonly check: KeyCheck | { readonly method: 'SHA-256 of the certificate'; readonly value: string };
+  readonly attributes: KeyAttributes | null;
+  readonly what: string;
+  /** Objects that were made as one pair have one name here. */
+  readonly pair: string | null;
+}
+
+/** One part of a key as ciphertext in its record and key.json, under a key that never leaves its token. */
+export interface WrappedPartCopy extends Lasting {
+  readonly kind: 'wrapped-part';
+  readonly part: string;
+  readonly under: { readonly module: string; readonly token: string; readonly id: string };
+}
+
+/** A file that `wrap-key` gave out. Where it was written is in no record. */
+export interface WrappedFileCopy extends Lasting {
+  readonly kind: 'wrapped-file';
+  readonly method: string;
+  readonly under: string;
+}
+
+export interface Share {
+  readonly seat: string;
+  readonly name: string;
+  readonly x: number;
+  readonly readBack: boolean;
+  readonly object: Holding;
+}
+
+/** The key under a backup key that is nowhere whole: `threshold` of the shares make it. */
+export interface ShareSetCopy extends Lasting {
+  readonly kind: 'share-set';
+  readonly set: string;
+  readonly threshold: number;
+  readonly shares: number;
+  readonly custodians: readonly Share[];
+  readonly recoveryProven: boolean;
+  /** False: it was given up before every share was out, and another set took its place. */
+  readonly complete: boolean;
+}
+
+export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy;
+
+/** `earlier`: it was there before the first record that names it. */
+export type KeyOrigin = 'generated' | 'imported' | 'unwrapped' | 'copied' | 'earlier';
+
+export interface InventoryKey {
+  /** What makes it this key: public fingerprint, else check value, else the place where it was first seen. */
+  readonly identity: string;
+  readonly label: string;
+  readonly algorithm: string;
+  readonly standing: Standing | null;
+  readonly rehearsal: boolean;
+  readonly origin: KeyOrigin;
+  /** What the origin is worth. */
+  readonly proof: Proof;
+  /** Null only while nothing believable is known of it. */
+  readonly state: KeyState | null;
+  readonly copies: readonly Copy[];
+  readonly certificates: readonly (Source & { readonly subject: string; readonly sha256: string; readonly notAfter: string })[];
+  readonly whoCan: readonly string[];
+  readonly events: readonly KeyEvent[];
+  /** Copies that are not known, and why there may be some. */
+  readonly unknown: readonly string[];
+  readonly destruction: { readonly destroyed: number; readonly known: number; readonly level: Level | null; readonly words: string };
+  /** False: from a record that does not verify, and from nowhere else. */
+  readonly believed: boolean;
+}
+
+export interface InventoryFinding extends Refusal {
+  readonly source: Source | null;
+  /** Identities of the keys that it is about. */
+  readonly keys: readonly string[];
+}
+
+export interface Inventory {
+  readonly records: { readonly believed: number; readonly refused: number };
+  readonly keys: readonly InventoryKey[];
+  /** Explained objects that are no copy of a key: identities of people and their seeds, certificates. */
+  readonly others: readonly Holding[];
+  /** What was begun and has no outcome: under these CKA_IDs or labels an object may be on a token. */
+  readonly begun: readonly (Source & { readonly names: readonly string[] })[];
+  readonly findings: readonly InventoryFinding[];
+}
+
+/** Every object that the records explain, with the key that it belongs to. */
+export function explainedObjects({ keys, others }: Pick<Inventory, 'keys' | 'others'>): readonly { readonly object: Holding; readonly key: string | null }[] {
+  return [
+    ...keys.flatMap(({ identity, copies }) => copies.flatMap((copy) => (copy.kind === 'object' ? [copy] : copy.kind === 'share-set' ? copy.custodians.map((share) => share.object) : [])).map((object) => ({ object, key: identity }))),
+    ...others.map((object) => ({ object, key: null })),
+  ];
+}
+
+/** Does this copy hold what must be kept secret? */
+export function holdsSecret(copy: Copy): boolean {
+  return copy.kind !== 'object' || copy.class === 'private-key' || copy.class === 'secret-key';
+}
+
+/** Is it there, as far as the records know? A request without an outcome has ended nothing. */
+export function stands({ end }: Pick<Lasting, 'end'>): boolean {
+  return end === null || end.level === 'L0';
+}
+
+// --- the records in one order ------------------------------------------------------------------------------------------
+
+interface Step {
+  readonly entry: Entry;
+  readonly before: State;
+  readonly after: State;
+}
+
+interface ReadRecord {
+  readonly ceremony: string;
+  readonly believed: boolean;
+  readonly opening: Data<'opened'>;
+  readonly openedAt: string;
+  readonly lastAt: string;
+  readonly lastHash: string;
+  readonly steps: readonly Step[];
+}
+
+/** As far as the record's own rules carry: of a record that is believed, all of it. */
+function readRecord({ verdict, lines }: JudgedRecord, hasher: Hasher): ReadRecord | null {
+  const fold = new Fold(hasher);
+  const steps: Step[] = [];
+  for (const line of lines) {
+    const before = fold.state;
+    const entry = entryIn(line);
+    if (entry === null || fold.push(entry, utf8(line)) !== null) break;
+    steps.push({ entry, before, after: fold.state });
+  }
+  const { opening, ceremony, lastAt } = fold.state;
+  const [first] = steps;
+  if (opening === null || first === undefined) return null;
+  return { ceremony, believed: verdict.verdict !== 'refused', opening, openedAt: first.entry.at, lastAt, lastHash: hasher.entry(utf8(lines.at(-1) ?? '')), steps };
+}
+
+function entryIn(line: string): Entry | null {
+  try {
+    return parseLine(line);
+  } catch (error) {
+    if (error instanceof Refused) return null;
+    throw error;
+  }
+}
+
+const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/**
+ * Every entry of these records, as things happened: by time, within a record by number. A volume of the logbook comes after
+ * the one that it names, whatever a clock that was set back says of it.
+ */
+function inOrder(records: readonly ReadRecord[]): Step[] {
+  const byId = new Map(records.map((record) => [record.ceremony, record]));
+  const notBefore = (record: ReadRecord, seen: readonly string[] = []): string => {
+    const previous = byId.get(record.opening.after?.ceremony ?? '');
+    if (previous === undefined || seen.includes(previous.ceremony)) return record.openedAt;
+    const floor = [previous.lastAt, notBefore(previous, [...seen, record.ceremony])].sort(byText).at(-1) ?? '';
+    return floor > record.openedAt ? floor : record.openedAt;
+  };
+  return records.flatMap((record) => {
+    const floor = notBefore(record);
+    return record.steps.map((step) => ({ step, at: step.entry.at > floor ? step.entry.at : floor, floor }));
+  }).sort((a, b) => byText(a.at, b.at) || byText(a.floor, b.floor) || byText(a.step.entry.ceremony, b.step.entry.ceremony) || a.step.entry.seq - b.step.entry.seq).map(({ step }) => step);
+}
+
+/** The inventory of a machine. The order in which its records are given does not matter. */
+export function foldInventory(records: readonly JudgedRecord[], hasher: Hasher = portableHasher): Inventory {
+  const read = records.map((record) => ({ record, read: readRecord(record, hasher) })).sort((a, b) => byText(a.record.verdict.ceremony, b.record.verdict.ceremony));
+  const readable = read.flatMap((one) => one.read ?? []);
+  const believed = readable.filter((one) => one.believed);
+  const estate = new Estate(true);
+  for (const step of inOrder(believed)) estate.take(step);
+  const doubtful = new Estate(false);
+  for (const step of inOrder(readable.filter((one) => !one.believed))) doubtful.take(step);
+  const refused = read.filter(({ record }) => record.verdict.verdict === 'refused');
+  return estate.finish(doubtful, {
+    records: { believed: believed.length, refused: refused.length },
+    findings: [...refused.map(({ record, read: what }) => notBelieved(record, what)), ...chainFindings(readable)],
+  });
+}
+
+function notBelieved({ verdict }: JudgedRecord, read: ReadRecord | null): InventoryFinding {
+  const [first] = verdict.findings;
+  return {
+    ...refuse('RECORD-NOT-BELIEVED', 'a record that verifies', `${verdict.ceremony === '' ? 'a record' : verdict.ceremony}: ${first?.rule ?? 'refused'}${first === undefined || first.seq === null ? '' : ` at entry ${first.seq}`}`,
+      'Investigate: compare it with the other copies of this record. What it alone knows is listed and marked; it ends no copy.'),
+    source: read === null ? null : { ceremony: read.ceremony, seq: first?.seq ?? 0, at: read.openedAt }, keys: [],
+  };
+}
+
+/** A volume that is missing took what it knew with it. */
+function chainFindings(records: readonly ReadRecord[]): InventoryFinding[] {
+  return records.flatMap(({ ceremony, openedAt, opening: { after } }) => {
+    if (!after) return [];
+    const before = records.find((one) => one.ceremony === after.ceremony);
+    if (before?.lastHash === after.last) return [];
+    return [{
+      ...refuse('LOGBOOK-CHAIN', `the volume ${after.ceremony} before this one, as it was`, before ? 'it ends otherwise' : 'none', 'Investigate: find the volume that is missing. What was changed in it, nobody knows here.'),
+      source: { ceremony, seq: 0, at: openedAt }, keys: [],
+    }];
+  });
+}
+
+// --- the fold ----------------------------------------------------------------------------------------------------------
+
+type Draft<T> = { -readonly [Name in keyof T]: T[Name] };
+type HoldingDraft = Draft<Holding>;
+interface ShareDraft extends Omit<Draft<Share>, 'object'> { object: HoldingDraft }
+interface SetDraft extends Omit<Draft<ShareSetCopy>, 'custodians'> { custodians: ShareDraft[] }
+type CopyDraft = HoldingDraft | Draft<WrappedPartCopy> | Draft<WrappedFileCopy> | SetDraft;
+
+interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' | 'events' | 'unknown' | 'whoCan' | 'destruction'> {
+  copies: CopyDraft[];
+  events: KeyEvent[];
+  unknown: Set<string>;
+  /** In use before its copies were destroyed: where one comes back. */
+  used: boolean;
+}
+
+interface Certificate extends Source { readonly subject: string; readonly sha256: string; readonly notAfter: string; readonly fingerprint: string }
+
+interface Begun {
+  readonly source: Source;
+  readonly step: string;
+  readonly action: ActionName;
+  readonly intent: Intent;
+  /** CKA_IDs of what it may have made; of a share, its label. */
+  readonly names: readonly string[];
+}
+
+const NO_CHECK: KeyCheck = { method: 'none', value: '' };
+/** Acts that leave nothing behind, whatever became of them. */
+const LEAVES_NOTHING: readonly ActionName[] = [
+  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'sign-seal', 'sign-resume',
+];
+const CHANGES_NO_OBJECT: readonly (ChangeKind | 'log-out')[] = ['log-out', 'set-user-pin', 'change-pin'];
+
+function spkiCheck(spki: string): KeyCheck {
+  return { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(fromBase64url(spki))) };
+}
+
+function identityOf(check: KeyCheck, place: { readonly module: string; readonly token: string; readonly id: string | null }): string {
+  return check.method === 'none' ? `object ${place.module}:${place.token} ${place.id ?? ''}` : checkText(check);
+}
+
+/** What can be read may still be nonsense: of a record that is not believed, or where nothing recomputes it. */
+function readable<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Refused) return null;
+    throw error;
+  }
+}
+
+class Estate {
+  readonly #believed: boolean;
+  readonly keys: KeyDraft[] = [];
+  readonly others: HoldingDraft[] = [];
+  readonly certificates: Certificate[] = [];
+  readonly findings: InventoryFinding[] = [];
+  readonly #begun: Begun[] = [];
+  readonly #left: { readonly source: Source; readonly objects: readonly ObjectFact[] }[] = [];
+  /** The key of each ceremony, and its keys under which parts are wrapped. */
+  readonly #ownKeys = new Map<string, KeyDraft>();
+  readonly #sets = new Map<string, SetDraft>();
+
+  constructor(believed: boolean) {
+    this.#believed = believed;
+  }
+
+  take(step: Step): void {
+    const { entry, before } = step;
+    const source = sourceOf(entry);
+    switch (entry.kind) {
+      case 'opened': this.#broughtKeys(entry as Entry<'opened'>, step.after); return;
+      case 'begun': {
+        const intent = (entry.data as Data<'begun'>).intent as Intent;
+        const action = before.current?.step.do.action ?? 'put-away';
+        const begun: Begun = { source, step: entry.step ?? '', action, intent, names: namesOf(action, intent) };
+        if (!LEAVES_NOTHING.includes(action) && !(action === 'administer' && CHANGES_NO_OBJECT.includes((intent as Intent<'administer'>).change))) this.#begun.push(begun);
+        return;
+      }
+      case 'failed': {
+        const { begun, error, nothingChanged } = entry.data as Data<'failed'>;
+        const wanted = this.#pending(entry.ceremony, begun);
+        if (!wanted) return;
+        for (const key of this.#aimedAt(wanted)) this.#event(key, step, `${wordsOf(wanted)}: failed (${error.code})${nothingChanged ? ', nothing changed' : ''}`);
+        if (nothingChanged) this.#settle(wanted);
+        return;
+      }
+      case 'found': {
+        const { begun, observation } = entry.data as Data<'found'>;
+        const wanted = this.#pending(entry.ceremony, begun);
+        if (wanted && (observation.state === 'absent' || observation.state === 'none')) this.#settle(wanted);
+        return;
+      }
+      case 'cleared': {
+        const wanted = this.#pending(entry.ceremony, (entry.data as Data<'cleared'>).begun);
+        if (wanted) this.#settle(wanted);
+        return;
+      }
+      case 'done': this.#done(step, entry as Entry<'done'>); return;
+      case 'aborted':
+        this.#left.push({ source, objects: (entry.data as Data<'aborted'>).left });
+        this.#giveUpSets(entry.ceremony);
+        this.#settleEnds(source);
+        return;
+      case 'checkpoint': case 'noted': case 'exception': case 'break': case 'back': case 'disagreed': case 'lost': case 'resumed': case 'decided': case 'witnessed': case 'closed': return;
+    }
+  }
+
+  #pending(ceremony: string, seq: number): Begun | undefined {
+    return this.#begun.find((one) => one.source.ceremony === ceremony && one.source.seq === seq);
+  }
+
+  #settle(begun: Begun): void {
+    this.#begun.splice(this.#begun.indexOf(begun), 1);
+  }
+
+  /** An act that succeeded explains itself, and the attempts at the same thing before it. */
+  #explain(entry: Entry<'done'>, action: ActionName, intent: Intent | null): void {
+    const same = (one: Begun) => one.source.ceremony === entry.ceremony && (one.source.seq === entry.data.begun
+      || (one.step === entry.step && (action !== 'administer' || (canonicalize(one.intent) === canonicalize(intent ?? {}) && one.names.length === 0))));
+    for (const one of this.#begun.filter(same)) this.#settle(one);
+  }
+
+  // --- keys and copies ---
+
+  #keyOf(check: KeyCheck, place: { readonly module: string; readonly token: string; readonly id: string | null }): KeyDraft | undefined {
+    return this.keys.find((key) => key.identity === identityOf(check, place));
+  }
+
+  #newKey(step: { readonly entry: Entry; readonly after: State }, about: { readonly check: KeyCheck; readonly place: { readonly module: string; readonly token: string; readonly id: string | null }; readonly label: string; readonly origin: KeyOrigin; readonly proof: Proof; readonly algorithm: { readonly name: string; readonly standing: Standing | null } }): KeyDraft {
+    const identity = identityOf(about.check, about.place);
+    // Three octets of a check value do not make two keys that were each generated one key.
+    const taken = this.keys.some((key) => key.identity === identity);
+    const key: KeyDraft = {
+      identity: taken ? `${identity}, ${about.place.module}:${about.place.token} ${about.place.id ?? ''}` : identity, label: about.label, algorithm: about.algorithm.name, standing: about.algorithm.standing,
+      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, copies: [], events: [], unknown: new Set(), used: false, believed: this.#believed,
+    };
+    this.keys.push(key);
+    this.#pass(key, 'pre-activation', sourceOf(step.entry));
+    return key;
+  }
+
+  #event(key: KeyDraft, { entry, before }: Pick<Step, 'entry' | 'before'>, what: string): void {
+    const person = entry.by === undefined ? undefined : personAt(before, entry.by);
+    key.events.push({ ...sourceOf(entry), by: person === undefined ? 'the conductor' : `${person.name} (${person.seat})`, what, believed: this.#believed });
+  }
+
+  /** Passes to a state where section 7 lets it; else says that it cannot have. */
+  #pass(key: KeyDraft, to: KeyState, source: Source): void {
+    if (key.state === to) return;
+    const passage = transition(key.state, to);
+    if ('expected' in passage) this.findings.push({ ...passage, found: `${key.label}: ${passage.found}`, source, keys: [key.identity] });
+    key.state = to;
+  }
+
+  #use(key: KeyDraft, step: Step, what: string): void {
+    this.#event(key, step, what);
+    key.used = true;
+    this.#pass(key, 'active', sourceOf(step.entry));
+  }
+
+  #add(key: KeyDraft, copy: CopyDraft): void {
+    key.copies.push(copy);
+    if (key.state === 'destroyed' && holdsSecret(copy)) this.#pass(key, key.used ? 'active' : 'pre-activation', copy.since);
+  }
+
+  #hold(key: KeyDraft | null, source: Source, place: { readonly module: string; readonly token: string }, about: Pick<Holding, 'class' | 'id' | 'label' | 'keyType' | 'check' | 'attributes' | 'what' | 'pair'>): HoldingDraft {
+    const holding: HoldingDraft = { kind: 'object', ...place, ...about, since: source, end: null, believed: this.#believed };
+    if (key) this.#add(key, holding);
+    else this.others.push(holding);
+    return holding;
+  }
+
+  #end(copy: CopyDraft, source: Source, level: Level, how: string): void {
+    copy.end = { ...source, level, how };
+  }
+
+  /** Whatever set of this ceremony is not whole by now never will be. */
+  #giveUpSets(ceremony: string): void {
+    for (const [name, set] of this.#sets) if (name.startsWith(`${ceremony} `) && set.custodians.length < set.shares) set.complete = false;
+  }
+
+  /** After copies have ended: sets of which too few shares are left, and keys of which no copy is left. */
+  #settleEnds(source: Source): void {
+    for (const set of this.#sets.values()) {
+      // A set that is still being given out may yet be completed.
+      const givenOut = !set.complete || set.custodians.length === set.shares;
+      if (givenOut && set.end === null && set.custodians.filter(({ object }) => stands(object)).length < set.threshold) {
+        this.#end(set, source, 'L1', `fewer than ${set.threshold} shares are left: no longer recoverable`);
+      }
+    }
+    for (const key of this.keys) {
+      const secret = key.copies.filter(holdsSecret);
+      if (key.state !== 'destroyed' && secret.length > 0 && secret.every((copy) => !stands(copy))) this.#pass(key, 'destroyed', source);
+    }
+  }
+
+  #holdings(): { holding: HoldingDraft; key: KeyDraft | null }[] {
+    return [
+      ...this.keys.flatMap((key) => key.copies.flatMap((copy) => (copy.kind === 'object' ? [copy] : copy.kind === 'share-set' ? copy.custodians.map(({ object }) => object) : [])).map((holding) => ({ holding, key }))),
+      ...this.others.map((holding) => ({ holding, key: null })),
+    ];
+  }
+
+  /** The object that an officer pointed at, where the records know it. */
+  #pointedAt(on: { readonly module: string; readonly token: string }, object: ObjectReference): { holding: HoldingDraft; key: KeyDraft | null } | undefined {
+    return this.#holdings().find(({ holding }) => stands(holding) && holding.module === on.module && holding.token === on.token && holding.class === object.class
+      && (holding.id === null || object.class === 'data' ? holding.label === object.label : holding.id === object.id)
+      && !(holding.check.method === object.check.method && holding.check.value !== object.check.value));
+  }
+
+  /** The key that an officer pointed at; one that no record knew is known from here on. */
+  #keyPointedAt(step: Step, on: { readonly module: string; readonly token: string }, object: ObjectReference): KeyDraft {
+    const found = this.#pointedAt(on, object)?.key ?? (object.check.method === 'SHA-256 of SubjectPublicKeyInfo' ? this.#keyOf(object.check, { ...on, id: object.id }) : undefined);
+    const key = found ?? this.#newKey(step, {
+      check: object.check, place: { ...on, id: object.id }, label: object.label, origin: 'earlier', proof: 'reported',
+      algorithm: algorithmStanding({ class: object.class === 'secret-key' ? 'secret-key' : 'private-key', key: null, attributes: typeOnly(object) }),
+    });
+    if (!found) key.unknown.add('it was there before the first record that names it');
+    if (!this.#pointedAt(on, object)) {
+      this.#hold(key, sourceOf(step.entry), on, { class: object.class, id: object.id, label: object.label, keyType: object.keyType, check: object.check, attributes: null, what: `${object.class} of ${key.label}`, pair: null });
+    }
+    return key;
+  }
+
+  #seen(on: { readonly module: string; readonly token: string }, shown: readonly (KeyAttributes | null)[]): void {
+    for (const attributes of shown) {
+      const known = attributes && this.#holdings().find(({ holding }) => stands(holding) && holding.module === on.module && holding.token === on.token && holding.class === attributes.class && holding.id === attributes.id);
+      if (attributes && known) Object.assign(known.holding, { attributes, label: attributes.label, keyType: attributes.keyType });
+    }
+  }
+
+  /** Those keys that an act without an outcome was about. */
+  #aimedAt({ source, action, intent }: Begun): KeyDraft[] {
+    if (action !== 'administer') return [this.#ownKeys.get(source.ceremony) ?? []].flat();
+    const change = intent as Intent<'administer'>;
+    if (change.change === 'log-out') return [];
+    const order = change.order as Partial<Record<'object' | 'key' | 'under', ObjectReference | null>>;
+    return [order.object, order.key].flatMap((object) => (object ? this.#pointedAt(change, object)?.key ?? [] : []));
+  }
+
+  // --- ceremonies ---
+
+  /** Key records that people brought: of keys that were made elsewhere, or for a rehearsal. */
+  #broughtKeys(entry: Entry<'opened'>, after: State): void {
+    for (const [name, input] of Object.entries(entry.data.inputs)) {
+      if (input.kind !== 'key') continue;
+      const record = readable(() => readKeyRecord(fromBase64url(input.bytes)));
+      if (record === null) continue;
+      const { key: reference, label, token } = record;
+      const on = { module: moduleOf(after, token), token };
+      const source = sourceOf(entry);
+      let key = this.#keyOf(spkiCheck(reference.spki), { ...on, id: null });
+      if (!key) {
+        key = this.#newKey({ entry, after }, { check: spkiCheck(reference.spki), place: { ...on, id: null }, label, origin: 'earlier', proof: 'reported', algorithm: algorithmOfSpki(reference.spki) });
+        key.unknown.add('it was made before the first record here that names it');
+        this.#holdParts(key, source, on, label, reference, () => ({ private: null, public: null }));
+        if (reference.wrapping !== null) this.#wrappingKey({ entry, after }, on, label, reference.wrapping, null, 'earlier');
+        key.events.push({ ...source, by: 'the opening', what: `brought as ${name} (${input.file}): it was there before`, believed: this.#believed });
+        this.#certificate(source, record.certificate);
+      }
+      this.#ownKeys.set(entry.ceremony, key);
+    }
+  }
+
+  #holdParts(
+    key: KeyDraft, source: Source, on: { readonly module: string; readonly token: string }, label: string, { parts, wrapping }: Pick<KeyReference, 'wrapping'> & { readonly parts: readonly KeyReference['parts'][number][] },
+    shown: (index: number) => { readonly private: KeyAttributes | null; readonly public: KeyAttributes | null },
+  ): void {
+    for (const [index, part] of parts.entries()) {
+      const name = part.part === 'key' ? label : `${label} (${part.part})`;
+      if (part.held === 'wrapped') this.#add(key, { kind: 'wrapped-part', part: part.part, under: { ...on, id: wrapping ?? '' }, since: source, end: null, believed: this.#believed });
+      else {
+        const { private: own, public: half } = shown(index);
+        for (const [kind, attributes] of [['private-key', own], ['public-key', half]] as const) {
+          this.#hold(key, source, on, { class: kind, id: part.id, label, keyType: attributes?.keyType ?? '', check: spkiCheck(part.spki), attributes, what: `${kind} of ${name}`, pair: `${source.ceremony} ${part.id ?? ''}` });
+        }
+      }
+    }
+  }
+
+  #wrappingKey(step: { readonly entry: Entry; readonly after: State }, on: { readonly module: string; readonly token: string }, label: string, id: string, attributes: KeyAttributes | null, origin: KeyOrigin): void {
+    if (this.#keyOf(NO_CHECK, { ...on, id })) return;
+    const key = this.#newKey(step, { check: NO_CHECK, place: { ...on, id }, label: `${label} (wrapping key)`, origin, proof: 'reported', algorithm: algorithmStanding({ class: 'secret-key', key: null, bits: 256 }) });
+    this.#hold(key, sourceOf(step.entry), on, { class: 'secret-key', id, label, keyType: 'CKK_AES', check: NO_CHECK, attributes, what: `key under which parts of ${label} are wrapped`, pair: null });
+    key.events.push({ ...sourceOf(step.entry), by: 'the ceremony', what: origin === 'generated' ? `made to wrap parts of ${label}` : `named as the key that parts of ${label} are wrapped under`, believed: this.#believed });
+    key.used = true;
+    this.#pass(key, 'active', sourceOf(step.entry));
+  }
+
+  #certificate(source: Source, der: string): void {
+    const bytes = fromBase64url(der);
+    const reading = readable(() => readCertificate(bytes));
+    const digest = toHex(sha256(bytes));
+    if (reading === null || this.certificates.some((one) => one.sha256 === digest)) return;
+    this.certificates.push({ ...source, subject: nameText(reading.subject), sha256: digest, notAfter: reading.notAfter.toISOString(), fingerprint: toHex(sha256(reading.key.spki)) });
+  }
+
+  #done(step: Step, entry: Entry<'done'>): void {
+    const { current } = step.before;
+    if (!current) return;
+    const { action } = current.step.do;
+    const { intent } = current;
+    this.#explain(entry, action, intent);
+    const evidence = entry.data.evidence as Evidence;
+    const source = sourceOf(entry);
+    const own = this.#ownKeys.get(entry.ceremony);
+    const { before } = step;
+    switch (action) {
+      case 'enrol': this.#enrolled(step, current.step.who, intent as Intent<'enrol'>, evidence as Evidence<'enrol'>); return;
+      case 'generate-key': {
+        const { token, spki, parts, wrappingKey } = evidence as Evidence<'generate-key'>;
+        const { label, algorithm } = intent as Intent<'generate-key'>;
+        const on = { module: moduleOf(before, token), token };
+        const key = this.#newKey(step, {
+          check: spkiCheck(spki), place: { ...on, id: null }, label, origin: 'generated', proof: parts.every(({ proof }) => proof !== 'reported') ? 'verified' : 'reported', algorithm: algorithmOfSpki(spki),
+        });
+        this.#holdParts(key, source, on, label, { wrapping: wrappingKey?.id ?? null, parts: parts.map(({ part, held, spki: half, wrapped, private: attributes }) => ({ part, held, spki: half, wrapped, id: attributes?.id ?? null })) },
+          (index) => ({ private: parts[index]?.private ?? null, public: parts[index]?.public ?? null }));
+        if (wrappingKey) this.#wrappingKey(step, on, label, wrappingKey.id, wrappingKey, 'generated');
+        this.#ownKeys.set(entry.ceremony, key);
+        this.#event(key, step, `generated on token ${token} (${algorithm})`);
+        return;
+      }
+      case 'prove-key': case 'open-key': {
+        const { token, parts, wrappingKey } = evidence as Evidence<'prove-key'>;
+        this.#seen({ module: moduleOf(before, token), token }, [...parts.flatMap((part) => [part.private, part.public]), wrappingKey]);
+        if (own) this.#event(own, step, 'signed a fresh message: proof of possession');
+        return;
+      }
+      case 'issue-certificate': {
+        const { certificate } = evidence as Evidence<'issue-certificate'>;
+        this.#certificate(source, certificate);
+        const subject = readable(() => nameText(readCertificate(fromBase64url(certificate)).subject)) ?? 'an unreadable name';
+        if (own) this.#use(own, step, `signed the certificate of ${subject}`);
+        return;
+      }
+      case 'sign-crl': if (own) this.#use(own, step, `signed revocation list ${(intent as Intent<'sign-crl'>).number}`); return;
+      case 'make-backup-key': {
+        if (!own) return;
+        const { set } = evidence as Evidence<'make-backup-key'>;
+        this.#giveUpSets(entry.ceremony);
+        const copy: SetDraft = { kind: 'share-set', set: set.id, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, since: source, end: null, believed: this.#believed };
+        this.#sets.set(`${entry.ceremony} ${set.id}`, copy);
+        this.#add(own, copy);
+        this.#event(own, step, `backup key made and split ${set.threshold}-of-${set.shares}`);
+        this.#settleEnds(source);
+        return;
+      }
+      case 'wrap-key': {
+        const { private: halves } = evidence as Evidence<'wrap-key'>;
+        const { token } = intent as Intent<'wrap-key'>;
+        this.#seen({ module: moduleOf(before, token), token }, halves);
+        if (own) this.#event(own, step, 'wrapped under the backup key, into the record');
+        return;
+      }
+      case 'give-share': {
+        const { card, object, x, erased } = evidence as Evidence<'give-share'>;
+        const { set } = intent as Intent<'give-share'>;
+        const seat = current.step.who;
+        const on = { module: cardModule(before, 'share-card', seat), token: card.serial };
+        const name = personAt(before, seat)?.name ?? seat;
+        for (const { holding } of this.#holdings()) if (holding.module === on.module && holding.token === on.token && erased.includes(holding.label) && stands(holding)) this.#end(holding, source, 'L1', 'erased from the card, when another share came');
+        this.#sets.get(`${entry.ceremony} ${set}`)?.custodians.push({
+          seat, name, x, readBack: false,
+          object: { kind: 'object', ...on, class: 'data', id: null, label: object, keyType: '', check: NO_CHECK, attributes: null, what: `share ${x} of ${name}`, pair: null, since: source, end: null, believed: this.#believed },
+        });
+        if (own) this.#event(own, step, `share ${x} given to ${name}, on card ${card.serial}`);
+        this.#settleEnds(source);
+        return;
+      }
+      case 'read-back-share': {
+        const { set, x } = intent as Intent<'read-back-share'>;
+        const share = this.#sets.get(`${entry.ceremony} ${set}`)?.custodians.find((one) => one.x === x);
+        if (share) share.readBack = true;
+        if (own) this.#event(own, step, `share ${x} read back and compared`);
+        return;
+      }
+      case 'prove-recovery': {
+        const { set, quorum } = intent as Intent<'prove-recovery'>;
+        const copy = this.#sets.get(`${entry.ceremony} ${set}`);
+        if (copy) copy.recoveryProven = true;
+        if (own) this.#event(own, step, `recovered by ${quorum.map((seat) => personAt(before, seat)?.name ?? seat).join(', ')}, proven, and destroyed again`);
+        return;
+      }
+      case 'lock-key': {
+        const { token } = intent as Intent<'lock-key'>;
+        this.#seen({ module: moduleOf(before, token), token }, (evidence as Evidence<'lock-key'>).private);
+        if (own) this.#event(own, step, 'locked: not extractable any more');
+        return;
+      }
+      case 'wipe-backup-key': if (own) this.#event(own, step, `the backup key outside the shares is gone (${(evidence as Evidence<'wipe-backup-key'>).how})`); return;
+      case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
+      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+    }
+  }
+
+  #enrolled({ entry, before }: Step, seat: string, { card }: Intent<'enrol'>, { identity }: Evidence<'enrol'>): void {
+    const on = { module: cardModule(before, 'identity-card', seat), token: card };
+    const spki = readable(() => fromJwk(identity.classical).spki);
+    const check: KeyCheck = spki === null ? NO_CHECK : { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(spki)) };
+    if (this.others.some((one) => stands(one) && one.module === on.module && one.token === on.token && one.check.value === check.value)) return;
+    const name = personAt(before, seat)?.name ?? seat;
+    const halves = [['private-key', 'private key'], ['public-key', 'public key'], ...identity.held.pq === 'sealed-seed' ? [['data', 'ML-DSA seed'] as const] : []] as const;
+    for (const [kind, words] of halves) {
+      this.#hold(null, sourceOf(entry), on, {
+        class: kind, id: null, label: IDENTITY_LABEL, keyType: '', check: kind === 'data' ? NO_CHECK : check, attributes: null, what: `${words} of the identity of ${name}`, pair: kind === 'data' ? null : `identity ${check.value}`,
+      });
+    }
+  }
+
+  // --- the logbook ---
+
+  #changed(step: Step, intent: Intent<'administer'>, result: Record<string, unknown>): void {
+    if (intent.change === 'log-out') return;
+    const { change, module, token, order } = intent;
+    const on = { module, token };
+    const source = sourceOf(step.entry);
+    const words = orderText(intent);
+    switch (change) {
+      case 'set-user-pin': case 'change-pin': return;
+      case 'init-token': {
+        for (const { holding, key } of this.#holdings()) {
+          if (!stands(holding) || holding.module !== module || holding.token !== token) continue;
+          this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
+          if (key) this.#event(key, step, `${words} (with ${holding.what})`);
+        }
+        this.#settleEnds(source);
+        return;
+      }
+      case 'generate-key': case 'import-key': case 'unwrap-key': case 'copy-object': this.#made(step, intent, result as Read, words); return;
+      case 'import-certificate': {
+        const { object, sha256: digest } = result as ChangeResult<'import-certificate'>;
+        const { certificate } = order as ChangeOrder<'import-certificate'>;
+        this.#hold(null, source, on, { class: 'certificate', id: object.id, label: object.label, keyType: object.keyType, check: { method: 'SHA-256 of the certificate', value: digest }, attributes: null, what: `certificate ${digest}`, pair: null });
+        this.#certificate(source, certificate);
+        return;
+      }
+      case 'edit-object': {
+        const { object } = order as ChangeOrder<'edit-object'>;
+        const { after, changed } = result as ChangeResult<'edit-object'>;
+        const key = object.class === 'certificate' ? this.#pointedAt(on, object)?.key ?? null : this.#keyPointedAt(step, on, object);
+        const holding = this.#pointedAt(on, object)?.holding;
+        if (holding) Object.assign(holding, { label: after.label, id: after.id, attributes: edited(holding.attributes, after, changed) });
+        if (key) this.#event(key, step, `${words}: ${changed.map(({ attribute, from, to }) => `${attribute} ${from ?? 'not told'} to ${to}`).join(', ')}`);
+        return;
+      }
+      case 'destroy-object': {
+        const { object } = order as ChangeOrder<'destroy-object'>;
+        const isKey = object.class === 'private-key' || object.class === 'secret-key' || object.class === 'public-key';
+        const key = isKey ? this.#keyPointedAt(step, on, object) : this.#pointedAt(on, object)?.key ?? null;
+        const holding = this.#pointedAt(on, object)?.holding;
+        if (holding) this.#end(holding, source, 'L1', 'destroyed, and not found from a fresh session');
+        if (key) this.#event(key, step, words);
+        this.#settleEnds(source);
+        return;
+      }
+      case 'wrap-key': {
+        const { key: wrapped, under, method } = order as ChangeOrder<'wrap-key'>;
+        const { file } = result as ChangeResult<'wrap-key'>;
+        const key = this.#keyPointedAt(step, on, wrapped);
+        const name = under ? `"${under.label}" on token ${token}` : `the recipient's key ${file.under.label}, ${checkText(file.under.check)}`;
+        this.#add(key, { kind: 'wrapped-file', method, under: name, since: source, end: null, believed: this.#believed });
+        key.unknown.add('where the wrapped file lies, and who copied it, is in no record');
+        this.#event(key, step, words);
+        if (under) this.#use(this.#keyPointedAt(step, on, under), step, `wrapped "${wrapped.label}"`);
+        return;
+      }
+      case 'sign-request': case 'self-sign': {
+        const key = this.#keyPointedAt(step, on, (order as ChangeOrder<'sign-request'>).key);
+        if (change === 'self-sign') this.#certificate(source, (result as ChangeResult<'self-sign'>).certificate);
+        this.#use(key, step, words);
+        return;
+      }
+    }
+  }
+
+  #made(step: Step, intent: Exclude<Intent<'administer'>, { change: 'log-out' }>, read: Read, words: string): void {
+    const { change, module, token } = intent;
+    const order = intent.order as Partial<ChangeOrder<'generate-key'> & ChangeOrder<'import-key'> & ChangeOrder<'copy-object'>> & { readonly id: string; readonly label: string };
+    const on = { module, token };
+    const source = sourceOf(step.entry);
+    const { check } = read;
+    const place = { ...on, id: order.id };
+    const from = change === 'copy-object' && order.object ? this.#keyPointedAt(step, on, order.object) : undefined;
+    // A fresh key is a new one, whatever three octets of a check value say; a fingerprint leaves no doubt.
+    const known = from ?? (change === 'generate-key' && check.method !== 'SHA-256 of SubjectPublicKeyInfo' ? undefined : this.#keyOf(check, place));
+    const origin = ({ 'generate-key': 'generated', 'import-key': 'imported', 'unwrap-key': 'unwrapped', 'copy-object': 'copied' } as const)[change as 'generate-key'];
+    const key = known ?? this.#newKey(step, {
+      check, place, label: order.label, origin, proof: change === 'import-key' || (change === 'unwrap-key' && check.method !== 'none') ? 'verified' : 'reported',
+      algorithm: read.spki === null ? secretAlgorithm(order.kind, read) : algorithmOfSpki(read.spki),
+    });
+    if (change === 'import-key') key.unknown.add(`the file it came from (${order.file ?? ''}) and every copy of that`);
+    if (change === 'unwrap-key') key.unknown.add('the wrapped file it came from and every copy of that');
+    const pair = read.private && read.public ? `${source.ceremony} ${order.id}` : null;
+    for (const attributes of [read.private, read.public, read.secret]) {
+      if (attributes) this.#hold(key, source, on, { class: attributes.class, id: attributes.id, label: attributes.label, keyType: attributes.keyType, check, attributes, what: `${attributes.class} of ${order.label}`, pair });
+    }
+    this.#event(key, step, words);
+  }
+
+  // --- the end ---
+
+  finish(doubtful: Estate, more: Pick<Inventory, 'records'> & { readonly findings: readonly InventoryFinding[] }): Inventory {
+    for (const begun of this.#begun) this.#requested(begun);
+    const keys = [...this.keys];
+    const others = [...this.others];
+    for (const key of doubtful.keys) {
+      const known = keys.find((one) => one.identity === key.identity);
+      if (!known) {
+        keys.push({ ...key, state: null });
+        continue;
+      }
+      known.events.push(...key.events);
+      // It may know of copies that nobody else knows of, and ends none.
+      known.copies.push(...key.copies.filter((copy) => copy.kind !== 'object' || !known.copies.some((other) => other.kind === 'object' && sameObject(other, copy))).map((copy) => ({ ...copy, end: null })));
+    }
+    for (const one of doubtful.others) if (!others.some((other) => sameObject(other, one))) others.push({ ...one, end: null });
+    const certificates = [...this.certificates, ...doubtful.certificates.filter((one) => !this.certificates.some((other) => other.sha256 === one.sha256))];
+    return {
+      records: more.records,
+      keys: keys.map((key) => finished(key, certificates)),
+      others,
+      begun: [...this.#begun, ...doubtful.#begun].map(({ source, names }) => ({ ...source, names })),
+      findings: [...more.findings, ...this.findings, ...this.#leftFindings(), ...this.#begun.map((begun) => this.#begunFinding(begun))],
+    };
+  }
+
+  /** A destruction that was begun and has no outcome: asked for, and no more than that is known. */
+  #requested({ source, action, intent }: Begun): void {
+    if (action !== 'administer') return;
+    const change = intent as Intent<'administer'>;
+    if (change.change === 'destroy-object') {
+      const holding = this.#pointedAt(change, (change.order as ChangeOrder<'destroy-object'>).object)?.holding;
+      if (holding?.end === null) this.#end(holding, source, 'L0', 'its destruction was begun, and has no outcome');
+    }
+    if (change.change === 'init-token') {
+      for (const { holding } of this.#holdings()) if (holding.end === null && holding.module === change.module && holding.token === change.token) this.#end(holding, source, 'L0', 'the initialisation of its token was begun, and has no outcome');
+    }
+  }
+
+  #begunFinding(begun: Begun): InventoryFinding {
+    return {
+      ...refuse('BEGUN-UNEXPLAINED', `an outcome of entry ${begun.source.seq}: ${wordsOf(begun)}`, 'none', begun.names.length > 0
+        ? 'Investigate: look on the token for what it may have made, then explain it or destroy it. An interrupted record is resumed first.'
+        : 'Investigate: look at what it was about, on the token. An interrupted record is resumed first.'),
+      source: begun.source, keys: this.#aimedAt(begun).map(({ identity }) => identity),
+    };
+  }
+
+  /** What aborted ceremonies left and nobody has destroyed since. */
+  #leftFindings(): InventoryFinding[] {
+    return this.#left.flatMap(({ source, objects }) => {
+      const made = this.#holdings().filter(({ holding }) => holding.since.ceremony === source.ceremony);
+      const still = objects.filter((object) => {
+        const known = made.filter(({ holding }) => holding.class === object.class && (object.class === 'data' ? holding.label === object.label : holding.id === object.id));
+        return known.length === 0 || known.some(({ holding }) => stands(holding));
+      });
+      if (still.length === 0) return [];
+      const keys = made.flatMap(({ holding, key }) => (key && still.some((object) => object.class === holding.class && object.id === (holding.id ?? '')) ? [key.identity] : []));
+      return [{
+        ...refuse('LEFT-BEHIND', 'nothing left of an aborted ceremony', still.map(({ class: kind, label, id }) => `${kind} "${label}"${id === '' ? '' : ` ${id}`}`).join(', '), 'Destroy it, or explain in the record of a later ceremony why it is used.'),
+        source, keys: [...new Set(keys)],
+      }];
+    });
+  }
+}
+
+type Read = ChangeResult<'unwrap-key'>;
+
+function sameObject(one: Holding, other: Holding): boolean {
+  return one.module === other.module && one.token === other.token && one.class === other.class && one.id === other.id && one.label === other.label;
+}
+
+function sourceOf({ ceremony, seq, at }: Entry): Source {
+  return { ceremony, seq, at };
+}
+
+function namesOf(action: ActionName, intent: Intent): string[] {
+  if (action === 'generate-key') return [...(intent as Intent<'generate-key'>).ids];
+  if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
+  if (action === 'give-share') return [(intent as Intent<'give-share'>).object];
+  return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
+}
+
+function wordsOf({ action, intent }: Pick<Begun, 'action' | 'intent'>): string {
+  return action === 'administer' ? orderText(intent as Intent<'administer'>) : action;
+}
+
+function moduleOf(state: State, serial: string): string {
+  const { tokens = {}, cards = {} } = state.opening?.bindings ?? {};
+  return [...Object.values(tokens), ...Object.values(cards).flatMap((seats) => Object.values(seats))].find((bound) => bound.serial === serial)?.module ?? '';
+}
+
+function cardModule(state: State, card: string, seat: string): string {
+  return state.opening?.bindings.cards[card]?.[seat]?.module ?? '';
+}
+
+function algorithmOfSpki(spki: string): { readonly name: string; readonly standing: Standing | null } {
+  const key = readable(() => readSubjectKey(fromBase64url(spki)));
+  return key === null ? { name: 'unknown', standing: null } : algorithmStanding({ class: 'public-key', key });
+}
+
+function secretAlgorithm(kind: ChangeOrder<'generate-key'>['kind'] | undefined, { secret }: Read): { readonly name: string; readonly standing: Standing | null } {
+  const [, bits] = /^aes-(\d+)$/.exec(kind ?? '') ?? [];
+  const found = algorithmStanding({ class: 'secret-key', key: null, attributes: secret, ...bits !== undefined && { bits: Number(bits) } });
+  return kind === undefined ? found : { ...found, name: KINDS[kind].label };
+}
+
+/** An object that is only pointed at: its type, and nothing else is known. */
+function typeOnly({ class: kind, keyType, id, label }: ObjectFact): KeyAttributes {
+  return {
+    class: kind === 'secret-key' || kind === 'public-key' ? kind : 'private-key', keyType, id, label, token: null, private: null, sensitive: null, extractable: null, alwaysSensitive: null, neverExtractable: null, local: null,
+    modifiable: null, sign: null, verify: null, encrypt: null, decrypt: null, wrap: null, unwrap: null, derive: null, generatedBy: null, keysRemaining: null,
+  };
+}
+
+/** CKA_NEVER_EXTRACTABLE is neverExtractable, and so on. */
+function edited(before: KeyAttributes | null, { label, id }: ObjectFact, changed: ChangeResult<'edit-object'>['changed']): KeyAttributes | null {
+  if (before === null) return null;
+  const flags = changed.flatMap(({ attribute, to }): [string, boolean][] => {
+    const name = attribute.slice('CKA_'.length).toLowerCase().replace(/_([a-z])/g, (_all, letter: string) => letter.toUpperCase());
+    return name in before && (to === 'true' || to === 'false') ? [[name, to === 'true']] : [];
+  });
+  return { ...before, label, id, ...Object.fromEntries(flags) };
+}
+
+function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: readonly Certificate[]): InventoryKey {
+  const fingerprint = /^SHA-256 of SubjectPublicKeyInfo ([0-9a-f]{64})/.exec(key.identity)?.[1];
+  const own = certificates.filter((one) => one.fingerprint === fingerprint);
+  const copies = key.copies.map((copy): Copy => copy);
+  if (copies.some((copy) => copy.kind === 'object' && copy.class !== 'public-key' && copy.attributes?.extractable === true)) unknown.add('it is extractable: what other programs took out is in no record');
+  return {
+    ...key, copies, unknown: [...unknown], certificates: own.map(({ fingerprint: _fingerprint, ...certificate }) => certificate),
+    whoCan: whoCan(copies), destruction: destructionOf(copies, unknown.size > 0),
+  };
+}
+
+/** From the copies that are there: in whose hands it is to use or to bring back this key. */
+function whoCan(copies: readonly Copy[]): string[] {
+  const who = copies.filter((copy) => stands(copy) && holdsSecret(copy)).map((copy) => {
+    switch (copy.kind) {
+      case 'object': return `who has the user PIN of token ${copy.token} (${copy.module})`;
+      case 'wrapped-part': return `who has the user PIN of token ${copy.under.token} (${copy.under.module}) and the key's record`;
+      case 'wrapped-file': return `who has the wrapped file and may use ${copy.under}`;
+      case 'share-set': return `any ${copy.threshold} of ${copy.custodians.filter(({ object }) => stands(object)).map(({ name }) => name).join(', ')}, with the record's wrapped key`;
+    }
+  });
+  return [...new Set(who)];
+}
+
+const LEVEL_NAMES = Object.keys(LEVELS) as Level[];
+
+/** The level of a key is the least of its copies'; one copy that stands unasked, and there is none. */
+export function destructionOf(copies: readonly Copy[], more: boolean): InventoryKey['destruction'] {
+  const secret = copies.filter(holdsSecret);
+  const destroyed = secret.filter((copy) => !stands(copy)).length;
+  const levels = secret.flatMap(({ end }) => (end === null ? [] : [end.level]));
+  const level = secret.length > 0 && levels.length === secret.length ? LEVEL_NAMES.find((name) => levels.includes(name)) ?? null : null;
+  const aloud = more ? '; there may be copies that are not known' : '';
+  return {
+    destroyed, known: secret.length, level,
+    words: `${destroyed} of ${secret.length} known ${secret.length === 1 ? 'copy' : 'copies'} destroyed${level === null ? '' : `, ${level}: ${LEVELS[level]}`}${aloud}`,
+  };
+}

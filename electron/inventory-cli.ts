@@ -1,0 +1,146 @@
+/**
+ * `conclave inventory`: what keys there are, where every copy of each lives, who can use it, and who did; and whether the tokens
+ * hold just that.
+ *
+ * It reads the records of this machine, verifies each, and changes nothing. Exit code 0: nothing was found. 1: findings, by rule
+ * name. 2: a wrong call. A PIN is typed on the terminal, or on a rehearsal token by a stand-in.
+ */
+import { homedir } from 'node:os';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { foldInventory, holdsSecret, LEVELS, stands, type Copy, type InventoryFinding, type InventoryKey, type JudgedRecord } from '../ceremonies/inventory.ts';
+import { reconcile, type Reconciliation, type TokenNow } from '../ceremonies/reconcile.ts';
+import { Refused, refuse } from '../ceremonies/refusal.ts';
+import type { Hasher } from '../ceremonies/transcript.ts';
+import { Usage } from './keys-cli.ts';
+import { dataFolder, type BoothPort, type House } from './processes.ts';
+import { ask } from './rehearsal.ts';
+import { requireTerminal } from './terminal-booth.ts';
+import { everyObject, loggedIn, type OnToken } from './token-cli.ts';
+
+export const INVENTORY_HELP = `  conclave inventory [--reconcile] [--json]
+      What keys there are, where each copy lives, who can use it and who did: from the signed records; compared with the tokens.
+`;
+
+export const INVENTORY_DETAIL = `conclave inventory [--home DIR] [--json]
+conclave inventory --reconcile [--all-tokens | --module M --token SERIAL ...] [--login | --stand-in] [--home DIR] [--json]
+
+  Folded from every ceremony and logbook volume of the data folder. Each is verified; what does not verify is a finding.
+
+  --reconcile   compares with what tokens hold now
+  --all-tokens  every token that is there (the default)
+  --module M --token SERIAL
+                this token; both may be given again, in pairs
+  --login       logs in, so that private objects are compared too: asks for the PIN of each token on the terminal
+  --stand-in    logs in with the published rehearsal PIN; for rehearsal tokens only
+  --home DIR    the data folder        --json        the whole answer
+
+  Findings of the records: RECORD-NOT-BELIEVED, LOGBOOK-CHAIN, LEFT-BEHIND, BEGUN-UNEXPLAINED, STATE-TRANSITION.
+  Findings of the tokens: UNKNOWN-OBJECT, VANISHED-OBJECT, CHANGED-ATTRIBUTE, HALF-PAIR.
+  How much is known of a copy's end:
+${Object.entries(LEVELS).map(([level, words]) => `    ${level}  ${words}`).join('\n')}
+
+  Exit code 0: nothing was found. 1: findings, by rule name, each with a next step. 2: wrong call.
+`;
+
+export async function inventoryCommand(args: readonly string[], { hasher, openHouse }: { readonly hasher: Hasher; readonly openHouse: (home: string) => Promise<House<BoothPort>> }): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      'reconcile': { type: 'boolean', default: false }, 'all-tokens': { type: 'boolean', default: false }, 'module': { type: 'string', multiple: true, default: [] }, 'token': { type: 'string', multiple: true, default: [] },
+      'login': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
+    },
+  });
+  const { module: modules, token: serials, reconcile: reconciles, 'all-tokens': all, login, 'stand-in': standIn } = values;
+  if (modules.length !== serials.length) throw new Usage('inventory: --module and --token go together, in pairs. conclave tokens lists both.');
+  if (all && serials.length > 0) throw new Usage('inventory: --all-tokens, or --module and --token');
+  if (!reconciles && (all || serials.length > 0 || login || standIn)) throw new Usage('inventory: tokens and logins are for --reconcile');
+  if (login && standIn) throw new Usage('inventory: --login or --stand-in, not both');
+  if (login) requireTerminal();
+  const house = await openHouse(resolve(values.home ?? dataFolder(process.env, homedir())));
+  try {
+    const records: JudgedRecord[] = [];
+    for (const { ceremony } of await ask(house, { call: 'ceremonies' })) records.push(await ask(house, { call: 'verify-own', ceremony }));
+    const inventory = foldInventory(records, hasher);
+    const wanted = serials.map((token, i): OnToken => ({ module: modules[i] ?? '', token }));
+    const compared = reconciles ? await look(house, wanted, login || standIn ? { standIn } : null).then(({ tokens, notSeen }) => ({ ...reconcile(inventory, tokens), missing: notSeen })) : null;
+    const reconciliation = compared && { tokens: compared.tokens, findings: compared.findings, notSeen: [...compared.missing, ...compared.notSeen] };
+    const findings = [...inventory.findings, ...reconciliation?.findings ?? []];
+    process.stdout.write(values.json ? `${JSON.stringify({ ...inventory, reconciliation, findings }, null, 2)}\n`
+      : [
+        ...inventory.keys.flatMap(inWords),
+        ...reconciliation === null ? [] : inTokens(reconciliation),
+        ...findings.map((finding) => findingLine(finding, inventory.keys)),
+        `${inventory.keys.length} keys from ${inventory.records.believed} records that verify${inventory.records.refused === 0 ? '' : `, and ${inventory.records.refused} that ${inventory.records.refused === 1 ? 'does' : 'do'} not`}`,
+        findings.length === 0 ? `✓ nothing was found${reconciliation === null ? '; the tokens were not asked (--reconcile)' : ''}` : `✕ ${findings.length} findings`,
+      ].map((line) => `${line}\n`).join(''));
+    return findings.length === 0 ? 0 : 1;
+  } finally {
+    await house.stop();
+  }
+}
+
+/** `wanted` empty: every token that is there. Throws `Refused` TOKEN-PRESENT, or what a login is refused for. */
+async function look(house: House<BoothPort>, wanted: readonly OnToken[], login: { readonly standIn: boolean } | null): Promise<{ readonly tokens: TokenNow[]; readonly notSeen: string[] }> {
+  const { modules } = await ask(house, { call: 'estate' });
+  const there = modules.flatMap(({ name, slots }) => slots.flatMap(({ token }) => (token?.flags.includes('CKF_TOKEN_INITIALIZED') === true ? [{ on: { module: name, token: token.serial }, label: token.label }] : [])));
+  const missing = wanted.find(({ module, token }) => !there.some(({ on }) => on.module === module && on.token === token));
+  if (missing) throw new Refused(refuse('TOKEN-PRESENT', `token ${missing.token} on ${missing.module}`, 'no such token', 'See what is there with `conclave tokens`.'));
+  const tokens: TokenNow[] = [];
+  for (const { on, label } of there.filter(({ on: { module, token } }) => wanted.length === 0 || wanted.some((one) => one.module === module && one.token === token))) {
+    const { readings, rest, loggedIn: all } = login ? await loggedIn(house, on, login.standIn, () => everyObject(house, on)) : await everyObject(house, on);
+    tokens.push({ ...on, label, loggedIn: all, readings, rest });
+  }
+  return { tokens, notSeen: wanted.length > 0 ? [] : modules.flatMap(({ name, problem }) => (problem === null ? [] : [`module ${name}: ${problem.code}`])) };
+}
+
+// --- for people --------------------------------------------------------------------------------------------------------
+
+const ORIGIN: Readonly<Record<InventoryKey['origin'], string>> = {
+  generated: 'generated here', imported: 'imported from a file', unwrapped: 'unwrapped here', copied: 'a copy', earlier: 'there before the first record',
+};
+const MARK = { attested: '✓ attested', verified: '✓ verified', reported: '! reported' } as const;
+
+function inWords(key: InventoryKey): string[] {
+  const { standing } = key;
+  const column = (name: string, lines: readonly string[]): string[] => lines.map((line, i) => `  ${(i === 0 ? name : '').padEnd(9)} ${line}`);
+  return [
+    `${key.label}${key.rehearsal ? ' (REHEARSAL)' : ''}${key.believed ? '' : '  ✕ from a record that does not verify'}`,
+    ...column('what', [
+      key.identity, `${key.algorithm}${standing === null ? '' : ` (${standing.state}${standing.until === undefined ? '' : ` until ${standing.until}`}: ${standing.clause})`}`,
+      `${ORIGIN[key.origin]}, ${MARK[key.proof]}; ${key.state === null ? 'no state' : `${key.state}, as the records tell`}`,
+      ...key.certificates.map(({ subject, notAfter, sha256 }) => `certificate of ${subject} until ${notAfter.slice(0, 10)}, SHA-256 ${sha256}`),
+    ]),
+    ...column('where', [...key.copies.map(where), key.destruction.words, ...key.unknown.map((words) => `! not known: ${words}`)]),
+    ...column('who can', key.whoCan.length === 0 ? ['nobody, as far as the records know'] : key.whoCan),
+    ...column('who did', key.events.map(({ at, by, what, ceremony, seq, believed }) => `${at.slice(0, 19)}Z  ${by}: ${what}  [${ceremony.slice(0, 8)} ${seq}]${believed ? '' : '  ✕ not believed'}`)),
+    '',
+  ];
+}
+
+function where(copy: Copy): string {
+  const ended = copy.end === null ? '' : `: ${stands(copy) ? '!' : '✕'} ${copy.end.level} ${copy.end.how} [${copy.end.ceremony.slice(0, 8)} ${copy.end.seq}]`;
+  const mark = !stands(copy) ? '·' : holdsSecret(copy) ? '●' : '○';
+  switch (copy.kind) {
+    case 'object': return `${mark} ${copy.class} "${copy.label}" ${copy.id ?? ''} on ${copy.module}:${copy.token}${ended}`;
+    case 'wrapped-part': return `${mark} ${copy.part === 'key' ? 'the key' : `the ${copy.part} half`}, wrapped in its record under ${copy.under.id} on ${copy.under.module}:${copy.under.token}${ended}`;
+    case 'wrapped-file': return `${mark} a file, wrapped by ${copy.method} under ${copy.under}${ended}`;
+    case 'share-set': {
+      const left = copy.custodians.filter(({ object }) => stands(object));
+      const proof = `${left.every(({ readBack }) => readBack) ? 'every share read back' : `not read back: ${left.filter(({ readBack }) => !readBack).map(({ name }) => name).join(', ')}`}, recovery ${copy.recoveryProven ? 'proven' : 'not proven'}`;
+      return `${mark} ${copy.threshold}-of-${copy.shares} shares (${left.map(({ name, object }) => `${name} on ${object.module}:${object.token}`).join(', ') || 'none given'}), ${proof}${ended}`;
+    }
+  }
+}
+
+function inTokens({ tokens, notSeen }: Reconciliation): string[] {
+  return [
+    ...tokens.map(({ module, token, label, objects, explained, loggedIn: all }) => `${objects === explained ? '✓' : '✕'} ${module}  ${label} (serial ${token}): ${explained} of ${objects} objects explained${all ? '' : ', of public objects'}`),
+    ...notSeen.map((words) => `! not seen: ${words}`),
+  ];
+}
+
+function findingLine({ rule, expected, found, next, source, keys }: InventoryFinding, all: readonly InventoryKey[]): string {
+  const about = all.filter(({ identity }) => keys.includes(identity)).map(({ label }) => label);
+  return `✕ ${rule}${source === null ? '' : ` [${source.ceremony.slice(0, 8)} ${source.seq}]`}${about.length === 0 ? '' : ` (${about.join(', ')})`}: expected ${expected}; found ${found}. ${next}`;
+}
