@@ -92,6 +92,10 @@ export interface RecordOptions {
   readonly notes?: number;
   /** Another seed: another ceremony id, other keys. */
   readonly seed?: string;
+  /** The volume of the logbook before this one. */
+  readonly after?: Data<'opened'>['after'];
+  /** When it is opened, by the machine's clock. */
+  readonly opensAt?: number;
 }
 
 export interface ScriptedRecord {
@@ -134,7 +138,7 @@ export class ScriptedRoom {
   readonly #happenings: Map<string, Happening[]>;
   readonly #seed: string;
   readonly #ceremony: string;
-  #clock = Date.UTC(2026, 2, 2, 9, 0, 0);
+  #clock: number;
   #counter = 0;
   #recorders = 0;
   #key: ScriptedKey | null = null;
@@ -149,6 +153,7 @@ export class ScriptedRoom {
     this.#seed = options.seed ?? 'scripted';
     this.#ceremony = toHex(this.#digest('ceremony').subarray(0, 16));
     this.#notes = options.notes ?? 0;
+    this.#clock = options.opensAt ?? Date.UTC(2026, 2, 2, 9, 0, 0);
   }
 
   get state(): State {
@@ -290,7 +295,7 @@ export class ScriptedRoom {
       }],
       recorder: this.#newRecorder(), app: { version: '0.1.0', build: toHex(this.#digest('build')) },
       runtime: { node: '24.21.0', electron: null, development: false }, clock: 'system clock, UTC', warnings: [...this.#options.warnings ?? []],
-      inputs: await this.#inputs(plan),
+      inputs: await this.#inputs(plan), ...this.#options.after !== undefined && { after: this.#options.after },
     });
   }
 

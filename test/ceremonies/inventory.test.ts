@@ -1,0 +1,240 @@
+/** The inventory folded from records that were really signed: the four questions, what ends a copy, what is believed, and in which order. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { p256 } from '@noble/curves/nist.js';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
+import type { ChangeKind, Intent, KeyAttributes, KeyCheck, ObjectReference, TokenFacts, WrappedKeyFile } from '../../ceremonies/evidence.ts';
+import { destructionOf, foldInventory, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
+import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
+import { makeRequest } from '../../ceremonies/keys/request.ts';
+import { verifyTranscript } from '../../ceremonies/verify.ts';
+import { nativeHasher } from '../../electron/conductor/machine.ts';
+import { SEED } from './keys/seed.ts';
+import { fileOf, scriptedRecord, ScriptedRoom, type RecordOptions, type ScriptedRecord } from './scripted.ts';
+
+type Change = ScriptedRoom['changes'][number];
+
+async function judged(lines: readonly string[]): Promise<JudgedRecord> {
+  const { verdict } = await verifyTranscript(fileOf(lines), { hasher: nativeHasher });
+  return { verdict, lines };
+}
+const fold = (...records: readonly JudgedRecord[]) => foldInventory(records, nativeHasher);
+
+async function volume(options: RecordOptions, ...changes: readonly Change[]): Promise<ScriptedRecord> {
+  const room = new ScriptedRoom({ script: 'administration', ...options });
+  room.changes.push(...changes);
+  await room.run();
+  return room.record();
+}
+
+// --- changes of a logbook ------------------------------------------------------------------------------------------------
+
+const id = (name: string) => toHex(sha256(utf8(name)).subarray(0, 16));
+const token = (serial: string, label = 'HSM'): TokenFacts => ({ serial, label, model: 'M', manufacturer: 'V', firmware: '1', hardware: '1', flags: ['CKF_TOKEN_INITIALIZED'] });
+const order = (change: ChangeKind, on: string, given: object): Intent<'administer'> => ({ change, module: 'embedded', token: on, order: given as Record<string, unknown> });
+const cmac = (value: string): KeyCheck => ({ method: 'CMAC of zeros, 3 bytes (ANSI X9.24-1)', value });
+const MORE = { copyable: null, destroyable: null, wrapWithTrusted: null, alwaysAuthenticate: null, encapsulate: null, decapsulate: null };
+
+function attributes(kind: KeyAttributes['class'], keyType: string, name: string, label: string, more: Partial<KeyAttributes> = {}): KeyAttributes {
+  return {
+    class: kind, keyType, id: id(name), label, token: true, private: kind !== 'public-key', sensitive: true, extractable: false, alwaysSensitive: true, neverExtractable: true, local: true, modifiable: false,
+    sign: false, verify: false, encrypt: false, decrypt: false, wrap: false, unwrap: false, derive: false, generatedBy: null, keysRemaining: null, ...more,
+  };
+}
+
+const secretReference = (name: string, label: string, check: KeyCheck): ObjectReference => ({ class: 'secret-key', id: id(name), label, keyType: 'CKK_AES', check });
+const secretRead = (name: string, label: string, check: KeyCheck, more: Partial<KeyAttributes> = {}) => ({ private: null, public: null, secret: attributes('secret-key', 'CKK_AES', name, label, more), spki: null, check, more: MORE, weakTests: [], tried: [] });
+const makeSecret = (on: string, name: string, label: string, check: KeyCheck): Change => ({
+  intent: order('generate-key', on, { id: id(name), label, kind: 'aes-256', attributes: {} }), result: { mechanism: 'CKM_AES_KEY_GEN', ...secretRead(name, label, check) },
+});
+const destroy = (on: string, object: ObjectReference): Change => {
+  const { check: _check, ...fact } = object;
+  return { intent: order('destroy-object', on, { object, typed: `destroy ${object.label}` }), result: { object: fact, before: 1, after: 0 } };
+};
+const initialise = (serial: string): Change => ({ intent: order('init-token', serial, { label: 'NEW', seen: token(serial) }), result: { before: token(serial), after: token(serial, 'NEW'), objects: 0 } });
+
+const SCALAR = sha256(utf8('inventory'));
+const { spki: SPKI } = publicKeyFromParts('ecdsa-p256', { raw: p256.getPublicKey(SCALAR, false) });
+const EC_CHECK: KeyCheck = { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(SPKI)) };
+const ecRead = (name: string, label: string, local: boolean) => ({
+  private: attributes('private-key', 'CKK_EC', name, label, { local, neverExtractable: false, sign: true }), public: attributes('public-key', 'CKK_EC', name, label, { local, sensitive: null, verify: true }), secret: null,
+  spki: toBase64url(SPKI), check: EC_CHECK, more: MORE, weakTests: [], tried: [],
+});
+const ecReference = (name: string, label: string, kind: ObjectReference['class'] = 'private-key'): ObjectReference => ({ class: kind, id: id(name), label, keyType: 'CKK_EC', check: EC_CHECK });
+
+const A = { check: cmac('0a0b0c') };
+const KEK = { check: cmac('d1d2d3') };
+const FILE: WrappedKeyFile = {
+  format: 'conclave-token-key/1', method: 'AES-KWP', mechanism: 'CKM_AES_KEY_WRAP_KWP', key: { id: id('ec'), label: 'Signer', kind: 'ec-p256', attributes: {}, check: EC_CHECK, spki: toBase64url(SPKI) },
+  under: { token: '0417', id: id('kek'), label: 'KEK', check: KEK.check }, encapsulation: null, wrapped: toBase64url(utf8('ciphertext')),
+};
+
+async function workbook(): Promise<Change[]> {
+  const { der } = await makeRequest({ commonName: 'Signer' }, 'ecdsa-p256', SPKI, (tbs) => Promise.resolve(p256.sign(tbs, SCALAR)));
+  return [
+    makeSecret('0417', 'a', 'Data', A.check),
+    makeSecret('0417', 'kek', 'KEK', KEK.check),
+    { intent: order('generate-key', '0417', { id: id('ec'), label: 'Signer', kind: 'ec-p256', attributes: {} }), result: { mechanism: 'CKM_EC_KEY_PAIR_GEN', ...ecRead('ec', 'Signer', true) } },
+    { intent: order('wrap-key', '0417', { key: ecReference('ec', 'Signer'), under: secretReference('kek', 'KEK', KEK.check), recipient: null, method: 'AES-KWP' }), result: { file: FILE, rehearsed: { compared: 'signed', wiped: true }, why: null } },
+    { intent: order('unwrap-key', '0418', { id: id('ec2'), label: 'Signer 2', kind: 'ec-p256', attributes: {}, file: FILE, under: secretReference('kek', 'KEK', KEK.check) }), result: ecRead('ec2', 'Signer 2', false) },
+    { intent: order('sign-request', '0417', { key: ecReference('ec', 'Signer'), subject: 'CN=Signer' }), result: { request: toBase64url(der) } },
+    { intent: order('copy-object', '0417', { object: secretReference('a', 'Data', A.check), id: id('copy'), label: 'Data copy', attributes: {} }), result: secretRead('copy', 'Data copy', A.check) },
+    destroy('0417', secretReference('a', 'Data', A.check)),
+    { intent: order('edit-object', '0417', { object: secretReference('copy', 'Data copy', A.check), label: 'Renamed', id: null, attributes: { encrypt: true } }), result: { before: { class: 'secret-key', id: id('copy'), label: 'Data copy', keyType: 'CKK_AES' }, after: { class: 'secret-key', id: id('copy'), label: 'Renamed', keyType: 'CKK_AES' }, changed: [{ attribute: 'CKA_LABEL', from: 'Data copy', to: 'Renamed' }, { attribute: 'CKA_ENCRYPT', from: 'false', to: 'true' }] } },
+    initialise('0418'),
+  ];
+}
+
+const named = (keys: readonly InventoryKey[], label: string): InventoryKey => keys.find((key) => key.label === label) ?? assert.fail(`no key ${label}`);
+const place = (copy: Copy) => `${copy.kind === 'object' ? `${copy.class} "${copy.label}" ${copy.token}` : copy.kind}${copy.end ? ` ${copy.end.level}` : ''}`;
+
+// --- tests -------------------------------------------------------------------------------------------------------------
+
+test('a root ceremony: what, where, who can, who did', async () => {
+  const record = await scriptedRecord();
+  const { keys, others, findings, begun } = fold(await judged(record.lines));
+  assert.deepEqual({ findings, begun, keys: keys.length }, { findings: [], begun: [], keys: 1 });
+  const key = keys[0]!;
+  assert.equal(key.identity, `SHA-256 of SubjectPublicKeyInfo ${toHex(sha256(fromBase64url(record.state.key?.spki ?? '')))}`);
+  assert.deepEqual([key.label, key.algorithm, key.standing?.state, key.origin, key.proof, key.state, key.believed, key.rehearsal], ['Root CA', 'ECDSA P-384', 'approved', 'generated', 'reported', 'active', true, true]);
+  assert.deepEqual(key.copies.map(place), ['private-key "Root CA" TOKEN-root-hsm', 'public-key "Root CA" TOKEN-root-hsm', 'share-set']);
+  const [set] = key.copies.flatMap((copy) => (copy.kind === 'share-set' ? [copy] : []));
+  assert.deepEqual([set?.threshold, set?.shares, set?.recoveryProven, set?.custodians.map(({ name, readBack, object }) => `${name} ${object.token} ${readBack}`)],
+    [2, 3, true, ['Bela Custis SHARE-custodian-1 true', 'Chiara Custos SHARE-custodian-2 true', 'Dmitri Kustov SHARE-custodian-3 true']]);
+  assert.deepEqual(key.whoCan, ['who has the user PIN of token TOKEN-root-hsm (embedded)', 'any 2 of Bela Custis, Chiara Custos, Dmitri Kustov, with the record\'s wrapped key']);
+  assert.equal(key.certificates.length, 1);
+  assert.deepEqual(key.unknown, []);
+  assert.equal(key.destruction.words, '0 of 2 known copies destroyed');
+  assert.match(key.events[0]?.what ?? '', /^generated on token TOKEN-root-hsm/);
+  for (const event of key.events) {
+    const entry = record.entries[event.seq];
+    assert.deepEqual([entry?.kind, entry?.at, entry?.ceremony], ['done', event.at, event.ceremony], event.what);
+    assert.match(event.by, new RegExp(`\\(${entry?.by ?? ''}\\)$`));
+  }
+  assert.ok(key.copies.every((copy) => copy.kind !== 'object' || copy.class === 'public-key' || copy.attributes?.extractable === false), 'locked, as it was read last');
+  assert.equal(others.length, 3 * record.state.people.length, 'two halves and a seed for everybody');
+});
+
+test('a composite half on the token and half wrapped: the wrapping key is a key of its own', async () => {
+  const { keys } = fold(await judged((await scriptedRecord({ script: 'composite-ca', place: 'split' })).lines));
+  assert.deepEqual(keys.map(({ state, copies }) => [state, copies.map(({ kind }) => kind)]), [['active', ['wrapped-part', 'object', 'object', 'share-set']], ['active', ['object']]]);
+  assert.match(keys[1]?.label ?? '', /wrapping key/);
+});
+
+test('a ceremony with a key that was there before: known from its record, and by what it signs', async () => {
+  const { keys, findings } = fold(await judged((await scriptedRecord({ script: 'intermediate' })).lines));
+  assert.deepEqual(findings, []);
+  const key = named(keys, 'Example CA');
+  assert.deepEqual([key.origin, key.state, key.unknown.length, key.certificates.length], ['earlier', 'active', 1, 1]);
+  assert.match(key.events.at(-1)?.what ?? '', /^signed the certificate of .*Example Issuing CA/);
+});
+
+test('a logbook: copied, wrapped out, unwrapped elsewhere, renamed, destroyed, a token initialised', async () => {
+  const record = await volume({}, ...await workbook());
+  const inventory = fold(await judged(record.lines));
+  assert.deepEqual(inventory.findings, []);
+  const [data, kek, signer] = ['Data', 'KEK', 'Signer'].map((label) => named(inventory.keys, label));
+  assert.equal(inventory.keys.length, 3, 'copies are of their key');
+  assert.deepEqual(data?.copies.map(place), ['secret-key "Data" 0417 L1', 'secret-key "Renamed" 0417']);
+  assert.deepEqual(data?.copies.map((copy) => copy.kind === 'object' && copy.attributes?.encrypt), [false, true]);
+  assert.deepEqual([data?.state, data?.destruction.words, data?.destruction.level], ['pre-activation', '1 of 2 known copies destroyed', null]);
+  assert.deepEqual([kek?.state, kek?.events.at(-1)?.what], ['active', 'wrapped "Signer"']);
+  assert.deepEqual(signer?.copies.map(place), ['private-key "Signer" 0417', 'public-key "Signer" 0417', 'wrapped-file', 'private-key "Signer 2" 0418 L1', 'public-key "Signer 2" 0418 L1']);
+  assert.deepEqual([signer?.state, signer?.destruction.words], ['active', '1 of 3 known copies destroyed; there may be copies that are not known']);
+  assert.deepEqual(signer?.whoCan, ['who has the user PIN of token 0417 (embedded)', 'who has the wrapped file and may use "KEK" on token 0417']);
+  const end = data?.copies[0]?.end;
+  assert.equal(record.entries[end?.seq ?? 0]?.kind, 'done');
+});
+
+test('the volume after it destroys the last copy, though the clock was set back; a missing volume is a finding', async () => {
+  const first = await volume({}, ...await workbook());
+  const after = { ceremony: first.state.ceremony, last: first.state.lastHash };
+  const second = await volume({ seed: 'second', after, opensAt: Date.UTC(2026, 1, 1) }, destroy('0417', secretReference('copy', 'Renamed', A.check)));
+  const both = fold(await judged(second.lines), await judged(first.lines));
+  assert.deepEqual(both.findings, []);
+  const data = named(both.keys, 'Data');
+  assert.deepEqual([data.state, data.destruction.words], ['destroyed', '2 of 2 known copies destroyed, L1: observed absent by software']);
+  assert.deepEqual(data.whoCan, []);
+  const alone = fold(await judged(second.lines));
+  assert.deepEqual(alone.findings.map(({ rule }) => rule), ['LOGBOOK-CHAIN']);
+  assert.deepEqual([alone.keys[0]?.origin, alone.keys[0]?.unknown], ['earlier', ['it was there before the first record that names it']]);
+});
+
+test('a key that comes back after its last copy was destroyed is a finding, and its state is what it was', async () => {
+  const bring = { intent: order('import-key', '0417', { id: id('again'), label: 'Again', kind: 'ec-p256', attributes: {}, file: 'key.p8', sha256: '0'.repeat(64) }), result: ecRead('again', 'Again', false) };
+  const make = { intent: order('generate-key', '0417', { id: id('ec'), label: 'Signer', kind: 'ec-p256', attributes: {} }), result: { mechanism: 'CKM_EC_KEY_PAIR_GEN', ...ecRead('ec', 'Signer', true) } };
+  const { keys, findings } = fold(await judged((await volume({}, make, destroy('0417', ecReference('ec', 'Signer')), bring)).lines));
+  assert.deepEqual(findings.map(({ rule, keys: about }) => [rule, about.length]), [['STATE-TRANSITION', 1]]);
+  assert.deepEqual([keys.length, keys[0]?.state, keys[0]?.origin], [1, 'pre-activation', 'generated']);
+});
+
+test('begun without an outcome: a finding, and of a destruction no more than that it was asked for', async () => {
+  const room = new ScriptedRoom({ script: 'administration', happenings: { work: [{ kind: 'crash', found: 'absent' }] } });
+  room.changes.push(makeSecret('0417', 'a', 'Data', A.check));
+  await room.run('work');
+  await room.next();
+  // After the crash the officer orders again, under a CKA_ID that is fresh.
+  room.changes.splice(0, 1, makeSecret('0417', 'again', 'Data', A.check), destroy('0417', secretReference('again', 'Data', A.check)));
+  await room.run();
+  assert.deepEqual(fold(await judged(room.lines)).findings, [], 'looked for, not there, made again');
+  // The destruction is begun when the record breaks off.
+  const lines = room.lines.slice(0, room.entries.findLastIndex((entry) => entry.kind === 'begun' && JSON.stringify(entry.data).includes('destroy-object')) + 1);
+  const { keys, findings } = fold(await judged(lines));
+  assert.deepEqual(findings.map(({ rule, keys: about }) => [rule, about]), [['BEGUN-UNEXPLAINED', [keys[0]?.identity]]]);
+  assert.deepEqual([keys[0]?.destruction.words, keys[0]?.state, keys[0]?.whoCan.length], ['0 of 1 known copy destroyed, L0: requested', 'pre-activation', 1]);
+  const making = room.lines.slice(0, room.entries.findIndex((entry) => entry.kind === 'begun' && entry.step === 'work') + 1);
+  assert.deepEqual(fold(await judged(making)).begun.map(({ names }) => names), [[id('a')]]);
+});
+
+test('what an aborted ceremony left is a finding, until somebody destroys it', async () => {
+  const start = new ScriptedRoom();
+  await start.run('prove-root');
+  const { key } = start.state;
+  const left = (['private-key', 'public-key'] as const).map((kind) => ({ class: kind, id: key?.parts[0]?.id ?? '', label: 'Root CA', keyType: 'CKK_EC' }));
+  const aborted = await judged((await scriptedRecord({ happenings: { 'prove-root': [{ kind: 'abort', left }] } })).lines);
+  const { keys, findings } = fold(aborted);
+  assert.deepEqual(findings.map(({ rule, keys: about }) => [rule, about]), [['LEFT-BEHIND', [keys[0]?.identity]]]);
+  const check: KeyCheck = { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(fromBase64url(key?.spki ?? ''))) };
+  const cleared = await judged((await volume({ seed: 'clearing', opensAt: Date.UTC(2026, 3, 1) }, ...left.map((object) => destroy('TOKEN-root-hsm', { ...object, check })))).lines);
+  const after = fold(cleared, aborted);
+  assert.deepEqual([after.findings, after.keys[0]?.state, after.keys[0]?.destruction.level], [[], 'destroyed', 'L1']);
+});
+
+test('a record that does not verify ends nothing, and what it alone knows is marked', async () => {
+  const [first, forged] = [await volume({}, ...await workbook()), await volume({ seed: 'forged', opensAt: Date.UTC(2026, 5, 1) }, destroy('0417', secretReference('copy', 'Renamed', A.check)), makeSecret('0417', 'new', 'Invented', cmac('ffffff')))];
+  const whole = fold(await judged(forged.lines), await judged(first.lines));
+  assert.equal(named(whole.keys, 'Data').state, 'destroyed');
+  const tampered = await judged(forged.lines.map((line, i, all) => (i === all.length - 1 ? line.replace(/"signature":"../, '"signature":"AA') : line)));
+  assert.equal(tampered.verdict.verdict, 'refused');
+  const { keys, findings, records } = fold(tampered, await judged(first.lines));
+  assert.deepEqual(findings.map(({ rule }) => rule), ['RECORD-NOT-BELIEVED']);
+  assert.deepEqual(records, { believed: 1, refused: 1 });
+  assert.deepEqual([named(keys, 'Data').state, named(keys, 'Data').destruction.destroyed], ['pre-activation', 1]);
+  const invented = named(keys, 'Invented');
+  assert.deepEqual([invented.believed, invented.state, invented.events.every(({ believed }) => !believed)], [false, null, true]);
+});
+
+test('the level of a key is the least of its copies\', and one copy that stands leaves none', () => {
+  const copy = (level: 'L0' | 'L1' | 'L3' | 'L5' | null): Copy => ({ kind: 'wrapped-file', method: '', under: '', since: { ceremony: '', seq: 0, at: '' }, believed: true, end: level && { level, how: '', ceremony: '', seq: 1, at: '' } });
+  const rows = [[['L3', 'L1'], 'L1', 2], [['L5', 'L3'], 'L3', 2], [['L1', 'L0'], 'L0', 1], [['L5', null], null, 1], [[], null, 0]] as const;
+  for (const [levels, level, destroyed] of rows) {
+    const answer = destructionOf(levels.map(copy), false);
+    assert.deepEqual([answer.level, answer.destroyed], [level, destroyed], answer.words);
+  }
+});
+
+test('folding never depends on the order in which records are given, and unrelated ones do not touch each other', async () => {
+  const records = await Promise.all([
+    scriptedRecord({ seed: 'one' }), scriptedRecord({ seed: 'two', script: 'composite-ca', place: 'split' }), scriptedRecord({ seed: 'three', happenings: { 'prove-root': [{ kind: 'abort' }] } }),
+    scriptedRecord({ seed: 'four', script: 'crl' }), volume({ seed: 'five' }, ...await workbook()),
+  ].map(async (record) => judged((await record).lines)));
+  const alone = new Map(records.map((record) => [record, fold(record).keys]));
+  const inOrder = (keys: readonly InventoryKey[]) => [...keys].sort((a, b) => (a.identity < b.identity ? -1 : 1));
+  fc.assert(fc.property(fc.shuffledSubarray(records, { minLength: 1 }), (some) => {
+    const together = fold(...some);
+    assert.deepEqual(together, fold(...records.filter((record) => some.includes(record))));
+    assert.deepEqual(inOrder(together.keys), inOrder(some.flatMap((record) => alone.get(record) ?? [])));
+  }), { seed: SEED, numRuns: 8 });
+});
