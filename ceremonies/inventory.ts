@@ -138,7 +138,7 @@ export interface InventoryKey {
   readonly origin: KeyOrigin;
   /** What the origin is worth. */
   readonly proof: Proof;
-  /** Null only while nothing believable is known of it. */
+  /** Derived. Null where nothing believable is known of the key. */
   readonly state: KeyState | null;
   readonly copies: readonly Copy[];
   readonly certificates: readonly (Source & { readonly subject: string; readonly sha256: string; readonly notAfter: string })[];
@@ -298,7 +298,7 @@ interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' |
   copies: CopyDraft[];
   events: KeyEvent[];
   unknown: Set<string>;
-  /** In use before its copies were destroyed: where one comes back. */
+  /** It was active once: what it is again, should a copy come back after its last one was destroyed. */
   used: boolean;
 }
 
@@ -346,7 +346,7 @@ class Estate {
   readonly findings: InventoryFinding[] = [];
   readonly #begun: Begun[] = [];
   readonly #left: { readonly source: Source; readonly objects: readonly ObjectFact[] }[] = [];
-  /** The key of each ceremony, and its keys under which parts are wrapped. */
+  /** The key that each ceremony makes or opens. */
   readonly #ownKeys = new Map<string, KeyDraft>();
   readonly #sets = new Map<string, SetDraft>();
 

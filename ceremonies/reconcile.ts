@@ -157,7 +157,7 @@ function halfPairs(token: TokenNow, here: readonly Expected[], pairs: ReadonlyMa
     findings.push({
       ...refuse('HALF-PAIR', `both halves of the pair of ${named(fact)} on ${on}`, `no ${missing} to it`,
         fact.class === 'private-key' ? 'Investigate: try whether it still works (conclave token self-test). Then bring its public half back, or destroy it.' : 'Destroy the public half too, or find out where its private half went.'),
-      source: expected?.object.since ?? null, keys: expected?.key == null ? [] : [expected.key],
+      source: expected?.object.since ?? null, keys: [expected?.key ?? []].flat(),
     });
   };
   const matched = new Map([...pairs].map(([expected, found]) => [found, expected]));
