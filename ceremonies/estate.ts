@@ -1,5 +1,6 @@
 /**
- * What can be read of modules, tokens and objects: shapes that device processes answer with and the page draws.
+ * What can be read of modules, tokens and objects: shapes that device processes answer with and the page draws, and how a
+ * token is read in full.
  *
  * Like evidence.ts, every shape is closed and every string bounded, and no secret fits: raw values are those of attributes
  * that PKCS#11 does not call sensitive, and of objects that a token gives to everybody. Nothing of this is written into a record.
@@ -97,6 +98,31 @@ export const ObjectReading = z.strictObject({
   certificate: z.strictObject({ subject: text(1000), issuer: text(1000), serialNumber: text(64), notBefore: text(32), notAfter: text(32) }).nullable(),
 });
 export type ObjectReading = z.infer<typeof ObjectReading>;
+
+/** How a token's objects are come by: the conductor asks the device process, a command in the terminal the conductor. */
+export interface Listing<R extends ObjectReading> {
+  readonly page: (offset: number, limit: number) => Promise<{ readonly total: number; readonly objects: readonly ObjectFact[]; readonly loggedIn: boolean }>;
+  readonly object: (place: ObjectPlace) => Promise<R>;
+}
+
+/** As much as one request may ask for. */
+const FULL_PAGE = 500;
+
+/** Every key and certificate of a token in full, how many objects could not be read, and these and all `rest` as they are listed. */
+export async function everyObject<R extends ObjectReading>({ page, object }: Listing<R>): Promise<{ readonly readings: readonly R[]; readonly rest: readonly ObjectFact[]; readonly unreadable: number; readonly loggedIn: boolean }> {
+  const readings: R[] = [];
+  const rest: ObjectFact[] = [];
+  let unreadable = 0;
+  for (let offset = 0; ; offset += FULL_PAGE) {
+    const { total, objects, loggedIn } = await page(offset, FULL_PAGE);
+    for (const [i, fact] of objects.entries()) {
+      if (fact.class === 'unreadable') unreadable += 1;
+      if (fact.class === 'unreadable' || fact.class === 'data' || fact.class === 'other') rest.push(fact);
+      else readings.push(await object({ position: offset + i, object: fact }));
+    }
+    if (offset + FULL_PAGE >= total) return { readings, rest, unreadable, loggedIn };
+  }
+}
 
 /** `value`: true/false, a number or a CKO_, CKK_ or CKM_ name, text, hex, or YYYYMMDD, as the attribute's kind asks. */
 export const AttributeWanted = z.strictObject({ attribute: text(64), value: text(4000) });

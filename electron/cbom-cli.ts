@@ -10,6 +10,7 @@ import { homedir } from 'node:os';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fromBase64url, fromHex, fromUtf8 } from '../ceremonies/bytes.ts';
+import { everyObject } from '../ceremonies/estate.ts';
 import { EVIDENCE, type KeyAttributes, type KeyReference, type TokenFacts } from '../ceremonies/evidence.ts';
 import { keyReference, readKeyRecord, type CeremonyKey } from '../ceremonies/key-record.ts';
 import { cbomCsv, cbomOf, cbomRows, cbomText, type CbomCertificate, type CbomKey, type CbomPlace } from '../ceremonies/keys/cbom.ts';
@@ -26,7 +27,7 @@ import { derLabel, KEY_LABELS, readInput, Usage } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
 import { requireTerminal } from './terminal-booth.ts';
-import { everyObject, type OnToken } from './token-cli.ts';
+import type { OnToken } from './token-cli.ts';
 
 export const CBOM_HELP = `  conclave cbom [FILE]... [--module M --token SERIAL | --all-tokens] [--csv | --json] [--at TIME]
       The cryptographic bill of materials (CycloneDX 1.7) of certificates, keys, key records, bundles and tokens.
@@ -262,7 +263,10 @@ async function foundOnTokens(house: House<BoothPort>, wanted: OnToken | null, { 
 }
 
 async function foundOnToken(house: House<BoothPort>, on: OnToken, facts: TokenFacts): Promise<Found> {
-  const { readings, unreadable, loggedIn } = await everyObject(house, on);
+  const { readings, unreadable, loggedIn } = await everyObject({
+    page: (offset, limit) => ask(house, { call: 'objects', ...on, offset, limit }),
+    object: (place) => ask(house, { call: 'object', ...on, place }),
+  });
   const notSeen = loggedIn ? [] : [`token ${on.token}: private objects, because nobody is logged in`];
   let unread = unreadable;
   const halves = publicHalves(readings);

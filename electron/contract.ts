@@ -10,6 +10,7 @@ import * as z from 'zod';
 import { KEY_KINDS, InputKind, OrderedAttributes, Placement, SeatId, WrapMethod, type ModuleFacts, type ObjectFact, type StatisticalTest, type TokenFacts } from '../ceremonies/evidence.ts';
 import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
 import type { Fact } from '../ceremonies/inputs.ts';
+import type { Comparison } from '../ceremonies/keys/compare.ts';
 import type { LintedTemplate } from '../ceremonies/keys/template.ts';
 import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
@@ -84,6 +85,8 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('probe'), ...OneToken, standIn: z.boolean(), acceptFinalTry: z.boolean() }),
   /** Weak-key tests of every public key on these tokens, alone and compared with each other; all tokens where the list is empty. */
   z.strictObject({ call: z.literal('scan-keys'), tokens: z.array(z.strictObject(OneToken)).max(64) }),
+  /** Which keys are on both tokens, and what differs. What nobody logged in could not see is among the findings. Reads every object in full. */
+  z.strictObject({ call: z.literal('compare-tokens'), one: z.strictObject(OneToken), other: z.strictObject(OneToken) }),
   z.strictObject({ call: z.literal('random-test'), ...OneToken, bytes: z.int().min(2048).max(16_777_216) }),
   /** Logs in to look at private objects, until `token-log-out` or ten idle minutes. */
   z.strictObject({ call: z.literal('token-login'), ...OneToken, standIn: z.boolean(), acceptFinalTry: z.boolean() }),
@@ -271,6 +274,7 @@ export interface Answers {
   object: ObjectReading & { readonly uri: string; readonly provenance: ReturnType<typeof provenanceOf> | null; readonly risks: ReturnType<typeof risksOf> };
   probe: { readonly readiness: readonly Readiness[] };
   'scan-keys': KeyScan;
+  'compare-tokens': Comparison;
   'random-test': { readonly bytes: number; readonly tests: readonly z.infer<typeof StatisticalTest>[]; readonly claim: string };
   'self-test': { readonly tried: readonly { readonly name: string; readonly passed: boolean; readonly detail: string }[] };
   templates: { readonly templates: readonly LintedTemplate[] };

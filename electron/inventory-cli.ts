@@ -8,6 +8,7 @@
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { everyObject } from '../ceremonies/estate.ts';
 import { foldInventory, holdsSecret, LEVELS, stands, type Copy, type InventoryFinding, type InventoryKey, type JudgedRecord } from '../ceremonies/inventory.ts';
 import { reconcile, type Reconciliation, type TokenNow } from '../ceremonies/reconcile.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
@@ -16,7 +17,7 @@ import { Usage } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
 import { requireTerminal } from './terminal-booth.ts';
-import { everyObject, loggedIn, type OnToken } from './token-cli.ts';
+import { loggedIn, type OnToken } from './token-cli.ts';
 
 export const INVENTORY_HELP = `  conclave inventory [--reconcile] [--json]
       What keys there are, where each copy lives, who can use it and who did: from the signed records; compared with the tokens.
@@ -88,7 +89,8 @@ async function look(house: House<BoothPort>, wanted: readonly OnToken[], login: 
   if (missing) throw new Refused(refuse('TOKEN-PRESENT', `token ${missing.token} on ${missing.module}`, 'no such token', 'See what is there with `conclave tokens`.'));
   const tokens: TokenNow[] = [];
   for (const { on, label } of there.filter(({ on: { module, token } }) => wanted.length === 0 || wanted.some((one) => one.module === module && one.token === token))) {
-    const { readings, rest, loggedIn: all } = login ? await loggedIn(house, on, login.standIn, () => everyObject(house, on)) : await everyObject(house, on);
+    const everything = () => everyObject({ page: (offset, limit) => ask(house, { call: 'objects', ...on, offset, limit }), object: (place) => ask(house, { call: 'object', ...on, place }) });
+    const { readings, rest, loggedIn: all } = login ? await loggedIn(house, on, login.standIn, everything) : await everything();
     tokens.push({ ...on, label, loggedIn: all, readings, rest });
   }
   return { tokens, notSeen: wanted.length > 0 ? [] : modules.flatMap(({ name, problem }) => (problem === null ? [] : [`module ${name}: ${problem.code}`])) };

@@ -8,8 +8,7 @@ import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Readiness, TokenDetails } from '../ceremonies/estate.ts';
-import type { ObjectFact } from '../ceremonies/evidence.ts';
-import { compareTokens, describeKeys, type Comparison, type DescribedKey, type Side } from '../ceremonies/keys/compare.ts';
+import type { Comparison, DescribedKey } from '../ceremonies/keys/compare.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import type { Answers, KeyPlace, Library, Request } from './contract.ts';
 import { Usage } from './keys-cli.ts';
@@ -106,7 +105,7 @@ export async function tokenCommand(args: readonly string[], openHouse: (home: st
 function prepared(verb: string, values: Values, positionals: readonly string[]): (house: House<BoothPort>) => Promise<Outcome> {
   const on = { module: values.module ?? '', token: values.token ?? '' };
   const standIn = values['stand-in'];
-  const withLogin = <T>(house: House<BoothPort>, use: () => Promise<T>): Promise<T> => (values.login || standIn ? loggedIn(house, on, standIn, use) : use());
+  const withLogin = <T>(house: House<BoothPort>, token: OnToken, use: () => Promise<T>): Promise<T> => (values.login || standIn ? loggedIn(house, token, standIn, use) : use());
   switch (verb) {
     case 'modules': return async (house) => modules(await ask(house, { call: 'token-modules' }));
     case 'show': return async (house) => details(await ask(house, { call: 'token-details', ...on }));
@@ -119,7 +118,7 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
       const where = wanted(values.where);
       const page = { offset: whole('offset', values.offset, 0), limit: whole('limit', values.limit, 1) };
       if (page.limit > 500) throw new Usage('--limit: at most 500');
-      return (house) => withLogin(house, async () => {
+      return (house) => withLogin(house, on, async () => {
         const found = where.length > 0 ? await ask(house, { call: 'search-objects', ...on, where, ...page }) : null;
         const listed = found ?? await ask(house, { call: 'objects', ...on, ...page });
         const objects = listed.objects.map((object, i) => ({ position: found?.positions[i] ?? page.offset + i, object }));
@@ -134,7 +133,7 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
       // Not by its place in the list: modules have been seen to list the same objects in another order in every process.
       const where = wanted(values.where);
       if (where.length === 0) throw new Usage('token object: --where is needed, e.g. --where CKA_LABEL="Root CA" --where CKA_CLASS=CKO_PRIVATE_KEY');
-      return (house) => withLogin(house, async () => {
+      return (house) => withLogin(house, on, async () => {
         const { total, objects: [object], positions: [position] } = await ask(house, { call: 'search-objects', ...on, where, offset: 0, limit: 1 });
         if (total !== 1 || object === undefined || position === undefined) {
           throw new Refused(refuse('ONE-MATCH', 'exactly one object with these values', total === 0 ? 'none' : `${total}`, 'List the objects of the token, and say more of the one that is meant.'));
@@ -159,7 +158,7 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
       const other = { module: values['with-module'] ?? on.module, token: values['with-token'] ?? '' };
       if (other.token === '') throw new Usage('token compare: --with-token is needed. conclave tokens lists them.');
       if (other.module === on.module && other.token === on.token) throw new Usage('token compare: two different tokens are wanted');
-      return async (house) => comparison(compareTokens(await sideOf(house, on, { login: values.login, standIn }), await sideOf(house, other, { login: values.login, standIn })));
+      return (house) => withLogin(house, on, () => withLogin(house, other, async () => comparison(await ask(house, { call: 'compare-tokens', one: on, other }))));
     }
     case 'random': {
       const bytes = whole('bytes', values.bytes, 2048);
@@ -193,33 +192,6 @@ function whole(option: string, text: string | undefined, least: number): number 
 }
 
 export interface OnToken { readonly module: string; readonly token: string }
-
-async function sideOf(house: House<BoothPort>, on: OnToken, { login, standIn }: { readonly login: boolean; readonly standIn: boolean }): Promise<Side> {
-  const { readings, unreadable, loggedIn: all } = login || standIn ? await loggedIn(house, on, standIn, () => everyObject(house, on)) : await everyObject(house, on);
-  return {
-    name: `${on.module}:${on.token}`, keys: describeKeys(readings),
-    notSeen: [...all ? [] : ['private objects unseen, because nobody is logged in'], ...unreadable === 0 ? [] : [`${unreadable} objects that could not be read`]],
-  };
-}
-
-const PAGE = 500;
-
-/** Every key and certificate of a token in full, how many objects could not be read, and these and all `rest` as they are listed. */
-export async function everyObject(house: House<BoothPort>, on: OnToken): Promise<{ readonly readings: readonly Answers['object'][]; readonly rest: readonly ObjectFact[]; readonly unreadable: number; readonly loggedIn: boolean }> {
-  const readings: Answers['object'][] = [];
-  const rest: ObjectFact[] = [];
-  let unreadable = 0;
-  for (let offset = 0, total = 1, loggedIn = false; ; offset += PAGE) {
-    if (offset >= total) return { readings, rest, unreadable, loggedIn };
-    const page = await ask(house, { call: 'objects', ...on, offset, limit: PAGE });
-    ({ total, loggedIn } = page);
-    for (const [i, object] of page.objects.entries()) {
-      if (object.class === 'unreadable') unreadable += 1;
-      if (object.class === 'unreadable' || object.class === 'data' || object.class === 'other') rest.push(object);
-      else readings.push(await ask(house, { call: 'object', ...on, place: { position: offset + i, object } }));
-    }
-  }
-}
 
 /** `use` while somebody is logged in to look; logged out whatever happens. */
 export async function loggedIn<T>(house: House<BoothPort>, on: OnToken, standIn: boolean, use: () => Promise<T>): Promise<T> {

@@ -181,7 +181,7 @@ export class Conductor {
         const { verdict } = await verifyFile(new TextEncoder().encode(lines.map((line) => `${line}\n`).join('')), { hasher: this.#world.hasher });
         return { verdict, lines };
       }
-      case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'random-test': case 'self-test':
+      case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'compare-tokens': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
       case 'act': case 'witness': case 'decide': case 'note': case 'exception': case 'break': case 'back': case 'disagree': case 'abort': case 'resume': case 'log-out':

@@ -1,13 +1,14 @@
 /**
  * The Tokens room: every call that only reads. Nothing here writes into a record, and nothing on a token changes.
  *
- * It puts together what device processes tell (protocol.ts) with what is judged from it (provenance, risks, URIs, keys
- * compared with each other). It never sees a PIN; who is asked for one is said in `asked`.
+ * It puts together what device processes tell (protocol.ts) with what is judged from it (provenance, risks, URIs, keys and
+ * tokens compared with each other). It never sees a PIN; who is asked for one is said in `asked`.
  */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toHex } from '../../ceremonies/bytes.ts';
-import type { AttributeWanted, ScannedKey } from '../../ceremonies/estate.ts';
+import { everyObject, type AttributeWanted, type ScannedKey } from '../../ceremonies/estate.ts';
 import type { TokenFacts } from '../../ceremonies/evidence.ts';
+import { compareTokens, describeKeys, type Side } from '../../ceremonies/keys/compare.ts';
 import { provenanceOf, risksOf } from '../../ceremonies/keys/provenance.ts';
 import { blocklistHash, gcd, modulusOf, sharedFactors, TESTS_TOGETHER } from '../../ceremonies/keys/scan.ts';
 import { readSubjectKey } from '../../ceremonies/keys/subject-key.ts';
@@ -18,7 +19,7 @@ import type { Answer as DeviceAnswer, Asked, ModuleConfig, Operation, Request as
 import type { Blocklist } from './blocklist.ts';
 
 export type LookingRequest = Extract<Request, {
-  call: 'token-modules' | 'token-details' | 'search-objects' | 'find-uri' | 'object' | 'probe' | 'scan-keys' | 'random-test' | 'self-test' | 'token-login' | 'token-log-out' | 'explain';
+  call: 'token-modules' | 'token-details' | 'search-objects' | 'find-uri' | 'object' | 'probe' | 'scan-keys' | 'compare-tokens' | 'random-test' | 'self-test' | 'token-login' | 'token-log-out' | 'explain';
 }>;
 
 /** What this room needs of the house. */
@@ -54,6 +55,7 @@ export async function look(request: LookingRequest, world: LookingWorld): Promis
     case 'object': return oneObject(request, world);
     case 'probe': return world.call(world.module(request.module), 'probe', { token: request.token, asked: askedFor(request, 'try out what this token can do', world) });
     case 'scan-keys': return scan(request.tokens, world);
+    case 'compare-tokens': return compare(request, world);
     case 'random-test': return world.call(world.module(request.module), 'test-random', { token: request.token, bytes: request.bytes });
     case 'self-test': return world.call(world.module(request.module), 'self-test', { token: request.token, place: request.place, asked: askedFor(request, 'try out a key', world) });
     case 'token-login':
@@ -134,6 +136,30 @@ async function isNamed(uri: Pkcs11Uri, module: string, token: TokenFacts, world:
   const { library, slot } = await world.call(world.module(module), 'details', { token: token.serial });
   const [major = 0, minor = 0] = library.version.split('.').map(Number);
   return matches(uri, { token, library: { ...library, version: { major, minor } }, slot: { id: slot.number, description: slot.description, manufacturer: slot.manufacturer } });
+}
+
+// --- two tokens ------------------------------------------------------------------------------------------------------
+
+type OnToken = Extract<LookingRequest, { call: 'compare-tokens' }>['one'];
+
+async function compare({ one, other }: { readonly one: OnToken; readonly other: OnToken }, world: LookingWorld): Promise<Answers['compare-tokens']> {
+  if (one.module === other.module && one.token === other.token) {
+    throw new Refused(refuse('TWO-TOKENS', 'two different tokens', `${one.token} on ${one.module} twice`, 'Choose another one to compare it with.'));
+  }
+  // One after the other: a device process keeps the listing of one token at a time.
+  return compareTokens(await sideOf(one, world), await sideOf(other, world));
+}
+
+async function sideOf({ module: name, token }: OnToken, world: LookingWorld): Promise<Side> {
+  const module = world.module(name);
+  const { readings, unreadable, loggedIn } = await everyObject({
+    page: (offset, limit) => world.call(module, 'objects', { token, offset, limit }),
+    object: (place) => world.call(module, 'object', { token, place }),
+  });
+  return {
+    name: `${name}:${token}`, keys: describeKeys(readings),
+    notSeen: [...loggedIn ? [] : ['private objects unseen, because nobody is logged in'], ...unreadable === 0 ? [] : [`${unreadable} objects that could not be read`]],
+  };
 }
 
 // --- weak keys -------------------------------------------------------------------------------------------------------
