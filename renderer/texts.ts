@@ -853,6 +853,7 @@ export const t = {
       'token-log-out': 'Logging out.',
       probe: 'Every parameter set is tried with keys that end with the session. Nothing stays on the token.',
       'scan-keys': 'Every public key is read and tested, alone and against the others.',
+      'compare-tokens': 'Every key and certificate of both tokens is read, first of one, then of the other.',
       'random-test': 'Random bytes are read from the token and counted.',
     },
     workingSince: (seconds: number) => `For ${plural(seconds, 'second')} now.`,
@@ -1015,6 +1016,35 @@ export const t = {
     blocklist: 'Blocklist',
     blocklistNone: 'none is set up',
     blocklistSays: (entries: number, file: string) => `${entries.toLocaleString('en')} entries, ${file}`,
+
+    compare: 'Compare with another token',
+    compareLead:
+      'A backup, the other half of a cluster, a clone: which keys are on both, by their public half or check value, and which attributes differ. A name in common proves nothing.',
+    compareWith: 'The other token',
+    compareChoose: 'Choose a token',
+    compareGo: 'Compare',
+    compareNone: 'No other token is here. Put it in, and look again.',
+    compareVerdict: {
+      alike: 'Alike: the same keys with the same attributes are on both.',
+      different: 'Different: keys or attributes are not the same on both.',
+      undecided: 'Undecided: no difference was found, and not everything could be compared.',
+    },
+    compareCounts: {
+      same: 'The same on both',
+      differs: 'The same key, other attributes',
+      'other-key': 'Another key of the same name',
+      'only-left': 'Only on this token',
+      'only-right': 'Only on the other',
+      unproven: 'Cannot be told',
+    },
+    compareHistory: (n: number) =>
+      `${plural(n, 'object')} came to the two tokens in different ways, as every restored copy does.`,
+    compareUnproven: 'cannot be told',
+    compareMore: (shown: number, all: number) =>
+      `These are the first ${shown.toLocaleString('en')} of ${all.toLocaleString('en')} findings. The terminal lists all: conclave token compare.`,
+    compareNotSeen: 'Not seen',
+    thisToken: 'This token',
+    otherToken: 'The other token',
 
     random: 'Random test',
     randomGo: 'Test the random source',

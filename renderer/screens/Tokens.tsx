@@ -10,7 +10,7 @@ import type { Made, Wanted } from '../changes.ts';
 import { isBlank, nameOf, readinessCount, tokenKey } from '../estate.ts';
 import { FINAL_TRY, FinalTry } from '../parts/Dialogs.tsx';
 import { Frame } from '../parts/Frame.tsx';
-import { RandomTest, Scan } from '../parts/KeyTests.tsx';
+import { Compare, RandomTest, Scan } from '../parts/KeyTests.tsx';
 import { Actions, LogbookBar, LogbookDialog, useVolume } from '../parts/Logbook.tsx';
 import { Mark } from '../parts/Mark.tsx';
 import { Candidates, ModulePage, vettingOf, type Configured, type Module } from '../parts/Modules.tsx';
@@ -473,6 +473,7 @@ function Token({
             {chosen.part === 'tests' ? (
               <>
                 <Scan only={here} choose={choose} />
+                <Compare {...here} />
                 <RandomTest {...here} />
               </>
             ) : null}

@@ -124,6 +124,14 @@ const officersCard = async () => {
   await page.getByText('identity-card officer').click();
   await page.locator('.object').first().waitFor();
 };
+/** The officer's card with the one of this name. */
+const comparing = async (name: string) => {
+  await officersCard();
+  await page.getByRole('tab', { name: 'Tests' }).click();
+  const option = page.getByTestId('compare-with').locator('option', { hasText: name }).first();
+  await page.getByTestId('compare-with').selectOption(await option.getAttribute('value'));
+  await page.getByTestId('compare').click();
+};
 const searchFor = async (line: string) => {
   await page.getByLabel('Find objects').fill(line);
   await page.getByRole('button', { name: 'Search', exact: true }).click();
@@ -561,6 +569,24 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
       await page.locator('.scanned').getByText('No finding among 5,000 keys.').waitFor();
       await page.getByTestId('random').click();
       await page.locator('.random table').waitFor();
+    },
+  ],
+  [
+    'tokens-compare',
+    'over',
+    async () => {
+      await comparing('root-hsm');
+      await page.locator('.compare .origin').getByText('Different: keys or attributes are not the same on both.').waitFor();
+      await page.locator('.compare .origin').evaluate((element) => element.scrollIntoView({ block: 'center' }));
+    },
+  ],
+  [
+    'tokens-compare-undecided',
+    'over',
+    async () => {
+      await comparing('spare card');
+      await page.locator('.compare .origin').getByText('Undecided: no difference was found').waitFor();
+      await page.locator('.compare .origin').evaluate((element) => element.scrollIntoView({ block: 'center' }));
     },
   ],
   [
@@ -1132,6 +1158,32 @@ test('the last try is used only after its sentence was typed, and a finding lead
   await page.getByTestId('scan').click();
   await page.locator('.spots button').nth(1).click();
   await page.locator('.one-object').getByText('number 9 of the listing').waitFor();
+});
+
+test('with both logged in a backup is called alike, with the keyboard alone; another choice takes the verdict away', { timeout: 60_000 }, async () => {
+  await scene('over');
+  await room('Tokens');
+  for (const name of ['spare card', 'identity-card officer']) {
+    await page.locator('.tree').getByText(name).click();
+    await page.getByRole('heading', { level: 2, name }).waitFor();
+    await page.getByTestId('log-in').click();
+    await page.getByTestId('log-out').waitFor();
+  }
+  await page.getByRole('tab', { name: 'Tests' }).click();
+  assert.equal(await page.getByTestId('compare').isDisabled(), true);
+  await page.getByTestId('compare-with').focus();
+  await page.keyboard.type('spare', { delay: 100 });
+  await page.keyboard.press('Tab');
+  await page.waitForTimeout(200); // slower than a token types
+  await page.keyboard.press('Enter');
+  await page.locator('.compare .origin').waitFor();
+  assert.equal((await page.locator('.compare .origin').innerText()).trim(), 'Alike: the same keys with the same attributes are on both.');
+  await page.locator('p.hidden[role=status]').getByText('Alike: the same keys').waitFor();
+  await page.getByText('2 objects came to the two tokens in different ways').waitFor();
+  assert.equal(await page.locator('.compare .risks li').count(), 0);
+  await page.getByTestId('compare-with').focus();
+  await page.keyboard.press('ArrowDown');
+  assert.equal(await page.locator('.compare .origin').count(), 0, 'a verdict stands only beside the tokens that it is about');
 });
 
 test('ten thousand objects: only those in sight are drawn, and the last one can be reached', async () => {

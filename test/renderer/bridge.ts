@@ -16,6 +16,7 @@ import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import { bindingsFor, factsOf, inputFile, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 import { listedAfter, pretendOrder, pretendResult } from './pretend-changes.ts';
 import {
+  pretendComparison,
   pretendDetails,
   pretendedObject,
   pretendModules,
@@ -24,6 +25,9 @@ import {
   pretendReadiness,
   pretendScan,
 } from './pretend-tokens.ts';
+
+/** A card that no ceremony is using. */
+const SPARE = '00000000deadbeef';
 
 type Failure = Exclude<Answer<Call>, { readonly ok: true }>;
 
@@ -291,6 +295,10 @@ export class PretendBridge implements Bridge {
         const tokens = all.filter(({ token }) => request.tokens.length === 0 || request.tokens.some((asked) => asked.token === token));
         return pretendScan(tokens, this.weak);
       }
+      case 'compare-tokens': {
+        const [one, other] = [request.one, request.other].map(({ module, token }) => ({ name: `${module}:${token}`, loggedIn: this.loggedIn.has(token) }));
+        return pretendComparison(one!, other!, request.other.token === SPARE);
+      }
       case 'random-test':
         return pretendRandom(request.bytes);
       case 'token-login':
@@ -515,7 +523,7 @@ export class PretendBridge implements Bridge {
             token: factsOf(serial, label),
           }))
         : [];
-    const free = { '00000000deadbeef': 'spare card', ...labels, ...this.#initialised };
+    const free = { [SPARE]: 'spare card', ...labels, ...this.#initialised };
     return {
       modules: [
         {

@@ -1,6 +1,7 @@
 /** What a pretended estate tells of its libraries, tokens and objects: one of each kind that the Tokens room draws. */
 import type { ObjectPlace, Readiness, TokenDetails } from '../../ceremonies/estate.ts';
 import type { KeyAttributes, ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
+import { compareTokens, type Comparison, type DescribedKey, type Side } from '../../ceremonies/keys/compare.ts';
 import { provenanceOf, risksOf } from '../../ceremonies/keys/provenance.ts';
 import type { Answers, KeyScan, ModuleReport } from '../../electron/contract.ts';
 
@@ -231,6 +232,34 @@ export function pretendScan(tokens: readonly { readonly module: string; readonly
       : [],
     blocklist: { file: 'blocklist.txt', sha256: '9a'.repeat(32), entries: 262_144 },
   };
+}
+
+/** Compared by the real rules. `copied`: the other one is a restored backup of the one; else it is one that went its own way. */
+export function pretendComparison(one: { readonly name: string; readonly loggedIn: boolean }, other: { readonly name: string; readonly loggedIn: boolean }, copied: boolean): Comparison {
+  const key = (label: string, id: string, fingerprint: string, attributes: DescribedKey['attributes']): DescribedKey => ({
+    object: { class: 'private-key', id, label, keyType: 'CKK_EC' },
+    likeness: fingerprint === '' ? null : { method: 'SHA-256 of the public key', value: fingerprint.repeat(32) },
+    why: fingerprint === '' ? 'the token has no public half of the same CKA_ID' : '',
+    attributes: { CKA_LABEL: label, CKA_ID: id, CKA_SENSITIVE: 'true', CKA_EXTRACTABLE: 'false', CKA_LOCAL: 'true', ...attributes },
+  });
+  const side = ({ name, loggedIn }: { readonly name: string; readonly loggedIn: boolean }, keys: readonly DescribedKey[]): Side => ({
+    name,
+    keys,
+    notSeen: loggedIn ? [] : ['private objects unseen, because nobody is logged in'],
+  });
+  const restored = { CKA_LOCAL: 'false' };
+  const left = [key('Root CA', '01', '5d', {}), key('Issuing CA', '02', '77', {})];
+  return copied
+    ? compareTokens(side(one, left), side(other, [key('Root CA', '01', '5d', restored), key('Issuing CA', '02', '77', restored)]))
+    : compareTokens(
+        side(one, [...left, key('Server key', '03', '12', {}), key('Old key', '04', '', {}), key('Lonely key', '05', '34', {})]),
+        side(other, [
+          key('Root CA', '01', '5d', restored),
+          key('Issuing CA', '02', '77', { ...restored, CKA_EXTRACTABLE: 'true' }),
+          key('Server key', '03', '99', {}),
+          key('Old key', '04', '', {}),
+        ]),
+      );
 }
 
 export function pretendRandom(bytes: number): Answers['random-test'] {
