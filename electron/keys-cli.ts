@@ -15,9 +15,9 @@ import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import { certificateFindings, certificateSignatureFindings, checkChain, isSelfIssued, lintHierarchy, LONGEST, readCertificate, type CertificateReading } from '../ceremonies/keys/chain.ts';
 import { isSealedImport, readImport } from '../ceremonies/keys/import.ts';
 import { readPrivateKey, signWithPrivateKey, wrapTraditional } from '../ceremonies/keys/private-key.ts';
-import { jwkOf, openSshOf } from '../ceremonies/keys/public-forms.ts';
+import { inForm, TEXT_FORMS } from '../ceremonies/keys/public-forms.ts';
 import { makeStatedRequest, readRequest, requestFindings, signsNothing, statementPathFindings, type RequestReading } from '../ceremonies/keys/request.ts';
-import { derOf, nameText, pem, PEM_LABELS, readPem, readSigned } from '../ceremonies/keys/signed.ts';
+import { derOf, nameText, PEM_LABELS, readPem, readSigned } from '../ceremonies/keys/signed.ts';
 import { keyFindings, readSubjectKey, signatureFindings, type SubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { rsaSpki } from '../ceremonies/keys/traditional.ts';
 
@@ -134,11 +134,13 @@ export async function keysCommand(command: string, args: readonly string[]): Pro
       return show(await crlReports(files, verb === 'verify' ? at : null), values.json, verb === 'verify');
     default: {
       const { password: path, as } = values as { password?: string; as?: string };
-      if (as !== undefined && (!FORMS.includes(as) || values.json || files.length > 1)) throw new Usage(`key show --as: one FILE as ${FORMS.join(', ')}, without --json`);
+      const form = TEXT_FORMS.find((one) => one === as) ?? null;
+      if (as !== undefined && ((form === null && as !== 'der') || values.json || files.length > 1)) throw new Usage(`key show --as: one FILE as der, ${TEXT_FORMS.join(', ')}, without --json`);
       const password = path === undefined ? null : firstLine(readInput(path, LARGEST));
       try {
         if (as !== undefined) {
-          process.stdout.write(inForm((await keyIn(files[0]!.bytes, password)).key, as));
+          const { key } = await keyIn(files[0]!.bytes, password);
+          process.stdout.write(form === null ? key.spki : inForm(key, form));
           return 0;
         }
         return show(await each(files, async ({ bytes }) => {
@@ -452,18 +454,6 @@ export async function keyIn(bytes: Uint8Array, password: Uint8Array | null): Pro
     return { key: publicKey, facts: { is: 'a private key', form, ...keyFacts(publicKey), checks } };
   } finally {
     for (const copy of [pkcs8, der, bytes]) copy.fill(0);
-  }
-}
-
-const FORMS: readonly string[] = ['pem', 'der', 'jwk', 'openssh'];
-
-/** `form` is one of FORMS. Throws `Refused` KEY-FORM. */
-function inForm(key: SubjectKey, form: string): string | Uint8Array {
-  switch (form) {
-    case 'der': return key.spki;
-    case 'jwk': return `${JSON.stringify(jwkOf(key))}\n`;
-    case 'openssh': return `${openSshOf(key)}\n`;
-    default: return pem('PUBLIC KEY', key.spki);
   }
 }
 

@@ -7,8 +7,12 @@
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { fromBase64url, fromHex } from '../ceremonies/bytes.ts';
 import type { Readiness, TokenDetails } from '../ceremonies/estate.ts';
+import { asn1Lines } from '../ceremonies/keys/asn1-text.ts';
 import type { Comparison, DescribedKey } from '../ceremonies/keys/compare.ts';
+import { inForm, TEXT_FORMS, type TextForm } from '../ceremonies/keys/public-forms.ts';
+import { readSubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import type { Answers, KeyPlace, Library, Request } from './contract.ts';
 import { Usage } from './keys-cli.ts';
@@ -26,7 +30,7 @@ conclave token show       --module M --token SERIAL
 conclave token mechanisms --module M --token SERIAL
 conclave token probe      --module M --token SERIAL [--stand-in]
 conclave token objects    --module M --token SERIAL [--where ATTRIBUTE=VALUE]... [--offset N] [--limit N] [--login | --stand-in]
-conclave token object     --module M --token SERIAL --where ATTRIBUTE=VALUE... [--login | --stand-in]
+conclave token object     --module M --token SERIAL --where ATTRIBUTE=VALUE... [--asn1 | --as FORM] [--login | --stand-in]
 conclave token find URI
 conclave token scan       [--on M:SERIAL]...
 conclave token compare    --module M --token SERIAL [--with-module M] --with-token SERIAL [--login | --stand-in]
@@ -37,7 +41,8 @@ conclave token explain    [CODE]
   show          flags, PIN state, limits, interfaces, validations
   probe         logs in, and tries every parameter set with session objects: proven, claimed or absent
   objects       objects of the token; --where CKA_LABEL="Root CA", CKA_CLASS=CKO_PRIVATE_KEY, CKA_SIGN=true, CKA_ID=9f2c
-  object        the one object with these values, in full
+  object        the one object with these values, in full; --asn1: attributes that are DER, taken apart;
+                --as pem, jwk or openssh: its public key alone, as other programs want it
   find URI      what a PKCS#11 URI (RFC 7512) names, on every token here
   scan          weak keys on these tokens (default: all), each alone and compared with each other
   compare       backup, cluster or clone: which keys are on both tokens (by public fingerprint or check value), which
@@ -57,13 +62,13 @@ conclave token explain    [CODE]
 const OPTIONS = {
   'module': { type: 'string' }, 'token': { type: 'string' }, 'with-module': { type: 'string' }, 'with-token': { type: 'string' }, 'where': { type: 'string', multiple: true, default: [] as string[] }, 'on': { type: 'string', multiple: true, default: [] as string[] },
   'offset': { type: 'string', default: '0' }, 'limit': { type: 'string', default: '100' }, 'bytes': { type: 'string', default: '65536' },
-  'login': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
+  'asn1': { type: 'boolean', default: false }, 'as': { type: 'string' }, 'login': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
 } as const;
 
 /** What each verb takes beside --home and --json; anything else is a wrong call. */
 const TAKES: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
   modules: [], show: ['module', 'token'], mechanisms: ['module', 'token'], probe: ['module', 'token', 'stand-in'],
-  objects: ['module', 'token', 'where', 'offset', 'limit', 'login', 'stand-in'], object: ['module', 'token', 'where', 'login', 'stand-in'],
+  objects: ['module', 'token', 'where', 'offset', 'limit', 'login', 'stand-in'], object: ['module', 'token', 'where', 'asn1', 'as', 'login', 'stand-in'],
   find: [], scan: ['on'], compare: ['module', 'token', 'with-module', 'with-token', 'login', 'stand-in'], random: ['module', 'token', 'bytes'], explain: [],
 };
 const ARGUMENTS: Readonly<Record<string, readonly [least: number, most: number]>> = { find: [1, 1], explain: [0, 1] };
@@ -133,12 +138,15 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
       // Not by its place in the list: modules have been seen to list the same objects in another order in every process.
       const where = wanted(values.where);
       if (where.length === 0) throw new Usage('token object: --where is needed, e.g. --where CKA_LABEL="Root CA" --where CKA_CLASS=CKO_PRIVATE_KEY');
+      const form = TEXT_FORMS.find((one) => one === values.as) ?? null;
+      if ((values.as !== undefined && form === null) || (form !== null && values.asn1)) throw new Usage(`token object --as: ${TEXT_FORMS.join(', ')}, without --asn1`);
       return (house) => withLogin(house, on, async () => {
         const { total, objects: [object], positions: [position] } = await ask(house, { call: 'search-objects', ...on, where, offset: 0, limit: 1 });
         if (total !== 1 || object === undefined || position === undefined) {
           throw new Refused(refuse('ONE-MATCH', 'exactly one object with these values', total === 0 ? 'none' : `${total}`, 'List the objects of the token, and say more of the one that is meant.'));
         }
-        return oneObject(await ask(house, { call: 'object', ...on, place: { position, object } }));
+        const value = await ask(house, { call: 'object', ...on, place: { position, object } });
+        return form === null ? oneObject(value, values.asn1) : publicKeyOf(value, form);
       });
     }
     case 'find': return async (house) => {
@@ -268,14 +276,21 @@ function readiness(value: readonly Readiness[]): Outcome {
   };
 }
 
-function oneObject(value: Answers['object']): Outcome {
+/** The public key of an object and nothing else. */
+function publicKeyOf({ object, publicKey }: Answers['object'], form: TextForm): Outcome {
+  if (publicKey === null) throw new Refused(refuse('KEY-FORM', 'an object with a public key', `${object.class} ${object.label}`, 'Choose the public key or the certificate.'));
+  const file = inForm(readSubjectKey(fromBase64url(publicKey.spki)), form);
+  return { value: { form, file }, lines: [file.trimEnd()], code: 0 };
+}
+
+function oneObject(value: Answers['object'], asn1: boolean): Outcome {
   const { object, attributes, provenance, risks, letters, withheld, unanswered, publicKey, certificate } = value;
   return {
     value, code: risks.length > 0 || (provenance?.contradictions.length ?? 0) > 0 ? 1 : 0,
     lines: [
       `${object.class} ${object.label === '' ? '(no label)' : `"${object.label}"`} ${object.id}`, value.uri,
       letters.map(({ letter }) => letter).join(','),
-      ...attributes.map(({ name, hex, text }) => `  ${name.padEnd(28)} ${text ?? (hex.length > 96 ? `${hex.slice(0, 96)}... (${hex.length / 2} bytes)` : hex)}`),
+      ...attributes.map(({ name, hex, text }) => `  ${name.padEnd(28)} ${text ?? (hex.length > 96 ? `${hex.slice(0, 96)}... (${hex.length / 2} bytes)` : hex)}`).flatMap((line, i) => [line, ...(asn1 ? asn1Lines(fromHex(attributes[i]?.hex ?? '')) ?? [] : []).map((part) => `      ${part}`)]),
       ...(unanswered.length === 0 ? [] : [`  not answered: ${unanswered.join(', ')}`]),
       ...(withheld.length === 0 ? [] : [`  never asked for: ${withheld.join(', ')}`]),
       ...(publicKey === null ? [] : [`public key    ${publicKey.label}, SHA-256 ${publicKey.sha256}`]),

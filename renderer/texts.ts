@@ -958,6 +958,8 @@ export const t = {
     attribute: 'Attribute',
     decoded: 'Means',
     raw: 'Bytes',
+    asn1: 'As ASN.1',
+    form: { pem: 'As PEM', jwk: 'As JWK', openssh: 'As OpenSSH' },
     empty: 'empty',
     moreBytes: (n: number) => `and ${n.toLocaleString('en')} more bytes`,
     unanswered: 'Asked for and not answered',

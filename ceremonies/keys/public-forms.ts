@@ -7,6 +7,7 @@
 import { concat, toBase64url, utf8 } from '../bytes.ts';
 import { Refused, refuse } from '../refusal.ts';
 import { ALGORITHMS, CURVE_FACTS } from './algorithms.ts';
+import { pem } from './signed.ts';
 import type { SubjectKey } from './subject-key.ts';
 import { readRsaPublicKey } from './traditional.ts';
 
@@ -74,4 +75,16 @@ function string(bytes: Uint8Array): Uint8Array {
 /** RFC 4251 section 5: positive, so that a set top bit has a zero octet before it. */
 function mpint(bytes: Uint8Array): Uint8Array {
   return bytes[0]! > 127 ? concat(Uint8Array.of(0), bytes) : bytes;
+}
+
+export const TEXT_FORMS = ['pem', 'jwk', 'openssh'] as const;
+export type TextForm = (typeof TEXT_FORMS)[number];
+
+/** A public key as a text of this form, which ends with a newline. Throws `Refused` KEY-FORM where the form knows no such key. */
+export function inForm(key: SubjectKey, form: TextForm): string {
+  switch (form) {
+    case 'pem': return pem('PUBLIC KEY', key.spki);
+    case 'jwk': return `${JSON.stringify(jwkOf(key))}\n`;
+    case 'openssh': return `${openSshOf(key)}\n`;
+  }
 }

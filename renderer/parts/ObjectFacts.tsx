@@ -2,9 +2,14 @@
  * One object in full: first what its attributes conclude to and what that is worth, then what they allow that they should
  * not, then every attribute as it was read.
  */
-import { useEffect, useState, type ReactNode } from 'react';
+import { useEffect, useMemo, useState, type ReactNode } from 'react';
+import { fromBase64url, fromHex } from '../../ceremonies/bytes.ts';
 import type { AttributeReading, ObjectPlace } from '../../ceremonies/estate.ts';
 import type { ChangeKind, ObjectFact } from '../../ceremonies/evidence.ts';
+import { asn1Lines } from '../../ceremonies/keys/asn1-text.ts';
+import { inForm, TEXT_FORMS } from '../../ceremonies/keys/public-forms.ts';
+import { readSubjectKey } from '../../ceremonies/keys/subject-key.ts';
+import { Refused } from '../../ceremonies/refusal.ts';
 import type { Answers } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
 import type { Wanted } from '../changes.ts';
@@ -187,6 +192,7 @@ function Whole({ reading }: { readonly reading: Reading }) {
               fact(t.tokens.spki, reading.publicKey.spki, 'bytes'),
             ]}
           />
+          <PublicForms spki={reading.publicKey.spki} />
         </section>
       ) : null}
       <section>
@@ -294,6 +300,7 @@ function Attributes({ reading }: { readonly reading: Reading }) {
               <td>{attribute.text}</td>
               <td>
                 <Raw attribute={attribute} />
+                <Asn1 attribute={attribute} />
               </td>
             </tr>
           ))}
@@ -311,6 +318,42 @@ function Attributes({ reading }: { readonly reading: Reading }) {
       ) : null}
     </section>
   );
+}
+
+/** What is DER, taken apart: only where that says more than the bytes, and only for whoever asks. */
+function Asn1({ attribute: { name, hex } }: { readonly attribute: AttributeReading }) {
+  const lines = useMemo(() => (hex.startsWith('30') || hex.startsWith('06') ? asn1Lines(fromHex(hex)) : null), [hex]);
+  if (lines === null) return null;
+  return (
+    <details>
+      <summary>
+        {t.tokens.asn1} <span className="hidden">{name}</span>
+      </summary>
+      <pre tabIndex={0}>{lines.join('\n')}</pre>
+    </details>
+  );
+}
+
+/** The public key as other programs want it; forms that know no such key are left out. */
+function PublicForms({ spki }: { readonly spki: string }) {
+  const forms = useMemo(
+    () =>
+      TEXT_FORMS.flatMap((form) => {
+        try {
+          return [{ form, text: inForm(readSubjectKey(fromBase64url(spki)), form) }];
+        } catch (error) {
+          if (error instanceof Refused) return [];
+          throw error;
+        }
+      }),
+    [spki],
+  );
+  return forms.map(({ form, text }) => (
+    <details key={form}>
+      <summary>{t.tokens.form[form]}</summary>
+      <pre tabIndex={0}>{text.trimEnd()}</pre>
+    </details>
+  ));
 }
 
 function Raw({ attribute: { name, hex } }: { readonly attribute: AttributeReading }) {

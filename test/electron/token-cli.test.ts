@@ -95,6 +95,11 @@ test('objects and one in full, with its URI, provenance and risks; the URI finds
   assert.equal(value.provenance?.origin, 'generated');
   assert.ok(value.risks.some(({ rule }) => rule === 'KEY-MODIFIABLE'));
   assert.match(value.uri, /^pkcs11:.*object=Root%20CA;type=private;id=%01$/);
+  const half = [...on, '--where', 'CKA_LABEL=Root CA', '--where', 'CKA_CLASS=CKO_PUBLIC_KEY'];
+  assert.match((await run('object', ...half, '--asn1')).out, /CKA_EC_PARAMS.*\n +OBJECT IDENTIFIER 1\.2\.840\.10045\.3\.1\.7\n/);
+  assert.match((await run('object', ...half, '--as', 'openssh')).out, /^ecdsa-sha2-nistp256 AAAA\S+\n$/);
+  assert.equal(createPublicKey((await run('object', ...half, '--as', 'pem')).out).asymmetricKeyType, 'ec');
+  assert.equal((await run('object', ...half, '--as', 'der')).code, 2);
   const text = await run('object', ...on, ...wanted);
   assert.match(text.out, /never asked for: .*CKA_PRIVATE_EXPONENT/);
   assert.equal(text.code, 1); // it has risks
