@@ -29,7 +29,7 @@ test('a SmartCard-HSM is put in, looked at, pulled under the login, and back: no
   await readers.insert({ serial: 'DETEST00001', label: 'REHEARSAL Ada', pin: '31415926' });
   await saying('REHEARSAL Ada (UserPIN) is here now.');
   await card.click();
-  await page.getByText('Nobody is logged in').waitFor();
+  await page.getByText('Nobody is logged in to this token').waitFor();
   await page.getByTestId('log-in').click();
   const { booth } = await waitForBooth(app);
   await typePin(booth, '31415926');
@@ -45,5 +45,5 @@ test('a SmartCard-HSM is put in, looked at, pulled under the login, and back: no
 
   await readers.insert({ serial: 'DETEST00001' });
   await saying('REHEARSAL Ada (UserPIN) is here now.');
-  await page.getByText('Nobody is logged in').waitFor();
+  await page.getByText('Nobody is logged in to this token').waitFor();
 });
