@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { fromBase64url, fromUtf8, toHex, utf8 } from './bytes.ts';
 import { Base64url, BoundedText, KeyReference, type Input, type KeyPart, type Placement, type WrappedPart } from './evidence.ts';
 import { caAlgorithmNamed, componentsOf, type Component } from './keys/algorithms.ts';
+import { derParts, readDer, TAG } from './keys/der.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 
 /** One part of the ceremony's key, as the token last showed it. */
@@ -123,13 +124,32 @@ export function idsNeeded(algorithm: string, place: Placement): number {
 
 /**
  * A file that people bring is kept whole in the record, and so is a private key that stands in it beside the certificate which
- * belongs to it: any PEM label that names one (RFC 7468 sections 10 and 11, the older ones, others' own). The page asks before it
+ * belongs to it: any PEM label that names one (RFC 7468 sections 10 and 11, the older ones, others' own), or DER that begins as one. The page asks before it
  * keeps a file or hands it on; the opening and the auditor ask again. The words never quote the file.
  */
 export function secretFault(file: Uint8Array): Refusal | null {
-  return /-----BEGIN [ -~]{0,80}PRIVATE KEY/.test(new TextDecoder().decode(file))
+  return secretDer(file) || /-----BEGIN [ -~]{0,80}PRIVATE KEY/.test(new TextDecoder().decode(file))
     ? refuse('INPUT-PUBLIC', 'a file with public things only: it is kept whole in the record', 'a private key', 'Bring a file without it. Nothing of this one was kept. Tell the owner of the key where it lay.')
     : null;
+}
+
+/**
+ * DER that begins as only private keys do: a version of 0 to 3 (PKCS#8, PKCS#1, SEC 1, PKCS#12; RFC 5958, 8017, 5915, 7292), or an algorithm
+ * and an OCTET STRING (encrypted PKCS#8). A modulus of one octet, with which a public RSA key would begin so, is none.
+ */
+function secretDer(file: Uint8Array): boolean {
+  if (file[0] !== TAG.sequence) return false;
+  // Told by its beginning, so that a damaged or a cut-off key is one too.
+  const [, length = 0] = file;
+  const content = file.subarray(length < 0x80 ? 2 : 2 + (length & 0x7f));
+  if (content[0] === TAG.integer && content[1] === 1 && (content[2] ?? 4) <= 3) return true;
+  try {
+    const [first, second] = derParts(readDer(file, 'file'), 'file');
+    return first?.tag === TAG.sequence && second?.tag === TAG.octetString;
+  } catch (error) {
+    if (error instanceof Refused) return false; // no DER, and so no key in DER
+    throw error;
+  }
 }
 
 /** Where a placement puts a part: `split` leaves the classical half on the token and wraps the other. */

@@ -14,6 +14,7 @@ import { forWebCrypto } from '../ceremonies/bytes.ts';
 import { pendingAction, type Entry } from '../ceremonies/ceremony.ts';
 import { KEY_KINDS, ORDERED_ATTRIBUTES, WrapMethod, type Intent, type KeyKind, type OrderedAttributes } from '../ceremonies/evidence.ts';
 import type { ObjectPlace } from '../ceremonies/estate.ts';
+import { importFault } from '../ceremonies/keys/import.ts';
 import { PURPOSE_NAMES, safeAttributes, SHIPPED_TEMPLATES, type KeyTemplate, type Purpose } from '../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { parseLine } from '../ceremonies/transcript.ts';
@@ -179,7 +180,15 @@ function prepare(verb: string, values: Values, on: { readonly module: string; re
       return { change: 'change-pin', ...on, whose: values.whose };
     }
     case 'generate': return { change: 'generate-key', ...on, label: needed('label'), ...wishedKey(values, attributes, templates) };
-    case 'import': return { change: 'import-key', ...on, label: needed('label'), ...wishedKey(values, attributes, templates), file: file(needed('file')) };
+    case 'import': {
+      const key = file(needed('file'));
+      const fault = importFault(key.bytes);
+      if (fault !== null) {
+        key.bytes.fill(0);
+        throw new Refused(fault);
+      }
+      return { change: 'import-key', ...on, label: needed('label'), ...wishedKey(values, attributes, templates), file: key };
+    }
     case 'import-certificate': {
       const request = { change: 'import-certificate' as const, ...on, label: needed('label'), file: file(needed('file')) };
       return async (find) => ({ ...request, place: values.where.length === 0 ? null : await find(values.where, 'where') });

@@ -115,11 +115,6 @@ export function wrappedFile(bytes: Uint8Array): WrappedKeyFile | null {
   }
 }
 
-/** A private key that anybody can read: it is not kept, and goes nowhere. RFC 5958, RFC 7468 section 10. */
-export function isPlainKey(bytes: Uint8Array): boolean {
-  return /-----BEGIN (?!ENCRYPTED )[ -~]{0,80}PRIVATE KEY/.test(new TextDecoder().decode(bytes));
-}
-
 // --- a volume of the logbook -----------------------------------------------------------------------------------------
 
 export interface Made {

@@ -1141,12 +1141,6 @@ export const t = {
     asItIs: 'Attributes as they are now; change only what is to be different.',
     unmodifiable: 'The token says that this object cannot be changed (CKA_MODIFIABLE false). It will refuse.',
     keyFile: 'The key: encrypted PKCS#8 or PKCS#12, as PEM or DER',
-    plainKey: {
-      rule: 'IMPORT-ENCRYPTED',
-      expected: 'a key that is encrypted with a password',
-      found: 'a private key in plain',
-      next: 'Encrypt it first, and treat it as known to whoever could read this file. Nothing of it was kept.',
-    },
     certificateFile: 'The certificate, as PEM or DER',
     belongsTo: 'Belongs to',
     belongsToNone: 'no key on this token',

@@ -16,7 +16,7 @@ import { pbkdf2Async } from '@noble/hashes/pbkdf2.js';
 import { scryptAsync } from '@noble/hashes/scrypt.js';
 import { sha224, sha256, sha384, sha512 } from '@noble/hashes/sha2.js';
 import { equalBytes } from '../bytes.ts';
-import { Refused, refuse } from '../refusal.ts';
+import { Refused, refuse, type Refusal } from '../refusal.ts';
 import { readCertificate } from './chain.ts';
 import { derFault, derParts, expectTag, readDer, readIdentifier, readOid, readUnsigned, TAG, type Der, type Identifier } from './der.ts';
 import { readPrivateKey, seedFormOf, wrapTraditional, type PrivateKeyForm } from './private-key.ts';
@@ -54,6 +54,19 @@ export function isSealedImport(file: Uint8Array): boolean {
     if (error instanceof Refused) return false;
     throw error;
   }
+}
+
+/** A private key that needs no password. RFC 7468 section 10, and the older labels. */
+const IN_CLEAR = /-----BEGIN (?!ENCRYPTED )[ -~]{0,80}PRIVATE KEY/;
+
+/**
+ * Why this file is no import: anything but a key under a password, or one with a key in clear beside it. Whoever is handed a file asks
+ * before handing it on, so that a key in clear gets no further than the one who opened its file.
+ */
+export function importFault(file: Uint8Array): Refusal | null {
+  return isSealedImport(file) && !IN_CLEAR.test(new TextDecoder().decode(file)) ? null
+    : refuse('IMPORT-ENCRYPTED', 'a key file under a password: PKCS#12 or encrypted PKCS#8', 'a private key in clear, or no key at all',
+      'Encrypt it first (openssl pkcs8 -topk8 -v2 aes-256-cbc), and have every copy in clear destroyed: whoever could read this file may know the key. Nothing of it was kept.');
 }
 
 /**

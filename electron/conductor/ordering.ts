@@ -7,6 +7,7 @@ import { fromUtf8, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import { WrappedKeyFile, type ChangeOrder, type Intent, type ObjectReference } from '../../ceremonies/evidence.ts';
 import type { ObjectPlace } from '../../ceremonies/estate.ts';
 import { readCertificate } from '../../ceremonies/keys/chain.ts';
+import { importFault } from '../../ceremonies/keys/import.ts';
 import { derParts, readDer, TAG } from '../../ceremonies/keys/der.ts';
 import { derOf, readPem } from '../../ceremonies/keys/signed.ts';
 import { readSubjectKey } from '../../ceremonies/keys/subject-key.ts';
@@ -27,7 +28,7 @@ export interface Ordered {
   readonly file: Uint8Array | null;
 }
 
-/** Throws `Refused` OBJECT-MOVED, TOKEN-PRESENT, WRAPPED-KEY-FILE, PEM. */
+/** Throws `Refused` OBJECT-MOVED, TOKEN-PRESENT, IMPORT-ENCRYPTED, WRAPPED-KEY-FILE, PEM. */
 export async function orderOf(request: ChangeRequest, { call, random, now }: OrderingWorld): Promise<Ordered> {
   const { token } = request;
   const refer = (place: ObjectPlace): Promise<ObjectReference> => call('refer', { token, place });
@@ -48,6 +49,8 @@ export async function orderOf(request: ChangeRequest, { call, random, now }: Ord
     }
     case 'import-key': {
       const { label, kind, attributes, despite, file: { file, bytes } } = request;
+      const fault = importFault(bytes);
+      if (fault !== null) throw new Refused(fault);
       return ordered({ id: fresh(), label, kind, attributes, despite, file, sha256: createHash('sha256').update(bytes).digest('hex') }, bytes);
     }
     case 'import-certificate': {

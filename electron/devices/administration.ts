@@ -429,10 +429,9 @@ async function importKey(at: At, order: ChangeOrder<'import-key'>, file: string 
   const bytes = fromBase64url(file);
   if (toHex(sha256(bytes)) !== order.sha256) throw new Refused(refuse('INPUT-AS-RECORDED', `a file with SHA-256 ${order.sha256}`, 'another file', 'Give the file that the order names.'));
   if (kind.shape !== 'pair') throw new Refused(refuse('IMPORT-KIND', 'a kind of private key', kind.kind, 'Bring a secret key as a wrapped key.'));
-  const { isSealedImport } = await import('../../ceremonies/keys/import.ts');
-  if (!isSealedImport(bytes)) {
-    throw new Refused(refuse('IMPORT-ENCRYPTED', 'a key file under a password', 'a private key in clear', 'Encrypt it first (openssl pkcs8 -topk8 -v2 aes-256-cbc), and have every copy in clear destroyed.'));
-  }
+  const { importFault } = await import('../../ceremonies/keys/import.ts');
+  const fault = importFault(bytes);
+  if (fault !== null) throw new Refused(fault);
   await idIsFree(session, order.id);
   return pins.ask(token, asked, 'password', async (password, accepted) => {
     const { pkcs8, key } = await readImportFile(bytes, password!);

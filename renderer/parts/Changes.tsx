@@ -11,12 +11,13 @@ import { toBase64url } from '../../ceremonies/bytes.ts';
 import { KEY_KINDS, type ChangeKind, type KeyKind, type ObjectFact, type OrderedAttribute, type OrderedAttributes, type WrapMethod } from '../../ceremonies/evidence.ts';
 import type { AttributeWanted, ObjectPlace } from '../../ceremonies/estate.ts';
 import { inputDigest, secretFault } from '../../ceremonies/key-record.ts';
+import { importFault } from '../../ceremonies/keys/import.ts';
 import { attributeName, KINDS, PURPOSE_NAMES, type KeyTemplate } from '../../ceremonies/keys/template.ts';
 import { refuse } from '../../ceremonies/refusal.ts';
 import type { Answers, ChangeRequest } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
 import {
-  attributesOf, changedAttributes, changesIn, despiteOf, findingsOf, isPlainKey, kindsFor, officerOf, toldAttributes, unanswered, wishFor, wishOf, wrappedFile,
+  attributesOf, changedAttributes, changesIn, despiteOf, findingsOf, kindsFor, officerOf, toldAttributes, unanswered, wishFor, wishOf, wrappedFile,
   type Finding, type Made, type Wanted, type Wish,
 } from '../changes.ts';
 import { isBlank, nameOf, tokenKey } from '../estate.ts';
@@ -346,11 +347,10 @@ function GenerateKey({ wanted: { module, token }, order }: FormProps) {
 function ImportKey({ wanted: { module, token }, order }: FormProps) {
   const [label, setLabel] = useState('');
   const [wish, setWish] = useState<Wish>(() => wishFor('signing'));
-  const [file, choose] = useChosen((bytes) =>
-    isPlainKey(bytes)
-      ? { ok: false, refusal: refuse(t.change.plainKey.rule, t.change.plainKey.expected, t.change.plainKey.found, t.change.plainKey.next) }
-      : fileReading(bytes, []),
-  );
+  const [file, choose] = useChosen((bytes) => {
+    const refusal = importFault(bytes);
+    return refusal ? { ok: false, refusal } : fileReading(bytes, []);
+  });
   const findings = findingsOf(wish);
   const ready = label.trim() !== '' && file !== null && isSound(file.reading) && unanswered(findings, wish.despite).length === 0;
   const key = { label: label.trim(), kind: wish.kind, attributes: wish.attributes, despite: despiteOf(findings, wish.despite) };
@@ -550,7 +550,10 @@ function useTemplates(): readonly KeyTemplate[] {
 function ImportCertificate({ wanted: { module, token, object }, order }: FormProps) {
   const [label, setLabel] = useState(object?.place.object.label ?? '');
   const [chosenKey, setKey] = useState<number | null>(object?.place.position ?? null);
-  const [file, choose] = useChosen((bytes) => readInput('certificate', bytes));
+  const [file, choose] = useChosen((bytes) => {
+    const refusal = secretFault(bytes);
+    return refusal ? { ok: false, refusal } : readInput('certificate', bytes);
+  });
   const keys = useKeys(module, token.serial, 'CKA_SIGN', 'private');
   const place = keys?.find(({ position }) => position === chosenKey) ?? (object?.place.position === chosenKey ? object.place : null);
   const ready = label.trim() !== '' && file !== null && isSound(file.reading);

@@ -1,11 +1,13 @@
 /** Files that people bring: sound ones without findings, wrong ones named, and no bytes that make a reader throw or hang. */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { fromBase64url, fromUtf8, toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import type { Input, InputKind } from '../../ceremonies/evidence.ts';
 import { inputDer, inputFacts, inputFindings } from '../../ceremonies/inputs.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
+import { secretFault } from '../../ceremonies/key-record.ts';
 import { pem } from '../../ceremonies/keys/signed.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { SEED } from './keys/seed.ts';
@@ -108,6 +110,22 @@ test('a private key beside what was asked for is INPUT-PUBLIC, in every kind of 
       }
     }
   }
+});
+
+test('a private key in DER is INPUT-PUBLIC too, whole or cut off; what is public in DER is not', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const secret = [
+    privateKey.export({ type: 'pkcs8', format: 'der' }), privateKey.export({ type: 'sec1', format: 'der' }), rsa.privateKey.export({ type: 'pkcs1', format: 'der' }),
+    privateKey.export({ type: 'pkcs8', format: 'der', cipher: 'aes-256-cbc', passphrase: 'x' }),
+  ];
+  for (const der of secret) {
+    assert.equal(secretFault(Uint8Array.from(der))?.rule, 'INPUT-PUBLIC');
+    for (const input of Object.values(sound)) assert.deepEqual((await inputFindings(withBytes(input, Uint8Array.from(der)))).map(({ rule }) => rule), ['INPUT-PUBLIC'], input.kind);
+  }
+  assert.equal(secretFault(Uint8Array.from(secret[0]!).subarray(0, 60))?.rule, 'INPUT-PUBLIC');
+  for (const der of [publicKey.export({ type: 'spki', format: 'der' }), rsa.publicKey.export({ type: 'pkcs1', format: 'der' })]) assert.equal(secretFault(Uint8Array.from(der)), null);
+  for (const input of Object.values(sound)) assert.equal(secretFault(bytesOf(input)), null, input.kind);
 });
 
 test('one file is never taken for another kind', async () => {

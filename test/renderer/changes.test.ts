@@ -6,7 +6,7 @@ import { CHANGE_KINDS, KEY_KINDS, type ChangeKind } from '../../ceremonies/evide
 import { KINDS, PURPOSE_NAMES } from '../../ceremonies/keys/template.ts';
 import { ChangeRequest } from '../../electron/contract.ts';
 import {
-  attributesOf, changedAttributes, changesIn, despiteOf, findingsOf, isPlainKey, kindsFor, loggedInSince, officerOf, toldAttributes, unanswered, wishFor, wrappedFile,
+  attributesOf, changedAttributes, changesIn, despiteOf, findingsOf, kindsFor, loggedInSince, officerOf, toldAttributes, unanswered, wishFor, wrappedFile,
 } from '../../renderer/changes.ts';
 import { createConclave, type World } from '../../renderer/store.ts';
 import { PretendBridge } from './bridge.ts';
@@ -63,11 +63,8 @@ test('only what is different is ordered, and only what the token told can be', (
   assert.deepEqual(changedAttributes(told, told), {});
 });
 
-test('files: a key in plain is known as one, and only what wrap-key wrote is a wrapped key', () => {
+test('files: only what wrap-key wrote is a wrapped key', () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
-  for (const plain of ['PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'OPENSSH PRIVATE KEY']) assert.equal(isPlainKey(bytes(`-----BEGIN ${plain}-----\nx`)), true, plain);
-  assert.equal(isPlainKey(bytes('-----BEGIN ENCRYPTED PRIVATE KEY-----\nx')), false);
-  assert.equal(isPlainKey(Uint8Array.of(0x30, 0x82, 0, 1)), false);
   for (const other of ['', '{', '[]', '{"format":"conclave-token-key/1"}', '\ud800']) assert.equal(wrappedFile(bytes(other)), null, other);
   assert.equal(wrappedFile(Uint8Array.of(0xff, 0xfe)), null);
 });

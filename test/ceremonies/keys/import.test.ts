@@ -9,7 +9,7 @@ import test, { after } from 'node:test';
 import fc from 'fast-check';
 import { equalBytes, fromHex, utf8 } from '../../../ceremonies/bytes.ts';
 import { derParts, readDer, TAG, writeDer, writeIdentifier, writeUnsigned } from '../../../ceremonies/keys/der.ts';
-import { isSealedImport, readImport, type ImportedKey } from '../../../ceremonies/keys/import.ts';
+import { importFault, isSealedImport, readImport, type ImportedKey } from '../../../ceremonies/keys/import.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import { SEED } from './seed.ts';
 import { base64, signatureVectors } from './vectors.ts';
@@ -84,6 +84,17 @@ test('encrypted PKCS#8 of OpenSSL: each cipher, each PRF, scrypt; a wrong passwo
   assert.equal(await rule(topk8('des.pem', '-v2', 'des3'), password()), 'IMPORT-CIPHER');
   // Padding fits by chance in one of 256: the sentence is the same then.
   for (let i = 0; i < 300; i++) assert.equal(await rule(files[3]!, utf8(`wrong ${i}`)), 'IMPORT-PASSWORD');
+});
+
+test('an import is a key under a password and nothing in clear: everything else goes no further than its reader', () => {
+  const sealed = ec.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: PASSWORD }).toString();
+  assert.equal(importFault(utf8(sealed)), null);
+  assert.equal(importFault(new Uint8Array(ec.export({ type: 'pkcs8', format: 'der', cipher: 'aes-256-cbc', passphrase: PASSWORD }))), null);
+  const clear = [
+    der(ec), new Uint8Array(ec.export({ type: 'sec1', format: 'der' })), new Uint8Array(rsa.export({ type: 'pkcs1', format: 'der' })), spki(ec), utf8(''), utf8('no key'),
+    ...[ec.export({ type: 'pkcs8', format: 'pem' }).toString(), ec.export({ type: 'sec1', format: 'pem' }).toString(), '-----BEGIN OPENSSH PRIVATE KEY-----\nAA==\n-----END OPENSSH PRIVATE KEY-----\n'].flatMap((text) => [utf8(text), utf8(`${sealed}${text}`), utf8(`${text}${sealed}`)]),
+  ];
+  for (const file of clear) assert.equal(importFault(file)?.rule, 'IMPORT-ENCRYPTED');
 });
 
 test('PKCS#12 of OpenSSL: the key, and the certificates with it', async () => {
