@@ -37,10 +37,14 @@ export function destroyPhrase({ label, id }: Pick<ObjectReference, 'label' | 'id
 
 // --- the order -------------------------------------------------------------------------------------------------------
 
-/** The key that an order asks for, as the rules for keys read it: what is not ordered is not known. */
+/** What an order that does not say so means: the safe value. Uses that it does not name are not given. */
+export const UNSAID = { private: true, sensitive: true, extractable: false, modifiable: false, wrapWithTrusted: false } as const satisfies OrderedAttributes;
+
+/** The key that an order asks for, as the rules for keys read it. */
 function wished(kind: KeyKind, ordered: OrderedAttributes): Judgeable {
   const { keyType, pair } = KINDS[kind];
-  const said = (name: keyof OrderedAttributes): boolean | null => ordered[name] ?? null;
+  const all: OrderedAttributes = { ...UNSAID, ...ordered };
+  const said = (name: keyof OrderedAttributes): boolean | null => all[name] ?? null;
   return {
     class: pair ? 'private-key' : 'secret-key', keyType, id: '', label: '', token: true, private: said('private'), sensitive: said('sensitive'), extractable: said('extractable'),
     alwaysSensitive: null, neverExtractable: null, local: null, modifiable: said('modifiable'), sign: said('sign'), verify: said('verify'), encrypt: said('encrypt'),
@@ -56,6 +60,17 @@ export function orderable(attributes: Readonly<Record<string, boolean>>): Ordere
 /** Why an order is dangerous; each danger has to be named in `despite`, or the order is refused under its rule. */
 export function orderRisks(kind: KeyKind, ordered: OrderedAttributes): Risk[] {
   return risksOf(wished(kind, ordered));
+}
+
+/** What a key that is there becomes by these attributes. */
+export function risksAfter(key: Judgeable, attributes: OrderedAttributes): Risk[] {
+  return risksOf({ ...key, ...attributes });
+}
+
+/** The first danger that nobody answers for, as a refusal under its own rule. */
+export function dangerFault(risks: readonly Risk[], despite: readonly string[] = []): Refusal | null {
+  const danger = risks.find((risk) => risk.weight === 'danger' && !despite.includes(risk.rule));
+  return danger ? refuse(danger.rule, 'attributes without a danger, or a danger that the officer answers for by name', danger.why, danger.next) : null;
 }
 
 /** May this change be ordered in this session? Null, or the rule that it breaks. Whether the object is there is the device's question. */
@@ -91,9 +106,8 @@ function changeFault({ change, token }: Change, order: ChangeOrder): Refusal | n
       return typed === phrase ? null : refuse('DESTROY-TYPED', `the words: ${phrase}`, typed === '' ? 'nothing' : 'other words', 'Write the words exactly as they stand on the screen. Nothing was destroyed.');
     }
     case 'generate-key': case 'import-key': case 'unwrap-key': {
-      const { kind, attributes, despite = [] } = order as ChangeOrder<'generate-key'>;
-      const danger = orderRisks(kind, attributes).find((risk) => risk.weight === 'danger' && !despite.includes(risk.rule));
-      return danger ? refuse(danger.rule, 'attributes without a danger, or a danger that the officer answers for by name', danger.why, danger.next) : null;
+      const { kind, attributes, despite } = order as ChangeOrder<'generate-key'>;
+      return dangerFault(orderRisks(kind, attributes), despite);
     }
     case 'wrap-key': {
       const { method, under, recipient, key } = order as ChangeOrder<'wrap-key'>;
@@ -133,22 +147,22 @@ export function resultFault(intent: Administer, result: Record<string, unknown>)
         ?? must(change === 'change-pin' || after.flags.includes('CKF_USER_PIN_INITIALIZED'), 'PIN-SET', 'a token whose user PIN is set', 'one without');
     }
     case 'generate-key': {
-      const { kind, attributes, id, label } = intent.order as ChangeOrder<'generate-key'>;
-      return keyFault(parsed.data as ChangeResult<'generate-key'>, kind, id, label, attributes, true);
+      const { kind, attributes, id, label, despite } = intent.order as ChangeOrder<'generate-key'>;
+      return keyFault(parsed.data as ChangeResult<'generate-key'>, kind, id, label, attributes, despite, true);
     }
     case 'import-key': {
-      const { kind, attributes, id, label } = intent.order as ChangeOrder<'import-key'>;
-      return keyFault(parsed.data as ChangeResult<'import-key'>, kind, id, label, attributes, false);
+      const { kind, attributes, id, label, despite } = intent.order as ChangeOrder<'import-key'>;
+      return keyFault(parsed.data as ChangeResult<'import-key'>, kind, id, label, attributes, despite, false);
     }
     case 'unwrap-key': {
-      const { kind, attributes, id, label, file } = intent.order as ChangeOrder<'unwrap-key'>;
+      const { kind, attributes, id, label, file, despite } = intent.order as ChangeOrder<'unwrap-key'>;
       const read = parsed.data as ChangeResult<'unwrap-key'>;
-      return keyFault(read, kind, id, label, attributes, false) ?? must(sameCheck(read.check, file.key.check), 'KEY-BOUND', `the key that was wrapped: ${checkText(file.key.check)}`, checkText(read.check));
+      return keyFault(read, kind, id, label, attributes, despite, false) ?? must(sameCheck(read.check, file.key.check), 'KEY-BOUND', `the key that was wrapped: ${checkText(file.key.check)}`, checkText(read.check));
     }
     case 'copy-object': {
-      const { object, attributes, id, label } = intent.order as ChangeOrder<'copy-object'>;
+      const { object, attributes, id, label, despite } = intent.order as ChangeOrder<'copy-object'>;
       const read = parsed.data as ChangeResult<'copy-object'>;
-      return must(sameCheck(read.check, object.check), 'KEY-BOUND', `a copy of ${checkText(object.check)}`, checkText(read.check)) ?? asOrdered(read, id, label, attributes);
+      return must(sameCheck(read.check, object.check), 'KEY-BOUND', `a copy of ${checkText(object.check)}`, checkText(read.check)) ?? asOrdered(read, id, label, attributes, despite);
     }
     case 'import-certificate': {
       const { id, label } = intent.order as ChangeOrder<'import-certificate'>;
@@ -178,18 +192,21 @@ export function resultFault(intent: Administer, result: Record<string, unknown>)
 
 type Read = ChangeResult<'unwrap-key'>;
 
-function keyFault(read: Read, kind: KeyKind, id: string, label: string, attributes: OrderedAttributes, made: boolean): Refusal | null {
+function keyFault(read: Read, kind: KeyKind, id: string, label: string, attributes: OrderedAttributes, despite: readonly string[] | undefined, made: boolean): Refusal | null {
   const { keyType, pair } = KINDS[kind];
   const own = pair ? read.private : read.secret;
   const shape = !pair ? read.private === null && read.public === null : read.public !== null && read.secret === null && read.spki !== null;
   if (!own || !shape || own.keyType !== keyType) return refuse('KEY-PARTS', `a ${pair ? 'key pair' : 'secret key'} of type ${keyType}`, own?.keyType ?? 'not that', LOOK);
   // A token that does not tell CKA_LOCAL is said to; one that denies having made the key is believed.
   if (made ? own.local === false : own.local === true) return refuse('ATTRIBUTES-AS-ORDERED', made ? 'a key made on this token' : 'a key that was brought in', `CKA_LOCAL ${String(own.local)}`, LOOK);
-  return asOrdered(read, id, label, attributes);
+  return asOrdered(read, id, label, attributes, despite);
 }
 
-/** Everything that was ordered against what the token says; what it does not answer is no deviation, and is said to be unanswered. */
-function asOrdered(read: Read, id: string, label: string, attributes: OrderedAttributes): Refusal | null {
+/**
+ * Everything that was ordered against what the token says; what it does not answer is no deviation, and is said to be unanswered. What it
+ * gave beyond the order is judged as the order was: nobody has a danger that nobody was told of.
+ */
+function asOrdered(read: Read, id: string, label: string, attributes: OrderedAttributes, despite: readonly string[] | undefined): Refusal | null {
   const halves = [read.private, read.public, read.secret].filter((half) => half !== null);
   const own = read.private ?? read.secret ?? read.public;
   const wrong: string[] = [];
@@ -198,7 +215,8 @@ function asOrdered(read: Read, id: string, label: string, attributes: OrderedAtt
     const found = name in read.more ? read.more[name as keyof typeof read.more] : own?.[name as keyof KeyAttributes] as boolean | null;
     if (found !== null && found !== wanted) wrong.push(`${name} is ${String(found)}, not ${String(wanted)}`);
   }
-  return wrong.length === 0 ? null : refuse('ATTRIBUTES-AS-ORDERED', `${label} with id ${id}, and the attributes that were ordered`, wrong.join('; '), LOOK);
+  if (wrong.length > 0) return refuse('ATTRIBUTES-AS-ORDERED', `${label} with id ${id}, and the attributes that were ordered`, wrong.join('; '), LOOK);
+  return own === null ? null : dangerFault(risksOf({ ...own, wrapWithTrusted: read.more.wrapWithTrusted }), despite);
 }
 
 type Check = ObjectReference['check'];

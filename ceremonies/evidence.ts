@@ -280,10 +280,10 @@ export const CHANGES = {
     result: z.strictObject({ object: ObjectFact, sha256: hex(64).length(64), /** Whether a key of this CKA_ID is there, and has the certificate's public key. */ key: z.enum(['fits', 'absent']) }),
   },
   /** C_CopyObject. A copy keeps its history; what it may do less of is ordered. */
-  'copy-object': { order: z.strictObject({ object: ObjectReference, id: hex(64).min(32), label: text(64).min(1), attributes: OrderedAttributes }), result: z.strictObject(KeyRead) },
+  'copy-object': { order: z.strictObject({ object: ObjectReference, id: hex(64).min(32), label: text(64).min(1), attributes: OrderedAttributes, despite }), result: z.strictObject(KeyRead) },
   /** C_SetAttributeValue. */
   'edit-object': {
-    order: z.strictObject({ object: ObjectReference, label: text(64).nullable(), id: hex(64).nullable(), attributes: OrderedAttributes }),
+    order: z.strictObject({ object: ObjectReference, label: text(64).nullable(), id: hex(64).nullable(), attributes: OrderedAttributes, despite }),
     result: z.strictObject({ before: ObjectFact, after: ObjectFact, changed: z.array(z.strictObject({ attribute: text(48), from: text(64).nullable(), to: text(64) })).max(32) }),
   },
   /** C_DestroyObject, then looked for from a fresh session. `typed`: the phrase that the officer wrote out. */

@@ -79,8 +79,8 @@ type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS; args: strin
 const KEY: readonly Option[] = ['label', 'template', 'kind', 'for', 'attribute', 'despite'];
 /** What each verb takes beside what all of them take. */
 const TAKES: Readonly<Record<string, readonly Option[]>> = {
-  'init': ['label'], 'unblock': [], 'pin': ['whose'], 'generate': KEY, 'import': [...KEY, 'file'], 'import-certificate': ['label', 'file', 'where'], 'copy': ['where', 'label', 'attribute'],
-  'edit': ['where', 'label', 'id', 'attribute'], 'destroy': ['where', 'typed'], 'wrap': ['where', 'under', 'to', 'method', 'out'], 'unwrap': ['under', 'file', 'label', 'attribute', 'despite'],
+  'init': ['label'], 'unblock': [], 'pin': ['whose'], 'generate': KEY, 'import': [...KEY, 'file'], 'import-certificate': ['label', 'file', 'where'], 'copy': ['where', 'label', 'attribute', 'despite'],
+  'edit': ['where', 'label', 'id', 'attribute', 'despite'], 'destroy': ['where', 'typed'], 'wrap': ['where', 'under', 'to', 'method', 'out'], 'unwrap': ['under', 'file', 'label', 'attribute', 'despite'],
   'request': ['where', 'subject', 'out'], 'self-sign': ['where', 'subject', 'days', 'out'], 'self-test': ['where'],
 };
 const EVERYWHERE: readonly Option[] = ['module', 'token', 'officer', 'card', 'real', 'stand-in', 'home', 'json'];
@@ -194,13 +194,13 @@ function prepare(verb: string, values: Values, on: { readonly module: string; re
       return async (find) => ({ ...request, place: values.where.length === 0 ? null : await find(values.where, 'where') });
     }
     case 'copy': {
-      const request = { change: 'copy-object' as const, ...on, label: needed('label'), attributes };
+      const request = { change: 'copy-object' as const, ...on, label: needed('label'), attributes, despite: values.despite };
       const where = someWhere('where');
       return async (find) => ({ ...request, place: await find(where, 'where') });
     }
     case 'edit': {
       const where = someWhere('where');
-      return async (find) => ({ change: 'edit-object', ...on, place: await find(where, 'where'), label: values.label ?? null, id: values.id ?? null, attributes });
+      return async (find) => ({ change: 'edit-object', ...on, place: await find(where, 'where'), label: values.label ?? null, id: values.id ?? null, attributes, despite: values.despite });
     }
     case 'destroy': {
       const where = someWhere('where');

@@ -47,9 +47,9 @@ export const ChangeRequest = z.discriminatedUnion('change', [
   z.strictObject({ change: z.literal('import-key'), ...OneToken, ...NewKey, file: File }),
   /** `place`: the key that it belongs to, whose CKA_ID it takes. */
   z.strictObject({ change: z.literal('import-certificate'), ...OneToken, place: ObjectPlace.nullable(), label, file: File }),
-  z.strictObject({ change: z.literal('copy-object'), ...OneToken, place: ObjectPlace, label, attributes: OrderedAttributes }),
+  z.strictObject({ change: z.literal('copy-object'), ...OneToken, place: ObjectPlace, label, attributes: OrderedAttributes, despite }),
   /** Null: as it is. */
-  z.strictObject({ change: z.literal('edit-object'), ...OneToken, place: ObjectPlace, label: label.nullable(), id: z.string().max(64).regex(/^([0-9a-f]{2})*$/).nullable(), attributes: OrderedAttributes }),
+  z.strictObject({ change: z.literal('edit-object'), ...OneToken, place: ObjectPlace, label: label.nullable(), id: z.string().max(64).regex(/^([0-9a-f]{2})*$/).nullable(), attributes: OrderedAttributes, despite }),
   z.strictObject({ change: z.literal('destroy-object'), ...OneToken, place: ObjectPlace, typed: z.string().max(200) }),
   /** `recipient`: public key or certificate, for hybrid; else `under` is a key of the same token. */
   z.strictObject({ change: z.literal('wrap-key'), ...OneToken, place: ObjectPlace, under: ObjectPlace.nullable(), recipient: File.nullable(), method: WrapMethod }),

@@ -4,11 +4,11 @@
  *
  * Pure. It never allows anything: an order is judged again where it is recorded, and by the same rules.
  */
-import { orderable, orderRisks } from '../ceremonies/administration.ts';
+import { orderable, orderRisks, risksAfter } from '../ceremonies/administration.ts';
 import type { Data, State } from '../ceremonies/ceremony.ts';
 import { ORDERED_ATTRIBUTES, WrappedKeyFile, type ChangeKind, type Intent, type KeyKind, type OrderedAttribute, type OrderedAttributes, type TokenFacts } from '../ceremonies/evidence.ts';
 import { fromUtf8 } from '../ceremonies/bytes.ts';
-import type { AttributeReading, ObjectPlace } from '../ceremonies/estate.ts';
+import type { AttributeReading, ObjectPlace, ObjectReading } from '../ceremonies/estate.ts';
 import { RISKS } from '../ceremonies/keys/provenance.ts';
 import { attributeName, KINDS, lintTemplate, safeAttributes, SHIPPED_TEMPLATES, USAGES, type KeyTemplate, type Purpose } from '../ceremonies/keys/template.ts';
 import type { Answers } from '../electron/contract.ts';
@@ -70,6 +70,12 @@ export function findingsOf({ purpose, kind, attributes }: Wish): Finding[] {
     .filter(({ rule }) => !RISKS.some((risk) => risk === rule))
     .map(({ rule, severity, why, next }): Finding => ({ rule, weight: severity === 'refused' ? 'danger' : 'caution', why, next, answerable: false }));
   return [...risks, ...wishes];
+}
+
+/** What speaks against a key that is there, with these attributes in place of its own; of what is no key, nothing. */
+export function findingsAfter(reading: Pick<ObjectReading, 'key' | 'trust'> | null, attributes: OrderedAttributes): Finding[] {
+  if (!reading?.key) return [];
+  return risksAfter({ ...reading.key, wrapWithTrusted: reading.trust.wrapWithTrusted }, attributes).map((risk) => ({ ...risk, answerable: risk.weight === 'danger' }));
 }
 
 /** Those of a finished order's dangers that nobody answers for yet. */

@@ -57,8 +57,8 @@ export async function orderOf(request: ChangeRequest, { call, random, now }: Ord
       const key = request.place === null ? null : await refer(request.place);
       return ordered({ id: key?.id ?? fresh(), label: request.label, certificate: toBase64url(derOf(request.file.bytes, 'certificate')) });
     }
-    case 'copy-object': return ordered({ object: await refer(request.place), id: fresh(), label: request.label, attributes: request.attributes });
-    case 'edit-object': return ordered({ object: await refer(request.place), label: request.label, id: request.id, attributes: request.attributes });
+    case 'copy-object': return ordered({ object: await refer(request.place), id: fresh(), label: request.label, attributes: request.attributes, despite: request.despite });
+    case 'edit-object': return ordered({ object: await refer(request.place), label: request.label, id: request.id, attributes: request.attributes, despite: request.despite });
     case 'destroy-object': return ordered({ object: await refer(request.place), typed: request.typed });
     case 'wrap-key': {
       const { place, under, recipient, method } = request;

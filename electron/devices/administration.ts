@@ -10,6 +10,7 @@
 import { randomFillSync } from 'node:crypto';
 import { sha256 } from '@noble/hashes/sha2.js';
 import type * as z from 'zod';
+import { dangerFault, risksAfter, UNSAID } from '../../ceremonies/administration.ts';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import type { ObjectPlace } from '../../ceremonies/estate.ts';
 import {
@@ -246,7 +247,8 @@ const ANSWERING = { sign: 'verify', decrypt: 'encrypt', unwrap: 'wrap', decapsul
 function inFull(kind: KeyKindRow, order: OrderedAttributes): OrderedAttributes {
   const uses = kind.shape === 'secret' ? SECRET_USES : PRIVATE_USES;
   const full: OrderedAttributes = {
-    private: order.private ?? true, sensitive: order.sensitive ?? true, extractable: order.extractable ?? false, modifiable: order.modifiable ?? true,
+    private: order.private ?? UNSAID.private, sensitive: order.sensitive ?? UNSAID.sensitive, extractable: order.extractable ?? UNSAID.extractable,
+    modifiable: order.modifiable ?? UNSAID.modifiable,
   };
   for (const use of uses) full[use] = order[use] ?? false;
   // Newer than many tokens: said only where something is wanted of them.
@@ -480,20 +482,38 @@ async function importCertificate(at: At, order: ChangeOrder<'import-certificate'
   return { object, sha256: toHex(sha256(der)), key: bound };
 }
 
-async function copyObject(at: At, { object, id, label, attributes }: ChangeOrder<'copy-object'>, kept: boolean): Promise<KeyRead> {
+async function copyObject(at: At, { object, id, label, attributes, despite }: ChangeOrder<'copy-object'>, kept: boolean): Promise<KeyRead> {
   const { session, desk: { work } } = at;
   const which = await locate(session, object);
   const { kind, key } = await kindOf(session, which, object);
   if (!kept) {
+    await noDanger(session, which, object, attributes, despite ?? []);
     await idIsFree(session, id);
     await work.write(() => session.copyObject(which, { CKA_TOKEN: true, CKA_ID: fromHex(id), CKA_LABEL: label, ...templateOf(attributes) }));
   }
   return readBack(at, kind, id, attributes, key);
 }
 
+/** Rules of the dangers that a key has, or would have with these attributes; of anything but a private or secret key, none. */
+async function dangersOf(session: Session, { position }: ObjectAt, object: ObjectFact, attributes: OrderedAttributes): Promise<string[]> {
+  return (await risksOfChange(session, position, object, attributes)).flatMap(({ weight, rule }) => (weight === 'danger' ? [rule] : []));
+}
+
+async function risksOfChange(session: Session, position: number, object: ObjectFact, attributes: OrderedAttributes): Promise<ReturnType<typeof risksAfter>> {
+  if (object.class !== 'private-key' && object.class !== 'secret-key') return [];
+  const { wrapWithTrusted } = await moreOf(session, { position });
+  return risksAfter({ ...await session.attributes({ position, class: object.class }), wrapWithTrusted }, attributes);
+}
+
+/** Throws `Refused` under the rule of the first danger that nobody answers for. */
+async function noDanger(session: Session, { position }: ObjectAt, object: ObjectFact, attributes: OrderedAttributes, despite: readonly string[]): Promise<void> {
+  const fault = dangerFault(await risksOfChange(session, position, object, attributes), despite);
+  if (fault !== null) throw new Refused(fault);
+}
+
 // --- changing what is there ------------------------------------------------------------------------------------------------
 
-async function editObject(at: At, { object, label, id, attributes }: ChangeOrder<'edit-object'>): Promise<ChangeResult<'edit-object'>> {
+async function editObject(at: At, { object, label, id, attributes, despite }: ChangeOrder<'edit-object'>): Promise<ChangeResult<'edit-object'>> {
   const { session, desk: { work } } = at;
   const which = await locate(session, object);
   const { check: _, ...before } = object;
@@ -501,6 +521,8 @@ async function editObject(at: At, { object, label, id, attributes }: ChangeOrder
   if (id !== null && id !== before.id && (await session.find({ class: before.class, id })).length > 0) {
     throw new Refused(refuse('ID-FRESH', `no ${before.class} with CKA_ID ${id}`, 'one that is there', 'Choose another CKA_ID, or destroy the other object first.'));
   }
+  // Dangers that it has already are nobody's choice now.
+  await noDanger(session, which, before, attributes, [...despite ?? [], ...await dangersOf(session, which, before, {})]);
   const template: Template = { ...(label !== null && { CKA_LABEL: label }), ...(id !== null && { CKA_ID: fromHex(id) }), ...templateOf(attributes) };
   const names = Object.keys(template) as AttributeName[];
   if (names.length === 0) throw new Fault('REQUEST_INVALID', 'Nothing is to be changed.');

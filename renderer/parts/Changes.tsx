@@ -17,7 +17,7 @@ import { refuse } from '../../ceremonies/refusal.ts';
 import type { Answers, ChangeRequest } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
 import {
-  attributesOf, changedAttributes, changesIn, despiteOf, findingsOf, kindsFor, officerOf, toldAttributes, unanswered, wishFor, wishOf, wrappedFile,
+  attributesOf, changedAttributes, changesIn, despiteOf, findingsAfter, findingsOf, kindsFor, officerOf, toldAttributes, unanswered, wishFor, wishOf, wrappedFile,
   type Finding, type Made, type Wanted, type Wish,
 } from '../changes.ts';
 import { isBlank, nameOf, tokenKey } from '../estate.ts';
@@ -571,12 +571,16 @@ function CopyObject({ wanted: { module, token, object }, order }: FormProps) {
   const before = toldAttributes(object?.reading.attributes ?? []);
   const [label, setLabel] = useState('');
   const [after, setAfter] = useState(before);
-  const ready = label.trim() !== '' && object !== null;
-  useOrder(order, ready ? { change: 'copy-object', module, token: token.serial, place: object.place, label: label.trim(), attributes: changedAttributes(before, after) } : null);
+  const [despite, setDespite] = useState<readonly string[]>([]);
+  const attributes = changedAttributes(before, after);
+  const findings = findingsAfter(object?.reading ?? null, attributes);
+  const ready = label.trim() !== '' && object !== null && unanswered(findings, despite).length === 0;
+  useOrder(order, ready ? { change: 'copy-object', module, token: token.serial, place: object.place, label: label.trim(), attributes, despite: despiteOf(findings, despite) } : null);
   return (
     <>
       <Field label={t.change.label} value={label} set={setLabel} />
       <TheirAttributes before={before} after={after} set={setAfter} />
+      {findings.length > 0 ? <Findings findings={findings} despite={despite} set={setDespite} /> : null}
     </>
   );
 }
@@ -589,10 +593,14 @@ function EditObject({ wanted: { module, token, object }, order }: FormProps) {
   const [after, setAfter] = useState(before);
   const written = id.replace(/[\s:]/g, '').toLowerCase();
   const attributes = changedAttributes(before, after);
+  const [despite, setDespite] = useState<readonly string[]>([]);
+  // What speaks against it as it is does not speak against the change.
+  const had = findingsAfter(object?.reading ?? null, {}).map(({ rule }) => rule);
+  const findings = findingsAfter(object?.reading ?? null, attributes).filter(({ rule }) => !had.includes(rule));
   const different = label !== fact?.label || written !== fact.id || Object.keys(attributes).length > 0;
-  const ready = object !== null && different && /^([0-9a-f]{2}){0,32}$/.test(written);
+  const ready = object !== null && different && unanswered(findings, despite).length === 0 && /^([0-9a-f]{2}){0,32}$/.test(written);
   const request: ChangeRequest | null = ready
-    ? { change: 'edit-object', module, token: token.serial, place: object.place, label: label === fact?.label || label === '' ? null : label, id: written === fact?.id ? null : written, attributes }
+    ? { change: 'edit-object', module, token: token.serial, place: object.place, label: label === fact?.label || label === '' ? null : label, id: written === fact?.id ? null : written, attributes, despite: despiteOf(findings, despite) }
     : null;
   useOrder(order, request);
   return (
@@ -605,6 +613,7 @@ function EditObject({ wanted: { module, token, object }, order }: FormProps) {
       <Field label={t.change.label} value={label} set={setLabel} />
       <Field label={t.change.id} value={id} set={setId} />
       <TheirAttributes before={before} after={after} set={setAfter} />
+      {findings.length > 0 ? <Findings findings={findings} despite={despite} set={setDespite} /> : null}
     </>
   );
 }

@@ -39,8 +39,8 @@ export function pretendOrder(request: ChangeRequest, seen: TokenFacts): Change {
       return ordered({ id: fresh(), label, kind, attributes, despite, file: file.file, sha256: toHex(sha256(file.bytes)) });
     }
     case 'import-certificate': return ordered({ id: request.place?.object.id ?? fresh(), label: request.label, certificate: toBase64url(request.file.bytes) });
-    case 'copy-object': return ordered({ object: referred(request.place), id: fresh(), label: request.label, attributes: request.attributes });
-    case 'edit-object': return ordered({ object: referred(request.place), label: request.label, id: request.id, attributes: request.attributes });
+    case 'copy-object': return ordered({ object: referred(request.place), id: fresh(), label: request.label, attributes: request.attributes, despite: request.despite });
+    case 'edit-object': return ordered({ object: referred(request.place), label: request.label, id: request.id, attributes: request.attributes, despite: request.despite });
     case 'destroy-object': return ordered({ object: referred(request.place), typed: request.typed });
     case 'wrap-key': return ordered({ key: referred(request.place), under: request.under && referred(request.under), recipient: request.recipient && toBase64url(request.recipient.bytes), method: request.method });
     case 'unwrap-key': {

@@ -159,7 +159,7 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
         const { file, rehearsed, why } = await change(serial, 'wrap-key', { key: named, under, recipient: null, method });
         assert.ok(rehearsed !== null, `${key}: ${why}`);
         const back = hexId();
-        const order = { id: back, label: 'back', kind: key, attributes: usesOf(key), file, under };
+        const order = { id: back, label: 'back', kind: key, attributes: { ...usesOf(key), modifiable: true }, file, under };
         const read = await change(serial, 'unwrap-key', order);
         assert.equal(read.spki, made.spki);
         // Not every module gives a check value of what came in wrapped.
@@ -181,7 +181,7 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
     const [key, publicHalf, privateHalf] = [await reference(serial, 'secret-key', secret.id), await reference(serial, 'public-key', rsa.id), await reference(serial, 'private-key', rsa.id)];
     const { file, rehearsed, why } = await change(serial, 'wrap-key', { key, under: publicHalf, recipient: null, method: 'RSA-OAEP' });
     assert.ok(rehearsed !== null, why ?? '');
-    const read = await change(serial, 'unwrap-key', { id: hexId(), label: 'back', kind: 'aes-256', attributes: usesOf('aes-256'), file, under: privateHalf });
+    const read = await change(serial, 'unwrap-key', { id: hexId(), label: 'back', kind: 'aes-256', attributes: { ...usesOf('aes-256'), modifiable: true }, file, under: privateHalf });
     assert.deepEqual(read.check, secret.made.check);
   });
 
@@ -261,12 +261,18 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
 
   test('copied and edited', async () => {
     const { serial } = await blank();
-    const { id, made } = await generate(serial, 'ec-p256', { extractable: true });
+    const { id, made } = await generate(serial, 'ec-p256', { extractable: true, modifiable: true });
     const object = await reference(serial, 'private-key', id);
     const copy = hexId();
-    const read = await change(serial, 'copy-object', { object, id: copy, label: 'copy', attributes: { extractable: false } });
+    // A copy is a new key: also a danger that its source has is somebody's choice now.
+    const dangers = ['KEY-MODIFIABLE', 'KEY-EXTRACTABLE'];
+    const smaller = { object, id: copy, label: 'copy', attributes: { extractable: false } };
+    await assert.rejects(change(serial, 'copy-object', smaller), failure('KEY-MODIFIABLE', true));
+    // Where a token does not tell WRAP_WITH_TRUSTED, an extractable key is a caution, not a danger.
+    if (made.more.wrapWithTrusted === false) await assert.rejects(change(serial, 'copy-object', { ...smaller, attributes: {}, despite: ['KEY-MODIFIABLE'] }), failure('KEY-EXTRACTABLE', true));
+    const read = await change(serial, 'copy-object', { ...smaller, despite: dangers });
     assert.deepEqual([read.private?.extractable, read.private?.label, read.spki], [false, 'copy', made.spki]);
-    await assert.rejects(change(serial, 'copy-object', { object, id: copy, label: 'copy', attributes: {} }), failure('ID-FRESH', true));
+    await assert.rejects(change(serial, 'copy-object', { object, id: copy, label: 'copy', attributes: {}, despite: dangers }), failure('ID-FRESH', true));
     const edited = await change(serial, 'edit-object', { object, label: 'renamed', id: null, attributes: { extractable: false } });
     assert.deepEqual([edited.before.label, edited.after.label], ['a ec-p256 key', 'renamed']);
     assert.deepEqual(edited.changed[0], { attribute: 'CKA_LABEL', from: 'a ec-p256 key', to: 'renamed' });
@@ -275,6 +281,12 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
     await assert.rejects(change(serial, 'edit-object', { object: now, label: null, id: null, attributes: {} }), failure('REQUEST_INVALID', true));
     const moved = hexId();
     assert.equal((await change(serial, 'edit-object', { object: now, label: null, id: moved, attributes: {} })).after.id, moved);
+    // Of an edit only what is new counts: this one would let the key read every other.
+    const data = await generate(serial, 'aes-256', { encrypt: true, decrypt: true, wrap: false, unwrap: false, sign: false, verify: false, modifiable: true });
+    const both = { object: await reference(serial, 'secret-key', data.id), label: null, id: null, attributes: { wrap: true } };
+    await assert.rejects(change(serial, 'edit-object', both), failure('KEY-WRAP-DECRYPT', true));
+    const { changed } = await change(serial, 'edit-object', { ...both, despite: ['KEY-WRAP-DECRYPT'] });
+    assert.deepEqual(changed, [{ attribute: 'CKA_WRAP', from: 'false', to: 'true' }]);
   });
 
   test('PINs: the user\'s changed, forgotten, locked out and set again by the SO; nothing typed twice', async () => {
