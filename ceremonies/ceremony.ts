@@ -371,6 +371,8 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
   const result = planned(data);
   if ('rule' in result) return result;
   const { plan } = result;
+  const administers = plan.steps.some((step) => step.do.action === 'administer');
+  if (administers !== (data.after !== undefined)) return refuse('LOGBOOK-CHAIN', administers ? 'the volume before this one, or null for the first' : 'no volume before a ceremony', administers ? 'nothing' : 'one', STOP);
   const seats = plan.seats.map((seat) => seat.id).join(' ');
   const taken = data.people.map((person) => person.seat).join(' ');
   if (seats !== taken) return refuse('SEATS-FILLED', `people for ${seats}`, taken, 'Name one person for every seat, in the script\'s order.');

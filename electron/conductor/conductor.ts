@@ -482,13 +482,14 @@ export class Conductor {
   #propose<K extends Kind>(room: Room, kind: K, data: Data<K>, more: { step?: string; by?: string; prev?: string } = {}): Entry<K> {
     const { state } = room.fold;
     const now = this.#world.clock.now().toISOString();
-    return {
+    // As every reader of its line will have it: what is judged here must be what is judged there.
+    return parseLine(encodeLine({
       v: 1, ceremony: room.ceremony, seq: state.count,
       // The record's own order decides: a clock that was set back does not make an entry earlier than the one before.
       at: now < state.lastAt ? state.lastAt : now,
       kind, ...(more.step !== undefined && { step: more.step }), ...(more.by !== undefined && { by: more.by }),
       data, prev: more.prev ?? state.lastHash,
-    };
+    })) as Entry<K>;
   }
 
   /** The only way into the ledger: `check` allows it, the disk holds it, then the fold and the page learn of it. */
@@ -892,7 +893,7 @@ export class Conductor {
       }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
-      case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(orderText(intent as Intent<'administer'>)), file, false);
+      case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(clipped(orderText(intent as Intent<'administer'>))), file, false);
       case 'confirm-script': case 'confirm-input': case 'put-away': return {};
     }
   }
@@ -919,6 +920,11 @@ function workOf(state: State): PlanStep {
   const pending = pendingAction(state);
   if (pending.kind === 'step' && pending.step.do.action === 'administer') return pending.step;
   throw new Refused(refuse('IN-ORDER', 'step' in pending ? `step ${pending.step.id}` : pending.kind, 'a change to a token', 'Do what the screen asks for now. Changes are made after the log-in, and before the log-out.'));
+}
+
+/** As much of a sentence as the booth has room for (Asked.purpose). */
+function clipped(purpose: string): string {
+  return purpose.length <= 200 ? purpose : `${purpose.slice(0, 199)}…`;
 }
 
 function officerOf(state: State): string {

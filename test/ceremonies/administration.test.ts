@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createdId, destroyPhrase, orderFault, orderRisks, resultFault } from '../../ceremonies/administration.ts';
+import { check, EMPTY, type Entry } from '../../ceremonies/ceremony.ts';
 import { CHANGE_KINDS, KEY_KINDS, type ChangeKind, type ChangeOrder, type Intent, type KeyAttributes, type ModuleFacts, type ObjectReference, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { safeAttributes } from '../../ceremonies/keys/template.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
@@ -94,6 +95,19 @@ test('whatever stands in an order or a result: a named refusal, never a crash', 
     orderFault(order(change, given), MODULES, 'real');
     if (orderFault(order(change, given), MODULES, 'rehearsal') === null) resultFault(order(change, given), given);
   }), { seed: SEED, numRuns: 400 });
+});
+
+test('a volume names the one before it, and a ceremony names nothing', async () => {
+  const first = { ceremony: '00'.repeat(16), last: 'A'.repeat(86) };
+  const opens = async (script: string, after: typeof first | null | undefined) => {
+    const room = new ScriptedRoom({ script });
+    await room.next();
+    const [opened] = room.entries as [Entry<'opened'>];
+    const { after: _, ...data } = opened.data;
+    return check(EMPTY, { ...opened, data: { ...data, ...after !== undefined && { after } } })?.rule ?? null;
+  };
+  assert.deepEqual([await opens('administration', null), await opens('administration', first), await opens('administration', undefined)], [null, null, 'LOGBOOK-CHAIN']);
+  assert.deepEqual([await opens('root-ca', undefined), await opens('root-ca', null)], [null, 'LOGBOOK-CHAIN']);
 });
 
 test('a volume of the logbook: changes one after another, signed at the end, valid', async () => {

@@ -227,6 +227,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['INPUTS-COMPLETE', 'no file for the key', edit(at(existing, 'opened'), (data) => { delete (data['inputs'] as Loose)['ca']; })],
   ['INPUTS-COMPLETE', 'a file of another kind', edit(at(existing, 'opened'), (data) => { ((data['inputs'] as Loose)['ca'] as Loose)['kind'] = 'crl'; })],
   ['INPUTS-COMPLETE', 'a file that nobody asked for', edit(at(existing, 'opened'), (data) => { const inputs = data['inputs'] as Loose; inputs['other'] = inputs['ca']; })],
+  ['LOGBOOK-CHAIN', 'a volume before a ceremony', edit(at(existing, 'opened'), (data) => { data['after'] = null; })],
   ['INPUT-KEY', 'a key record that is none', edit(at(existing, 'opened'), (data) => { ((data['inputs'] as Loose)['ca'] as Loose)['bytes'] = 'e30'; })],
   ['INPUT-CONFIRMED', 'another fingerprint than the file has', inside(done('compare-list', existing), (e) => { e['sha256'] = '00'.repeat(32); })],
   ['TOKEN-BOUND', 'the key on another token', inside(begun('open-ca', existing), (i) => { i['token'] = 'TOKEN-other'; })],

@@ -295,7 +295,7 @@ export class ScriptedRoom {
       }],
       recorder: this.#newRecorder(), app: { version: '0.1.0', build: toHex(this.#digest('build')) },
       runtime: { node: '24.21.0', electron: null, development: false }, clock: 'system clock, UTC', warnings: [...this.#options.warnings ?? []],
-      inputs: await this.#inputs(plan), ...this.#options.after !== undefined && { after: this.#options.after },
+      inputs: await this.#inputs(plan), ...(this.#options.after !== undefined || plan.steps.some((step) => step.do.action === 'administer')) && { after: this.#options.after ?? null },
     });
   }
 

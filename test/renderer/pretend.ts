@@ -217,6 +217,7 @@ export class Room {
         app: { version: '0.1.0', build: hex(32) },
         runtime: { node: '24.21.0', electron: '33.2.1', development: options.development ?? true },
         clock: 'system clock, not compared with another',
+        ...(script.name === 'administration' && { after: null }),
         warnings: [...(options.warnings ?? ['Swap is in use: memory may be written to disk.'])],
       },
       {},
