@@ -29,6 +29,7 @@ import { InputField, isSound, type Reading } from './InputFile.tsx';
 import { Mark } from './Mark.tsx';
 import { Warning } from './ObjectFacts.tsx';
 import { TroublePanel } from './Trouble.tsx';
+import { SavedFile } from './Words.tsx';
 
 interface FormProps {
   readonly wanted: Wanted;
@@ -221,16 +222,7 @@ function Outcome({ ceremony, made: { entry, intent, result } }: { readonly cerem
       <p className="note">{t.change.written}</p>
       {GIVES_FILE.includes(intent.change) ? (
         saved ? (
-          <section className="exported" role="status">
-            <h3>{t.change.saved}</h3>
-            <p>
-              <code className="path">{saved.path}</code>
-            </p>
-            <h3>{t.change.savedHash}</h3>
-            <p>
-              <code className="hex">{groups(saved.sha256)}</code>
-            </p>
-          </section>
+          <SavedFile file={saved} titles={[t.change.saved, t.change.savedHash]} level={3} />
         ) : (
           <p className="buttons">
             <button

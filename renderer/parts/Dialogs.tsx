@@ -324,3 +324,43 @@ export function NumberField({
     </div>
   );
 }
+
+type Mode = 'rehearsal' | 'real';
+
+/** Rehearsal or real, the latter with why it cannot be chosen on a development runtime. `children` belong to the choice. */
+export function ModeChoice({
+  name,
+  legend,
+  words,
+  mode,
+  set,
+  children,
+}: {
+  readonly name: string;
+  readonly legend: string;
+  readonly words: Readonly<Record<Mode, string>>;
+  readonly mode: Mode;
+  readonly set: (mode: Mode) => void;
+  readonly children?: ReactNode;
+}) {
+  const development = useConclave((state) => state.hello?.runtime.development ?? true);
+  return (
+    <fieldset>
+      <legend>{legend}</legend>
+      <div className="checks">
+        <label>
+          <input type="radio" name={name} checked={mode === 'rehearsal'} onChange={() => set('rehearsal')} />
+          <span>{words.rehearsal}</span>
+        </label>
+        <label>
+          <input type="radio" name={name} checked={mode === 'real'} disabled={development} onChange={() => set('real')} />
+          <span>
+            {words.real}
+            {development ? <span className="note"> {t.open.realRefused}</span> : null}
+          </span>
+        </label>
+        {children}
+      </div>
+    </fieldset>
+  );
+}

@@ -15,11 +15,12 @@ import type { Record, Work } from '../store.ts';
 import { personTitle, t } from '../texts.ts';
 import { Field, FINAL_TRY, FinalTry } from './Dialogs.tsx';
 import { Mark } from './Mark.tsx';
+import { Instruction } from './Stage.tsx';
 import { TroublePanel } from './Trouble.tsx';
 
 export type StepPending = Extract<Pending, { readonly step: PlanStep }>;
 
-export function Doing({
+function Doing({
   record,
   pending,
   step,
@@ -347,5 +348,36 @@ function Decide({
         {hasWitness(state) ? t.ceremony.clearHint : t.ceremony.clearHintAlone}
       </p>
     </section>
+  );
+}
+
+/** The step as it is read aloud, with what it waits for. `failed`: the room has something else to read first. */
+export function StepInstruction({
+  record,
+  pending,
+  labels,
+  failed,
+  writing,
+  work,
+}: {
+  readonly record: Record;
+  readonly pending: StepPending;
+  readonly labels: ReadonlyMap<string, string> | null;
+  readonly failed: boolean;
+  readonly writing: boolean;
+  readonly work: Work | null;
+}) {
+  const { step, kind } = pending;
+  return (
+    <Instruction
+      key={step.id}
+      state={record.state}
+      step={step}
+      pending={pending}
+      labels={labels}
+      terse={failed || kind === 'decide' || kind === 'look' || kind === 'clear'}
+    >
+      <Doing record={record} pending={pending} step={step} writing={writing} work={work} />
+    </Instruction>
   );
 }

@@ -15,11 +15,10 @@ import { store, useConclave, useShortcut } from '../page.ts';
 import { groups, timeOf } from '../reading.ts';
 import { isVolume, LOGBOOK, type Record } from '../store.ts';
 import { PUBLISHED_PIN, t } from '../texts.ts';
-import { Dialog, Field } from './Dialogs.tsx';
-import { Doing, type StepPending } from './Doing.tsx';
+import { Dialog, Field, ModeChoice } from './Dialogs.tsx';
+import { StepInstruction, type StepPending } from './Doing.tsx';
 import { Mark } from './Mark.tsx';
 import { Resume } from './Resume.tsx';
-import { Instruction } from './Stage.tsx';
 import { TroublePanel } from './Trouble.tsx';
 
 export type Volume =
@@ -221,16 +220,7 @@ function Step({ record, pending }: { readonly record: Record; readonly pending: 
         </ol>
       </section>
     ) : null}
-    <Instruction
-      key={pending.step.id}
-      state={state}
-      step={pending.step}
-      pending={pending}
-      labels={null}
-      terse={failed || ['decide', 'look', 'clear'].includes(pending.kind)}
-    >
-      <Doing record={record} pending={pending} step={pending.step} writing={pendingAction(state).kind === 'checkpoint'} work={work} />
-    </Instruction>
+    <StepInstruction record={record} pending={pending} labels={null} failed={failed} writing={pendingAction(state).kind === 'checkpoint'} work={work} />
     </>
   );
 }
@@ -271,28 +261,7 @@ function LogIn() {
     <>
       <p className="lead">{t.logbook.openLead}</p>
       <div className="form">
-        <fieldset>
-          <legend>{t.logbook.mode}</legend>
-          <div className="checks">
-            <label>
-              <input type="radio" name="logbook-mode" checked={mode === 'rehearsal'} onChange={() => setMode('rehearsal')} />
-              <span>{t.logbook.rehearsal}</span>
-            </label>
-            <label>
-              <input
-                type="radio"
-                name="logbook-mode"
-                checked={mode === 'real'}
-                disabled={hello?.runtime.development ?? true}
-                onChange={() => setMode('real')}
-              />
-              <span>
-                {t.logbook.real}
-                {hello?.runtime.development ? <span className="note"> {t.open.realRefused}</span> : null}
-              </span>
-            </label>
-          </div>
-        </fieldset>
+        <ModeChoice name="logbook-mode" legend={t.logbook.mode} words={t.logbook} mode={mode} set={setMode} />
         <Field label={t.logbook.name} value={named ?? name} set={setNamed} />
         <fieldset>
           <legend>{t.logbook.card}</legend>

@@ -113,3 +113,28 @@ export function Facts({
     </dl>
   );
 }
+
+/** Where a file was written, and the fingerprint to compare it by. `level`: of the headings, by where it stands. */
+export function SavedFile({
+  file,
+  titles: [where, fingerprint],
+  level = 2,
+}: {
+  readonly file: { readonly path: string; readonly sha256: string };
+  readonly titles: readonly [where: string, fingerprint: string];
+  readonly level?: 2 | 3;
+}) {
+  const Heading = `h${level}` as const;
+  return (
+    <section className="exported" role="status">
+      <Heading>{where}</Heading>
+      <p>
+        <code className="path">{file.path}</code>
+      </p>
+      <Heading>{fingerprint}</Heading>
+      <p>
+        <code className="hex">{groups(file.sha256)}</code>
+      </p>
+    </section>
+  );
+}

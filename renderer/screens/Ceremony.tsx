@@ -8,14 +8,14 @@ import { useEffect, useMemo, useState } from 'react';
 import { currentAct, pendingAction, type Pending, type State } from '../../ceremonies/ceremony.ts';
 import { Band } from '../parts/Band.tsx';
 import { NumberField } from '../parts/Dialogs.tsx';
-import { Doing, Failure } from '../parts/Doing.tsx';
+import { Failure, StepInstruction } from '../parts/Doing.tsx';
 import { Mark } from '../parts/Mark.tsx';
 import { RecordList } from '../parts/Record.tsx';
 import { Resume } from '../parts/Resume.tsx';
 import { Seats } from '../parts/Seats.tsx';
-import { Actor, Acts, Instruction, Next } from '../parts/Stage.tsx';
+import { Actor, Acts, Next } from '../parts/Stage.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
-import { Facts } from '../parts/Words.tsx';
+import { Facts, SavedFile } from '../parts/Words.tsx';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
 import { elapsed, groups, timeOf } from '../reading.ts';
 import { resultFacts } from '../stage.ts';
@@ -156,18 +156,7 @@ function Scene({
     case 'clear':
     case 'decide':
     case 'witness':
-      return (
-        <Instruction
-          key={pending.step.id}
-          state={state}
-          step={pending.step}
-          pending={pending}
-          labels={labels}
-          terse={failed || ['decide', 'look', 'clear'].includes(pending.kind)}
-        >
-          <Doing record={record} pending={pending} step={pending.step} writing={writing} work={work} />
-        </Instruction>
-      );
+      return <StepInstruction record={record} pending={pending} labels={labels} failed={failed} writing={writing} work={work} />;
   }
 }
 
@@ -228,16 +217,7 @@ function Over({ record, how }: { readonly record: Record; readonly how: 'aborted
         </section>
       ) : null}
       {exported ? (
-        <section className="exported" role="status">
-          <h2>{t.ceremony.exported}</h2>
-          <p>
-            <code className="path">{exported.path}</code>
-          </p>
-          <h2>{t.ceremony.exportedHash}</h2>
-          <p>
-            <code className="hex">{groups(exported.sha256)}</code>
-          </p>
-        </section>
+        <SavedFile file={exported} titles={[t.ceremony.exported, t.ceremony.exportedHash]} />
       ) : null}
       <p className="press">
         <button

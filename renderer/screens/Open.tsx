@@ -12,6 +12,7 @@ import type { Answer, Bindings, Estate, Inputs, Request } from '../../electron/c
 import { algorithmName, placesFor, placeWords } from '../algorithms.ts';
 import { bridge } from '../client.ts';
 import { bind, boundTo, keyElsewhere, keyHome, tokensAtHand, wantedOf, type Bound, type Want } from '../opening.ts';
+import { ModeChoice } from '../parts/Dialogs.tsx';
 import { Frame } from '../parts/Frame.tsx';
 import { InputField, isSound, type Reading } from '../parts/InputFile.tsx';
 import { Mark } from '../parts/Mark.tsx';
@@ -247,37 +248,17 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
             <h2>{t.open.model}</h2>
             {plan === null ? null : <Model model={model} />}
           </section>
-          <fieldset>
-            <legend>{t.open.mode}</legend>
-            <div className="checks">
+          <ModeChoice name="mode" legend={t.open.mode} words={t.mode} mode={mode} set={setMode}>
+            {mode === 'rehearsal' ? (
               <label>
-                <input type="radio" name="mode" checked={mode === 'rehearsal'} onChange={() => setMode('rehearsal')} />
-                <span>{t.mode.rehearsal}</span>
-              </label>
-              <label>
-                <input
-                  type="radio"
-                  name="mode"
-                  checked={mode === 'real'}
-                  disabled={hello?.runtime.development ?? true}
-                  onChange={() => setMode('real')}
-                />
+                <input type="checkbox" checked={standIns} onChange={(event) => setStandIns(event.target.checked)} />
                 <span>
-                  {t.mode.real}
-                  {hello?.runtime.development ? <span className="note"> {t.open.realRefused}</span> : null}
+                  {t.open.standIns}
+                  <span className="note">{t.open.standInsHint(PUBLISHED_PIN)}</span>
                 </span>
               </label>
-              {mode === 'rehearsal' ? (
-                <label>
-                  <input type="checkbox" checked={standIns} onChange={(event) => setStandIns(event.target.checked)} />
-                  <span>
-                    {t.open.standIns}
-                    <span className="note">{t.open.standInsHint(PUBLISHED_PIN)}</span>
-                  </span>
-                </label>
-              ) : null}
-            </div>
-          </fieldset>
+            ) : null}
+          </ModeChoice>
           {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
           <div className="go">
             {missing + filesMissing > 0 && plan ? <p className="note">{t.open.missing(missing, filesMissing)}</p> : null}

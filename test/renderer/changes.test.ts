@@ -97,13 +97,19 @@ function requests(token: string): Record<ChangeKind, ChangeRequest> {
   };
 }
 
-test('a volume from log-in to signature: every change is told with what came of it, in order', async () => {
-  const bridge = new PretendBridge();
+/** A store that follows a volume which waits for its first step. */
+async function logIn(bridge: PretendBridge) {
   const store = createConclave(bridge, world);
   await store.getState().start();
   const opened = await store.getState().ask({ call: 'log-in', name: 'Ann', module: 'softhsm', card: null, mode: 'rehearsal', standIns: true });
   const ceremony = opened?.ceremony ?? '';
   await store.getState().watch(ceremony);
+  return { store, ceremony };
+}
+
+test('a volume from log-in to signature: every change is told with what came of it, in order', async () => {
+  const bridge = new PretendBridge();
+  const { store, ceremony } = await logIn(bridge);
   const record = () => store.getState().record!;
   for (const step of ['read-hash/officer', 'log-in/officer']) await store.getState().ask({ call: 'act', ceremony, step, acceptFinalTry: false });
   assert.equal(officerOf(record().state), 'Ann');
@@ -127,11 +133,7 @@ test('a volume from log-in to signature: every change is told with what came of 
 
 test('lines that are pushed after the answer are read before the button is back', async () => {
   const bridge = new PretendBridge();
-  const store = createConclave(bridge, world);
-  await store.getState().start();
-  const opened = await store.getState().ask({ call: 'log-in', name: 'Ann', module: 'softhsm', card: null, mode: 'rehearsal', standIns: true });
-  const ceremony = opened?.ceremony ?? '';
-  await store.getState().watch(ceremony);
+  const { store, ceremony } = await logIn(bridge);
   bridge.rooms[0]!.onLines = () => undefined; // these get lost on the way
   await store.getState().ask({ call: 'act', ceremony, step: 'read-hash/officer', acceptFinalTry: false });
   assert.equal(store.getState().record?.rows.length, bridge.rooms[0]!.lines.length);
