@@ -217,6 +217,7 @@ function devicesInside(): Devices {
       return await answer(operations, operation, body) as never;
     },
     busy: () => false,
+    restart: () => Promise.resolve(),
     losses: () => ({ count: 0, how: 'exited', detail: '' }),
   };
 }

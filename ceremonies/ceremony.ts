@@ -17,6 +17,7 @@ import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
   type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type ShareSet,
 } from './evidence.ts';
+import { destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { heldAt, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
@@ -189,17 +190,18 @@ export interface State {
   readonly backup: Backup | null;
   /** Share objects that may lie on a card and count no more, by seat: the next share erases them. */
   readonly voidShares: Readonly<Record<string, readonly string[]>>;
+  readonly destruction: Destruction;
 }
 
 export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
   resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, key: null,
-  issued: [], backup: null, voidShares: {},
+  issued: [], backup: null, voidShares: {}, destruction: NOTHING_DESTROYED,
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
-const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'put-away'];
+const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait', 'put-away'];
 /**
  * Acts whose repetition would leave a second object behind: when their outcome is unknown somebody must look first.
  * The others are safe to repeat: enrolment finds or completes the identity that is there, a share object that may lie
@@ -418,6 +420,7 @@ function inputRefusal(plan: Plan, given: Data<'opened'>['inputs']): Refusal | nu
     if (!input && optional !== true) return refuse('INPUTS-COMPLETE', `a file for ${name}`, 'none', 'Choose the file that the script asks for.');
     if (input && input.kind !== kind) return refuse('INPUTS-COMPLETE', `${name}: a ${kind}`, `a ${input.kind}`, 'Choose the file that the script asks for.');
     if (kind === 'key' && input) readKeyRecord(fromBase64url(input.bytes));
+    if (kind === 'copies' && input) readCopyList(fromBase64url(input.bytes));
   }
   const stray = Object.keys(given).find((name) => !Object.hasOwn(plan.inputs, name));
   return stray === undefined ? null : refuse('INPUTS-COMPLETE', 'the files that the script asks for', stray, 'Remove the file.');
@@ -469,7 +472,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
     case 'begun': {
       const parsed = INTENTS[action].safeParse((entry.data as Data<'begun'>).intent);
       if (!parsed.success) return refuse('ENTRY-DATA', `an intent for ${action}`, parsed.error.issues[0]?.message ?? '', STOP);
-      return phaseIs('ready') ?? byDoer() ?? (isHuman(action) ? refuse('BEGUN-FIRST', 'no `begun` for an act of people alone', 'one', STOP) : checkIntent(state, current, parsed.data));
+      return phaseIs('ready') ?? byDoer() ?? (isHuman(action) ? refuse('BEGUN-FIRST', 'no `begun` for an act of people alone', 'one', STOP) : checkIntent(state, current, parsed.data, entry.at));
     }
     case 'done': {
       const data = entry.data as Data<'done'>;
@@ -479,7 +482,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
         return refuse('EVIDENCE-MATCHES-ACTION', `evidence of ${action}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, STOP);
       }
       return byDoer() ?? (isHuman(action) ? phaseIs('ready') : phaseIs('begun', 'kept')) ?? begunIs(data.begun)
-        ?? checkEvidence(state, current, parsed.data);
+        ?? checkEvidence(state, current, parsed.data, entry.at);
     }
     case 'failed': return phaseIs('begun', 'kept') ?? begunIs((entry.data as Data<'failed'>).begun);
     case 'found': return phaseIs('unexplained') ?? begunIs((entry.data as Data<'found'>).begun);
@@ -510,7 +513,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
   }
 }
 
-function checkIntent(state: State, current: Current, intent: Intent): Refusal | null {
+function checkIntent(state: State, current: Current, intent: Intent, at: string): Refusal | null {
   const { step } = current;
   const { opening } = state;
   if (!opening) return refuse('OPENED-FIRST', 'an opening', 'none', STOP);
@@ -589,8 +592,16 @@ function checkIntent(state: State, current: Current, intent: Intent): Refusal | 
       if (fault) return fault;
       break;
     }
-    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'put-away': break;
+    case 'approve':
+      expectations.push(['CARD-BOUND', cardOf(state, 'identity-card', step.who), given['card']]);
+      break;
+    case 'locate-copies': case 'confirm-gone':
+      expectations.push(['COPIES-ALL-LOOKED-FOR', listOf(state.destruction).copies.length, given['copies']]);
+      break;
+    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'destroy-copies': case 'wait': case 'put-away': break;
   }
+  const early = destructionIntentFault(state, step, intent, at);
+  if (early) return early;
   for (const [rule, expected, found] of expectations) {
     if (expected !== found) return refuse(rule, String(expected), String(found), STOP);
   }
@@ -631,7 +642,7 @@ export function attributeDeviations(step: PlanStep, found: KeyAttributes, extrac
   });
 }
 
-function checkEvidence(state: State, current: Current, evidence: Evidence): Refusal | null {
+function checkEvidence(state: State, current: Current, evidence: Evidence, at: string): Refusal | null {
   const { step, intent } = current;
   const repeat = 'The value is recorded as found. Record an exception, then repeat the step or abort.';
   const must = (holds: boolean, rule: string, expected: string, found: string) => (holds ? null : refuse(rule, expected, found, repeat));
@@ -673,7 +684,8 @@ function checkEvidence(state: State, current: Current, evidence: Evidence): Refu
       const e = evidence as Evidence<'take-inventory'>;
       const before = state.inventories[e.token];
       if (!before) return null;
-      const difference = inventoryDifference(before, e.objects);
+      const told = (objects: readonly ObjectFact[]) => withoutLies(objects, e.token, state.destruction);
+      const difference = inventoryDifference(told(before), told(e.objects));
       return must(difference.length === 0, 'INVENTORY-EXPLAINED', 'exactly what the record explains', difference.join('; '));
     }
     case 'generate-key': {
@@ -761,6 +773,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence): Refu
       return must(alive === (e.how === 'overwritten'), 'WIPED-AFTER-PROOF', alive ? 'overwritten in the living process' : 'ended with its process', e.how);
     }
     case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
+    case 'locate-copies': case 'approve': case 'wait': case 'destroy-copies': case 'confirm-gone': return destructionEvidenceFault(state, step, intent, evidence, current.headBefore, at);
     case 'put-away': case 'sign-seal': case 'sign-resume': return null;
   }
 }
@@ -847,20 +860,25 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
     case 'begun': {
       const intent = (entry.data as Data<'begun'>).intent as Intent;
       const ids = current.step.do.action === 'enrol' ? [] : freshIds(current.step, intent);
-      return { ...state, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
+      const destruction = current.step.do.action === 'destroy-copies' ? { ...state.destruction, tried: [...state.destruction.tried, (intent as Intent<'destroy-copies'>).copy] } : state.destruction;
+      return { ...state, destruction, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
     }
     case 'done': {
       const evidence = (entry.data as Data<'done'>).evidence as Evidence;
-      const after = effect(state, current, evidence);
+      const after = effect(state, current, evidence, entry.at);
       // Administration goes on until the officer logs out; a checkpoint then covers it all, and on the way every 64 entries.
       if (current.step.do.action === 'administer' && (current.intent as Intent<'administer'>).change !== 'log-out') return { ...after, current: ready(current) };
+      // So does destruction, until every copy has an outcome.
+      if (current.step.do.action === 'destroy-copies' && nextCopy(after.destruction)) return { ...after, current: ready(current) };
       const witnessing = { ...current, phase: 'witnessing' as const, evidence, witnesses: [] };
       return Object.keys(current.step.witnesses).length === 0 ? complete(after) : { ...after, current: witnessing };
     }
     case 'failed': {
       const data = entry.data as Data<'failed'>;
       const unexplained = !data.nothingChanged && lasting(current);
-      return { ...voidBegunShare(state, current), current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
+      // An attempt that changed nothing explains nothing later.
+      const tried = current.step.do.action === 'destroy-copies' && data.nothingChanged ? state.destruction.tried.slice(0, -1) : state.destruction.tried;
+      return { ...voidBegunShare(state, current), destruction: { ...state.destruction, tried }, current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
     }
     case 'found': {
       const { observation } = entry.data as Data<'found'>;
@@ -904,7 +922,7 @@ function open(state: State, entry: Entry<'opened'>): State {
   return {
     ...state, phase: 'open', ceremony: entry.ceremony, opening: entry.data, script, plan,
     people: entry.data.people.map((person) => ({ ...person, role: plan.seats.find((seat) => seat.id === person.seat)?.role ?? 'auditor', identity: null })),
-    recorder: entry.data.recorder, current: start(plan.steps[0]), checkpointDue: true,
+    recorder: entry.data.recorder, current: start(plan.steps[0]), checkpointDue: true, destruction: destructionAtFirst(plan, entry.data.inputs),
   };
 }
 
@@ -978,7 +996,7 @@ function restartSeal(state: State): State {
   return { ...state, cursor, current, actEnd: null, seals: state.seals.filter((seal) => seal.act !== step.act) };
 }
 
-function effect(state: State, current: Current, evidence: Evidence): State {
+function effect(state: State, current: Current, evidence: Evidence, at: string): State {
   const { step, intent } = current;
   switch (step.do.action) {
     case 'enrol': {
@@ -1051,6 +1069,11 @@ function effect(state: State, current: Current, evidence: Evidence): State {
         ? { ...state, seals: [...state.seals.slice(0, -1), { ...last, signatures: { ...last.signatures, [step.who]: signatures } }] }
         : { ...state, seals: [...state.seals, { act: step.act, statement: signed, signatures: { [step.who]: signatures } }] };
     }
+    case 'locate-copies': case 'approve': case 'destroy-copies': case 'confirm-gone': {
+      const destruction = destructionAfter(state.destruction, step.do.action, evidence, intent, step.who, at);
+      return { ...state, destruction, inventories: listedAfter(state.inventories, state.destruction, destruction) };
+    }
+    case 'wait': return { ...state, destruction: { ...state.destruction, waited: true } };
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'put-away': case 'sign-resume': case 'administer': return state;
   }
 }

@@ -9,6 +9,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
+import { claimsOn, destructionAfter, LEVELS, listOf, REHEARSAL_WAIT, type Result } from './destruction.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
 import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { isStatefulKey } from './keys/provenance.ts';
@@ -68,6 +69,11 @@ export function personName(state: State, seat: string | undefined): string {
   const person = seat === undefined ? undefined : personAt(state, seat);
   return person ? `${person.name} (${person.seat})` : seat ?? 'nobody';
 }
+
+/** What became of a copy. */
+const RESULTS: Readonly<Record<Result, string>> = {
+  'destroyed': 'destroyed', 'not-destroyed': 'NOT DESTROYED', 'absent': 'was not there', 'left': 'not destroyed now', 'done-by-people': 'destroyed by people', 'pending': 'ends later',
+};
 
 type Worded = [string, ...Detail[]];
 
@@ -323,6 +329,27 @@ function done(before: State, evidence: Evidence): Worded {
     case 'wipe-backup-key': {
       const { how } = evidence as Evidence<'wipe-backup-key'>;
       return [`${who} had the backup key's source wiped`, reported(how === 'overwritten' ? 'overwritten in its process' : 'it ended with its process')];
+    }
+    case 'locate-copies': case 'confirm-gone': {
+      const { seen } = evidence as Evidence<'locate-copies'>;
+      const list = listOf(before.destruction);
+      const gone = step.do.action === 'confirm-gone';
+      return [
+        gone ? `${who} had every copy looked for again, from fresh processes` : `${who} had every copy on the list looked for`,
+        ...seen.map(({ copy, found, why }) => (found === null || (gone && found > 0) ? refused : reported)(`copy ${copy}, ${list.copies[copy - 1]?.what ?? ''}: ${found === null ? `not to be asked (${why})` : found === 0 ? 'not there' : found === 1 ? 'there' : `${found} that fit`}`)),
+        ...gone ? claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence, null, step.who, '')).claims.map(({ number, what, level, words }) => (level === null ? refused : reported)(`copy ${number}, ${what}: ${level === null ? 'no level' : `${level}, ${LEVELS[level]}`}; ${words}`)) : [],
+        ...gone ? [remark(claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence, null, step.who, '')).verdict)] : [],
+      ];
+    }
+    case 'approve': return [`${who} approves the destruction`, verified('both signatures over the list of copies, this record and a date'), remark(`the approval ends at ${(intent as Intent<'approve'>).expires}`)];
+    case 'wait': return [
+      before.opening?.mode === 'real' ? `The waiting period of ${step.do.hours} hours is over` : `The waiting period is over: ${REHEARSAL_WAIT} seconds in this rehearsal, for ${step.do.hours} hours in a real ceremony`,
+      reported('by the clock of this machine; that nothing came in between is in the order of the record'),
+    ];
+    case 'destroy-copies': {
+      const e = evidence as Evidence<'destroy-copies'>;
+      const { result, words } = destructionAfter(before.destruction, 'destroy-copies', evidence, null, step.who, '').outcomes[e.copy] ?? { result: 'left', words: '' };
+      return [`Copy ${e.copy}, ${listOf(before.destruction).copies[e.copy - 1]?.what ?? ''}: ${RESULTS[result]}`, (result === 'destroyed' || result === 'done-by-people' || result === 'pending' ? reported : refused)(words)];
     }
     case 'put-away':
       return [step.title, ...step.moves.map((move) => reported(`${move.what} from ${move.from} to ${move.to}`)), ...step.moves.length === 0 ? [reported('a person\'s word')] : []];

@@ -19,6 +19,8 @@ const digest256 = z.string().length(43).regex(/^[A-Za-z0-9_-]+$/);
 const digest512 = z.string().length(86).regex(/^[A-Za-z0-9_-]+$/);
 const seat = z.string().max(40).regex(/^[a-z][a-z0-9-]*$/);
 const count = z.int().min(0).max(2 ** 31);
+/** RFC 3339, UTC, with milliseconds. */
+const instant = z.string().regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/);
 
 /** A token as it names itself. `serial` is its identity; labels and slots move. */
 export const TokenFacts = z.strictObject({
@@ -189,7 +191,7 @@ export type WrappedPart = z.infer<typeof WrappedPart>;
 const ids = z.array(hex(64).min(2)).max(3);
 
 /** A file that people brought to the opening: public, kept whole in the record. */
-export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'revocations', 'crl']);
+export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'revocations', 'crl', 'copies']);
 export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;
@@ -311,6 +313,19 @@ export const CHANGE_KINDS = Object.keys(CHANGES) as ChangeKind[];
 
 export const StatisticalTest = z.strictObject({ name: text(48), statistic: text(32), limit: text(64), passed: z.boolean() });
 
+/** How many objects fit a copy of the list, each from a fresh process; null: its token could not be asked, and why. */
+const Seen = z.strictObject({ seen: z.array(z.strictObject({ copy: z.int().min(1).max(500), found: count.nullable(), why: text(200) })).max(500) });
+
+/** What a token said and did when an object of it was destroyed. */
+export const CopyDestroyed = z.strictObject({
+  /** Objects that fit, before in the session that destroys, and after in a fresh one. */
+  before: count,
+  after: count,
+  /** A use of it under the handle from before: what was tried, whether it worked, and the token's answer. */
+  use: z.strictObject({ tried: text(100), worked: z.boolean(), answer: text(64) }),
+});
+export type CopyDestroyed = z.infer<typeof CopyDestroyed>;
+
 /** Per action: what is written before the device is touched, and what after. */
 export const INTENTS = {
   'confirm-script': z.strictObject({}),
@@ -332,6 +347,13 @@ export const INTENTS = {
   'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   'lock-key': z.strictObject({ token: text(64), ids }),
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
+  // --- the verified destruction of a key (destruction.ts) ---
+  'locate-copies': z.strictObject({ copies: count }),
+  approve: z.strictObject({ card: text(64), nonce: base64url(64).min(22), expires: instant }),
+  wait: z.strictObject({}),
+  /** One copy, by its number in the list, counted from 1. `left`: somebody decided that it is not destroyed now, and why. */
+  'destroy-copies': z.strictObject({ copy: z.int().min(1).max(500), left: text(300).nullable() }),
+  'confirm-gone': z.strictObject({ copies: count }),
   'put-away': z.strictObject({}),
   /** One change to one token; `log-out` ends the work, and changes nothing. The order is of the change's own shape (CHANGES). */
   administer: z.union([z.strictObject({ change: z.literal('log-out') }), z.strictObject({ change: z.enum(CHANGE_KINDS), module: text(64), token: text(64), order: z.looseObject({}) })]),
@@ -394,6 +416,15 @@ export const EVIDENCE = {
   /** `enforced`: the token itself refused to wrap the locked key. False: it would still do it, and only this program refuses. */
   'lock-key': z.strictObject({ private: z.array(KeyAttributes).max(2), enforced: z.boolean() }),
   'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
+  'locate-copies': Seen,
+  approve: z.strictObject({ statement: base64url(4000), signatures: SignaturePair }),
+  wait: z.strictObject({}),
+  'destroy-copies': z.discriminatedUnion('how', [
+    z.strictObject({ copy: z.int().min(1).max(500), how: z.literal('token'), device: CopyDestroyed }),
+    z.strictObject({ copy: z.int().min(1).max(500), how: z.enum(['people', 'pending']) }),
+    z.strictObject({ copy: z.int().min(1).max(500), how: z.literal('left'), words: text(300) }),
+  ]),
+  'confirm-gone': Seen,
   'put-away': z.strictObject({}),
   administer: z.strictObject({ result: z.looseObject({}) }),
   'sign-seal': z.strictObject({ signatures: SignaturePair }),

@@ -7,6 +7,7 @@
  */
 import { equalBytes, fromBase64url, toHex } from './bytes.ts';
 import type { Input } from './evidence.ts';
+import { readCopyList } from './destruction.ts';
 import { keyFault, readKeyRecord, secretFault } from './key-record.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { certificateFindings, readCertificate, type CertificateReading } from './keys/chain.ts';
@@ -37,6 +38,7 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
       case 'certificate': return certificateFindings(readCertificate(inputDer({ ...input, kind: 'certificate' })));
       // What makes or reads a CRL brings a library along that the first screen does not need.
       case 'revocations': (await import('./keys/crl.ts')).parseRevocations(fromBase64url(input.bytes)); return [];
+      case 'copies': readCopyList(fromBase64url(input.bytes)); return [];
       case 'crl': return (await import('./keys/crl.ts')).lintCrl(inputDer({ ...input, kind: 'crl' }));
     }
   } catch (error) {
@@ -93,6 +95,13 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
       const revoked = (await import('./keys/crl.ts')).parseRevocations(fromBase64url(input.bytes));
       facts.push(['certificates to revoke', `${revoked.length}`], ...revoked.slice(0, 20).map((one): [string, string] => [toHex(one.serialNumber), `${one.date.toISOString().slice(0, 10)}, ${one.reason}`]));
       if (revoked.length > 20) facts.push(['and more', `${revoked.length - 20}`]);
+      break;
+    }
+    case 'copies': {
+      const list = readCopyList(fromBase64url(input.bytes));
+      facts.push(['key', `${list.key.label} (${list.key.algorithm})`], ['known as', list.key.identity], ...list.copies.map(({ what }, index): [string, string] => [`copy ${index + 1}`, what]));
+      for (const words of list.unknown) facts.push(['not known', words]);
+      if (list.dependants.length > 0) facts.push(['depends on it', list.dependants.join('; ')], ['destroyed all the same because', list.despite]);
       break;
     }
     case 'crl': {

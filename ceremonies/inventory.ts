@@ -16,6 +16,7 @@ import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
   IDENTITY_LABEL, type ActionName, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type Proof,
 } from './evidence.ts';
+import { LEVELS, listOf, tokenCopies, type Level, type OnToken } from './destruction.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
@@ -47,17 +48,6 @@ export interface KeyEvent extends Source {
   readonly what: string;
   readonly believed: boolean;
 }
-
-/** How much is known of the end of a copy: from what was asked to what people saw. */
-export const LEVELS = {
-  L0: 'requested',
-  L1: 'observed absent by software',
-  L2: 'reported absent by the device',
-  L3: 'attested by a verifiable device log or certificate',
-  L4: 'cryptographic erasure: every copy was wrapped under a key destroyed at L3 or better, and the copies are completely inventoried',
-  L5: 'physical, before witnesses',
-} as const;
-export type Level = keyof typeof LEVELS;
 
 export interface End extends Source {
   readonly level: Level;
@@ -317,6 +307,7 @@ const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 /** Acts that leave nothing behind, whatever became of them. */
 const LEAVES_NOTHING: readonly ActionName[] = [
   'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'sign-seal', 'sign-resume',
+  'locate-copies', 'approve', 'wait', 'confirm-gone',
 ];
 const CHANGES_NO_OBJECT: readonly (ChangeKind | 'log-out')[] = ['log-out', 'set-user-pin', 'change-pin'];
 
@@ -680,8 +671,31 @@ class Estate {
       }
       case 'wipe-backup-key': if (own) this.#event(own, step, `the backup key outside the shares is gone (${(evidence as Evidence<'wipe-backup-key'>).how})`); return;
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
-      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'destroy-copies': case 'confirm-gone': this.#destroyed(step); return;
+      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
     }
+  }
+
+  /** What the ceremony of a key's destruction says of its copies, as far as it has come. */
+  #destroyed(step: Step): void {
+    const { before: { destruction: was }, after: { destruction: is } } = step;
+    const source = sourceOf(step.entry);
+    for (const { number, on } of tokenCopies(listOf(is))) {
+      const [before, now] = [was.outcomes[number], is.outcomes[number]];
+      if (!now || before?.result === now.result) continue;
+      const { holding, key } = this.#listed(on) ?? {};
+      if (key) this.#event(key, step, `copy ${number}, ${holding?.what ?? ''}: ${now.words}`);
+      if (!holding) continue;
+      if (now.result === 'destroyed') this.#end(holding, source, 'L1', now.words);
+      else if (before?.result === 'destroyed') holding.end = null;
+      if (now.result === 'not-destroyed') this.findings.push({ ...refuse('NOT-DESTROYED', `${holding.what} destroyed`, now.words, 'Treat the key as still there, and have the token examined.'), source, keys: key ? [key.identity] : [] });
+    }
+    this.#settleEnds(source);
+  }
+
+  /** The object of a list of copies, also one that has an end already. */
+  #listed({ module, token, class: kind, id, label }: OnToken): { holding: HoldingDraft; key: KeyDraft | null } | undefined {
+    return this.#holdings().findLast(({ holding }) => holding.module === module && holding.token === token && holding.class === kind && (holding.id === null || kind === 'data' ? holding.label === label : holding.id === id));
   }
 
   #enrolled({ entry, before }: Step, seat: string, { card }: Intent<'enrol'>, { identity }: Evidence<'enrol'>): void {

@@ -53,7 +53,11 @@ const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
   'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'lock-key': 'officer',
   'wipe-backup-key': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
+  'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer',
 };
+
+/** The order of a destruction: nothing is destroyed that nobody looked for, approved and slept on, and nothing counts that was not looked for again. */
+const DESTRUCTION = ['locate-copies', 'approve', 'wait', 'destroy-copies', 'confirm-gone'] as const satisfies readonly Action[];
 
 interface Key {
   readonly step: PlanStep;
@@ -88,6 +92,9 @@ class Room {
   /** Files that somebody has compared with their paper. */
   readonly #compared = new Set<string>();
   #signed = false;
+  readonly #approved = new Set<string>();
+  /** How far the destruction has come, as a place in DESTRUCTION; -1 before it. */
+  #destruction = -1;
   readonly #given = new Set<string>();
   readonly #readBack = new Set<string>();
 
@@ -319,6 +326,9 @@ class Room {
         if (!this.#backup || this.#backup.wiped) this.#fault('WIPED-AFTER-PROOF', step, 'a backup key to wipe', this.#backup ? 'one that is wiped' : 'none');
         if (this.#backup) this.#backup.wiped = true;
         return;
+      case 'locate-copies': case 'approve': case 'wait': case 'destroy-copies': case 'confirm-gone':
+        this.#destroy(step, what);
+        return;
       case 'sign-seal': case 'sign-resume':
         this.#identityAtHand(step);
         return;
@@ -343,6 +353,18 @@ class Room {
     const input = Object.hasOwn(this.#plan.inputs, name) ? this.#plan.inputs[name] : undefined;
     if (!input || !kinds.includes(input.kind)) this.#fault('INPUT-KNOWN', step, `a ${kinds.join(' or ')} that the script asks for`, input ? `a ${input.kind}` : name, 'Declare it under inputs, or correct its name.');
     else if (input.optional !== true && !this.#compared.has(name)) this.#fault('INPUT-CONFIRMED', step, `${name} compared by people before it is used`, 'not compared', 'Add a confirm-input step before this one.');
+  }
+
+  #destroy(step: PlanStep, what: Extract<PlanStep['do'], { action: (typeof DESTRUCTION)[number] }>): void {
+    if ('copies' in what) this.#input(step, what.copies, 'copies');
+    const place = DESTRUCTION.indexOf(what.action);
+    const again = what.action === 'approve' && this.#destruction === place;
+    if (place !== this.#destruction + 1 && !again) this.#fault('DESTROY-IN-ORDER', step, `${DESTRUCTION.join(', ')}, each once and in this order`, `${what.action} after ${DESTRUCTION[this.#destruction] ?? 'none of them'}`);
+    this.#destruction = Math.max(this.#destruction, place);
+    if (what.action !== 'approve') return;
+    this.#identityAtHand(step);
+    if (this.#approved.has(step.who)) this.#fault('APPROVED-BY-SEVERAL', step, 'every approver once', `${step.who} again`, 'Remove one of the two.');
+    this.#approved.add(step.who);
   }
 
   #generate(step: PlanStep, make: GenerateKey): void {
@@ -413,6 +435,10 @@ class Room {
       if (attributes.extractable === 'until-locked' && !key.locked) {
         this.#fault('ATTRIBUTES-SAFE', key.step, 'extractable: never, or locked before the end', 'a key that stays extractable', 'Add a lock-key step, or set extractable: never.');
       }
+    }
+    if (this.#destruction >= 0) {
+      if (this.#destruction < DESTRUCTION.length - 1) this.#fault('DESTROY-IN-ORDER', last, `${DESTRUCTION.join(', ')}, each once and in this order`, `nothing after ${DESTRUCTION[this.#destruction] ?? ''}`, 'Add the steps that are missing.');
+      if (this.#approved.size < 2) this.#fault('APPROVED-BY-SEVERAL', last, 'at least two people who approve', `${this.#approved.size}`, 'Let the approve step be for-each: custodian, and seat at least two.');
     }
     if (this.#backup) {
       const unread = [...this.#given].filter((seat) => !this.#readBack.has(seat));

@@ -81,6 +81,16 @@ function shapes<Open extends boolean>(open: Open) {
     'prove-recovery': z.strictObject({ key: name }).optional(),
     'lock-key': z.strictObject({ key: name }).optional(),
     'wipe-backup-key': z.strictObject({}).optional(),
+    /** Every copy on the list is looked for: what is there, and what cannot be reached. */
+    'locate-copies': z.strictObject({ copies: name }).optional(),
+    /** A signature over the list, this record and a date, after which it counts no more. */
+    approve: z.strictObject({ copies: name, days: whole(1, 366) }).optional(),
+    /** Nothing happens for so long after the last approval. A rehearsal waits a few seconds, and says so. */
+    wait: z.strictObject({ hours: whole(1, 2160) }).optional(),
+    /** One copy after another, until each has an outcome. */
+    'destroy-copies': z.strictObject({ copies: name }).optional(),
+    /** Every copy is looked for again, from fresh processes. */
+    'confirm-gone': z.strictObject({ copies: name }).optional(),
     'put-away': z.strictObject({}).optional(),
     /** Changes to tokens, one after another, until the officer logs out: what administration is made of. */
     administer: z.strictObject({}).optional(),

@@ -166,6 +166,11 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       return [{ what: 'the CRL: TBS digest, number, revoked certificates, signature', test: () => crl(before, wish, intent as Intent<'sign-crl'>, e) }];
     }
     case 'administer': return changeClaims(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
+    case 'approve': {
+      const { statement, signatures } = evidence as Evidence<'approve'>;
+      return [pairClaim(`approval of ${step.who}: both signatures over the list of copies, this record's head and a date`, statement, signatures, personAt(before, step.who))];
+    }
+    case 'locate-copies': case 'wait': case 'destroy-copies': case 'confirm-gone': return [];
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
     case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': return [];
   }

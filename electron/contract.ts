@@ -141,6 +141,8 @@ export const Request = z.discriminatedUnion('call', [
 
   /** Carries out the pending step on behalf of the person whose step it is. */
   z.strictObject({ call: z.literal('act'), ceremony: CeremonyId, step: z.string().max(80), acceptFinalTry: z.boolean().default(false) }),
+  /** The copy that is to be destroyed now is left as it is, and why: its token is not here, its place is not known. */
+  z.strictObject({ call: z.literal('leave-copy'), ceremony: CeremonyId, step: z.string().max(80), reason: z.string().min(1).max(300) }),
   /** Ends what a device process computes by itself for the step under way. A token is not interrupted. */
   z.strictObject({ call: z.literal('cancel'), ceremony: CeremonyId }),
   z.strictObject({ call: z.literal('witness'), ceremony: CeremonyId, step: z.string().max(80), seat: SeatId }),
@@ -294,7 +296,7 @@ export interface Answers {
   'save-file': { readonly path: string; readonly sha256: string };
   ceremonies: readonly CeremonySummary[];
   entries: { readonly lines: readonly string[] };
-  act: null; cancel: { readonly cancelled: boolean }; witness: null; decide: null; note: null; exception: null; break: null; back: null; disagree: null; abort: null; resume: null;
+  act: null; 'leave-copy': null; cancel: { readonly cancelled: boolean }; witness: null; decide: null; note: null; exception: null; break: null; back: null; disagree: null; abort: null; resume: null;
   export: { readonly path: string; readonly sha256: string };
   verify: { readonly verdict: Verdict; readonly lines: readonly string[] };
   'verify-own': { readonly verdict: Verdict; readonly lines: readonly string[] };

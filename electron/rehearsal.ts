@@ -4,6 +4,7 @@
  * person at the screen could not do, because it uses the same calls and the same `pendingAction`.
  */
 import { pendingAction, type Pending, type State } from '../ceremonies/ceremony.ts';
+import { waitsUntil } from '../ceremonies/destruction.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { planOf, readScript, type Parameters, type Role } from '../ceremonies/script.ts';
 import { Fold, pushLine, type Hasher } from '../ceremonies/transcript.ts';
@@ -79,7 +80,9 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
       play.onPending?.(pending, state);
       switch (pending.kind) {
         // The work of an administration ends when somebody says so; stand-ins have nothing to change by themselves.
-        case 'step': await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false })); break;
+        case 'step':
+          if (pending.step.do.action === 'wait') await until(waitsUntil(state, pending.step.do.hours) ?? '');
+          await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false })); break;
         case 'witness': {
           const role = Object.keys(pending.missing)[0] as Role;
           const witness = state.people.find((person) => person.role === role && person.seat !== pending.step.who && !(state.current?.witnesses.includes(person.seat) ?? false));
@@ -99,6 +102,11 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
   } finally {
     record.end();
   }
+}
+
+/** Stand-ins wait like anybody else; a rehearsal does not let them wait long. */
+async function until(moment: string): Promise<void> {
+  await new Promise((resolve) => { setTimeout(resolve, Math.max(0, Date.parse(moment) - Date.now()) + 50); });
 }
 
 /** Folds a ceremony's lines as they come. */

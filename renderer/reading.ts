@@ -40,7 +40,7 @@ export interface Told {
   readonly step: PlanStep | null;
 }
 
-const PEOPLE_ALONE: readonly ActionName[] = ['confirm-script', 'confirm-input', 'put-away'];
+const PEOPLE_ALONE: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait', 'put-away'];
 const SIGNATURES: readonly ActionName[] = ['sign-seal', 'sign-resume'];
 
 /** `description` is what describe.ts says of `entry` in front of `before`. */
@@ -235,6 +235,13 @@ export function timeOf(at: string): string {
 export function elapsed(from: string, to: string): string {
   const minutes = Math.max(0, Math.floor((Date.parse(to) - Date.parse(from)) / 60_000));
   return `${String(Math.floor(minutes / 60)).padStart(2, '0')}:${String(minutes % 60).padStart(2, '0')}`;
+}
+
+/** `2 d 03:15:08` of a span in milliseconds, rounded up. */
+export function spanOf(left: number): string {
+  const seconds = Math.max(0, Math.ceil(left / 1000));
+  const days = Math.floor(seconds / 86_400);
+  return `${days > 0 ? `${days} d ` : ''}${new Date(1000 * (seconds % 86_400)).toISOString().slice(11, 19)}`;
 }
 
 /** `2026-11-21, 13:21 UTC`. */

@@ -7,6 +7,7 @@
  */
 import { orderText, resultLines } from '../ceremonies/administration.ts';
 import { keyInput, type Data, type State } from '../ceremonies/ceremony.ts';
+import { claimsOn, listOf, nextCopy, REHEARSAL_WAIT, waitsUntil } from '../ceremonies/destruction.ts';
 import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
 import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
@@ -148,6 +149,31 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     case 'give-share':
     case 'read-back-share':
       return card('share-card');
+    case 'locate-copies':
+    case 'confirm-gone': {
+      const e = evidence as Evidence<'locate-copies'> | null;
+      const { copies } = listOf(state.destruction);
+      if (!e) return [list(t.destruction.copies(copies.length), copies.map(({ what }, index) => `${index + 1}. ${what}`))];
+      if (step.do.action === 'locate-copies') return [list(t.destruction.found, e.seen.map(({ copy, found, why }) => t.destruction.seen(copy, copies[copy - 1]?.what ?? '', found, why)), 'reported')];
+      const { claims, verdict, level } = claimsOn(state.destruction);
+      return [text(t.destruction.verdict, level === null ? `✕ ${verdict}` : verdict, level === null ? undefined : 'reported'), list(t.destruction.claims, claims.map(({ number, what, level: own, words }) => `${number}. ${what}: ${own ?? '✕'} ${words}`))];
+    }
+    case 'approve':
+      return [text(t.destruction.key, listOf(state.destruction).key.label), text(t.destruction.copies(listOf(state.destruction).copies.length), t.destruction.signed), ...card('identity-card')];
+    case 'wait': {
+      const until = waitsUntil(state, step.do.hours);
+      return [
+        text(t.destruction.until, until === null ? t.unknown : `${until.slice(0, 10)} ${until.slice(11, 19)} UTC`),
+        ...(state.opening?.mode === 'real' ? [] : [text(t.destruction.rehearsal, t.destruction.shortened(REHEARSAL_WAIT, step.do.hours))]),
+        text(t.destruction.approved, state.destruction.approvals.map(({ seat }) => seatTitle(seat)).join(', ')),
+      ];
+    }
+    case 'destroy-copies': {
+      const next = nextCopy(state.destruction);
+      const { copies } = listOf(state.destruction);
+      const done = Object.entries(state.destruction.outcomes).map(([number, { result, words }]) => `${number}. ${copies[Number(number) - 1]?.what ?? ''}: ${result === 'destroyed' || result === 'done-by-people' ? '✓' : result === 'pending' ? '…' : '✕'} ${words}`);
+      return [...(next ? nextFacts(next) : []), ...(done.length > 0 ? [list(t.destruction.soFar, done)] : [])];
+    }
     case 'prove-recovery': {
       const quorum = intent?.['quorum'];
       return Array.isArray(quorum)
@@ -161,6 +187,21 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
           ? [text('Quorum', `${state.plan.set.threshold} custodians, drawn by lot when the step begins`)]
           : [];
     }
+  }
+}
+
+/** The copy that is destroyed next, as its medium wants it named. */
+function nextFacts({ number, copy: { what, by } }: NonNullable<ReturnType<typeof nextCopy>>): Fact[] {
+  const named = text(t.destruction.next(number), what);
+  switch (by.means) {
+    case 'token':
+      return [named, hex('Token, serial', by.token), ...(by.holder === null ? [] : [text(t.destruction.holder, by.holder)])];
+    case 'people':
+      return [named, text(t.destruction.byPeople, by.how)];
+    case 'retention':
+      return [named, text(t.destruction.endsOn, `${by.until}, ${by.who}`)];
+    case 'erasure':
+      return [named];
   }
 }
 

@@ -15,6 +15,7 @@ import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
   issuerOf, keyInput, resumeStatement, sealStatement, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
+import { approvalStatement, listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk } from '../../ceremonies/evidence.ts';
 import { idsNeeded, inputDigest, keyIds, keyReference, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
@@ -41,12 +42,16 @@ export class DeviceProblem extends Error {
 }
 
 export const LOST: readonly string[] = ['DEVICE_PROCESS_LOST', 'DEVICE_HUNG'];
+/** A token that is not here: what is on it cannot be asked for, and that is no failure of the step. */
+const AWAY: readonly string[] = ['TOKEN_MISSING', 'CKR_TOKEN_NOT_PRESENT', 'CKR_DEVICE_REMOVED', 'MODULE_MISSING'];
 
 /** The conductor's view of the device processes. `call` starts the process on first use; rejects with DeviceProblem. */
 export interface Devices {
   call<O extends Operation>(module: ModuleConfig, operation: O, body: DeviceRequest<O>): Promise<DeviceAnswer<O>>;
   /** True while the process of this module works or waits for a PIN. */
   busy(module: string): boolean;
+  /** Ends the process of this module, so that the next call starts a fresh one. No loss: it was wanted. */
+  restart(module: string): Promise<void>;
   /** How often this module's process has ended by itself or hung, and how it was the last time. */
   losses(module: string): { readonly count: number; readonly how: 'exited' | 'hung'; readonly detail: string };
 }
@@ -84,7 +89,7 @@ interface Room {
 }
 
 /** Requests that change one record. */
-type RoomRequest = Extract<Request, { call: 'act' | 'witness' | 'decide' | 'note' | 'exception' | 'break' | 'back' | 'disagree' | 'abort' | 'resume' | 'log-out' }>;
+type RoomRequest = Extract<Request, { call: 'act' | 'leave-copy' | 'witness' | 'decide' | 'note' | 'exception' | 'break' | 'back' | 'disagree' | 'abort' | 'resume' | 'log-out' }>;
 
 /** Likewise what reads certificates, requests and lists of revocations. */
 const profiling = () => import('../../ceremonies/profile.ts');
@@ -184,7 +189,7 @@ export class Conductor {
       case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'compare-tokens': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
-      case 'act': case 'witness': case 'decide': case 'note': case 'exception': case 'break': case 'back': case 'disagree': case 'abort': case 'resume': case 'log-out':
+      case 'act': case 'leave-copy': case 'witness': case 'decide': case 'note': case 'exception': case 'break': case 'back': case 'disagree': case 'abort': case 'resume': case 'log-out':
         await this.#inRoom(request);
         return null;
     }
@@ -340,10 +345,31 @@ export class Conductor {
           file('csv', utf8(`# REHEARSAL\n${toHex(random(10)).replace(/^./, '1')},${at},keyCompromise\n${toHex(random(10)).replace(/^./, '2')},${at},cessationOfOperation\n`));
           break;
         }
+        case 'copies': {
+          made = await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
+          file('json', utf8(JSON.stringify(await this.#rehearsalCopies(config, bound, made.key), null, 2)));
+          break;
+        }
         case 'crl': break; // optional everywhere: a first list has none before it
       }
     }
     return inputs;
+  }
+
+  /** A list of copies to rehearse with: of a key that was just made for it, and of a sheet of paper that nobody printed. */
+  async #rehearsalCopies(config: ModuleConfig, { module, serial }: { readonly module: string; readonly serial: string }, key: KeyReference): Promise<CopyList> {
+    const asked: Asked = { person: 'rehearsal', name: 'Rehearsal', purpose: 'a key to destroy in a rehearsal', standIn: true, acceptFinalTry: false };
+    const { objects } = await this.#world.devices.call(config, 'look', { token: serial, ids: keyIds(key), asked });
+    await this.#world.devices.call(config, 'log-out', { token: serial });
+    const secretFirst = [...objects].sort((a, b) => Number(a.class === 'public-key') - Number(b.class === 'public-key'));
+    const copies: CopyList['copies'] = secretFirst.map((object) => ({
+      what: `${object.class} "${object.label}" on the token`, secret: object.class !== 'public-key',
+      by: { means: 'token', module, token: serial, ...object, check: { method: 'none', value: '' }, holder: null },
+    }));
+    const wrapping = copies.findIndex(({ by }) => by.means === 'token' && by.id === key.wrapping) + 1;
+    for (const part of key.parts) if (part.wrapped !== null) copies.push({ what: `the ${part.part} half, wrapped in its record`, secret: true, by: { means: 'erasure', of: [wrapping], enough: 1 } });
+    copies.push({ what: 'a printed copy of the wrapped key, in bag REHEARSAL-1', secret: true, by: { means: 'people', how: 'open the bag, read its number aloud, shred the sheet before everybody', physical: true } });
+    return { format: 'conclave-copies/1', key: { identity: `REHEARSAL ${inputDigest({ bytes: key.spki })}`, label: 'REHEARSAL CA', algorithm: key.algorithm }, copies, unknown: [], dependants: [], despite: '' };
   }
 
   #notInProduction(tokens: readonly { readonly serial: string }[]): void {
@@ -364,6 +390,8 @@ export class Conductor {
     const rehearsed = this.#rehearsed(request.script, request.parameters);
     // Nobody knows at the log-in which tokens will be changed: every module that is there is named.
     const administers = rehearsed.plan.steps.some((step) => step.do.action === 'administer');
+    // Copies may be anywhere, too.
+    const anywhere = administers || rehearsed.plan.steps.some((step) => step.do.action === 'destroy-copies');
     const serials = [...Object.values(request.bindings.tokens), ...Object.values(request.bindings.cards).flatMap((seats) => Object.values(seats))];
     if (request.mode === 'rehearsal') this.#notInProduction(serials);
     if (request.standIns && request.mode !== 'rehearsal') throw new Refused(refuse('STAND-INS-ONLY-REHEARSE', 'real people in a real ceremony', 'stand-ins', 'Everybody types their own PIN.'));
@@ -374,7 +402,7 @@ export class Conductor {
       if (!slots.some((slot) => slot.token?.serial === serial)) throw new Refused(refuse('TOKEN-PRESENT', `token ${serial} on ${module}`, 'no such token', 'Put it in, and look at the list of tokens.'));
     }
     const used = new Set(serials.map(({ module }) => module));
-    const modules = estate.modules.filter((module) => administers || used.has(module.name)).flatMap((module) => module.facts ? [module.facts] : []);
+    const modules = estate.modules.filter((module) => anywhere || used.has(module.name)).flatMap((module) => module.facts ? [module.facts] : []);
     const switchedOff = await this.#switchedOff(rehearsed.plan, request.bindings);
     const recorder = await this.#newRecorder();
     const ceremony = toHex(random(16));
@@ -553,6 +581,12 @@ export class Conductor {
     const { state } = room.fold;
     switch (call) {
       case 'act': await this.#act(room, request.step, request.acceptFinalTry); return;
+      case 'leave-copy': {
+        const next = state.current?.step.do.action === 'destroy-copies' ? nextCopy(state.destruction) : null;
+        if (!next) throw new Refused(refuse('IN-ORDER', 'a copy that is to be destroyed now', 'none', 'Do what the screen asks for now.'));
+        await this.#act(room, request.step, false, { copy: next.number, left: request.reason });
+        return;
+      }
       case 'log-out': await this.#act(room, workOf(state).id, false, { change: 'log-out' }); return;
       case 'witness': this.#write(room, 'witnessed', {}, { step: request.step, by: request.seat }); return;
       case 'note': this.#write(room, 'noted', { text: request.text }, { by: request.seat }); return;
@@ -698,7 +732,7 @@ export class Conductor {
 
   // --- one step ------------------------------------------------------------------------------------------------------
 
-  async #act(room: Room, stepId: string, acceptFinalTry: boolean, ordered?: Intent<'administer'>, file: Uint8Array | null = null): Promise<Evidence | null> {
+  async #act(room: Room, stepId: string, acceptFinalTry: boolean, ordered?: Intent<'administer'> | Intent<'destroy-copies'>, file: Uint8Array | null = null): Promise<Evidence | null> {
     const { state } = room.fold;
     const pending = pendingAction(state);
     if (pending.kind !== 'step' || pending.step.id !== stepId) {
@@ -806,8 +840,11 @@ export class Conductor {
       }
       case 'prove-recovery': return { token, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
       case 'wipe-backup-key': return { set };
+      case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
+      case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
+      case 'destroy-copies': return { copy: nextCopy(state.destruction)?.number ?? 1, left: null };
       case 'administer': throw new Refused(refuse('IN-ORDER', 'a change that somebody asks for', 'none', 'Choose what is to be changed.'));
-      case 'confirm-script': case 'confirm-input': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'put-away': return {};
     }
   }
 
@@ -894,8 +931,49 @@ export class Conductor {
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
       case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(clipped(orderText(intent as Intent<'administer'>))), file, false);
-      case 'confirm-script': case 'confirm-input': case 'put-away': return {};
+      case 'locate-copies': return { seen: await this.#lookForCopies(room, ask, false) };
+      case 'confirm-gone': return { seen: await this.#lookForCopies(room, ask, true) };
+      case 'approve': {
+        const i = intent as Intent<'approve'>;
+        const statement = approvalStatement(state, step, step.do.copies, i, current?.headBefore ?? '');
+        const { signatures } = await this.#device(room, own, 'sign', { card: i.card, payloads: [statement], asked: ask('approve that the key is destroyed') });
+        return { statement, signatures: signatures[0] };
+      }
+      case 'destroy-copies': return this.#destroyCopy(room, intent as Intent<'destroy-copies'>, ask);
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'put-away': return {};
     }
+  }
+
+  // --- the copies of a key that is destroyed -------------------------------------------------------------------------
+
+  async #destroyCopy(room: Room, { copy: number, left }: Intent<'destroy-copies'>, ask: (purpose: string) => Asked): Promise<Evidence<'destroy-copies'>> {
+    if (left !== null) return { copy: number, how: 'left', words: left };
+    const copy = listOf(room.fold.state.destruction).copies[number - 1];
+    if (copy?.by.means !== 'token') return { copy: number, how: copy?.by.means === 'people' ? 'people' : 'pending' };
+    const { means: _means, module, token, holder, ...target } = copy.by;
+    const asked = ask(clipped(`destroy copy ${number}: ${copy.what}${holder === null ? '' : `, on the card of ${holder}`}`));
+    return { copy: number, how: 'token', device: await this.#device(room, this.#module(module), 'destroy-copy', { token, copy: target, asked }) };
+  }
+
+  /** Every copy on a token, each token asked once; from fresh processes where what old ones know must not count. */
+  async #lookForCopies(room: Room, ask: (purpose: string) => Asked, fresh: boolean): Promise<Evidence<'locate-copies'>['seen']> {
+    const copies = tokenCopies(listOf(room.fold.state.destruction));
+    const seen = new Map<number, Evidence<'locate-copies'>['seen'][number]>();
+    if (fresh) for (const module of new Set(copies.map(({ on }) => on.module))) await this.#world.devices.restart(module);
+    for (const place of new Set(copies.map(({ on }) => `${on.module} ${on.token}`))) {
+      const here = copies.filter(({ on }) => `${on.module} ${on.token}` === place);
+      const { module, token, holder } = here[0]!.on;
+      try {
+        const targets = here.map(({ on: { means: _means, module: _module, token: _token, holder: _holder, ...target } }) => target);
+        const { found } = await this.#device(room, this.#module(module), 'count-copies', { token, copies: targets, asked: ask(clipped(`look for ${here.length === 1 ? 'a copy' : `${here.length} copies`} of the key${holder === null ? '' : `, on the card of ${holder}`}`)) });
+        here.forEach(({ number }, index) => seen.set(number, { copy: number, found: found[index] ?? 0, why: '' }));
+      } catch (error) {
+        const why = error instanceof DeviceProblem && AWAY.includes(error.error.code) ? error.error.code : error instanceof Refused && error.refusal.rule === 'MODULE-KNOWN' ? 'MODULE-KNOWN' : null;
+        if (why === null) throw error;
+        for (const { number } of here) seen.set(number, { copy: number, found: null, why });
+      }
+    }
+    return copies.map(({ number }) => seen.get(number)!);
   }
 
   // --- after a crash -------------------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ class RemoteDevices implements Devices {
   readonly #pending = new Map<number, { module: string; resolve: (body: unknown) => void; reject: (problem: DeviceProblem) => void; timer: NodeJS.Timeout; hung: boolean }>();
   /** Modules whose process has been told which library it drives. */
   readonly #started = new Map<string, unknown>();
+  /** Processes that are ended on purpose: whoever waits for it. */
+  readonly #wanted = new Map<string, () => void>();
   /** Judges a module's file before each start of its process; returns its SHA-256. Throws `Refused`. */
   vet: (config: ModuleConfig) => string | null = () => null;
   readonly #losses = new Map<string, { count: number; how: 'exited' | 'hung'; detail: string }>();
@@ -82,6 +84,13 @@ class RemoteDevices implements Devices {
     return [...this.#pending.values()].some((waiting) => waiting.module === module);
   }
 
+  async restart(module: string): Promise<void> {
+    if (!this.#started.has(module)) return;
+    const ended = new Promise<void>((resolve) => void this.#wanted.set(module, resolve));
+    post({ to: 'device', module, kill: true });
+    await ended;
+  }
+
   receive(message: Exclude<DeviceReply, { readonly kind: 'moved' }>): void {
     if (message.kind === 'notice') return; // shown to people by the parent
     const waiting = this.#pending.get(message.id);
@@ -94,6 +103,12 @@ class RemoteDevices implements Devices {
 
   lost(module: string, lost: Lost): void {
     this.#started.delete(module);
+    const wanted = this.#wanted.get(module);
+    this.#wanted.delete(module);
+    if (wanted) {
+      wanted();
+      return;
+    }
     const waiting = [...this.#pending].filter(([, request]) => request.module === module);
     const hung = waiting.some(([, request]) => request.hung);
     const detail = hung ? 'It did not answer in time and was ended.' : `It ended with ${lost.signal ?? (lost.code === null ? 'an unknown cause' : `code ${lost.code}`)}.`;

@@ -160,7 +160,7 @@ export async function refer(session: Session, { position, object }: ObjectPlace)
   return { ...here, check: await checkOf(session, { position }, here) };
 }
 
-const CLASSES: Readonly<Partial<Record<ObjectFact['class'], number>>> = {
+export const CLASSES: Readonly<Partial<Record<ObjectFact['class'], number>>> = {
   'data': cryptoki.CKO.CKO_DATA, 'certificate': cryptoki.CKO.CKO_CERTIFICATE, 'public-key': cryptoki.CKO.CKO_PUBLIC_KEY,
   'private-key': cryptoki.CKO.CKO_PRIVATE_KEY, 'secret-key': cryptoki.CKO.CKO_SECRET_KEY,
 };
@@ -186,14 +186,14 @@ async function locate(session: Session, { check, ...object }: ObjectReference): 
   return theOne(fitting, `${named(object)} with ${check.method === 'none' ? 'no check value' : `${check.method} ${check.value}`}`);
 }
 
-function theOne(fitting: readonly ObjectAt[], what: string): ObjectAt {
+export function theOne(fitting: readonly ObjectAt[], what: string): ObjectAt {
   const [one] = fitting;
   if (fitting.length === 1 && one !== undefined) return one;
   throw new Refused(refuse('ONE-MATCH', `exactly one ${what}`, fitting.length === 0 ? 'none' : `${fitting.length}`, 'List the objects on the token before going on.'));
 }
 
 /** SHA-256 of the public key; of an AES key a check value, where the token makes one. */
-async function checkOf(session: Session, which: ObjectAt | ObjectName, object: ObjectFact): Promise<KeyCheck> {
+export async function checkOf(session: Session, which: ObjectAt | ObjectName, object: ObjectFact): Promise<KeyCheck> {
   if (object.class === 'secret-key') return secretCheck(session, which, object.keyType);
   if (object.class !== 'private-key' && object.class !== 'public-key' && object.class !== 'certificate') return NO_CHECK;
   const key = await publicKeyOrNull(session, which, object);

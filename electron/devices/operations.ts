@@ -169,6 +169,8 @@ export class Operations {
       case 'clear': return this.#clear(body as Body<'clear'>, work);
       case 'refer': return this.#refer(body as Body<'refer'>);
       case 'administer': return this.#administer(body as Body<'administer'>, work);
+      case 'count-copies': return this.#countCopies(body as Body<'count-copies'>);
+      case 'destroy-copy': return this.#destroyCopy(body as Body<'destroy-copy'>, work);
       case 'self-test': return this.#selfTest(body as Body<'self-test'>);
       case 'make-backup-key': return this.#makeBackupKey(body as Body<'make-backup-key'>);
       case 'wrap-key': return this.#wrapKey(body as Body<'wrap-key'>);
@@ -611,6 +613,18 @@ export class Operations {
     await this.#stopBrowsing();
     const { token, session } = await this.#root(serial, asked);
     return { tried: await selfTest(token, session, reference) };
+  }
+
+  // --- destruction ---------------------------------------------------------------------------------------------------
+
+  async #countCopies({ token: serial, copies, asked }: Body<'count-copies'>): Promise<Answer<'count-copies'>> {
+    const { countCopies } = await import('./destroying.ts');
+    return this.#visit(serial, asked, async ({ token }) => ({ found: await countCopies(token, copies) }));
+  }
+
+  async #destroyCopy({ token: serial, copy, asked }: Body<'destroy-copy'>, work: Work): Promise<Answer<'destroy-copy'>> {
+    const { destroyCopy } = await import('./destroying.ts');
+    return this.#visit(serial, asked, ({ token, session }) => destroyCopy(token, session, copy, work));
   }
 
   // --- backup --------------------------------------------------------------------------------------------------------

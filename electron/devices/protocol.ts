@@ -8,7 +8,7 @@
  */
 import * as z from 'zod';
 import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
-import { CHANGE_KINDS, EVIDENCE, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
+import { CHANGE_KINDS, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
 
 /** Everything that would outlive a session is refused (READ-ONLY) before the library is asked, and sessions are opened for reading. */
 const readOnly = z.boolean().optional();
@@ -65,6 +65,9 @@ export const CertificateOrder = z.strictObject({
   ]),
 });
 export type CertificateOrder = z.infer<typeof CertificateOrder>;
+
+/** A copy of a key as the list of a destruction names it. */
+const CopyTarget = z.strictObject({ ...ObjectFact.shape, check: KeyCheck });
 
 /** One entry per operation: its request's members and its answer's shape. */
 export const OPERATIONS = {
@@ -215,6 +218,12 @@ export const OPERATIONS = {
     request: z.strictObject({ token: serial, place: ObjectPlace, asked: Asked }),
     answer: z.strictObject({ tried: z.array(z.strictObject({ name: z.string().max(64), passed: z.boolean(), detail: z.string().max(300) })).max(16) }),
   },
+
+  // --- the verified destruction of a key (destroying.ts) -------------------------------------------------------------------
+  /** How many objects fit each copy, seen from a fresh session. */
+  'count-copies': { request: z.strictObject({ token: serial, copies: z.array(CopyTarget).min(1).max(500), asked: Asked }), answer: z.strictObject({ found: z.array(z.int().min(0)) }) },
+  /** Destroys the one object that fits, looks for it from a fresh session, and tries to use it under a handle from before. */
+  'destroy-copy': { request: z.strictObject({ token: serial, copy: CopyTarget, asked: Asked }), answer: CopyDestroyed },
 
   // --- backup: the key lives in this process between `make-backup-key` and `wipe-backup-key`, and nowhere else -----
   'make-backup-key': {

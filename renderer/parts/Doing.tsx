@@ -6,10 +6,11 @@
  */
 import { useEffect, useMemo, useState } from 'react';
 import { personAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
+import { nextCopy, waitsUntil } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
-import { lastDuration, objectLine, timeOf } from '../reading.ts';
+import { lastDuration, objectLine, spanOf, timeOf } from '../reading.ts';
 import { canBeStopped } from '../stage.ts';
 import type { Record, Work } from '../store.ts';
 import { personTitle, t } from '../texts.ts';
@@ -45,6 +46,8 @@ function Doing({
   switch (pending.kind) {
     case 'step':
       if (action === 'administer') return <Changing state={state} busy={busy} />;
+      if (action === 'wait') return <Waiting state={state} hours={step.do.hours} busy={busy} press={() => act()} />;
+      if (action === 'destroy-copies') return <Destroying state={state} step={step.id} again={again} busy={busy} act={act} />;
       return (
         <>
           <Failure state={state} acceptFinalTry={() => act(true)} />
@@ -99,6 +102,50 @@ function Changing({ state, busy }: { readonly state: State; readonly busy: boole
           {t.logbook.logOut}
         </button>
       </p>
+    </>
+  );
+}
+
+/** Nothing happens before a moment that stands on the screen; until then there is nothing to press. */
+function Waiting({ state, hours, busy, press }: { readonly state: State; readonly hours: number; readonly busy: boolean; readonly press: () => void }) {
+  const now = useClock(1000);
+  const left = Date.parse(waitsUntil(state, hours) ?? '') - now.getTime();
+  const { button, key } = t.actions.wait;
+  return (
+    <>
+      <Failure state={state} />
+      {left > 0 ? <p className="lead tabular" role="timer" aria-live="off">{t.destruction.waiting(spanOf(left))}</p> : null}
+      <Primary text={button} letter={key} busy={busy || left > 0} press={press} />
+    </>
+  );
+}
+
+/** One copy after another. What cannot be destroyed now is left with its reason: a second way, never the first one offered. */
+function Destroying({ state, step, again, busy, act }: { readonly state: State; readonly step: string; readonly again: boolean; readonly busy: boolean; readonly act: (acceptFinalTry?: boolean) => void }) {
+  const [why, setWhy] = useState('');
+  const next = nextCopy(state.destruction);
+  const button = next?.copy.by.means === 'people' ? t.destruction.byHand : next?.copy.by.means === 'retention' ? t.destruction.later : t.actions['destroy-copies'].button;
+  return (
+    <>
+      <Failure state={state} acceptFinalTry={() => act(true)} />
+      <Primary text={again ? `${t.ceremony.again}: ${button}` : button} letter="" busy={busy} press={() => act()} destroys={next?.copy.by.means === 'token'} />
+      <details key={next?.number ?? 0}>
+        <summary>{t.destruction.leave}</summary>
+        <Field label={t.destruction.leaveWhy} value={why} set={setWhy} long />
+        <p className="press">
+          <button
+            type="button"
+            data-testid="leave-copy"
+            disabled={busy || why.trim() === ''}
+            onClick={() => {
+              setWhy('');
+              void store.getState().ask({ call: 'leave-copy', ceremony: state.ceremony, step, reason: why.trim().slice(0, 300) });
+            }}
+          >
+            {t.destruction.leaveNow}
+          </button>
+        </p>
+      </details>
     </>
   );
 }

@@ -16,6 +16,7 @@ import { scriptedRecord } from './scripted.ts';
 const revoked = await scriptedRecord({ script: 'crl' });
 const issued = await scriptedRecord({ script: 'intermediate' });
 const stated = await scriptedRecord({ script: 'encryption-certificate' });
+const destroyed = await scriptedRecord({ script: 'key-destruction' });
 const crossed = await scriptedRecord({ script: 'cross-sign' });
 const sound: Readonly<Record<InputKind, Input>> = {
   key: revoked.state.opening?.inputs['ca'] ?? assert.fail(),
@@ -23,6 +24,7 @@ const sound: Readonly<Record<InputKind, Input>> = {
   request: issued.state.opening?.inputs['request'] ?? assert.fail(),
   'stated-request': stated.state.opening?.inputs['request'] ?? assert.fail(),
   certificate: crossed.state.opening?.inputs['other'] ?? assert.fail(),
+  copies: destroyed.state.opening?.inputs['copies'] ?? assert.fail(),
   crl: { kind: 'crl', file: 'previous.crl', bytes: revoked.state.issued[0]?.bytes ?? assert.fail() },
 };
 const bytesOf = (input: Input) => fromBase64url(input.bytes);

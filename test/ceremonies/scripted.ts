@@ -18,6 +18,7 @@ import {
   cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, pendingAction, presenceStatement, resumeStatement, sealStatement,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
+import { approvalStatement, listOf, nextCopy, tokenCopies, waitsUntil, type CopyList } from '../../ceremonies/destruction.ts';
 import type {
   Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
@@ -37,8 +38,26 @@ import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '.
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'key-destruction', 'administration'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
+
+/** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
+export const COPIES: CopyList = {
+  format: 'conclave-copies/1', key: { identity: `SHA-256 of SubjectPublicKeyInfo ${'ab'.repeat(32)}`, label: 'Old root', algorithm: 'ECDSA P-384' },
+  copies: [
+    ...(['private-key', 'public-key'] as const).map((kind): CopyList['copies'][number] => ({
+      what: `${kind} of Old root`, secret: kind === 'private-key',
+      by: { means: 'token', module: 'tokens', token: 'TOKEN-key-hsm', class: kind, id: 'a1b2', label: 'Old root', keyType: 'CKK_EC', check: { method: 'none', value: '' }, holder: null },
+    })),
+    ...[1, 2, 3].map((x): CopyList['copies'][number] => ({
+      what: `share ${x} of the backup`, secret: true,
+      by: { means: 'token', module: 'tokens', token: `SHARE-${x}`, class: 'data', id: '', label: `conclave-share-${x}`, keyType: '', check: { method: 'none', value: '' }, holder: `Holder ${x}` },
+    })),
+    { what: 'the key wrapped in its record, openable by 2 of 3 shares', secret: true, by: { means: 'erasure', of: [3, 4, 5], enough: 2 } },
+    { what: 'a printed copy, in bag 4711', secret: true, by: { means: 'people', how: 'shred the sheet before everybody', physical: true } },
+  ],
+  unknown: [], dependants: [], despite: '',
+};
 
 /** The smallest ceremony there is: three people, one act, no token. For tests that look at every byte. */
 export const MINI_SCRIPT = `conclave: 1
@@ -83,6 +102,10 @@ export interface RecordOptions {
   readonly ca?: { readonly algorithm: string; readonly place: Placement };
   /** True: the CRL before, number 41 with one entry of its own, is brought too. */
   readonly previous?: boolean;
+  /** Of a destruction: the list, the copies that are there again afterwards, and those that can still be used. */
+  readonly copies?: CopyList;
+  readonly stillThere?: readonly number[];
+  readonly stillSigns?: readonly number[];
   readonly mode?: 'rehearsal' | 'real';
   readonly people?: Readonly<Record<string, string>>;
   readonly warnings?: readonly string[];
@@ -314,6 +337,7 @@ export class ScriptedRoom {
         case 'stated-request': file(await this.#statedRequest(readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? '')).certificate)); break;
         case 'certificate': file(await this.#selfSigned(makeKey('ecdsa-p384', this.#digest('other')), 'Another Root CA')); break;
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
+        case 'copies': file(utf8(JSON.stringify(this.#options.copies ?? COPIES))); break;
         case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
       }
     }
@@ -413,6 +437,7 @@ export class ScriptedRoom {
       this.append('noted', { text: `Note ${this.#notes}: all is well.` });
       return;
     }
+    if (step.do.action === 'wait') this.#clock = Math.max(this.#clock, Date.parse(waitsUntil(this.state, step.do.hours) ?? ''));
     if (isHuman(step.do.action)) {
       const input = step.do.action === 'confirm-input' ? this.state.opening?.inputs[step.do.input] : undefined;
       const evidence = step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : input ? { sha256: inputDigest(input) } : {};
@@ -496,7 +521,10 @@ export class ScriptedRoom {
     const ids = state.key ? keyIds(state.key) : [];
     const set = state.backup?.set.id ?? '';
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
+      case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
+      case 'approve': return { card, nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)), expires: new Date(this.#clock + 86_400_000).toISOString() };
+      case 'destroy-copies': return { copy: nextCopy(state.destruction)?.number ?? 0, left: null };
       case 'enrol': return { card, id: this.#fresh(16), challenge: toBase64url(this.#digest(`challenge ${this.#counter++}`)) };
       case 'inspect-token': case 'take-inventory': return { token };
       case 'test-random': return { token, bytes: step.do.bytes };
@@ -533,7 +561,18 @@ export class ScriptedRoom {
     const { intent } = state.current ?? assert.fail('no step');
     const given = intent as Intent;
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'put-away': return assert.fail('people alone');
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'put-away': return assert.fail('people alone');
+      case 'locate-copies': case 'confirm-gone':
+        return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'locate-copies' ? 1 : this.#options.stillThere?.includes(number) === true ? 1 : 0, why: '' })) };
+      case 'approve': {
+        const statement = approvalStatement(state, step, step.do.copies, given as Intent<'approve'>, state.current?.headBefore ?? '');
+        return { statement, signatures: this.sign(step.who, statement) };
+      }
+      case 'destroy-copies': {
+        const { copy } = given as Intent<'destroy-copies'>;
+        const { means } = listOf(state.destruction).copies[copy - 1]?.by ?? assert.fail('no such copy');
+        return means === 'token' ? { copy, how: 'token', device: { before: 1, after: 0, use: { tried: 'a signature under the old handle', worked: this.#options.stillSigns?.includes(copy) === true, answer: 'CKR_KEY_HANDLE_INVALID' } } } : { copy, how: means === 'people' ? 'people' : 'pending' };
+      }
       case 'administer': return { result: this.changes.shift()?.result ?? {} };
       case 'enrol': {
         const { card, challenge } = given as Intent<'enrol'>;

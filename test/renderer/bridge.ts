@@ -10,6 +10,7 @@ import type { Verdict } from '../../ceremonies/verify.ts';
 import type { Answer, Answers, Bridge, Call, Entries, Estate, Moved, Request } from '../../electron/contract.ts';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromUtf8, toHex } from '../../ceremonies/bytes.ts';
+import { readCopyList } from '../../ceremonies/destruction.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { readTemplates } from '../../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
@@ -86,6 +87,10 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
             { name: '2b7714c0ffee00d1a2b3', value: '2026-11-20, cessationOfOperation' },
           ],
         };
+      case 'copies': {
+        const { key, copies, unknown } = readCopyList(file.bytes);
+        return { sha256: digest, facts: [{ name: 'key', value: key.label }, ...copies.map(({ what }, index) => ({ name: `copy ${index + 1}`, value: what })), ...unknown.map((value) => ({ name: 'not known', value }))], findings: [] };
+      }
       case 'request':
       case 'stated-request':
       case 'certificate':
@@ -435,6 +440,14 @@ export class PretendBridge implements Bridge {
           }
           room.finish();
         } else room.next();
+        this.#settle(room);
+        return null;
+      }
+      case 'leave-copy': {
+        const room = this.#room(request.ceremony);
+        room.leave = request.reason;
+        room.next();
+        room.leave = null;
         this.#settle(room);
         return null;
       }

@@ -24,6 +24,7 @@ import {
   type Kind,
   type State,
 } from '../../ceremonies/ceremony.ts';
+import { approvalStatement, listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import type {
   Evidence,
   Input,
@@ -42,7 +43,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'key-destruction'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -98,6 +99,26 @@ export function keyRecord(token: string, algorithm: string, place: Placement): K
   };
 }
 
+/** A key on a token and a card, as ciphertext and on paper. */
+function copyList(token: string): CopyList {
+  const on = (kind: 'private-key' | 'public-key' | 'data', serial: string, holder: string | null) => ({
+    means: 'token' as const, module: 'softhsm', token: serial, class: kind, id: kind === 'data' ? '' : 'a1b2', label: 'Old root', keyType: kind === 'data' ? '' : 'CKK_EC', check: { method: 'none' as const, value: '' as const }, holder,
+  });
+  return {
+    format: 'conclave-copies/1', key: { identity: `SHA-256 of SubjectPublicKeyInfo ${hex(32)}`, label: 'Old root', algorithm: 'ECDSA P-384' },
+    copies: [
+      { what: 'private key of Old root', secret: true, by: on('private-key', token, null) },
+      { what: 'public key of Old root', secret: false, by: on('public-key', token, null) },
+      { what: 'share 1 of Grace Hopper-Lindqvist', secret: true, by: on('data', hex(8), 'Grace Hopper-Lindqvist') },
+      { what: 'share 2 of Ada Ofterdingen', secret: true, by: on('data', hex(8), 'Ada Ofterdingen') },
+      { what: 'the key wrapped in the record, openable by 2 of 2 shares', secret: true, by: { means: 'erasure', of: [3, 4], enough: 1 } },
+      { what: 'a printed copy, in bag 4711', secret: true, by: { means: 'people', how: 'open the bag, read its number aloud, shred the sheet', physical: true } },
+      { what: 'the weekly backup of the archive', secret: true, by: { means: 'retention', until: '2027-03-01', who: 'the archive keeps it for 90 days' } },
+    ],
+    unknown: ['the key was extractable until it was locked'], dependants: [], despite: '',
+  };
+}
+
 /** The text of each kind of file, made up; the CA's key is on `token`. */
 export function inputFile(kind: Input['kind'], token: string): { file: string; text: string } {
   switch (kind) {
@@ -114,6 +135,8 @@ export function inputFile(kind: Input['kind'], token: string): { file: string; t
       return { file: 'rehearsal-other.crt', text: `-----BEGIN CERTIFICATE-----\n${b64(600)}\n` };
     case 'revocations':
       return { file: 'rehearsal-revocations.csv', text: `${hex(10)},2026-11-20T09:00:00Z,keyCompromise\n` };
+    case 'copies':
+      return { file: 'rehearsal-copies.json', text: JSON.stringify(copyList(token)) };
     case 'crl':
       return { file: 'previous.crl', text: `-----BEGIN X509 CRL-----\n${b64(300)}\n` };
   }
@@ -174,6 +197,9 @@ export class Room {
   #parts: readonly KeyPart[] = [];
   #wrapping: KeyAttributes | null = null;
   #inventory: ObjectFact[] = [{ class: 'certificate', id: 'a1', label: 'Device certificate', keyType: 'X.509' }];
+  /** Of a destruction: why the next copy is left, and whether what was destroyed is found again. */
+  leave: string | null = null;
+  lies = false;
   /** What the officer of a logbook changes, in this order; then they log out. */
   readonly changes: { readonly intent: Intent<'administer'>; readonly result: Record<string, unknown> }[] = [];
   onLines: (from: number, lines: readonly string[]) => void = () => undefined;
@@ -470,8 +496,16 @@ export class Room {
     switch (step.do.action) {
       case 'confirm-script':
       case 'confirm-input':
+      case 'wait':
       case 'put-away':
         return {};
+      case 'locate-copies':
+      case 'confirm-gone':
+        return { copies: listOf(state.destruction).copies.length };
+      case 'approve':
+        return { card: identity, nonce: b64(32), expires: new Date(Date.now() + 86_400_000).toISOString() };
+      case 'destroy-copies':
+        return { copy: nextCopy(state.destruction)?.number ?? 1, left: this.leave };
       case 'enrol':
         return { card: identity, id: hex(16), challenge: b64(32) };
       case 'inspect-token':
@@ -554,8 +588,21 @@ export class Room {
       }
       case 'administer':
         return { result: this.changes.shift()?.result ?? {} };
+      case 'wait':
       case 'put-away':
         return {};
+      case 'locate-copies':
+      case 'confirm-gone':
+        return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'confirm-gone' ? (this.lies ? 1 : 0) : number === 3 ? null : 1, why: number === 3 ? 'TOKEN_MISSING' : '' })) };
+      case 'approve':
+        return { statement: approvalStatement(state, step, step.do.copies, intent as unknown as Intent<'approve'>, state.current?.headBefore ?? ''), signatures: pair() };
+      case 'destroy-copies': {
+        const { copy, left } = intent as unknown as Intent<'destroy-copies'>;
+        const means = listOf(state.destruction).copies[copy - 1]?.by.means;
+        if (left !== null) return { copy, how: 'left', words: left };
+        if (means !== 'token') return { copy, how: means === 'people' ? 'people' : 'pending' };
+        return { copy, how: 'token', device: { before: 1, after: 0, use: { tried: 'a signature under the old handle', worked: false, answer: 'CKR_KEY_HANDLE_INVALID' } } };
+      }
       case 'enrol':
         return {
           card: label(intent['card'] ?? ''),

@@ -1,0 +1,368 @@
+/**
+ * Verified destruction of a key: the list of its copies, the approvals, the waiting period, and what may be said of each copy
+ * afterwards.
+ *
+ * A list is a file that people bring (`conclave destroy plan` makes it from the inventory). Approvals are signatures of the
+ * approvers' own keys over this list, this record and a date; between the last of them and the first destruction lies a
+ * waiting period. A copy's level says what is known of its end, and the key's is the least of its copies': what nobody
+ * could reach, or nobody knows of, is said aloud. Pure; must never claim more of a copy than somebody or something saw.
+ */
+import canonicalize from 'canonicalize';
+import * as z from 'zod';
+import { fromBase64url, fromUtf8, toBase64url, utf8 } from './bytes.ts';
+import { KeyCheck, ObjectFact, type Evidence, type Input, type Intent } from './evidence.ts';
+import { inputDigest } from './key-record.ts';
+import { Refused, refuse, type Refusal } from './refusal.ts';
+import type { Plan, PlanStep } from './script.ts';
+import { plainText } from './text.ts';
+
+// --- the list of copies ------------------------------------------------------------------------------------------------
+
+/** How much is known of the end of a copy: from what was asked to what people saw. */
+export const LEVELS = {
+  L0: 'requested',
+  L1: 'observed absent by software',
+  L2: 'reported absent by the device',
+  L3: 'attested by a verifiable device log or certificate',
+  L4: 'cryptographic erasure: every copy was wrapped under a key destroyed at L3 or better, and the copies are completely inventoried',
+  L5: 'physical, before witnesses',
+} as const;
+export type Level = keyof typeof LEVELS;
+const LEVEL_NAMES = Object.keys(LEVELS) as Level[];
+
+const text = (most: number) => z.string().min(1).max(most);
+const date = z.string().regex(/^\d{4}-\d{2}-\d{2}$/);
+
+export const Copy = z.strictObject({
+  what: text(300),
+  /** Whether it holds what must be kept secret: a public half is removed with the key, and its end proves nothing. */
+  secret: z.boolean(),
+  by: z.discriminatedUnion('means', [
+    /** An object of a token or card, a share on a card among them. `holder`: whose card it is. */
+    z.strictObject({ means: z.literal('token'), module: text(64), token: text(64), ...ObjectFact.shape, check: KeyCheck, holder: z.string().max(80).nullable() }),
+    /** Ciphertext: useless once `enough` of the copies with these numbers are destroyed. */
+    z.strictObject({ means: z.literal('erasure'), of: z.array(z.int().min(1).max(500)).min(1).max(300), enough: z.int().min(1).max(300) }),
+    /** Paper, disks, files: by people. `physical`: before everybody in the room; else it is their word alone. */
+    z.strictObject({ means: z.literal('people'), how: text(300), physical: z.boolean() }),
+    /** It ends by itself on a day to come, such as a backup that others keep. */
+    z.strictObject({ means: z.literal('retention'), until: date, who: text(300) }),
+  ]),
+});
+export type Copy = z.infer<typeof Copy>;
+export type OnToken = Extract<Copy['by'], { means: 'token' }>;
+
+export const CopyList = z.strictObject({
+  format: z.literal('conclave-copies/1'),
+  /** The key as the inventory names it. */
+  key: z.strictObject({ identity: text(300), label: z.string().max(128), algorithm: text(128) }),
+  copies: z.array(Copy).min(1).max(500),
+  /** Copies that may be somewhere, in words. */
+  unknown: z.array(text(300)).max(50),
+  /** What cannot be used any more without this key, and why it is destroyed all the same. */
+  dependants: z.array(text(300)).max(200),
+  despite: z.string().max(300),
+});
+export type CopyList = z.infer<typeof CopyList>;
+
+const BRING = 'Make the list anew with `conclave destroy plan`. Nothing was touched.';
+
+/** Reads a list of copies. Throws `Refused` INPUT-COPIES, DEPENDANTS-NAMED, TEXT-PRINTABLE. */
+export function readCopyList(bytes: Uint8Array): CopyList {
+  let value: unknown;
+  try {
+    value = JSON.parse(fromUtf8(bytes));
+  } catch {
+    throw fault('a list of copies (JSON)', 'something else');
+  }
+  const parsed = CopyList.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw fault('a list of the format conclave-copies/1', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
+  }
+  const list = parsed.data;
+  const said: readonly (readonly [string, string, number])[] = [
+    ['label', list.key.label, 128], ['despite', list.despite, 300], ...[...list.unknown, ...list.dependants].map((words) => ['words', words, 300] as const),
+    ...list.copies.flatMap(({ what, by }) => [['what', what, 300] as const, ...by.means === 'people' ? [['how', by.how, 300] as const] : [], ...by.means === 'retention' ? [['who', by.who, 300] as const] : []]),
+  ];
+  for (const [name, words, most] of said) {
+    const unclear = words === '' ? null : plainText(name, words, most);
+    if (unclear) throw new Refused(unclear);
+  }
+  const objects = list.copies.flatMap(({ by }) => (by.means === 'token' ? [canonicalize([by.module, by.token, by.class, by.id, by.label, by.check]) ?? ''] : []));
+  if (new Set(objects).size !== objects.length) throw fault('every copy once', 'one of them twice');
+  for (const [index, { by }] of list.copies.entries()) {
+    if (by.means !== 'erasure') continue;
+    // Only copies that something or somebody destroys by itself: no circle, and no erasure of an erasure.
+    const stray = by.of.find((number) => list.copies[number - 1] === undefined || list.copies[number - 1]?.by.means === 'erasure');
+    if (stray !== undefined || new Set(by.of).size !== by.of.length || by.enough > by.of.length) throw fault(`copy ${index + 1} to name the copies that it hangs on`, `${by.enough} of ${by.of.join(', ')}`);
+  }
+  if (!list.copies.some(({ secret }) => secret)) throw fault('at least one copy that holds the key', 'public halves only');
+  if (list.dependants.length > 0 && list.despite.trim() === '') {
+    throw new Refused(refuse('DEPENDANTS-NAMED', 'a key that nothing depends on, or the reason why it is destroyed all the same', list.dependants.slice(0, 5).join('; '), 'Move what depends on it to another key first; or give the reason with --despite. It stands in the record, and the approvers sign it.'));
+  }
+  return list;
+}
+
+function fault(expected: string, found: string): Refused {
+  return new Refused(refuse('INPUT-COPIES', expected, found, BRING));
+}
+
+// --- what the record knows of it ---------------------------------------------------------------------------------------
+
+export interface Approval {
+  readonly seat: string;
+  readonly at: string;
+  readonly expires: string;
+}
+
+/** `absent`: it was not there when it was to be destroyed, and no attempt of this record explains that. */
+export type Result = 'destroyed' | 'not-destroyed' | 'absent' | 'left' | 'done-by-people' | 'pending';
+
+export interface Outcome {
+  readonly result: Result;
+  readonly words: string;
+}
+
+export interface Destruction {
+  /** What the opening brought; null in a ceremony that destroys nothing. */
+  readonly list: CopyList | null;
+  /** By copy number, counted from 1: how many objects were found; null where its token could not be asked. */
+  readonly located: Readonly<Record<number, number | null>> | null;
+  readonly approvals: readonly Approval[];
+  readonly waited: boolean;
+  /** Copies that an attempt was made at. */
+  readonly tried: readonly number[];
+  readonly outcomes: Readonly<Record<number, Outcome>>;
+  /** Looked for again from fresh processes. */
+  readonly confirmed: boolean;
+}
+
+export const NOTHING_DESTROYED: Destruction = { list: null, located: null, approvals: [], waited: false, tried: [], outcomes: {}, confirmed: false };
+
+/** As much of a ceremony's state as this file asks. */
+export interface Room {
+  readonly ceremony: string;
+  readonly script: { readonly hash: string } | null;
+  readonly plan: Plan | null;
+  readonly opening: { readonly mode: 'rehearsal' | 'real'; readonly inputs: Readonly<Record<string, Input>> } | null;
+  readonly destruction: Destruction;
+}
+
+/** The list of this record. Throws `Refused` INPUTS-COMPLETE. */
+export function listOf({ list }: Destruction): CopyList {
+  if (list === null) throw new Refused(refuse('INPUTS-COMPLETE', 'a list of copies', 'none', 'Choose the file that the script asks for.'));
+  return list;
+}
+
+/** What a record knows of destruction when it opens. Throws `Refused` for a list that cannot be read. */
+export function destructionAtFirst(plan: Plan, inputs: Readonly<Record<string, Input>>): Destruction {
+  const step = plan.steps.find((one) => one.do.action === 'destroy-copies');
+  const input = step?.do.action === 'destroy-copies' ? inputs[step.do.copies] : undefined;
+  return input?.kind === 'copies' ? { ...NOTHING_DESTROYED, list: readCopyList(fromBase64url(input.bytes)) } : NOTHING_DESTROYED;
+}
+
+/** The copies that can be acted on, by number: what is ciphertext follows from the others. */
+export function actedOn(list: CopyList): { readonly number: number; readonly copy: Copy }[] {
+  return list.copies.flatMap((copy, index) => (copy.by.means === 'erasure' ? [] : [{ number: index + 1, copy }]));
+}
+
+export function tokenCopies(list: CopyList): { readonly number: number; readonly copy: Copy; readonly on: OnToken }[] {
+  return list.copies.flatMap((copy, index) => (copy.by.means === 'token' ? [{ number: index + 1, copy, on: copy.by }] : []));
+}
+
+/** Which copy is next, and nothing once each has an outcome. */
+export function nextCopy(destruction: Destruction): { readonly number: number; readonly copy: Copy } | null {
+  const { outcomes } = destruction;
+  return actedOn(listOf(destruction)).find(({ number }) => outcomes[number] === undefined) ?? null;
+}
+
+/** What an approver signs: this list, in this record, after this head, until this moment. */
+export function approvalStatement(state: Room, step: PlanStep, copies: string, { nonce, expires }: Intent<'approve'>, head: string): string {
+  const input = state.opening?.inputs[copies];
+  return toBase64url(utf8(canonicalize({
+    type: 'conclave-approval/1', ceremony: state.ceremony, script: state.script?.hash ?? '', step: step.id, seat: step.who, act: 'destroy', key: listOf(state.destruction).key.identity,
+    copies: input ? inputDigest(input) : '', head, nonce, expires,
+  }) ?? ''));
+}
+
+/** In a rehearsal nobody waits for days: this long, in seconds, and the screen says so. */
+export const REHEARSAL_WAIT = 5;
+
+/** When the waiting period ends; null before everybody has approved. RFC 3339. */
+export function waitsUntil(state: Pick<Room, 'destruction' | 'opening'>, hours: number): string | null {
+  const last = state.destruction.approvals.map(({ at }) => at).sort().at(-1);
+  if (last === undefined) return null;
+  return new Date(Date.parse(last) + 1000 * (state.opening?.mode === 'real' ? hours * 3600 : REHEARSAL_WAIT)).toISOString();
+}
+
+type Listing = Readonly<Record<string, readonly ObjectFact[]>>;
+const isObject = (object: ObjectFact, { class: kind, id, label }: OnToken): boolean => object.class === kind && object.id === id && object.label === label;
+
+/** What tokens must list from now on: without what was destroyed just now, with what has turned out to be there. */
+export function listedAfter(before: Listing, was: Destruction, is: Destruction): Listing {
+  const listings = { ...before };
+  for (const { number, on } of tokenCopies(listOf(is))) {
+    const listed = listings[on.token];
+    const gone = (one: Destruction) => one.outcomes[number]?.result === 'destroyed';
+    if (!listed || gone(was) === gone(is)) continue;
+    const index = listed.findIndex((object) => isObject(object, on));
+    if (gone(was)) listings[on.token] = [...listed, { class: on.class, id: on.id, label: on.label, keyType: on.keyType }];
+    else listings[on.token] = listed.filter((_object, place) => place !== index);
+  }
+  return listings;
+}
+
+/** Objects that a token may list or hide: it has lied about them, and the record says so. */
+export function withoutLies(objects: readonly ObjectFact[], token: string, { list, outcomes }: Destruction): readonly ObjectFact[] {
+  const lies = list === null ? [] : tokenCopies(list).filter(({ number, on }) => on.token === token && outcomes[number]?.result === 'not-destroyed');
+  return lies.length === 0 ? objects : objects.filter((object) => !lies.some(({ on }) => isObject(object, on)));
+}
+
+// --- what may happen -----------------------------------------------------------------------------------------------------
+
+const NOW = 'Do what the screen asks for now; nothing is lost.';
+type Do<A extends PlanStep['do']['action']> = Extract<PlanStep['do'], { action: A }>;
+
+/** May this intent be written now? `at`: the time of its entry. */
+export function destructionIntentFault(state: Room, step: PlanStep, intent: Intent, at: string): Refusal | null {
+  const { destruction } = state;
+  switch (step.do.action) {
+    case 'approve': {
+      if (destruction.located === null) return refuse('LOCATED-FIRST', 'every copy looked for before anybody approves', 'not looked for', NOW);
+      const { expires } = intent as Intent<'approve'>;
+      const longest = new Date(Date.parse(at) + step.do.days * 86_400_000 + 1000).toISOString();
+      return expires > at && expires <= longest ? null : refuse('APPROVAL-EXPIRED', `an approval that ends after ${at} and by ${longest}`, expires, NOW);
+    }
+    case 'destroy-copies': {
+      const { copy } = intent as Intent<'destroy-copies'>;
+      const next = nextCopy(destruction);
+      if (!destruction.waited) return refuse('WAITING-PERIOD', 'the waiting period over', 'not over', NOW);
+      if (next?.number !== copy) return refuse('COPY-ONCE', next ? `copy ${next.number}` : 'no copy left to destroy', `copy ${copy}`, NOW);
+      const expired = destruction.approvals.find(({ expires }) => expires <= at);
+      return expired ? refuse('APPROVAL-EXPIRED', `approvals that hold at ${at}`, `that of ${expired.seat} ended at ${expired.expires}`, 'Abort, and open the ceremony again: everybody approves anew. What is destroyed already stays recorded.') : null;
+    }
+    default: return null; // the others ask for nothing before they begin
+  }
+}
+
+/** Is this evidence acceptable? `at`: the time of its entry. What it says of a token may be bad news and is evidence all the same. */
+export function destructionEvidenceFault(state: Room, step: PlanStep, intent: Intent | null, evidence: Evidence, headBefore: string, at: string): Refusal | null {
+  const { destruction } = state;
+  const again = 'The value is recorded as found. Record an exception, then repeat the step or abort.';
+  const must = (holds: boolean, rule: string, expected: string, found: string) => (holds ? null : refuse(rule, expected, found, again));
+  switch (step.do.action) {
+    case 'locate-copies': case 'confirm-gone': {
+      const wanted = tokenCopies(listOf(destruction)).map(({ number }) => number).join(' ');
+      const e = evidence as Evidence<'locate-copies'>;
+      if (step.do.action === 'confirm-gone') {
+        const left = nextCopy(destruction);
+        if (left) return refuse('COPIES-SETTLED', 'an outcome for every copy', `none for copy ${left.number}`, NOW);
+      }
+      return must(e.seen.map(({ copy }) => copy).join(' ') === wanted, 'COPIES-ALL-LOOKED-FOR', `copies ${wanted}`, e.seen.map(({ copy }) => copy).join(' '));
+    }
+    case 'approve': {
+      const e = evidence as Evidence<'approve'>;
+      return must(e.statement === approvalStatement(state, step, step.do.copies, intent as Intent<'approve'>, headBefore), 'APPROVAL-STATEMENT', 'the statement over this list, this head and this challenge', 'another statement');
+    }
+    case 'wait': {
+      const approvers = (state.plan?.steps ?? []).filter((one) => one.do.action === 'approve').map((one) => one.who);
+      const missing = approvers.filter((seat) => !destruction.approvals.some((approval) => approval.seat === seat));
+      if (missing.length > 0) return refuse('APPROVED-BY-ALL', 'an approval of everybody who is asked', `none of ${missing.join(', ')}`, NOW);
+      const until = waitsUntil(state, step.do.hours) ?? '';
+      return at >= until ? null : refuse('WAITING-PERIOD', `nothing before ${until}`, at, 'Wait. Close the ceremony and come back; every approver may abort it until then.');
+    }
+    case 'destroy-copies': {
+      const e = evidence as Evidence<'destroy-copies'>;
+      const { copy } = intent as Intent<'destroy-copies'>;
+      const listed = listOf(destruction).copies[copy - 1];
+      const shape = listed?.by.means === 'token' ? e.how === 'token' || e.how === 'left' : listed?.by.means === 'people' ? e.how === 'people' || e.how === 'left' : e.how === 'pending';
+      return must(e.copy === copy, 'COPY-ONCE', `the outcome of copy ${copy}`, `of copy ${e.copy}`)
+        ?? must(shape, 'COPY-MEANS', `an outcome that fits: ${listed?.by.means ?? 'no such copy'}`, e.how)
+        ?? (e.how === 'left' ? plainText('reason', e.words, 300) : null);
+    }
+    default: return null; // not of this file
+  }
+}
+
+/** What this evidence changes. `at` and `seat` of its entry. */
+export function destructionAfter(before: Destruction, action: Do<'locate-copies' | 'approve' | 'wait' | 'destroy-copies' | 'confirm-gone'>['action'], evidence: Evidence, intent: Intent | null, seat: string, at: string): Destruction {
+  switch (action) {
+    case 'locate-copies': return { ...before, located: Object.fromEntries((evidence as Evidence<'locate-copies'>).seen.map(({ copy, found }) => [copy, found])) };
+    case 'approve': return { ...before, approvals: [...before.approvals, { seat, at, expires: (intent as Intent<'approve'>).expires }] };
+    case 'wait': return { ...before, waited: true };
+    case 'destroy-copies': {
+      const e = evidence as Evidence<'destroy-copies'>;
+      return { ...before, outcomes: { ...before.outcomes, [e.copy]: outcomeOf(e, before.tried.filter((number) => number === e.copy).length > 1, listOf(before).copies[e.copy - 1]) } };
+    }
+    case 'confirm-gone': {
+      const { seen } = evidence as Evidence<'confirm-gone'>;
+      const outcomes = { ...before.outcomes };
+      for (const { copy, found } of seen) {
+        if (outcomes[copy]?.result === 'destroyed' && found !== null && found > 0) outcomes[copy] = { result: 'not-destroyed', words: `the token reported success, and a fresh process found ${found} of it` };
+        if (outcomes[copy]?.result === 'destroyed' && found === null) outcomes[copy] = { result: 'left', words: 'its token could not be asked again from a fresh process' };
+      }
+      return { ...before, outcomes, confirmed: true };
+    }
+  }
+}
+
+function outcomeOf(e: Evidence<'destroy-copies'>, triedBefore: boolean, copy: Copy | undefined): Outcome {
+  switch (e.how) {
+    case 'left': return { result: 'left', words: e.words };
+    case 'pending': return { result: 'pending', words: copy?.by.means === 'retention' ? `it ends on ${copy.by.until}: ${copy.by.who}` : '' };
+    case 'people': return { result: 'done-by-people', words: copy?.by.means === 'people' ? copy.by.how : '' };
+    case 'token': {
+      const { before, after, use } = e.device;
+      if (after > 0) return { result: 'not-destroyed', words: `the token reported success, and a fresh session found ${after} of it` };
+      if (use.worked) return { result: 'not-destroyed', words: `the token reported success, and the key could still be used: ${use.tried}` };
+      if (before === 0 && !triedBefore) return { result: 'absent', words: 'it was not there when it was to be destroyed: nobody here knows what became of it' };
+      return { result: 'destroyed', words: before === 0 ? 'not there any more, after an attempt whose outcome was not recorded' : `destroyed; a fresh session found none, and the use was refused (${use.tried})` };
+    }
+  }
+}
+
+// --- what may be claimed ---------------------------------------------------------------------------------------------------
+
+export interface Claim {
+  readonly number: number;
+  readonly what: string;
+  readonly secret: boolean;
+  /** Null: it is not known to be destroyed. */
+  readonly level: Level | null;
+  readonly words: string;
+}
+
+/** What may be said of each copy, and of the key: its level is the least of its secret copies'. */
+export function claimsOn(destruction: Destruction): { readonly claims: readonly Claim[]; readonly destroyed: number; readonly known: number; readonly level: Level | null; readonly verdict: string } {
+  const list = listOf(destruction);
+  const own = list.copies.map(({ by }, index): Pick<Claim, 'level' | 'words'> | null => {
+    if (by.means === 'erasure') return null;
+    const outcome = destruction.outcomes[index + 1];
+    if (outcome === undefined) return { level: null, words: 'nothing was done with it' };
+    switch (outcome.result) {
+      // PKCS#11 tokens here have no log that could be verified: absent as far as software sees, and no more.
+      case 'destroyed': return { level: destruction.confirmed ? 'L1' : 'L0', words: `${outcome.words}${destruction.confirmed ? '; a fresh process found none either' : '; not yet looked for from a fresh process'}` };
+      case 'done-by-people': return { level: by.means === 'people' && by.physical ? 'L5' : 'L0', words: outcome.words };
+      case 'not-destroyed': return { level: null, words: `NOT DESTROYED: ${outcome.words}` };
+      case 'absent': case 'left': case 'pending': return { level: null, words: outcome.words };
+    }
+  });
+  const claims = list.copies.map(({ what, secret, by }, index): Claim => {
+    const mine = own[index];
+    if (by.means !== 'erasure' || mine) return { number: index + 1, what, secret, ...(mine ?? { level: null, words: '' }) };
+    const reached = by.of.flatMap((number) => own[number - 1]?.level ?? []).sort().reverse();
+    const least = reached[by.enough - 1];
+    const of = `of copies ${by.of.join(', ')}`;
+    return {
+      number: index + 1, what, secret,
+      level: least === undefined ? null : least >= 'L3' && list.unknown.length === 0 ? 'L4' : least,
+      words: least === undefined ? `it can still be opened: ${reached.length} ${of} destroyed, ${by.enough} needed` : `no longer to be opened: ${reached.length} ${of} destroyed, ${by.enough} needed`,
+    };
+  });
+  const secret = claims.filter((claim) => claim.secret);
+  const done = secret.filter(({ level }) => level !== null);
+  const level = done.length === secret.length ? LEVEL_NAMES.find((name) => done.some((claim) => claim.level === name)) ?? null : null;
+  const counted = `${done.length} of ${secret.length} known ${secret.length === 1 ? 'copy' : 'copies'} destroyed`;
+  const more = list.unknown.length > 0 ? `; there may be copies that are not known: ${list.unknown.join('; ')}` : '';
+  return { claims, destroyed: done.length, known: secret.length, level, verdict: `${level === null ? 'NOT DESTROYED' : `Destroyed, ${level}: ${LEVELS[level]}`} (${counted}${more})` };
+}
