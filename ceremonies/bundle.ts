@@ -17,7 +17,7 @@ import { ALGORITHMS, caAlgorithmNamed } from './keys/algorithms.ts';
 import { writeGeneral } from './keys/jws.ts';
 import { pem } from './keys/signed.ts';
 import { fromJwk, thumbprint, type PublicKey } from './keys/public-key.ts';
-import { edition, foldRecord, minutesHtml, type FoldedRecord } from './minutes.ts';
+import { destructionCertificateHtml, edition, foldRecord, minutesHtml, type FoldedRecord } from './minutes.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import type { Hasher } from './transcript.ts';
 
@@ -59,6 +59,8 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
   const files = new Map<string, Uint8Array>();
   const text = (name: string, content: string) => files.set(name, utf8(content));
   text('minutes.html', minutesHtml(record));
+  const destroyed = destructionCertificateHtml(record);
+  if (destroyed !== null) text('certificate-of-destruction.html', destroyed);
   if (state.opening) text('script.yaml', state.opening.script);
   const seals = sealFiles(record);
   for (const [name, seal] of seals) text(name, `${writeGeneral(seal)}\n`);
@@ -291,7 +293,7 @@ export function bundleRemarks(files: ReadonlyMap<string, Uint8Array>): string[] 
     .map(([name]) => `${name} was written by another version of this program and was not compared; the transcript does not depend on it. Print the minutes anew before relying on them.`);
 }
 
-const EDITIONS: Readonly<Record<string, () => string>> = { 'minutes.html': edition, 'VERIFY.md': () => VERIFY_EDITION };
+const EDITIONS: Readonly<Record<string, () => string>> = { 'minutes.html': edition, 'certificate-of-destruction.html': edition, 'VERIFY.md': () => VERIFY_EDITION };
 
 /** Prose changes with the program, the record does not: what another version worded cannot be compared word for word. */
 function otherEdition(name: string, bytes: Uint8Array): boolean {

@@ -72,7 +72,7 @@ export function personName(state: State, seat: string | undefined): string {
 
 /** What became of a copy. */
 const RESULTS: Readonly<Record<Result, string>> = {
-  'destroyed': 'destroyed', 'not-destroyed': 'NOT DESTROYED', 'absent': 'was not there', 'left': 'not destroyed now', 'done-by-people': 'destroyed by people', 'pending': 'ends later',
+  'destroyed': 'destroyed', 'not-destroyed': 'NOT DESTROYED', 'absent': 'was not there', 'left': 'left as it is', 'done-by-people': 'destroyed by people', 'pending': 'ends later',
 };
 
 type Worded = [string, ...Detail[]];

@@ -316,7 +316,7 @@ function outcomeOf(e: Evidence<'destroy-copies'>, triedBefore: boolean, copy: Co
       if (after > 0) return { result: 'not-destroyed', words: `the token reported success, and a fresh session found ${after} of it` };
       if (use.worked) return { result: 'not-destroyed', words: `the token reported success, and the key could still be used: ${use.tried}` };
       if (before === 0 && !triedBefore) return { result: 'absent', words: 'it was not there when it was to be destroyed: nobody here knows what became of it' };
-      return { result: 'destroyed', words: before === 0 ? 'not there any more, after an attempt whose outcome was not recorded' : `destroyed; a fresh session found none, and the use was refused (${use.tried})` };
+      return { result: 'destroyed', words: before === 0 ? 'not there any more, after an attempt whose outcome was not recorded' : `a fresh session found none, and a use was refused (${use.tried})` };
     }
   }
 }

@@ -9,6 +9,7 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { currentAct, signersOf, type Data, type Entry, type Person, type State } from './ceremony.ts';
 import { describe, digestGroups, hexGroups, MARKS, personName, signerWords, type Mark } from './describe.ts';
+import { claimsOn, LEVELS, REHEARSAL_WAIT } from './destruction.ts';
 import type { Evidence, TokenFacts } from './evidence.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, type Refusal } from './refusal.ts';
@@ -147,30 +148,70 @@ export interface PrintedVerdict {
 export function minutesHtml(record: FoldedRecord, options: { readonly verdict?: PrintedVerdict } = {}): string {
   const { state } = record;
   const rehearsal = state.opening?.mode !== 'real';
-  const words = transcriptWords(record);
   const title = state.plan?.title ?? 'A record that cannot be read';
+  return sheet(record, 'Minutes', title, html`${cover(record, rehearsal, title, transcriptWords(record))}${verdictSection(options.verdict)}${peopleSection(record)}${thingsSection(record)}${resultSection(record)}${actSections(record)}${listSections(record)}${sealSection(record)}${closing(record)}${limits(rehearsal, options.verdict)}${signatures(record)}`);
+}
+
+/** A printed document about one record, bound to it on every page. */
+function sheet(record: FoldedRecord, kind: string, title: string, content: Markup): string {
+  const { state } = record;
+  const rehearsal = state.opening?.mode !== 'real';
   const page = html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="generator" content="${edition()}">
-<title>${rehearsal ? 'REHEARSAL: ' : ''}Minutes of ${title}, ${state.ceremony}</title>
+<title>${rehearsal ? 'REHEARSAL: ' : ''}${kind} of ${title}, ${state.ceremony}</title>
 <style>
 ${new Markup(STYLE)}</style>
 </head>
 <body class="${rehearsal ? 'rehearsal' : 'real'}">
 <table class="sheet">
-<thead><tr><td>${rehearsal ? BAND : NOTHING}<div class="running"><span><b>${rehearsal ? 'REHEARSAL' : 'Minutes'}</b> ${title}</span><span>${record.lines.length} entries</span></div>
-<div class="running words"><span>transcript: ${words.join(' ')}</span></div></td></tr></thead>
+<thead><tr><td>${rehearsal ? BAND : NOTHING}<div class="running"><span><b>${rehearsal ? 'REHEARSAL' : kind}</b> ${title}</span><span>${record.lines.length} entries</span></div>
+<div class="running words"><span>transcript: ${transcriptWords(record).join(' ')}</span></div></td></tr></thead>
 <tfoot><tr><td><div class="running"><span>ceremony ${hexGroups(state.ceremony)}</span><span>head ${head(record).join(' ')}</span></div>${rehearsal ? BAND : NOTHING}</td></tr></tfoot>
 <tbody><tr><td><main>
-${cover(record, rehearsal, title, words)}${verdictSection(options.verdict)}${peopleSection(record)}${thingsSection(record)}${resultSection(record)}${actSections(record)}${listSections(record)}${sealSection(record)}${closing(record)}${limits(rehearsal, options.verdict)}${signatures(record)}</main></td></tr></tbody>
+${content}</main></td></tr></tbody>
 </table>
 </body>
 </html>
 `;
   return page.text;
+}
+
+/**
+ * The certificate of destruction, once every copy has been looked for again; null before that, and for records that destroy
+ * nothing. It claims of each copy no more than its level, and says what it does not prove.
+ */
+export function destructionCertificateHtml(record: FoldedRecord): string | null {
+  const { state } = record;
+  const { list, approvals, confirmed } = state.destruction;
+  if (list === null || !confirmed || state.phase !== 'closed') return null;
+  const rehearsal = state.opening?.mode !== 'real';
+  const { claims, level, verdict } = claimsOn(state.destruction);
+  const wait = state.plan?.steps.find((step) => step.do.action === 'wait')?.do;
+  return sheet(record, 'Certificate of destruction', list.key.label, html`<header class="cover"><p class="kind">Certificate of destruction</p>
+<h1>${list.key.label}</h1>
+<p class="mode">${rehearsal ? 'REHEARSAL: nothing of value was destroyed' : level === null ? 'NOT DESTROYED' : `Destroyed, ${level}`}</p>
+<p class="${level === null ? 'verdict alarm' : 'verdict'}">${mark(level === null ? 'refused' : 'reported')} ${verdict}</p>
+${facts([
+    ['Key', list.key.label], ['Algorithm', list.key.algorithm], ['Known as', code(list.key.identity)],
+    ['Approved by', approvals.map(({ seat, at }) => html`${personName(state, seat)}, ${utc(at)}<br>`)],
+    ['Waiting period', wait?.action === 'wait' ? rehearsal ? `${REHEARSAL_WAIT} seconds, because it was a rehearsal; ${wait.hours} hours otherwise` : `${wait.hours} hours after the last approval` : 'none'],
+    ...list.dependants.length === 0 ? [] : [['Depended on it', list.dependants.join('; ')], ['Destroyed all the same', list.despite]] as const,
+    ['Not known', list.unknown.length === 0 ? 'The list names no copy that may be elsewhere.' : list.unknown.join('; ')],
+  ])}</header>
+${section('Copy by copy', table('list', ['Copy', 'What', 'Level', 'What is known'], claims.map(({ number, what, secret, level: own, words }): Part[] => [
+    number, secret ? what : html`${what}<br>holds no secret`, own === null ? mark('refused') : html`${own}<br>${LEVELS[own]}`, words,
+  ])))}${section('What this certificate belongs to', html`<p>Exactly one transcript: <span class="code">sha512sum transcript.jsonl</span> gives</p>
+<p>${code(hexGroups(record.sha512))}</p>
+`)}${section('What this certificate does not prove', html`<ul class="limits"><li>That there was no copy that nobody named: a list can only hold what somebody knew of.</li>
+<li>That a token erased the bits: L1 means that software looked and found nothing, and that a use was refused. A token that lies well enough is not caught by it.</li>
+<li>That nobody used the key, or copied it, before.</li>
+<li>That this record is genuine: only a verdict over the transcript says so (<span class="code">conclave verify</span>).</li>
+</ul>
+`)}${signatures(record)}`);
 }
 
 /** How the minutes name their own layout; a bundle's reader looks for it. */

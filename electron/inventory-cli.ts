@@ -131,7 +131,7 @@ function where(copy: Copy): string {
     case 'share-set': {
       const left = copy.custodians.filter(({ object }) => stands(object));
       const proof = `${left.every(({ readBack }) => readBack) ? 'every share read back' : `not read back: ${left.filter(({ readBack }) => !readBack).map(({ name }) => name).join(', ')}`}, recovery ${copy.recoveryProven ? 'proven' : 'not proven'}`;
-      return `${mark} ${copy.threshold}-of-${copy.shares} shares (${left.map(({ name, object }) => `${name} on ${object.module}:${object.token}`).join(', ') || 'none given'}), ${proof}${ended}`;
+      return `${mark} ${copy.threshold}-of-${copy.shares} shares (${left.map(({ name, object }) => `${name} on ${object.module}:${object.token}`).join(', ') || 'none left'}), ${proof}${ended}`;
     }
   }
 }

@@ -1,0 +1,92 @@
+/**
+ * From the inventory to the list of copies that a destruction is carried out by: every copy that stands as far as the records
+ * know, what has to be destroyed for its ciphertext to become useless, who depends on the key, and what is not known.
+ *
+ * Pure. It proposes; people compare the list with their paper, add what no record knows, and approve it.
+ */
+import type { Copy, CopyList } from './destruction.ts';
+import { holdsSecret, stands, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
+import { Refused, refuse } from './refusal.ts';
+
+/** The one key with this label, this identity or a fingerprint that begins so. Throws `Refused` KEY-KNOWN, KEY-AMBIGUOUS. */
+export function keyNamed({ keys }: Pick<Inventory, 'keys'>, wanted: string): InventoryKey {
+  const name = wanted.trim().toLowerCase();
+  const exact = keys.filter(({ identity, label }) => identity.toLowerCase() === name || label.toLowerCase() === name);
+  const found = exact.length > 0 || name.length < 4 ? exact : keys.filter(({ identity }) => identity.toLowerCase().split(' ').some((part) => part.startsWith(name)));
+  const [one] = found;
+  if (found.length === 1 && one) return one;
+  const listed = (some: readonly InventoryKey[]) => some.slice(0, 8).map(({ label, identity }) => `${label} (${identity.slice(0, 60)})`).join('; ');
+  if (one) throw new Refused(refuse('KEY-AMBIGUOUS', `one key called ${wanted}`, listed(found), 'Name it by the beginning of its fingerprint.'));
+  throw new Refused(refuse('KEY-KNOWN', 'a key of the inventory', `none called ${wanted}; there are ${keys.length === 0 ? 'none' : listed(keys)}`, 'See what there is with `conclave inventory`.'));
+}
+
+export interface MoreCopies {
+  /** Paper, disks and the like, that are destroyed before everybody. */
+  readonly people: readonly { readonly what: string; readonly how: string }[];
+  readonly retention: readonly { readonly what: string; readonly until: string; readonly who: string }[];
+  /** Why it is destroyed although something depends on it; empty where nothing does. */
+  readonly despite: string;
+}
+
+/** The list, secret copies first. Throws `Refused` COPIES-NONE-LEFT. */
+export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: InventoryKey, more: MoreCopies): CopyList {
+  const copies: Copy[] = [];
+  const add = (copy: Copy): number => copies.push(copy);
+  const standing = key.copies.filter(stands);
+  const objects = standing.flatMap((copy) => (copy.kind === 'object' ? [copy] : []));
+  for (const object of objects.filter(holdsSecret)) add(onToken(object, null));
+  const wrapping = new Map<string, number>();
+  for (const copy of standing) {
+    switch (copy.kind) {
+      case 'object': break;
+      case 'wrapped-part': {
+        const place = `${copy.under.module} ${copy.under.token} ${copy.under.id}`;
+        const held = objectAt(inventory, copy.under);
+        if (!held) break; // what it was under is gone already
+        const number = wrapping.get(place) ?? add({ ...onToken(held, null), what: `the key that the ${copy.part} part is wrapped under, on token ${copy.under.token}` });
+        wrapping.set(place, number);
+        add({ what: `${copy.part === 'key' ? 'the key' : `the ${copy.part} half`}, wrapped in its record`, secret: true, by: { means: 'erasure', of: [number], enough: 1 } });
+        break;
+      }
+      case 'wrapped-file': add({ what: `a file, wrapped by ${copy.method} under ${copy.under}`.slice(0, 300), secret: true, by: { means: 'people', how: 'erase the file and every copy of it', physical: false } }); break;
+      case 'share-set': {
+        const shares = copy.custodians.filter(({ object }) => stands(object));
+        const numbers = shares.map(({ object, name, x }) => add({ ...onToken(object, name), what: `share ${x} of ${name}, on card ${object.token}` }));
+        // Fewer than the threshold must be left.
+        const enough = shares.length - copy.threshold + 1;
+        if (enough > 0) add({ what: `the key wrapped in its record, to be opened by ${copy.threshold} of ${copy.shares} shares`, secret: true, by: { means: 'erasure', of: numbers, enough } });
+        break;
+      }
+    }
+  }
+  for (const { what, how } of more.people) add({ what, secret: true, by: { means: 'people', how, physical: true } });
+  for (const { what, until, who } of more.retention) add({ what, secret: true, by: { means: 'retention', until, who } });
+  if (!copies.some(({ secret }) => secret)) throw new Refused(refuse('COPIES-NONE-LEFT', 'a copy that could be destroyed', key.destruction.words, 'There is nothing to do, as far as the records know. Name copies that they do not know with --paper or --pending.'));
+  for (const object of objects.filter((one) => !holdsSecret(one))) add(onToken(object, null));
+  return {
+    format: 'conclave-copies/1', key: { identity: key.identity, label: key.label, algorithm: key.algorithm }, copies,
+    unknown: key.unknown.map((words) => words.slice(0, 300)), dependants: dependantsOf(inventory, key, [...wrapping.keys()]), despite: more.despite,
+  };
+}
+
+function onToken({ module, token, class: kind, id, label, keyType, check, what }: Holding, holder: string | null): Copy {
+  return {
+    what: `${what}, on token ${token}`.slice(0, 300), secret: kind !== 'public-key' && kind !== 'certificate',
+    by: { means: 'token', module, token, class: kind, id: id ?? '', label, keyType, check: check.method === 'SHA-256 of the certificate' ? { method: 'none', value: '' } : check, holder },
+  };
+}
+
+function objectAt({ keys }: Pick<Inventory, 'keys'>, at: { readonly module: string; readonly token: string; readonly id: string }): Holding | undefined {
+  return keys.flatMap(({ copies }) => copies.flatMap((copy) => (copy.kind === 'object' && stands(copy) && copy.class === 'secret-key' ? [copy] : []))).find(({ module, token, id }) => module === at.module && token === at.token && id === at.id);
+}
+
+/** Other keys of which a copy is under this one, or under a key that ends with this one. */
+function dependantsOf({ keys }: Pick<Inventory, 'keys'>, key: InventoryKey, wrapping: readonly string[]): string[] {
+  const own = key.copies.flatMap((copy) => (copy.kind === 'object' ? [copy] : []));
+  const places = [...own.map(({ module, token, id }) => `${module} ${token} ${id ?? ''}`), ...wrapping];
+  const names = own.map(({ label, token }) => `"${label}" on token ${token}`);
+  return keys.filter(({ identity }) => identity !== key.identity).flatMap((other) => {
+    const under = other.copies.filter(stands).some((copy) => (copy.kind === 'wrapped-part' && places.includes(`${copy.under.module} ${copy.under.token} ${copy.under.id}`)) || (copy.kind === 'wrapped-file' && names.includes(copy.under)));
+    return under ? [`${other.label} (${other.identity})`.slice(0, 300)] : [];
+  });
+}
