@@ -4,6 +4,7 @@
  * wider than the window or smaller than 14 pixels, no error and no breach of the page's policy.
  */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -790,7 +791,7 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     'logbook-work',
     async () => {
       await asking('import-key');
-      await bring(/^Choose a file: The key/, 'payments.p8', '-----BEGIN ENCRYPTED PRIVATE KEY-----\nnever\n-----END ENCRYPTED PRIVATE KEY-----\n');
+      await bring(/^Choose a file: The key/, 'payments.p8', encryptedKey());
       await dialogField('Label').fill('Payments 2026');
       await page.locator('dialog .input-file .facts').waitFor();
       assert.equal(await page.getByTestId('change-go').isDisabled(), false);
@@ -937,6 +938,12 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     },
   ],
 ];
+
+/** A key under a password that nobody knows. */
+function encryptedKey(): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: randomBytes(16).toString('hex') }).toString();
+}
 
 for (const [picture, from, go] of SCREENS) {
   test(`screen: ${picture}`, { timeout: 60_000 }, async () => {
