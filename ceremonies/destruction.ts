@@ -186,7 +186,7 @@ export function approvalStatement(state: Room, step: PlanStep, copies: string, {
 }
 
 /** In a rehearsal nobody waits for days: this long, in seconds, and the screen says so. */
-export const REHEARSAL_WAIT = 5;
+export const REHEARSAL_WAIT = 3;
 
 /** When the waiting period ends; null before everybody has approved. RFC 3339. */
 export function waitsUntil(state: Pick<Room, 'destruction' | 'opening'>, hours: number): string | null {

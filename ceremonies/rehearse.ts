@@ -438,6 +438,11 @@ class Room {
     }
     if (this.#destruction >= 0) {
       if (this.#destruction < DESTRUCTION.length - 1) this.#fault('DESTROY-IN-ORDER', last, `${DESTRUCTION.join(', ')}, each once and in this order`, `nothing after ${DESTRUCTION[this.#destruction] ?? ''}`, 'Add the steps that are missing.');
+      const wish = (action: Action) => this.#plan.steps.find((step) => step.do.action === action)?.do;
+      const [approve, wait] = [wish('approve'), wish('wait')];
+      if (approve?.action === 'approve' && wait?.action === 'wait' && approve.days * 24 <= wait.hours) {
+        this.#fault('APPROVAL-EXPIRED', last, 'approvals that hold longer than the waiting period', `${approve.days} days, ${wait.hours} hours`, 'Let approvals hold for more days, or wait for fewer hours.');
+      }
       if (this.#approved.size < 2) this.#fault('APPROVED-BY-SEVERAL', last, 'at least two people who approve', `${this.#approved.size}`, 'Let the approve step be for-each: custodian, and seat at least two.');
     }
     if (this.#backup) {

@@ -11,6 +11,7 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { checkpointMessage, ENTRY_DATA, type Data } from '../../ceremonies/ceremony.ts';
 import * as evidence from '../../ceremonies/evidence.ts';
+import { CopyList } from '../../ceremonies/destruction.ts';
 import { KeyRecord } from '../../ceremonies/key-record.ts';
 import { MerkleTree, portableHasher } from '../../ceremonies/transcript.ts';
 import { TrustFile } from '../../ceremonies/verify.ts';
@@ -38,6 +39,7 @@ const NAMED = new Map(Object.entries(SHAPES).map(([name, schema]) => [JSON.strin
 const PATTERNS = new Map([
   ['^[A-Za-z0-9_-]*$', 'base64url'], ['^[A-Za-z0-9_-]+$', 'base64url'], ['^([0-9a-f]{2})*$', 'hex'], ['^[a-z][a-z0-9-]*$', 'seat'],
   ['^[1-9][0-9]{0,17}$', 'decimal of at most 18 digits'],
+  ['^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}\\.\\d{3}Z$', 'time'], ['^\\d{4}-\\d{2}-\\d{2}$', 'date'],
 ]);
 
 /** A JSON Schema in the notation of FORMAT.md. Whatever it does not know fails the test: nothing is left out silently. */
@@ -116,6 +118,7 @@ test('the generated parts are those of the code', async () => {
     changes: evidence.CHANGE_KINDS.map((change) => `${sectionOf(`\`${change}\`, order`, evidence.CHANGES[change].order)}\n${sectionOf(`\`${change}\`, result`, evidence.CHANGES[change].result)}`).join('\n'),
     shapes: Object.entries(SHAPES).map(([name, schema]) => sectionOf(`*${name}*`, schema, new Map([...NAMED].filter(([, other]) => other !== name)))).join('\n'),
     record: sectionOf('key record', KeyRecord),
+    copies: sectionOf('list of copies', CopyList),
     trust: sectionOf('trust file', TrustFile),
     example: await example(),
   };

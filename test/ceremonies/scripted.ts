@@ -523,7 +523,7 @@ export class ScriptedRoom {
     switch (step.do.action) {
       case 'confirm-script': case 'confirm-input': case 'wait': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
-      case 'approve': return { card, nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)), expires: new Date(this.#clock + 86_400_000).toISOString() };
+      case 'approve': return { card, nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)), expires: new Date(this.#clock + 30 * 86_400_000).toISOString() };
       case 'destroy-copies': return { copy: nextCopy(state.destruction)?.number ?? 0, left: null };
       case 'enrol': return { card, id: this.#fresh(16), challenge: toBase64url(this.#digest(`challenge ${this.#counter++}`)) };
       case 'inspect-token': case 'take-inventory': return { token };

@@ -1,0 +1,197 @@
+/**
+ * A key's destruction, carried out by stand-ins: on the software token, on SoftHSM, and on modules that lie about it; by the list
+ * that the inventory gives; and with everything that may come in between.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { openFile } from '../../../ceremonies/bundle.ts';
+import { forWebCrypto, utf8 } from '../../../ceremonies/bytes.ts';
+import { pendingAction, type Data, type Entry, type State } from '../../../ceremonies/ceremony.ts';
+import { keyNamed, planDestruction } from '../../../ceremonies/destroy-plan.ts';
+import { claimsOn, type CopyList } from '../../../ceremonies/destruction.ts';
+import { foldInventory, type Inventory } from '../../../ceremonies/inventory.ts';
+import { Refused } from '../../../ceremonies/refusal.ts';
+import { parseLine } from '../../../ceremonies/transcript.ts';
+import { verifyFile } from '../../../ceremonies/verify.ts';
+import { nativeHasher } from '../../../electron/conductor/machine.ts';
+import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
+import type { BoothPort, House } from '../../../electron/processes.ts';
+import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
+import { allObjects } from '../devices/objects.ts';
+import { openHouse, remove, SOFTHSM, softHsmEntry, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
+import { each, entriesIn, goOn, killedFor } from './crash.ts';
+
+const LIES = ['keep', 'hide', 'later'] as const;
+let home: string;
+let house: House<BoothPort>;
+before(async () => {
+  home = temporaryFolder('destruction');
+  const conf = withSoftHsm(home);
+  const path = join(home, 'lying.so');
+  execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-I', fileURLToPath(new URL('../../../node_modules/pkcs11js/includes', import.meta.url)), '-o', path, fileURLToPath(new URL('../devices/lying-module.c', import.meta.url))]);
+  writeModules(home, [softHsmEntry(conf), ...LIES.map((lie) => ({ kind: 'pkcs11', name: lie, path, env: { SOFTHSM2_CONF: conf, CONCLAVE_SOFTHSM: SOFTHSM, CONCLAVE_LIES: lie, CONCLAVE_LIES_FILE: join(home, `lies-${lie}`) } }))]);
+  house = await openHouse(home);
+});
+after(async () => {
+  await house.stop();
+  remove(home);
+});
+
+const script = 'key-destruction';
+const ca = { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' } as const;
+/** Plays one, and gives its bundle's files once a fresh verdict has found it valid. */
+async function played(more: Partial<Play>): Promise<{ files: ReadonlyMap<string, Uint8Array>; state: State }> {
+  const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, ca, ...more });
+  const { path } = await ask(house, { call: 'export', ceremony });
+  const bytes = new Uint8Array(readFileSync(path));
+  const { verdict, state } = await verifyFile(bytes, { hasher: nativeHasher });
+  assert.deepEqual(verdict.findings, []);
+  assert.equal(verdict.verdict, 'valid');
+  return { files: openFile(bytes).files ?? new Map<string, Uint8Array>(), state };
+}
+const certificate = (files: ReadonlyMap<string, Uint8Array>) => new TextDecoder().decode(files.get('certificate-of-destruction.html') ?? assert.fail('no certificate'));
+const opened = (rule: string) => (error: unknown) => error instanceof Refused && error.refusal.rule === rule;
+
+for (const module of ['software', 'softhsm'] as const) {
+  test(`on ${module}: every copy is gone, at L1 and no more`, async () => {
+    const { files, state } = await played({ module });
+    const { level, destroyed, known } = claimsOn(state.destruction);
+    assert.deepEqual([level, destroyed, known], ['L1', 4, 4]);
+    assert.match(certificate(files), /Destroyed, L1/);
+  });
+}
+
+const CAUGHT = { keep: /a fresh session found 1/, hide: /the key could still be used: a signature under the old handle/, later: /a fresh process found 1/ } as const;
+for (const lie of LIES) {
+  test(`a module that lies (${lie}) is caught: NOT DESTROYED`, async () => {
+    const { files, state } = await played({ module: lie });
+    const { level, claims } = claimsOn(state.destruction);
+    assert.equal(level, null);
+    assert.match(claims[0]?.words ?? '', CAUGHT[lie]);
+    assert.match(certificate(files), /NOT DESTROYED/);
+    const left = (await allObjects('pkcs11', home, REHEARSAL_PIN)).filter(({ label }) => label === 'REHEARSAL CA');
+    assert.ok(left.length > 0, 'it really lied');
+  });
+}
+
+async function inventory(at: House<BoothPort>): Promise<Inventory> {
+  const records = [];
+  for (const { ceremony } of await ask(at, { call: 'ceremonies' })) records.push(await ask(at, { call: 'verify-own', ceremony }));
+  return foldInventory(records, nativeHasher);
+}
+
+test('a root key with its shares: listed from the records, destroyed on token and cards, and the inventory says so', async () => {
+  const other = temporaryFolder('destruction-root');
+  withSoftHsm(other);
+  const own = await openHouse(other);
+  try {
+    await playRehearsal(own, { script: 'root-ca', parameters: { algorithm: 'ecdsa-p256' }, module: 'softhsm', hasher: nativeHasher });
+    const known = await inventory(own);
+    const key = keyNamed(known, 'root ca');
+    const list = planDestruction(known, key, { people: [{ what: 'the printed backup, bag 12', how: 'shred it' }], retention: [], despite: '' });
+    assert.deepEqual(list.copies.map(({ by }) => by.means), ['token', 'token', 'token', 'token', 'erasure', 'people', 'token']);
+    const token = list.copies[0]!.by.means === 'token' ? list.copies[0]!.by.token : '';
+    await playRehearsal(own, { script, parameters: {}, module: 'softhsm', hasher: nativeHasher, tokens: { 'key-hsm': { module: 'softhsm', serial: token } }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } } });
+    const after = keyNamed(await inventory(own), key.identity);
+    assert.deepEqual([after.state, after.destruction.level, after.destruction.destroyed, after.whoCan], ['destroyed', 'L1', after.destruction.known, []]);
+    assert.throws(() => planDestruction({ keys: [after] }, after, { people: [], retention: [], despite: '' }), opened('COPIES-NONE-LEFT'));
+    const there = (await allObjects('pkcs11', other, REHEARSAL_PIN)).filter(({ label }) => !label.startsWith('conclave-identity'));
+    assert.deepEqual(there, [], 'nothing of the key is on any token or card');
+  } finally {
+    await own.stop();
+    remove(other);
+  }
+});
+
+/** Plays until a step, and stops there. */
+async function playedTo(step: string): Promise<{ ceremony: string; state: State }> {
+  let seen: State | undefined;
+  let ceremony = '';
+  const end = house.onEntries((entries) => { ceremony = entries.ceremony; });
+  await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, until: (state) => { seen = state; const pending = pendingAction(state); return pending.kind === 'step' && pending.step.id === step; } });
+  end();
+  return { ceremony, state: seen! };
+}
+
+test('nothing is destroyed before the waiting period is over, and whoever approved may end it until then', async () => {
+  const { ceremony, state } = await playedTo('wait');
+  assert.equal(state.destruction.approvals.length, 2);
+  const refused = await house.call({ call: 'act', ceremony, step: 'destroy', acceptFinalTry: false });
+  assert.equal(!refused.ok && 'refusal' in refused && refused.refusal.rule, 'IN-ORDER');
+  await ask(house, { call: 'abort', ceremony, seat: 'custodian-2', reason: 'I have changed my mind: the key is needed for the archive.' });
+  const { verdict } = await ask(house, { call: 'verify-own', ceremony });
+  assert.equal(verdict.verdict, 'aborted');
+});
+
+test('a waiting period outlives the program: it is resumed, and still runs from the last approval', async () => {
+  const { ceremony } = await playedTo('wait');
+  await house.stop();
+  house = await openHouse(home);
+  await ask(house, { call: 'resume', ceremony, present: ['officer', 'custodian-1', 'custodian-2', 'witness', 'auditor'], reason: 'We closed the room for the waiting period.', officer: null, standIns: true });
+  await playOn(house, ceremony, { hasher: nativeHasher });
+  assert.equal((await ask(house, { call: 'verify-own', ceremony })).verdict.verdict, 'valid');
+});
+
+test('a copy that cannot be reached is left with its reason: NOT DESTROYED, and a task', async () => {
+  const { ceremony, state } = await playedTo('destroy');
+  await ask(house, { call: 'leave-copy', ceremony, step: 'destroy', reason: 'its token is in the other building' });
+  await playOn(house, ceremony, { hasher: nativeHasher });
+  const { lines, verdict } = await ask(house, { call: 'verify-own', ceremony });
+  assert.equal(verdict.verdict, 'valid');
+  const { state: after } = await verifyFile(utf8(lines.map((line) => `${line}\n`).join('')), { hasher: nativeHasher });
+  const { level, destroyed, known, claims } = claimsOn(after.destruction);
+  assert.deepEqual([level, destroyed, known], [null, known - 1, known]);
+  assert.equal(claims[0]?.words, 'its token is in the other building');
+  assert.equal(state.destruction.outcomes[1], undefined);
+});
+
+test('a token that is not here cannot be asked: its copy is no failure of looking, and nothing is destroyed by itself', async () => {
+  const { state } = await playedTo('locate');
+  const list = structuredClone(state.destruction.list ?? assert.fail('no list')) as CopyList;
+  const away = list.copies.find(({ by }) => by.means === 'token') ?? assert.fail('no copy');
+  list.copies.push({ ...structuredClone(away), what: 'a copy on a token that nobody has', by: { ...away.by, token: 'DEADBEEFDEADBEEF' } as CopyList['copies'][number]['by'] });
+  const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, tokens: { 'key-hsm': state.opening!.bindings.tokens['key-hsm']! }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } }, until: (now) => now.destruction.approvals.length > 0 });
+  assert.equal(ceremony.length, 32);
+  const { lines } = await ask(house, { call: 'entries', ceremony, from: 0 });
+  const located = lines.map((line) => parseLine(line)).find((entry): entry is Entry<'done'> => entry.kind === 'done' && entry.step === 'locate') ?? assert.fail('not located');
+  const { seen } = (located.data as Data<'done'>).evidence as { seen: { copy: number; found: number | null; why: string }[] };
+  assert.deepEqual(seen.at(-1), { copy: list.copies.length, found: null, why: 'TOKEN_MISSING' });
+});
+
+test('lists that are refused before anything is opened', async () => {
+  const bring = (text: string) => playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(text)) } } });
+  await assert.rejects(bring('{}'), opened('INPUT-COPIES'));
+  const known = await inventory(house);
+  assert.throws(() => keyNamed(known, 'no such key'), opened('KEY-KNOWN'));
+});
+
+test('killed for real around every act of the destruction, and carried on to the end: nothing twice, nothing left', async (t) => {
+  // Around locate, both approvals, the wait, each copy and the last look, as a rehearsal on SoftHSM numbers them.
+  const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'softhsm', hasher: nativeHasher });
+  const entries = (await ask(house, { call: 'entries', ceremony, from: 0 })).lines.map((line) => parseLine(line));
+  const acts = /^(locate|approve\/|destroy|confirm)/;
+  let outcomes = 0;
+  const moments = entries.flatMap((entry) => {
+    if (entry.kind === 'done' || entry.kind === 'failed') outcomes += 1;
+    if (entry.step === undefined || !acts.test(entry.step)) return [];
+    // Before its outcome is written the token has done its part; after its `begun` it has not.
+    return entry.kind === 'done' ? [`outcome ${outcomes}`] : entry.kind === 'begun' && entry.step === 'destroy' ? [`entry ${entry.seq + 1}`] : [];
+  });
+  // Every outcome; of the acts that were only begun, one: the token has not been touched in any of them.
+  const [begun, ...rest] = moments.filter((moment) => moment.startsWith('entry'));
+  assert.ok(begun && rest.length > 0);
+  await each(t, [...moments.filter((moment) => moment.startsWith('outcome')), begun], (moment) => moment, async (moment) => {
+    const folder = temporaryFolder('crash');
+    try {
+      withSoftHsm(folder);
+      const heard = await killedFor(folder, 'softhsm', moment, script, {});
+      await goOn(folder, 'softhsm', await entriesIn(folder), heard, true);
+    } finally {
+      remove(folder);
+    }
+  });
+});
