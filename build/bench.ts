@@ -167,7 +167,7 @@ async function longRecord(folder: string, entries: number): Promise<readonly str
     ledger, devices: devicesInside(), configuration: readConfiguration(folder), hasher: nativeHasher, home: folder,
     scripts: [{ name: 'root-ca', text: readFileSync(join(root, 'ceremonies/scripts/root-ca.yaml'), 'utf8') }],
     app: { version: 'bench', build: 'bench' }, runtime: { node: process.versions.node, electron: null, development: true },
-    clock: { now: () => new Date(), source: () => 'the benchmark\'s' },
+    clock: { now: () => new Date(), source: () => 'the benchmark\'s', drift: () => 0 },
     random: (bytes) => new Uint8Array(randomBytes(bytes)),
     warnings: () => [],
     saveBundle: () => { throw new Error('the benchmark exports nothing'); },

@@ -28,7 +28,7 @@ import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operatio
 import type { Blocklist } from './blocklist.ts';
 import type { Ledger } from './ledger.ts';
 import type { LookingRequest } from './looking.ts';
-import { SOFTWARE_MODULE, type Configuration } from './machine.ts';
+import { clockJump, SOFTWARE_MODULE, type Configuration } from './machine.ts';
 import { organisationTemplates } from './templates.ts';
 
 /** A device process that answered with an error value, or that is gone. */
@@ -65,7 +65,8 @@ export interface Surroundings {
   readonly app: { readonly version: string; readonly build: string };
   readonly runtime: Data<'opened'>['runtime'];
   readonly home: string;
-  readonly clock: { now(): Date; source(): string };
+  /** `drift`: how far the clock is ahead of what the machine counts by itself, in milliseconds; only its changes mean anything. */
+  readonly clock: { now(): Date; source(): string; drift(): number };
   readonly random: (bytes: number) => Uint8Array;
   readonly warnings: () => string[];
   /** Writes a finished bundle, or what else is for keeping, durably and returns its path. */
@@ -84,6 +85,8 @@ interface Room {
   recorder: boolean;
   standIns: boolean;
   working: boolean;
+  /** The clock's drift as the record last knew it. */
+  drift: number;
   /** Losses of device processes that the record knows of, by module. */
   readonly losses: Map<string, number>;
 }
@@ -407,7 +410,7 @@ export class Conductor {
     const recorder = await this.#newRecorder();
     const ceremony = toHex(random(16));
     const fold = new Fold(this.#world.hasher);
-    const room: Room = { ceremony, fold, recorder: true, standIns: request.standIns, working: false, losses: this.#lossesNow() };
+    const room: Room = { ceremony, fold, recorder: true, standIns: request.standIns, working: false, drift: clock.drift(), losses: this.#lossesNow() };
     this.#write(room, 'opened', {
       format: FORMAT, script: rehearsed.script.text, parameters: { ...rehearsed.parameters }, mode: request.mode, people: request.people, bindings: request.bindings,
       modules, inputs, recorder, app, runtime, clock: clock.source(), warnings: [...warnings(), ...switchedOff],
@@ -548,7 +551,7 @@ export class Conductor {
       const refusal = fold.push(parseLine(line), new TextEncoder().encode(line));
       if (refusal) throw new Refused(refuse('LEDGER-DAMAGED', 'a record that keeps its own rules', `entry ${fold.state.count}: ${refusal.rule}`, 'Keep this folder as it is, and show the record to the auditor.'));
     }
-    const room: Room = { ceremony, fold, recorder: false, standIns: false, working: false, losses: this.#lossesNow() };
+    const room: Room = { ceremony, fold, recorder: false, standIns: false, working: false, drift: this.#world.clock.drift(), losses: this.#lossesNow() };
     this.#rooms.set(ceremony, room);
     return room;
   }
@@ -577,6 +580,8 @@ export class Conductor {
   async #carryOut(room: Room, request: RoomRequest): Promise<void> {
     const { call } = request;
     if (call === 'resume') return this.#resume(room, request);
+    await this.#settle(room);
+    this.#noteJump(room);
     await this.#settle(room);
     const { state } = room.fold;
     switch (call) {
@@ -678,6 +683,14 @@ export class Conductor {
       if (module === RECORDER.name) room.recorder = false;
       if (room.fold.state.phase === 'open') this.#write(room, 'lost', { module, how, detail });
     }
+  }
+
+  /** A clock that was moved is an entry: dates and waiting periods hang on it. */
+  #noteJump(room: Room): void {
+    const jump = clockJump(room.drift, this.#world.clock.drift());
+    if (jump === null || room.fold.state.phase !== 'open') return;
+    room.drift = this.#world.clock.drift();
+    this.#write(room, 'noted', { text: jump });
   }
 
   /** One call of a device process on behalf of a ceremony. */

@@ -63,6 +63,16 @@ export function clockSource(): string {
   return existsSync('/run/systemd/timesync/synchronized') ? 'system clock, synchronised by the operating system' : 'system clock, synchronisation unknown';
 }
 
+/** Less than this a clock may be set right without anybody being told. */
+const QUIET_JUMP = 30_000;
+
+/** Why the record should know that the clock has moved; null where it has not. `before`, `now`: how far it was ahead of the machine's own count, in milliseconds. */
+export function clockJump(before: number, now: number): string | null {
+  const moved = Math.round((now - before) / 1000);
+  return Math.abs(moved) * 1000 < QUIET_JUMP ? null
+    : `The clock of this machine went ${moved > 0 ? 'forward' : 'back'} by ${Math.abs(moved)} seconds against the machine's own count: somebody moved it, or the machine slept. The order of the record decides, not its times.`;
+}
+
 const LEAF = 0;
 const NODE = 1;
 /** Room for the bytes that are hashed: a record of 100,000 entries makes 200,000 hashes of its tree. */

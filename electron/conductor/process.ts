@@ -166,7 +166,7 @@ async function begin(start: Start): Promise<void> {
       .map((file) => ({ name: basename(file, '.yaml'), text: readFileSync(join(start.scriptsFolder, file), 'utf8') }));
     conductor = new Conductor({
       ledger, devices, configuration, scripts, hasher: nativeHasher, app: start.app, runtime: start.runtime, home: start.home,
-      clock: { now: () => new Date(), source: clockSource },
+      clock: { now: () => new Date(), source: clockSource, drift: () => Date.now() - performance.now() },
       random: (bytes) => new Uint8Array(randomBytes(bytes)),
       warnings: machineWarnings,
       saveBundle: (name, bytes) => saveBundle(start.home, name, bytes),

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +22,7 @@ import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
-import { openHouse, remove, SOFTHSM, softHsmEntry, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
+import { CONDUCTOR, openHouse, remove, SOFTHSM, softHsmEntry, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
 import { each, entriesIn, goOn, killedFor } from './crash.ts';
 
 const LIES = ['keep', 'hide', 'later'] as const;
@@ -134,6 +134,24 @@ test('a waiting period outlives the program: it is resumed, and still runs from 
   await ask(house, { call: 'resume', ceremony, present: ['officer', 'custodian-1', 'custodian-2', 'witness', 'auditor'], reason: 'We closed the room for the waiting period.', officer: null, standIns: true });
   await playOn(house, ceremony, { hasher: nativeHasher });
   assert.equal((await ask(house, { call: 'verify-own', ceremony })).verdict.verdict, 'valid');
+});
+
+test('a clock that is moved while people wait is an entry, in the record\'s own order', async () => {
+  const other = temporaryFolder('destruction-clock');
+  const moved = join(other, 'moved');
+  const own = await openHouse(other, { conductor: fileURLToPath(new URL('moved-clock.ts', import.meta.url)), env: { CONCLAVE_TEST_CLOCK: moved, CONCLAVE_TEST_CONDUCTOR: CONDUCTOR } });
+  try {
+    const ceremony = await playRehearsal(own, { script, parameters: {}, module: 'software', hasher: nativeHasher, until: (state) => { const pending = pendingAction(state); return pending.kind === 'step' && pending.step.id === 'wait'; } });
+    writeFileSync(moved, '');
+    await ask(own, { call: 'act', ceremony, step: 'wait', acceptFinalTry: false });
+    const lines = (await ask(own, { call: 'entries', ceremony, from: 0 })).lines.map((line) => parseLine(line));
+    const noted = lines.findIndex((entry) => entry.kind === 'noted');
+    assert.match((lines[noted]?.data as Data<'noted'>).text, /^The clock of this machine went forward by 7200 seconds/);
+    assert.ok(noted < lines.findIndex((entry) => entry.kind === 'done' && entry.step === 'wait'), 'before what the new time was good for');
+  } finally {
+    await own.stop();
+    remove(other);
+  }
 });
 
 test('a copy that cannot be reached is left with its reason: NOT DESTROYED, and a task', async () => {
