@@ -48,6 +48,7 @@ function at(record: ScriptedRecord, kind: Kind, step?: string, which = 0): Place
 const composite = await scriptedRecord({ script: 'composite-ca', place: 'split' });
 const kept = await scriptedRecord({ script: 'composite-ca', place: 'split', happenings: { 'make-root': [{ kind: 'crash', found: 'present', decision: 'clear' }] } });
 const existing = await scriptedRecord({ script: 'crl' });
+const destruction = await scriptedRecord({ script: 'key-destruction' });
 
 const opened = at(plain, 'opened');
 const openedReal = at(await scriptedRecord({ script: 'mini', mode: 'real' }), 'opened');
@@ -224,6 +225,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['KEY-BOUND', 'another key was locked', inside(done('lock-root'), (e) => { (e['private'] as Loose[])[0]!['id'] = '00'; })],
   ['LOCKED', 'still extractable', inside(done('lock-root'), (e) => { (e['private'] as Loose[])[0]!['extractable'] = true; })],
   ['LOCKED', 'a token that would still wrap it, in a real ceremony', withState(inside(done('lock-root'), (e) => { e['enforced'] = false; }), { opening: { ...done('lock-root').before.opening!, mode: 'real' } })],
+  ['COPIES-ALL-LOOKED-FOR', 'another number of copies than the list has', edit(at(destruction, 'begun', 'locate'), (data) => { (data['intent'] as Loose)['copies'] = 1; })],
   ['INPUTS-COMPLETE', 'no file for the key', edit(at(existing, 'opened'), (data) => { delete (data['inputs'] as Loose)['ca']; })],
   ['INPUTS-COMPLETE', 'a file of another kind', edit(at(existing, 'opened'), (data) => { ((data['inputs'] as Loose)['ca'] as Loose)['kind'] = 'crl'; })],
   ['INPUTS-COMPLETE', 'a file that nobody asked for', edit(at(existing, 'opened'), (data) => { const inputs = data['inputs'] as Loose; inputs['other'] = inputs['ca']; })],
