@@ -12,7 +12,7 @@ import { Refused, refuse } from './refusal.ts';
 export function keyNamed({ keys }: Pick<Inventory, 'keys'>, wanted: string): InventoryKey {
   const name = wanted.trim().toLowerCase();
   const exact = keys.filter(({ identity, label }) => identity.toLowerCase() === name || label.toLowerCase() === name);
-  const found = exact.length > 0 || name.length < 4 ? exact : keys.filter(({ identity }) => identity.toLowerCase().split(' ').some((part) => part.startsWith(name)));
+  const found = exact.length > 0 || !/^[0-9a-f]{4,}$/.test(name) ? exact : keys.filter(({ identity }) => identity.toLowerCase().split(' ').some((part) => part.startsWith(name)));
   const [one] = found;
   if (found.length === 1 && one) return one;
   const listed = (some: readonly InventoryKey[]) => some.slice(0, 8).map(({ label, identity }) => `${label} (${identity.slice(0, 60)})`).join('; ');

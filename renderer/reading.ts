@@ -78,7 +78,8 @@ function lineOf(entry: Entry, step: PlanStep | null, { title, mark }: Descriptio
     case 'done': {
       const action = step?.do.action;
       return [
-        step?.title ?? title,
+        // One step has many copies: which of them it was is in the sentence.
+        action === 'destroy-copies' ? title : (step?.title ?? title),
         action === undefined
           ? proven
           : PEOPLE_ALONE.includes(action)

@@ -171,7 +171,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     case 'destroy-copies': {
       const next = nextCopy(state.destruction);
       const { copies } = listOf(state.destruction);
-      const done = Object.entries(state.destruction.outcomes).map(([number, { result, words }]) => `${number}. ${copies[Number(number) - 1]?.what ?? ''}: ${result === 'destroyed' || result === 'done-by-people' ? '✓' : result === 'pending' ? '…' : '✕'} ${words}`);
+      const done = Object.entries(state.destruction.outcomes).map(([number, { result, words }]) => `${number}. ${copies[Number(number) - 1]?.what ?? ''}: ${result === 'destroyed' || result === 'done-by-people' ? `✓ ${t.destruction.gone}` : result === 'pending' ? `… ${words}` : `✕ ${words}`}`);
       return [...(next ? nextFacts(next) : []), ...(done.length > 0 ? [list(t.destruction.soFar, done)] : [])];
     }
     case 'prove-recovery': {

@@ -352,6 +352,24 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
       await page.locator('select[name=algorithm]').selectOption('slh-dsa-sha2-128s');
     },
   ],
+  ['destroy-list', 'destroy-list', enter],
+  ['destroy-located', 'destroy-located', enter],
+  ['destroy-approve', 'destroy-approve', enter],
+  ['destroy-wait', 'destroy-wait', enter],
+  ['destroy-next', 'destroy-next', enter],
+  [
+    'destroy-leave',
+    'destroy-next',
+    async () => {
+      await enter();
+      await page.locator('details summary', { hasText: 'not destroyed now' }).click();
+      assert.equal(await page.getByTestId('leave-copy').isDisabled(), true);
+      await page.getByRole('textbox').last().fill('the card is with its holder, who is ill');
+      assert.equal(await page.getByTestId('leave-copy').isDisabled(), false);
+    },
+  ],
+  ['destroy-gone', 'destroy-gone', enter],
+  ['destroy-lies', 'destroy-lies', enter],
   [
     'open-inputs',
     'first',

@@ -503,7 +503,7 @@ export class Room {
       case 'confirm-gone':
         return { copies: listOf(state.destruction).copies.length };
       case 'approve':
-        return { card: identity, nonce: b64(32), expires: new Date(Date.now() + 86_400_000).toISOString() };
+        return { card: identity, nonce: b64(32), expires: new Date(this.#at + 86_400_000).toISOString() };
       case 'destroy-copies':
         return { copy: nextCopy(state.destruction)?.number ?? 1, left: this.leave };
       case 'enrol':

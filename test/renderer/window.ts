@@ -97,6 +97,37 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
   seal: (b) => {
     b.add(new Room().until('seal-5/witness'));
   },
+  'destroy-list': (b) => {
+    b.add(new Room({}, SCRIPTS['key-destruction']).until('compare-list'));
+  },
+  'destroy-located': (b) => {
+    const room = b.add(new Room({}, SCRIPTS['key-destruction']).until('locate'));
+    room.begin();
+    room.finish();
+  },
+  'destroy-approve': (b) => {
+    b.add(new Room({}, SCRIPTS['key-destruction']).until('approve/custodian-1'));
+  },
+  'destroy-wait': (b) => {
+    b.development = false;
+    b.add(new Room({ mode: 'real', development: false }, SCRIPTS['key-destruction']).until('wait'));
+  },
+  'destroy-next': (b) => {
+    const room = b.add(new Room({}, SCRIPTS['key-destruction']).until('destroy'));
+    room.next();
+    room.next();
+  },
+  'destroy-gone': (b) => {
+    const room = b.add(new Room({}, SCRIPTS['key-destruction']).until('confirm'));
+    room.begin();
+    room.finish();
+  },
+  'destroy-lies': (b) => {
+    const room = b.add(new Room({}, SCRIPTS['key-destruction']).until('confirm'));
+    room.lies = true;
+    room.begin();
+    room.finish();
+  },
   refused: (b) => {
     b.add(new Room().until('prove-root'));
     b.failNext.set('act', {
