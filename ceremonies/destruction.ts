@@ -226,62 +226,55 @@ type Do<A extends PlanStep['do']['action']> = Extract<PlanStep['do'], { action: 
 /** May this intent be written now? `at`: the time of its entry. */
 export function destructionIntentFault(state: Room, step: PlanStep, intent: Intent, at: string): Refusal | null {
   const { destruction } = state;
-  switch (step.do.action) {
-    case 'approve': {
-      if (destruction.located === null) return refuse('LOCATED-FIRST', 'every copy looked for before anybody approves', 'not looked for', NOW);
-      const { expires } = intent as Intent<'approve'>;
-      const longest = new Date(Date.parse(at) + step.do.days * 86_400_000 + 1000).toISOString();
-      return expires > at && expires <= longest ? null : refuse('APPROVAL-EXPIRED', `an approval that ends after ${at} and by ${longest}`, expires, NOW);
-    }
-    case 'destroy-copies': {
-      const { copy } = intent as Intent<'destroy-copies'>;
-      const next = nextCopy(destruction);
-      if (!destruction.waited) return refuse('WAITING-PERIOD', 'the waiting period over', 'not over', NOW);
-      if (next?.number !== copy) return refuse('COPY-ONCE', next ? `copy ${next.number}` : 'no copy left to destroy', `copy ${copy}`, NOW);
-      const expired = destruction.approvals.find(({ expires }) => expires <= at);
-      return expired ? refuse('APPROVAL-EXPIRED', `approvals that hold at ${at}`, `that of ${expired.seat} ended at ${expired.expires}`, 'Abort, and open the ceremony again: everybody approves anew. What is destroyed already stays recorded.') : null;
-    }
-    default: return null; // the others ask for nothing before they begin
+  const what = step.do;
+  if (what.action === 'approve') {
+    if (destruction.located === null) return refuse('LOCATED-FIRST', 'every copy looked for before anybody approves', 'not looked for', NOW);
+    const { expires } = intent as Intent<'approve'>;
+    const longest = new Date(Date.parse(at) + what.days * 86_400_000 + 1000).toISOString();
+    return expires > at && expires <= longest ? null : refuse('APPROVAL-EXPIRED', `an approval that ends after ${at} and by ${longest}`, expires, NOW);
   }
+  if (what.action === 'destroy-copies') {
+    const { copy } = intent as Intent<'destroy-copies'>;
+    const next = nextCopy(destruction);
+    if (!destruction.waited) return refuse('WAITING-PERIOD', 'the waiting period over', 'not over', NOW);
+    if (next?.number !== copy) return refuse('COPY-ONCE', next ? `copy ${next.number}` : 'no copy left to destroy', `copy ${copy}`, NOW);
+    const expired = destruction.approvals.find(({ expires }) => expires <= at);
+    return expired ? refuse('APPROVAL-EXPIRED', `approvals that hold at ${at}`, `that of ${expired.seat} ended at ${expired.expires}`, 'Abort, and open the ceremony again: everybody approves anew. What is destroyed already stays recorded.') : null;
+  }
+  return null; // the others ask for nothing before they begin
 }
 
 /** Is this evidence acceptable? `at`: the time of its entry. What it says of a token may be bad news and is evidence all the same. */
 export function destructionEvidenceFault(state: Room, step: PlanStep, intent: Intent | null, evidence: Evidence, headBefore: string, at: string): Refusal | null {
   const { destruction } = state;
+  const what = step.do;
   const again = 'The value is recorded as found. Record an exception, then repeat the step or abort.';
   const must = (holds: boolean, rule: string, expected: string, found: string) => (holds ? null : refuse(rule, expected, found, again));
-  switch (step.do.action) {
-    case 'locate-copies': case 'confirm-gone': {
-      const wanted = tokenCopies(listOf(destruction)).map(({ number }) => number).join(' ');
-      const e = evidence as Evidence<'locate-copies'>;
-      if (step.do.action === 'confirm-gone') {
-        const left = nextCopy(destruction);
-        if (left) return refuse('COPIES-SETTLED', 'an outcome for every copy', `none for copy ${left.number}`, NOW);
-      }
-      return must(e.seen.map(({ copy }) => copy).join(' ') === wanted, 'COPIES-ALL-LOOKED-FOR', `copies ${wanted}`, e.seen.map(({ copy }) => copy).join(' '));
-    }
-    case 'approve': {
-      const e = evidence as Evidence<'approve'>;
-      return must(e.statement === approvalStatement(state, step, step.do.copies, intent as Intent<'approve'>, headBefore), 'APPROVAL-STATEMENT', 'the statement over this list, this head and this challenge', 'another statement');
-    }
-    case 'wait': {
-      const approvers = (state.plan?.steps ?? []).filter((one) => one.do.action === 'approve').map((one) => one.who);
-      const missing = approvers.filter((seat) => !destruction.approvals.some((approval) => approval.seat === seat));
-      if (missing.length > 0) return refuse('APPROVED-BY-ALL', 'an approval of everybody who is asked', `none of ${missing.join(', ')}`, NOW);
-      const until = waitsUntil(state, step.do.hours) ?? '';
-      return at >= until ? null : refuse('WAITING-PERIOD', `nothing before ${until}`, at, 'Wait. Close the ceremony and come back; every approver may abort it until then.');
-    }
-    case 'destroy-copies': {
-      const e = evidence as Evidence<'destroy-copies'>;
-      const { copy } = intent as Intent<'destroy-copies'>;
-      const listed = listOf(destruction).copies[copy - 1];
-      const shape = listed?.by.means === 'token' ? e.how === 'token' || e.how === 'left' : listed?.by.means === 'people' ? e.how === 'people' || e.how === 'left' : e.how === 'pending';
-      return must(e.copy === copy, 'COPY-ONCE', `the outcome of copy ${copy}`, `of copy ${e.copy}`)
-        ?? must(shape, 'COPY-MEANS', `an outcome that fits: ${listed?.by.means ?? 'no such copy'}`, e.how)
-        ?? (e.how === 'left' ? plainText('reason', e.words, 300) : null);
-    }
-    default: return null; // not of this file
+  if (what.action === 'approve') {
+    const e = evidence as Evidence<'approve'>;
+    return must(e.statement === approvalStatement(state, step, what.copies, intent as Intent<'approve'>, headBefore), 'APPROVAL-STATEMENT', 'the statement over this list, this head and this challenge', 'another statement');
   }
+  if (what.action === 'wait') {
+    const approvers = (state.plan?.steps ?? []).filter((one) => one.do.action === 'approve').map((one) => one.who);
+    const missing = approvers.filter((seat) => !destruction.approvals.some((approval) => approval.seat === seat));
+    if (missing.length > 0) return refuse('APPROVED-BY-ALL', 'an approval of everybody who is asked', `none of ${missing.join(', ')}`, NOW);
+    const until = waitsUntil(state, what.hours) ?? '';
+    return at >= until ? null : refuse('WAITING-PERIOD', `nothing before ${until}`, at, 'Wait. Close the ceremony and come back; every approver may abort it until then.');
+  }
+  if (what.action === 'destroy-copies') {
+    const e = evidence as Evidence<'destroy-copies'>;
+    const { copy } = intent as Intent<'destroy-copies'>;
+    const means = listOf(destruction).copies[copy - 1]?.by.means;
+    const fits = means === 'token' ? e.how === 'token' || e.how === 'left' : means === 'people' ? e.how === 'people' || e.how === 'left' : e.how === 'pending';
+    return must(e.copy === copy, 'COPY-ONCE', `the outcome of copy ${copy}`, `of copy ${e.copy}`)
+      ?? must(fits, 'COPY-MEANS', `an outcome that fits: ${means ?? 'no such copy'}`, e.how)
+      ?? (e.how === 'left' ? plainText('reason', e.words, 300) : null);
+  }
+  const left = what.action === 'confirm-gone' ? nextCopy(destruction) : null;
+  if (left) return refuse('COPIES-SETTLED', 'an outcome for every copy', `none for copy ${left.number}`, NOW);
+  const wanted = tokenCopies(listOf(destruction)).map(({ number }) => number).join(' ');
+  const found = (evidence as Evidence<'locate-copies'>).seen.map(({ copy }) => copy).join(' ');
+  return must(found === wanted, 'COPIES-ALL-LOOKED-FOR', `copies ${wanted}`, found);
 }
 
 /** What this evidence changes. `at` and `seat` of its entry. */

@@ -74,7 +74,7 @@ const ROWS: readonly (readonly [rule: string | null, what: string, place: Place]
   ['APPROVAL-EXPIRED', 'an approval that has ended', edit(at(plain, 'begun', 'approve/custodian-1'), (data, entry) => { given(data)['expires'] = entry['at']; })],
   ['APPROVAL-EXPIRED', 'an approval for ever', edit(at(plain, 'begun', 'approve/custodian-1'), (data) => { given(data)['expires'] = '2036-01-01T00:00:00.000Z'; })],
   ['APPROVAL-STATEMENT', 'an approval of something else', edit(at(plain, 'done', 'approve/custodian-1'), (data) => { given(data)['statement'] = toBase64url(utf8('{}')); })],
-  ['APPROVAL-STATEMENT', 'somebody else\'s approval', edit(at(plain, 'done', 'approve/custodian-1'), (data) => { given(data)['statement'] = given((at(plain, 'done', 'approve/custodian-2').entry.data) as Loose)['statement']; })],
+  ['APPROVAL-STATEMENT', 'somebody else\'s approval', edit(at(plain, 'done', 'approve/custodian-1'), (data) => { given(data)['statement'] = given((at(plain, 'done', 'approve/custodian-2').entry.data))['statement']; })],
   ['RIGHT-PERSON', 'an approval by somebody else', edit(at(plain, 'done', 'approve/custodian-1'), (_, entry) => { entry['by'] = 'custodian-2'; })],
   ['APPROVED-BY-ALL', 'one approval is missing', withDestruction(at(plain, 'done', 'wait'), { approvals: waiting.destruction.approvals.slice(1) })],
   ['APPROVED-BY-ALL', 'one person twice', withDestruction(at(plain, 'done', 'wait'), { approvals: [waiting.destruction.approvals[0]!, waiting.destruction.approvals[0]!] })],
@@ -171,10 +171,10 @@ test('a token that lies is told as it is: NOT DESTROYED, and the certificate say
 });
 
 test('an approval that its owner did not sign is refused', async () => {
-  const forged = plain.entries.map((entry) => structuredClone(entry) as Entry);
+  const forged = plain.entries.map((entry) => structuredClone<Entry>(entry));
   const target = forged.find((entry) => entry.kind === 'done' && entry.step === 'approve/custodian-1')!;
   const donor = plain.entries.find((entry) => entry.kind === 'done' && entry.step === 'approve/custodian-2')!;
-  given(target.data as Loose)['signatures'] = given(donor.data as Loose)['signatures'];
+  given(target.data)['signatures'] = given(donor.data)['signatures'];
   const { claimsOf, testClaims } = await import('../../ceremonies/verify.ts');
   const rules = (await testClaims(claimsOf(plain.before[target.seq]!, target))).map(({ rule }) => rule);
   assert.ok(rules.length > 0, 'a finding');

@@ -176,7 +176,7 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['encryption-certificate', 'INPUT-CONFIRMED', 'a stated request that nobody compared', (s) => { without(s, 'compare-request'); }, 'certify'],
   ['intermediate', 'AS-SCRIPTED', 'a second certificate of the CA itself', (s) => { const wish = step(s, 'certify').do['issue-certificate']!; delete wish['for']; wish['subject'] = { 'common-name': 'Another' }; }, 'certify'],
   ['key-destruction', 'DESTROY-IN-ORDER', 'approved before anybody looked', (s) => { without(s, 'locate'); }, 'approve'],
-  ['key-destruction', 'DESTROY-IN-ORDER', 'no waiting period', (s) => { without(s, 'wait'); delete (s.parameters as Record<string, unknown>)['hours']; }, 'destroy'],
+  ['key-destruction', 'DESTROY-IN-ORDER', 'no waiting period', (s) => { without(s, 'wait'); delete (s.parameters)['hours']; }, 'destroy'],
   ['key-destruction', 'DESTROY-IN-ORDER', 'destroyed twice', (s) => { again(s, 'destroy', 'confirm'); }, 'destroy-again'],
   ['key-destruction', 'DESTROY-IN-ORDER', 'never looked for again', (s) => { without(s, 'confirm'); }, 'token-in'],
   ['key-destruction', 'APPROVED-BY-SEVERAL', 'one person approves', (s) => { delete step(s, 'approve')['for-each']; step(s, 'approve').who = 'custodian'; }, 'token-in'],
