@@ -22,7 +22,8 @@ import { ShareSet } from '../evidence.ts';
 import { pem, readPem } from '../keys/signed.ts';
 import { Refused, refuse, type Refusal } from '../refusal.ts';
 import { checkShare, combineChecked, damaged, encodeShare, parseShare, setDigest, wrongSecret, type SeenShare, type Share } from './share.ts';
-import { checkMnemonic, combineMnemonics, looksLikeWords, parseMnemonic, slip39Missing, slip39SetName, type Mnemonic } from './slip39.ts';
+import { checkMnemonic, combineMnemonics, parseMnemonic, slip39Missing, slip39SetName, type Mnemonic } from './slip39.ts';
+import { looksLikeWords } from './word-code.ts';
 
 const SHARE_LABEL = 'CONCLAVE SHARE';
 const SET_LABEL = 'CONCLAVE SHARE SET';
