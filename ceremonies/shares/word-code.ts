@@ -71,11 +71,17 @@ export function readWords(text: Uint8Array): Uint16Array {
 }
 
 /** The place of a word in the list; null for what is not in it. */
-export function placeOf(word: Uint8Array): number | null {
-  if (word.length < 4 || word.length > LONGEST_WORD || !word.every(isLetter)) return null;
+function placeOf(word: Uint8Array): number | null {
+  const place = placeOfStart(word);
+  return place !== null && SLIP39_WORDS[place]!.length === word.length ? place : null;
+}
+
+/** The same for the beginning of a word, four letters or more: no two words share them. */
+export function placeOfStart(word: Uint8Array): number | null {
+  if (word.length < 4 || !word.every(isLetter)) return null;
   const place = PLACES.get(firstFour(word)) ?? null;
   const letters = place === null ? '' : SLIP39_WORDS[place]!;
-  return letters.length === word.length && word.every((letter, i) => (letter | 32) === letters.charCodeAt(i)) ? place : null;
+  return letters.length >= word.length && word.every((letter, i) => (letter | 32) === letters.charCodeAt(i)) ? place : null;
 }
 
 /** The words on one line, as ASCII. The caller wipes it. */
