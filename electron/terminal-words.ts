@@ -103,8 +103,17 @@ export function askForWords(count: number): Promise<Uint8Array> {
       // Hung up: the reading side hears of it.
     }
   };
-  const stand = (): void => say(`\r  word ${String(typing.number).padStart(2)} of ${count}: ${typing.empty ? '    ' : '••••'}`);
-  const tell = (text: string): void => say(`\r  ${text.padEnd(32)}\n`);
+  let standing = '';
+  /** Dots without count: drawn once, so that not even a recording of the terminal tells how many letters there were. */
+  const stand = (): void => {
+    const line = `\r  word ${String(typing.number).padStart(2)} of ${count}: ${typing.empty ? '    ' : '••••'}`;
+    if (line !== standing) say(line);
+    standing = line;
+  };
+  const tell = (text: string): void => {
+    say(`\r  ${text.padEnd(32)}\n`);
+    standing = '';
+  };
   return new Promise<Uint8Array>((resolve, reject) => {
     const end = (): void => {
       typing.wipe();

@@ -148,6 +148,8 @@ test('type: not shown, a wrong word typed again by its number, proven by the com
   assert.equal(run('combine', at('typed.pem'), picture(1), '--out', at('from-typed')).code, 0);
   assert.deepEqual(readFileSync(at('from-typed')), key);
   for (const word of words) assert.ok(!new RegExp(`\\b${word}\\b`).test(saved.shown.replaceAll(/word|list|type/gi, '')), 'a word is on the screen');
+  const dots = saved.shown.match(/••••/g)?.length;
+  assert.equal(dots, 35, 'once for each word that was begun, whatever its length');
   const older = await typing([...set('newer')], each(words));
   assert.deepEqual([older.code, /SHARE-OLD-EPOCH/.test(older.shown)], [1, true]);
   const ended = await typing([...set()], [[`${words[0]!} `, /✓ word 1 /], ['\x1b', /Nothing was kept/]]);
