@@ -13,7 +13,7 @@ import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import { encodeSheetWords, fileOfQr, linesOf, SHEET_WORDS, shareToQr } from '../ceremonies/shares/paper.ts';
 import { damaged } from '../ceremonies/shares/share.ts';
 import { asRecord, encodeShareFile, gather, isRead, parseShareFile, wipeFile, type SealedSet, type ShareFile } from '../ceremonies/shares/share-file.ts';
-import { blankSheetHtml, sheetHtml, sheetQr, type SheetFacts } from '../ceremonies/shares/sheet.ts';
+import { blankSheetHtml, LONGEST_PURPOSE, sheetHtml, sheetQr, type SheetFacts } from '../ceremonies/shares/sheet.ts';
 import { encodeMnemonic } from '../ceremonies/shares/slip39.ts';
 import { MOST_WORDS } from '../ceremonies/shares/word-code.ts';
 import { newFile, Usage, write } from './keys-cli.ts';
@@ -36,7 +36,7 @@ conclave share type [--set FILE] [--out FILE] [--words N] [--json]
 
   print         makes DIR with one page (HTML) for each share: its facts, a QR code, its words with a number before each, lines
                 for signatures and the bag. Every page is read back, words and code, before it is written
-  --for TEXT    what the key is for; it stands on the sheet
+  --for TEXT    what the key is for, in up to ${LONGEST_PURPOSE} characters; it stands on the sheet
   --rehearsal   marks the sheet as a rehearsal's
   --i-know      you know what a file system, a spooler and a printer keep. Without it the command says so and asks at the
                 terminal; without a terminal it refuses
@@ -82,6 +82,7 @@ export async function paperCommand(args: readonly string[]): Promise<number> {
   switch (verb) {
     case 'print': {
       const out = newFile(given('out'));
+      if (given('for').length > LONGEST_PURPOSE) throw new Usage(`--for: up to ${LONGEST_PURPOSE} characters find room on the sheet`);
       const about = { purpose: given('for'), rehearsal: values.rehearsal, date: new Date().toISOString().slice(0, 10) };
       return withFiles(positionals, (files) => tell(() => print(positionals, files, facts, { ...about, out, known: values['i-know'] }), values.json));
     }

@@ -15,10 +15,13 @@ import type { ShareHeader } from './share.ts';
 import type { Mnemonic } from './slip39.ts';
 import { CHECKSUM_WORDS } from './word-code.ts';
 
+/** So that everything stays on one page: test/e2e/share-sheet.test.ts looks. */
+export const LONGEST_PURPOSE = 60;
+
 /** What a sheet says beside the secret. Public. */
 export interface SheetFacts {
   readonly rehearsal: boolean;
-  /** What the key is for, in the words of whoever prints it. */
+  /** What the key is for, in the words of whoever prints it; up to `LONGEST_PURPOSE` characters. */
   readonly purpose: string;
   /** YYYY-MM-DD */
   readonly date: string;
@@ -132,7 +135,7 @@ function qrPicture(modules: readonly (readonly boolean[])[]): Markup {
 }
 
 const STYLE = `:root { color-scheme: light; }
-@page { margin: 10mm 12mm; }
+@page { margin: 8mm 12mm; }
 * { box-sizing: border-box; }
 body { margin: 0; color: #000; background: #fff; font: 11.5pt/1.35 "IBM Plex Sans", system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
 main { width: 184mm; margin: 0 auto; }
@@ -152,13 +155,13 @@ table { border-collapse: collapse; width: 100%; }
 .words tr:first-child td { border-top: 0.2mm solid #777; }
 .number { display: inline-block; width: 2.4ch; text-align: right; margin-right: 0.5ch; font-size: 0.72em; font-weight: 400; }
 .words.blank td { padding: 4.2mm 3mm 0 0; border-bottom: 0; }
-.words.blank.four td { padding-top: 3mm; }
+.words.blank.four td { padding-top: 2.4mm; }
 .words.blank tr:first-child td { border-top: 0; }
 .line { display: inline-block; width: calc(100% - 4ch); border-bottom: 0.3mm solid #000; height: 1em; }
 .facts .line { width: 100%; }
 .line.short, .facts .line.short { width: 14mm; }
 .how { font-size: 9pt; line-height: 1.25; margin: 1.6mm 0; }
-.wet td { width: 70%; height: 10.5mm; vertical-align: top; border: 0.2mm solid #777; padding: 0.8mm 2mm; font-size: 9pt; }
+.wet td { width: 70%; height: 9.5mm; vertical-align: top; border: 0.2mm solid #777; padding: 0.8mm 2mm; font-size: 9pt; }
 .wet td + td { width: 30%; }
 @media screen { body { background: #eee; } main { background: #fff; padding: 10mm 12mm; width: 208mm; margin: 6mm auto; } }
 `;

@@ -21,6 +21,8 @@ const CLI = join(root, 'electron/cli.ts');
 const folder = mkdtempSync(join(tmpdir(), 'conclave-sheets-'));
 const at = (...names: string[]): string => join(folder, ...names);
 const key = randomBytes(32);
+/** As long as it may be, and of wide letters. */
+const PURPOSE = 'Root CA of the Ministry, MMXXVI, backup of its WRAPPING KEY';
 let app: ElectronApplication;
 let page: Page;
 
@@ -44,10 +46,10 @@ before(async () => {
   assert.equal(split('ours', '--custodian', 'anna', '--custodian', 'custodian-of-the-third-site-in-the-north', '--custodian', 'carla').code, 0);
   assert.equal(split('words', '--slip39').code, 0);
   const files = (of: string, ending: string) => [1, 2, 3].map((i) => at(of, `share-${i}.${ending}`));
-  assert.equal(share('print', ...files('ours', 'pem'), '--set', at('ours', 'set.pem'), '--out', at('sheets'), '--for', 'Root CA 2026, backup of its key', '--rehearsal', '--i-know').code, 0);
-  assert.equal(share('print', ...files('words', 'txt'), '--out', at('slip39'), '--for', 'Root CA 2026, backup of its key', '--i-know').code, 0);
+  assert.equal(share('print', ...files('ours', 'pem'), '--set', at('ours', 'set.pem'), '--out', at('sheets'), '--for', PURPOSE, '--rehearsal', '--i-know').code, 0);
+  assert.equal(share('print', ...files('words', 'txt'), '--out', at('slip39'), '--for', PURPOSE, '--i-know').code, 0);
   assert.equal(share('form', '--out', at('form.html')).code, 0);
-  assert.equal(share('form', '--out', at('form-59.html'), '--words', '59').code, 0);
+  assert.equal(share('form', '--out', at('form-59.html'), '--words', '59', '--rehearsal').code, 0);
   app = await launch(at('app'), {}, ['--force-device-scale-factor=2']);
   page = await app.firstWindow();
 });

@@ -170,7 +170,7 @@ test('form: blank, of as many words as are asked for', () => {
 
 test('wrong calls: said as such, and nothing is written', async () => {
   for (const args of [
-    ['print'], ['print', share(1)], ['print', share(1), '--out', at('new')], ['print', '--out', at('new'), '--for', 'x'], ['print', share(1), '--out', at('pages'), '--for', 'x'], ['form'], ['form', share(1), '--out', at('new')],
+    ['print'], ['print', share(1)], ['print', share(1), '--out', at('new')], ['print', '--out', at('new'), '--for', 'x'], ['print', share(1), '--out', at('pages'), '--for', 'x'], ['print', share(1), '--out', at('new'), '--for', 'x'.repeat(61)], ['form'], ['form', share(1), '--out', at('new')],
     ['form', '--out', at('new'), '--words', '5'], ['form', '--out', at('form.html')], ['form', '--out', at('new'), '--set', at('ours', 'set.pem')], ['scan', '--out', at('new')], ['scan', at('ours-1.png')], ['scan', at('missing.png'), '--out', at('new')],
     ['type'], ['type', share(1), '--out', at('new')], ['type', '--out', at('key')], ['type', '--out', at('new'), '--i-know'],
   ]) await assert.rejects(paperCommand(args), (error: unknown) => error instanceof Usage, args.join(' '));
