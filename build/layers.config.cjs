@@ -15,7 +15,7 @@ const NETWORK = '^(node:)?(http|https|http2|net|tls|dgram|dns|inspector)(/|$)';
 
 /** Arithmetic and formats without I/O. */
 const PURE_PACKAGES = packages(
-  '@noble/[^/]+', '@scure/[^/]+', '@peculiar/[^/]+', 'zod', 'yaml', 'canonicalize', 'fflate', 'reflect-metadata', 'shamir-secret-sharing',
+  '@noble/[^/]+', '@scure/[^/]+', '@peculiar/[^/]+', 'zod', 'yaml', 'canonicalize', 'fflate', 'reflect-metadata', 'shamir-secret-sharing', 'qr',
 );
 
 /** The one file that may load a native module, and nobody else may. */
@@ -26,6 +26,8 @@ const NATIVE = [
   { name: 'ONE-IMPORTER-SQLITE', module: 'better-sqlite3', file: '^electron/conductor/ledger\\.ts$' },
 ];
 const NATIVE_PACKAGES = packages(...NATIVE.map(({ module }) => module));
+/** WebAssembly: the reader of pictures, in the terminal only. */
+const PICTURES = { name: 'ONE-IMPORTER-ZXING', module: 'zxing-wasm', file: '^electron/pictures\\.ts$' };
 
 /**
  * A part of the house, and all that it may import. An import that leads nowhere has a rule of its own.
@@ -72,7 +74,7 @@ module.exports = {
       'the renderer draws entries; it never reaches node: or electron'),
     layer('MAIN-IS-DOORS', '^electron/[^/]+\\.c?ts$',
       {
-        files: ['^electron/[^/]+\\.c?ts$', '^electron/booth/', '^electron/conductor/', '^electron/devices/protocol\\.ts$', '^ceremonies/', ELECTRON, PURE_PACKAGES],
+        files: ['^electron/[^/]+\\.c?ts$', '^electron/booth/', '^electron/conductor/', '^electron/devices/protocol\\.ts$', '^ceremonies/', ELECTRON, PURE_PACKAGES, packages(PICTURES.module)],
         node: true,
       },
       'windows and doors: no native module, no device code in this process'),
@@ -100,10 +102,10 @@ module.exports = {
       from: { path: '^electron/hardening\\.ts$' },
       to: { path: ELECTRON, dependencyTypesNot: ['type-only'] },
     },
-    ...NATIVE.map(({ name, module, file }) => ({
+    ...[...NATIVE, PICTURES].map(({ name, module, file }) => ({
       name,
       severity: /** @type {const} */ ('error'),
-      comment: `a native module is wrapped in exactly one file: ${module} in ${file}`,
+      comment: `a native module, or one that reads hostile files, is wrapped in exactly one file: ${module} in ${file}`,
       from: { pathNot: [file, '^test/'] },
       to: { path: packages(module), dependencyTypesNot: /** @type {const} */ (['type-only']) },
     })),

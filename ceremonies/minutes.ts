@@ -3,7 +3,7 @@
  *
  * One HTML file without scripts, pictures or anything fetched; the same lines give the same bytes. Every page carries the
  * words of the transcript's SHA-512 and, in a rehearsal, the word REHEARSAL under a hatch. The minutes prove nothing:
- * they are bound to the transcript, and the transcript is what is verified. All text goes through `escaped`, none around it.
+ * they are bound to the transcript, and the transcript is what is verified. All text goes through `html`, none around it.
  */
 import { sha512 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
@@ -12,6 +12,7 @@ import { describe, digestGroups, hexGroups, MARKS, personName, signerWords, type
 import { claimsOn, LEVELS, REHEARSAL_WAIT } from './destruction.ts';
 import type { Evidence, TokenFacts } from './evidence.ts';
 import { thumbprint } from './keys/public-key.ts';
+import { BAND, html, Markup, NOTHING, type Part } from './markup.ts';
 import { Refused, type Refusal } from './refusal.ts';
 import { Fold, parseLine, type Hasher } from './transcript.ts';
 import { fingerprintWords } from './words.ts';
@@ -75,34 +76,6 @@ function fromHexDigest(hex: string): Uint8Array {
 }
 
 // --- markup ------------------------------------------------------------------------------------------------------------
-
-/** Markup that this file wrote. Everything else is text. */
-class Markup {
-  readonly text: string;
-  constructor(text: string) {
-    this.text = text;
-  }
-}
-
-/** The one way from text to markup. What a reader could not see is spelled out: U+202E may be in a record, not on paper. */
-function escaped(text: string): string {
-  return text
-    .replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) => `[U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}]`)
-    .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-type Part = string | number | Markup | readonly Part[];
-
-function markupOf(part: Part): string {
-  if (part instanceof Markup) return part.text;
-  return typeof part === 'object' ? part.map(markupOf).join('') : escaped(String(part));
-}
-
-function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Markup {
-  return new Markup(strings.map((string, index) => string + (index < parts.length ? markupOf(parts[index] ?? '') : '')).join(''));
-}
-
-const NOTHING = html``;
 
 function mark(value: Mark | null): Markup {
   return value === null ? NOTHING : html`<span class="mark ${value}">${MARKS[value].shape} ${MARKS[value].word}</span>`;
@@ -474,9 +447,6 @@ function signatures(record: FoldedRecord): Markup {
   return section('Signed by hand', html`<p>I was present. I compared the words at the head of this page with those on the screen.</p>
 `, table('wet', ['Seat', 'Name', 'Date', 'Signature'], record.state.people.map((person) => [person.seat, person.name, '', ''])));
 }
-
-/** A hatch drawn as a picture, because printers leave backgrounds out. */
-const BAND = html`<svg class="band" width="100%" height="10" aria-hidden="true"><defs><pattern id="hatch" width="10" height="10" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="5" height="10" fill="#000"/></pattern></defs><rect width="100%" height="10" fill="url(#hatch)"/></svg>`;
 
 const STYLE = `:root { color-scheme: light; --ink: #111; --rule: #999; --faint: #555; }
 @page { margin: 12mm 14mm; }

@@ -35,6 +35,7 @@ const { version } = JSON.parse(readFileSync(join(HERE, '..', 'package.json'), 'u
 const envelopes = () => import('./envelope-cli.ts');
 const bills = () => import('./cbom-cli.ts');
 const shares = () => import('./share-cli.ts');
+const papers = () => import('./paper-cli.ts');
 const inventories = () => import('./inventory-cli.ts');
 const destructions = () => import('./destroy-cli.ts');
 
@@ -49,7 +50,7 @@ const help = async () => `conclave ${version}: key ceremonies and HSM administra
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await bills()).CBOM_HELP}${(await inventories()).INVENTORY_HELP}${(await destructions()).DESTROY_HELP}  conclave bench [--quick] [--json] [--only NAME]...
+${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await papers()).PAPER_HELP}${(await bills()).CBOM_HELP}${(await inventories()).INVENTORY_HELP}${(await destructions()).DESTROY_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -288,7 +289,7 @@ async function detailOf(command: string): Promise<string | undefined> {
     case 'cbom': return (await bills()).CBOM_DETAIL;
     case 'inventory': return (await inventories()).INVENTORY_DETAIL;
     case 'destroy': return (await destructions()).DESTROY_DETAIL;
-    case 'share': return (await shares()).SHARE_DETAIL[command];
+    case 'share': return `${(await shares()).SHARE_DETAIL[command] ?? ''}\n${(await papers()).PAPER_DETAIL}`;
     case 'envelope': return (await envelopes()).ENVELOPE_DETAIL[command];
     case 'key': return `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}`;
     default: return DETAIL[command];
@@ -322,7 +323,10 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'inventory': return (await inventories()).inventoryCommand(args, { hasher: nativeHasher, openHouse });
     case 'destroy': return (await destructions()).destroyCommand(args, { hasher: nativeHasher, openHouse });
     case 'envelope': return (await envelopes()).envelopeCommand(command, args);
-    case 'share': return (await shares()).shareCommand(args);
+    case 'share': {
+      const { isPaperCall, paperCommand } = await papers();
+      return isPaperCall(args) ? paperCommand(args) : (await shares()).shareCommand(args);
+    }
     case 'key': {
       if (isKeyCall(args)) return keyCommand(args, organisationTemplates);
       const { envelopeCommand, isEnvelopeCall } = await envelopes();

@@ -14,9 +14,11 @@ import { equalBytes, toBase64url, utf8 } from '../ceremonies/bytes.ts';
 import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import { secretBytes, wrongLength } from '../ceremonies/shares/shamir.ts';
 import { combineFiles, encodeSetFile, encodeShareFile, gather, isRead, parseSetFile, parseShareFile, sealSet, wipeFile, type SealedSet, type ShareFile } from '../ceremonies/shares/share-file.ts';
-import { makeShares, proveSplit, secretCommitment, shareCommitment, type SplitProof } from '../ceremonies/shares/share.ts';
+import { setWords } from '../ceremonies/shares/sheet.ts';
+import { damaged, makeShares, proveSplit, secretCommitment, shareCommitment, type SplitProof } from '../ceremonies/shares/share.ts';
 import { encodeMnemonic, makeMnemonics, slip39Randomness } from '../ceremonies/shares/slip39.ts';
 import { newFile, readInput, Usage, write } from './keys-cli.ts';
+import { fileInPicture, isPicture, LARGEST_PICTURE } from './pictures.ts';
 import { forbidCoreDumps } from './processes.ts';
 
 export const SHARE_HELP = `  conclave share split --threshold M --shares N --in KEYFILE --out DIR [--slip39] [--json]
@@ -34,6 +36,7 @@ conclave share combine FILE... --out FILE [--set FILE] [--passphrase FILE] [--js
 
   split         makes DIR with one file for each share, and set.pem: the public facts of the set, for your records. Every M of
                 them are combined before anything is written (200 at random where there are more), and M - 1 give nothing
+  FILE          a share as it was split, its bytes, its words, or a picture (PNG, JPEG) of the QR code on its sheet
   --in          the key: 32 raw bytes. This command leaves it where it is
   --custodian   whose share it is, in order, e.g. --custodian alice --custodian bob (default: custodian-1, custodian-2, ...)
   --after FILE  set.pem of the split before, of the same key: the new shares belong to the next epoch, the old ones are refused
@@ -45,7 +48,7 @@ conclave share combine FILE... --out FILE [--set FILE] [--passphrase FILE] [--js
   combine       checks all of them, and refuses all when anything speaks against one; then the key, proven by its commitment
                 and by opening the seal of the set (SLIP-39: by a digest of 32 bits)
   --set FILE    the facts by which to judge, from your records. Without it those count that most of the files agree on:
-                that finds accidents, and not somebody who forged more files than there are genuine ones
+                that finds accidents, and not somebody who forged more files than there are genuine ones. Sheets of paper need it
 
   A share file is not encrypted. For safe transport seal each one to its custodian: conclave envelope seal.
   Of words that do not fit their checksum the place of the wrong one is said, never the word that belongs there.
@@ -56,7 +59,7 @@ conclave share combine FILE... --out FILE [--set FILE] [--passphrase FILE] [--js
 const LARGEST_SHARE = 64 * 1024; // the facts of 255 shares have 12 KB
 const NO_PASSPHRASE = new Uint8Array(0);
 
-interface Report { readonly file: string; readonly facts: Readonly<Record<string, string | number | boolean | null>>; readonly findings: readonly Refusal[] }
+export interface Report { readonly file: string; readonly facts: Readonly<Record<string, string | number | boolean | null>>; readonly findings: readonly Refusal[] }
 
 export async function shareCommand(args: readonly string[]): Promise<number> {
   const [verb = '', ...rest] = args;
@@ -133,7 +136,7 @@ async function splitIntoFiles(key: Uint8Array, { threshold, shares: count, out, 
     const proof = await proveSplit(shares, set, randomFillSync(new Uint8Array(32)));
     const facts = sealSet(set, key);
     const files = shares.map((share) => ({ name: `share-${share.header.x}.pem`, holder: share.header.custodian, bytes: encodeShareFile(share, facts) }));
-    writeAll(out, files, [{ name: 'set.pem', bytes: utf8(encodeSetFile(facts)) }]);
+    writeAll(out, files, [{ name: 'set.pem', bytes: utf8(encodeSetFile({ ...facts, custodians: [...seats] })) }]);
     return {
       reports: files.map(({ name, holder }) => ({ file: join(out, name), facts: { is: `share for ${holder}` }, findings: [] })),
       facts: { set: id, epoch: set.epoch, threshold, shares: count, setFacts: join(out, 'set.pem'), ...proofFacts(proof) }, findings: [], missing: null,
@@ -169,7 +172,7 @@ function proofFacts({ subsetsTried, shortTried, exhaustive }: SplitProof): Repor
 }
 
 /** Writes into a new folder, reads every share back, and leaves nothing behind when any of it fails. Wipes the secret ones. */
-function writeAll(folder: string, shares: readonly { name: string; bytes: Uint8Array }[], open: readonly { name: string; bytes: Uint8Array }[]): void {
+export function writeAll(folder: string, shares: readonly { name: string; bytes: Uint8Array }[], open: readonly { name: string; bytes: Uint8Array }[]): void {
   try {
     try {
       mkdirSync(folder, { mode: 0o700 });
@@ -179,7 +182,7 @@ function writeAll(folder: string, shares: readonly { name: string; bytes: Uint8A
     try {
       for (const { name, bytes } of [...shares, ...open]) {
         write(join(folder, name), bytes);
-        const back = readInput(join(folder, name), LARGEST_SHARE);
+        const back = readInput(join(folder, name), LARGEST_PICTURE);
         const same = equalBytes(back, bytes);
         back.fill(0);
         if (!same) throw new Refused(refuse('SHARE-DAMAGED', `${name} as it was written`, 'other bytes', 'Use another disk.'));
@@ -195,15 +198,21 @@ function writeAll(folder: string, shares: readonly { name: string; bytes: Uint8A
 
 // --- inspect, check, combine -------------------------------------------------------------------------------------------------
 
-type Read = ShareFile | Refusal;
+export type Read = ShareFile | Refusal;
 
 /** Lends the files, read; wiped afterwards. One that cannot be read is its refusal, not the end of the run. */
-async function withFiles(paths: readonly string[], use: (files: readonly Read[]) => Promise<number>): Promise<number> {
+export async function withFiles(paths: readonly string[], use: (files: readonly Read[]) => Promise<number>): Promise<number> {
   const files: Read[] = [];
   try {
     for (const path of paths) {
-      const bytes = readInput(path, LARGEST_SHARE);
+      let bytes = readInput(path, LARGEST_PICTURE);
       try {
+        if (isPicture(bytes)) {
+          const picture = bytes;
+          bytes = await fileInPicture(picture);
+          picture.fill(0);
+        }
+        if (bytes.length > LARGEST_SHARE) throw damaged('a share, or a picture of one', 'a larger file');
         files.push(parseShareFile(bytes));
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
@@ -222,7 +231,7 @@ function inspect(paths: readonly string[], files: readonly Read[]): Told {
   return { reports: files.map((file, i) => ({ file: basename(paths[i]!), facts: shareFacts(file), findings: isRead(file) ? [] : [file] })), facts: {}, findings: [], missing: null };
 }
 
-function check(paths: readonly string[], files: readonly Read[], facts: SealedSet | null): { readonly told: Told; readonly good: readonly ShareFile[] } {
+export function check(paths: readonly string[], files: readonly Read[], facts: SealedSet | null): { readonly told: Told; readonly good: readonly ShareFile[] } {
   const { findings, together, missing, facts: by } = gather(files, facts);
   const reports = files.map((file, i) => ({ file: basename(paths[i]!), facts: shareFacts(file), findings: findings[i]! }));
   const judged = facts !== null ? 'the facts that were given' : by === null ? null : 'the facts that most of the files agree on';
@@ -238,11 +247,11 @@ async function combine(paths: readonly string[], files: readonly Read[], call: {
   try {
     const { told, good } = check(paths, files, facts);
     if (told.findings.length > 0 || told.reports.some(({ findings }) => findings.length > 0)) return told;
-    if (passphrase.length > 0 && good.some(({ form }) => form === 'record')) throw new Usage('--passphrase: these shares have none');
+    if (passphrase.length > 0 && good.some(({ form }) => form !== 'words')) throw new Usage('--passphrase: these shares have none');
     const key = await combineFiles(good, facts, passphrase);
     try {
       write(call.out, key);
-      return { ...told, facts: { ...told.facts, written: call.out, bytes: key.length, proven: good[0]?.form === 'record' ? 'by its commitment and the seal of the set' : 'by a digest of 32 bits; a passphrase by nothing' } };
+      return { ...told, facts: { ...told.facts, written: call.out, bytes: key.length, proven: good[0]?.form !== 'words' ? 'by its commitment and the seal of the set' : 'by a digest of 32 bits; a passphrase by nothing' } };
     } finally {
       key.fill(0);
     }
@@ -251,7 +260,7 @@ async function combine(paths: readonly string[], files: readonly Read[], call: {
   }
 }
 
-function shareFacts(file: Read): Report['facts'] {
+export function shareFacts(file: Read): Report['facts'] {
   if (!isRead(file)) return {};
   if (file.form === 'words') {
     const { set, group, member, threshold } = file.mnemonic;
@@ -260,11 +269,12 @@ function shareFacts(file: Read): Report['facts'] {
       secret: `${8 * set.length} bits`, iterationExponent: set.iterationExponent, extendable: set.extendable,
     };
   }
+  if (file.form === 'sheet') return { is: 'words of a sheet', epoch: file.sheet.epoch, share: file.sheet.x };
   const { set, epoch, x, shares, threshold, custodian } = file.share.header;
-  return { is: 'a share', set, epoch, share: x, shares, threshold, custodian, commitment: shareCommitment(file.share), setFacts: file.facts === null ? 'none in this file' : 'in this file' };
+  return { is: 'a share', set, setWords: setWords(file.share.header).join(' '), epoch, share: x, shares, threshold, custodian, commitment: shareCommitment(file.share), setFacts: file.facts === null ? 'none in this file' : 'in this file' };
 }
 
-function factsFrom(path: string | undefined): SealedSet | null {
+export function factsFrom(path: string | undefined): SealedSet | null {
   return path === undefined ? null : parseSetFile(readInput(path, LARGEST_SHARE));
 }
 
@@ -279,7 +289,7 @@ function passphraseFrom(path: string | undefined): Uint8Array {
 
 // --- telling -----------------------------------------------------------------------------------------------------------------
 
-interface Told {
+export interface Told {
   readonly reports: readonly Report[];
   /** What is said of all the files together. */
   readonly facts: Report['facts'];
@@ -287,7 +297,7 @@ interface Told {
   readonly missing: number | null;
 }
 
-async function tell(make: () => Promise<Told>, json: boolean, file?: string): Promise<number> {
+export async function tell(make: () => Promise<Told>, json: boolean, file?: string): Promise<number> {
   let told: Told;
   try {
     told = await make();

@@ -13,7 +13,7 @@ import { boothFacts, boothQueue, enterOf, isNew, nameOf, say, visible, wordsOf, 
 import { PinTyping, type Heard } from './booth/pin.ts';
 import { forbidCoreDumps, type BoothPort, type House } from './processes.ts';
 
-const TERMINAL = '/dev/tty';
+export const TERMINAL = '/dev/tty';
 
 /** Throws `Refused` BOOTH_MISSING where this process has no controlling terminal: for commands that will want a PIN. */
 export function requireTerminal(): void {
@@ -306,7 +306,7 @@ export class TerminalKeys {
 }
 
 /** Hears keys on the terminal, unechoed, until it is closed; `gone` when the terminal hangs up. Throws where there is none. */
-function listen(key: (key: string, chord: boolean) => void, gone: () => void): { close: () => void } {
+export function listen(key: (key: string, chord: boolean) => void, gone: () => void): { close: () => void } {
   const keys = new TerminalKeys(key);
   // The runtime reads into this one buffer, which every push overwrites: none of its own, and no pool's.
   const buffer = new Uint8Array(new ArrayBuffer(256));

@@ -8,7 +8,7 @@
  *   -----BEGIN CONCLAVE SHARE SET-----   canonical JSON (RFC 8785) of {"seal": ..., "set": ...}; public
  *   -----BEGIN CONCLAVE SHARE-----       the bytes of `encodeShare`; secret
  *
- * The bytes of a share alone and the words of SLIP-39 are read too. PEM is text, which cannot be wiped: these files are for a
+ * The bytes of a share alone, the words of SLIP-39 and those of our own sheets of paper are read too. PEM is text, which cannot be wiped: these files are for a
  * short-lived process, never for the app.
  */
 
@@ -21,8 +21,10 @@ import { equalBytes, fromBase64url, fromUtf8, toBase64url, utf8 } from '../bytes
 import { ShareSet } from '../evidence.ts';
 import { pem, readPem } from '../keys/signed.ts';
 import { Refused, refuse, type Refusal } from '../refusal.ts';
-import { checkShare, combineChecked, damaged, encodeShare, parseShare, setDigest, wrongSecret, type SeenShare, type Share } from './share.ts';
-import { checkMnemonic, combineMnemonics, looksLikeWords, parseMnemonic, slip39Missing, slip39SetName, type Mnemonic } from './slip39.ts';
+import { isSheet, parseSheetWords, shareOfSheet, type SheetWords } from './paper.ts';
+import { checkShare, combineChecked, damaged, encodeShare, parseShare, SEAT, setDigest, wrongSecret, type SeenShare, type Share } from './share.ts';
+import { checkMnemonic, combineMnemonics, parseMnemonic, slip39Missing, slip39SetName, type Mnemonic } from './slip39.ts';
+import { looksLikeWords } from './word-code.ts';
 
 const SHARE_LABEL = 'CONCLAVE SHARE';
 const SET_LABEL = 'CONCLAVE SHARE SET';
@@ -37,20 +39,31 @@ export const SealedSet = z.strictObject({
    * HKDF-SHA-256 (RFC 5869) of the secret with `setDigest` as salt: the key serves for these facts once and for nothing else.
    */
   seal: z.string().length(22),
+  /**
+   * Whose share is whose, in order: what the words on a sheet of paper leave out. In the set's own file only, as no custodian's file
+   * needs to name the others. Not under the seal: the commitment to each share binds its custodian's seat.
+   */
+  custodians: z.array(z.string().regex(SEAT)).optional(),
 });
 export type SealedSet = z.infer<typeof SealedSet>;
 
 /** One file, read. Whoever holds it wipes what is secret in it, with `wipeFile`. */
 export type ShareFile =
   | { readonly form: 'record'; readonly share: Share; readonly facts: SealedSet | null }
-  | { readonly form: 'words'; readonly mnemonic: Mnemonic };
+  | { readonly form: 'words'; readonly mnemonic: Mnemonic }
+  /** Words of a sheet: a share once the facts of its set are at hand. */
+  | { readonly form: 'sheet'; readonly sheet: SheetWords };
 
 export function isRead(file: ShareFile | Refusal): file is ShareFile {
   return 'form' in file;
 }
 
 export function wipeFile(file: ShareFile): void {
-  (file.form === 'record' ? file.share.payload : file.mnemonic.value).fill(0);
+  switch (file.form) {
+    case 'record': return void file.share.payload.fill(0);
+    case 'words': return void file.mnemonic.value.fill(0);
+    case 'sheet': return void file.sheet.payload.fill(0);
+  }
 }
 
 // --- facts and their seal --------------------------------------------------------------------------------------------------
@@ -79,10 +92,10 @@ function withSealKey(set: ShareSet, secret: Uint8Array, use: (cipher: ReturnType
 // --- files -----------------------------------------------------------------------------------------------------------------
 
 /** The file of one share. It contains the payload: the caller writes it and wipes it. */
-export function encodeShareFile(share: Share, facts: SealedSet): Uint8Array {
+export function encodeShareFile(share: Share, facts: SealedSet | null): Uint8Array {
   const bytes = encodeShare(share);
   try {
-    return utf8(encodeSetFile(facts) + pem(SHARE_LABEL, bytes));
+    return utf8((facts === null ? '' : encodeSetFile({ set: facts.set, seal: facts.seal })) + pem(SHARE_LABEL, bytes));
   } finally {
     bytes.fill(0);
   }
@@ -110,16 +123,17 @@ function parseFacts(bytes: Uint8Array): SealedSet {
     throw damaged('the facts of a set in canonical JSON', 'something else');
   }
   const { data } = SealedSet.safeParse(value);
-  if (data === undefined || data.set.commitments.length !== data.set.shares || data.set.threshold > data.set.shares) throw damaged('the facts of a set', 'something else');
+  if (data === undefined || data.set.commitments.length !== data.set.shares || data.set.threshold > data.set.shares || (data.custodians ?? data.set.commitments).length !== data.set.shares) throw damaged('the facts of a set', 'something else');
   return data;
 }
 
 /**
- * Reads a share from a file, whichever of the three forms it has. The caller wipes `file` and the result.
- * Throws `Refused` PEM, SHARE-DAMAGED and what `parseShare` and `parseMnemonic` say.
+ * Reads a share from a file, whichever form it has. The caller wipes `file` and the result.
+ * Throws `Refused` PEM, SHARE-DAMAGED and what `parseShare`, `parseMnemonic` and `parseSheetWords` say.
  */
 export function parseShareFile(file: Uint8Array): ShareFile {
   if (equalBytes(file.subarray(0, RECORD_START.length), RECORD_START)) return { form: 'record', share: parseShare(file), facts: null };
+  if (looksLikeWords(file) && isSheet(file)) return { form: 'sheet', sheet: parseSheetWords(file) };
   if (looksLikeWords(file)) return { form: 'words', mnemonic: parseMnemonic(file) };
   if (!equalBytes(file.subarray(0, PEM_START.length), PEM_START)) throw damaged('a share: PEM, its bytes, or words', 'something else');
   const blocks = readPem(file, [SHARE_LABEL, SET_LABEL]);
@@ -167,15 +181,16 @@ export function gather(files: readonly (ShareFile | Refusal)[], facts: SealedSet
     return { findings: files.map((file) => (isRead(file) ? [] : [file])), together: [together], missing: null, facts };
   }
   const one = most[0]!;
-  return one.form === 'words' ? gatherWords(files, one.mnemonic) : gatherRecords(files, one.facts!);
+  return one.form === 'words' ? gatherWords(files, one.mnemonic) : gatherRecords(files, factsIn(one)!);
 }
 
 function gatherRecords(files: readonly (ShareFile | Refusal)[], facts: SealedSet): Gathering {
   const seen: SeenShare[] = [];
   const { set } = facts;
-  const findings = files.map((file) => {
+  const findings = files.map((given) => {
+    const file = isRead(given) ? asRecord(given, facts) : given;
     if (!isRead(file)) return [file];
-    if (file.form === 'words') return [refuse('SHARE-FOREIGN-SET', `a share of set ${set.id}`, 'words of SLIP-39', 'Keep this share apart, and use another one.')];
+    if (file.form !== 'record') return [refuse('SHARE-FOREIGN-SET', `a share of set ${set.id}`, 'words of SLIP-39', 'Keep this share apart, and use another one.')];
     const against = checkShare(file.share, { set, seen });
     // The seal is in no digest that the share names, so a file that changed it must not be the one that is believed.
     if (against.length === 0 && file.facts !== null && file.facts.seal !== facts.seal) return [damaged('the seal of the set as the others have it', 'another').refusal];
@@ -186,11 +201,22 @@ function gatherRecords(files: readonly (ShareFile | Refusal)[], facts: SealedSet
   return { findings, missing, facts, together: missing === 0 ? [] : [tooFew(`${set.threshold} shares`, `${seen.length}`)] };
 }
 
+/** Words of a sheet as the share that they are in this set; everything else as it is. */
+export function asRecord(file: ShareFile, facts: SealedSet): ShareFile | Refusal {
+  if (file.form !== 'sheet') return file;
+  try {
+    return { form: 'record', share: shareOfSheet(file.sheet, facts), facts: null };
+  } catch (error) {
+    if (error instanceof Refused) return error.refusal;
+    throw error;
+  }
+}
+
 function gatherWords(files: readonly (ShareFile | Refusal)[], { set, threshold }: Mnemonic): Gathering {
   const seen: Mnemonic[] = [];
   const findings = files.map((file) => {
     if (!isRead(file)) return [file];
-    if (file.form === 'record') return [refuse('SHARE-FOREIGN-SET', `a share of set ${slip39SetName(set)}`, 'a share in another form', 'Keep this share apart, and use another one.')];
+    if (file.form !== 'words') return [refuse('SHARE-FOREIGN-SET', `a share of set ${slip39SetName(set)}`, 'a share in another form', 'Keep this share apart, and use another one.')];
     const against = checkMnemonic(file.mnemonic, set, seen);
     if (against.length === 0) seen.push(file.mnemonic);
     return against;
@@ -202,7 +228,12 @@ function gatherWords(files: readonly (ShareFile | Refusal)[], { set, threshold }
 /** Two files of one set have one name; null for a share that has come without the facts of its set. */
 function setName(file: ShareFile): string | null {
   if (file.form === 'words') return slip39SetName(file.mnemonic.set);
-  return file.facts === null ? null : `${file.share.header.of} ${file.facts.seal}`;
+  const facts = factsIn(file);
+  return facts === null ? null : `${setDigest(facts.set)} ${facts.seal}`;
+}
+
+function factsIn(file: ShareFile): SealedSet | null {
+  return file.form === 'record' ? file.facts : null;
 }
 
 function tooFew(expected: string, found: string): Refusal {
@@ -219,9 +250,10 @@ export async function combineFiles(files: readonly ShareFile[], facts: SealedSet
   const [against] = [...gathering.findings.flat(), ...gathering.together];
   if (against !== undefined) throw new Refused(against);
   if (gathering.facts === null) return combineMnemonics(files.flatMap((file) => (file.form === 'words' ? [file.mnemonic] : [])), passphrase);
-  const shares = files.flatMap((file) => (file.form === 'record' ? [file.share] : []));
-  const secret = await combineChecked(shares, gathering.facts.set);
-  if (sealOpens(gathering.facts, secret)) return secret;
+  const { facts: by } = gathering;
+  const shares = files.map((file) => asRecord(file, by)).flatMap((file) => (isRead(file) && file.form === 'record' ? [file.share] : []));
+  const secret = await combineChecked(shares, by.set);
+  if (sealOpens(by, secret)) return secret;
   secret.fill(0);
   throw wrongSecret(shares.map(({ header }) => header.x));
 }

@@ -46,7 +46,7 @@ const MAGIC = 'conclave-share/1\n';
 const MAGIC_BYTES = utf8(MAGIC);
 const CHECK_BYTES = 32;
 const HEADER_LIMIT = 1000; // bytes; ours have about 230
-const SEAT = /^[a-z][a-z0-9-]{0,39}$/;
+export const SEAT = /^[a-z][a-z0-9-]{0,39}$/;
 const TELL = 'Keep this share apart, tell the officer, and use another one.';
 
 /**

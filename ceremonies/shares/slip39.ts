@@ -4,8 +4,7 @@
  *
  * Written over noble's PBKDF2, HMAC and the audited interpolation that `shamir.ts` fences in, because the package on npm
  * keeps secrets in strings and BigInts, extends Array.prototype and String.prototype, and repeats the typed words in its errors.
- * Mnemonics are bytes here, never texts: texts cannot be wiped. No refusal names a word, only its place: the checksum could
- * tell which word belongs there, and that word is ten bits of a share, which do not belong on a screen or in a log.
+ * The words themselves, their checksum and what may be said of a wrong one are in word-code.ts.
  *
  * How much SLIP-39 proves is less than our own record does: a share is authenticated by a checksum that anybody can make,
  * the result by a digest of 32 bits, and a wrong passphrase by nothing at all: it gives another secret.
@@ -19,7 +18,7 @@ import { concat, equalBytes, utf8 } from '../bytes.ts';
 import { Refused, refuse, type Refusal } from '../refusal.ts';
 import { checkNumbers, SECRET_BYTES, secretBytes, valueAt, wrongLength, type RawShare } from './shamir.ts';
 import { subsets, wrongSecret, type SplitProof } from './share.ts';
-import { SLIP39_WORDS } from './slip39-words.ts';
+import { addChecksum, bitsOf, checksumFault, CHECKSUM_WORDS, codeOf, MOST_WORDS, putBytes, readWords, wordBuffer, wordFault, writeWords, WORD_BITS } from './word-code.ts';
 
 /** What every mnemonic of a set says alike. Public. */
 export interface Slip39Set {
@@ -46,25 +45,15 @@ export interface Mnemonic {
 }
 
 export const MOST_MEMBERS = 16; // four bits
-const WORD_BITS = 10;
 const HEADER_WORDS = 4;
-const CHECKSUM_WORDS = 3;
 const LEAST_WORDS = HEADER_WORDS + 13 + CHECKSUM_WORDS; // of a 128-bit secret
-const MOST_WORDS = HEADER_WORDS + 52 + CHECKSUM_WORDS; // of a 512-bit secret
 const MOST_EXPONENT = 8; // 2.56 million rounds: seconds. The field allows 2^15, with which a forged mnemonic would hold the program for hours.
 const OWN_EXPONENT = 1; // what the reference implementation writes
 const DIGEST_BYTES = 4;
 const DIGEST_X = 254;
 const SECRET_X = 255;
 const ROUNDS = [0, 1, 2, 3];
-const TELL = 'Compare it with the paper, letter by letter.';
-
-/** Four letters, five bits each -> place in the list. */
-const PLACES = new Map(SLIP39_WORDS.map((word, i) => [firstFour(utf8(word)), i]));
-
-function firstFour(word: Uint8Array): number {
-  return word.subarray(0, 4).reduce((key, letter) => (key << 5) | (letter & 31), 0);
-}
+const SALT = utf8('shamir');
 
 // --- words ---------------------------------------------------------------------------------------------------------------
 
@@ -74,19 +63,17 @@ function firstFour(word: Uint8Array): number {
  * The caller wipes `text` and the value.
  */
 export function parseMnemonic(text: Uint8Array): Mnemonic {
-  const words = wordsOf(text);
+  const words = readWords(text);
   try {
     const valueBits = WORD_BITS * (words.length - HEADER_WORDS - CHECKSUM_WORDS);
     const padding = valueBits % 16;
     if (words.length < LEAST_WORDS || words.length > MOST_WORDS || padding > 8) {
       throw wordFault('20 words (a secret of 128 bits), 33 (256 bits) or another count that a secret gives', `${words.length}`, 'Look for a word that is missing or stands there twice.');
     }
-    if (!checksumFits(words)) throw new Refused(checksumFault(words));
-    const bits = (from: number, count: number): number => {
-      let value = 0;
-      for (let at = from; at < from + count; at++) value = (value << 1) | ((words[Math.floor(at / WORD_BITS)]! >> (WORD_BITS - 1 - (at % WORD_BITS))) & 1);
-      return value;
-    };
+    const code = codeOf(words);
+    if (code === null) throw new Refused(checksumFault(words));
+    if (code === 'conclave_share') throw wordFault('words of SLIP-39', 'those of a sheet of Conclave', 'Give it to a command that takes shares.');
+    const bits = (from: number, count: number): number => bitsOf(words, from, count);
     const set: Slip39Set = {
       identifier: bits(0, 15), extendable: bits(15, 1) === 1, iterationExponent: bits(16, 4),
       groupThreshold: bits(24, 4) + 1, groups: bits(28, 4) + 1, length: (valueBits - padding) / 8,
@@ -110,108 +97,11 @@ export function encodeMnemonic({ set, group, member, threshold, value }: Mnemoni
   words[1] = ((set.identifier & 31) << 5) | (Number(set.extendable) << 4) | set.iterationExponent;
   words[2] = (group << 6) | ((set.groupThreshold - 1) << 2) | ((set.groups - 1) >> 2);
   words[3] = (((set.groups - 1) & 3) << 8) | (member << 4) | (threshold - 1);
-  const padding = valueWords * WORD_BITS - 8 * value.length;
-  for (let at = 0; at < 8 * value.length; at++) {
-    const place = padding + at;
-    const bit = (value[at >> 3]! >> (7 - (at & 7))) & 1;
-    words[HEADER_WORDS + Math.floor(place / WORD_BITS)]! |= bit << (WORD_BITS - 1 - (place % WORD_BITS));
-  }
-  const checksum = remainder(words, set.extendable) ^ 1;
-  for (let i = 0; i < CHECKSUM_WORDS; i++) words[words.length - 1 - i] = (checksum >> (WORD_BITS * i)) & 1023;
-  const length = words.reduce((sum, word) => sum + SLIP39_WORDS[word]!.length + 1, 0);
-  const text = secretBytes(length);
-  let to = 0;
-  for (const [i, word] of words.entries()) {
-    const letters = SLIP39_WORDS[word]!;
-    for (let j = 0; j < letters.length; j++) text[to++] = letters.charCodeAt(j);
-    text[to++] = i === words.length - 1 ? 0x0a : 0x20;
-  }
+  putBytes(words, WORD_BITS * (HEADER_WORDS + valueWords) - 8 * value.length, value);
+  addChecksum(words, set.extendable ? 'shamir_extendable' : 'shamir');
+  const text = writeWords(words);
   words.fill(0);
   return text;
-}
-
-/** Is this text words and nothing else? Says nothing about which words. */
-export function looksLikeWords(text: Uint8Array): boolean {
-  return text.length > 0 && text.every((byte) => isBlank(byte) || isLetter(byte)) && text.some(isLetter);
-}
-
-const isBlank = (byte: number): boolean => byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
-const isLetter = (byte: number): boolean => (byte | 32) >= 0x61 && (byte | 32) <= 0x7a;
-
-function wordsOf(text: Uint8Array): Uint16Array {
-  const found = wordBuffer(MOST_WORDS + 1);
-  let count = 0;
-  for (let at = 0; at < text.length && count <= MOST_WORDS;) {
-    if (isBlank(text[at]!)) {
-      at++;
-      continue;
-    }
-    const from = at;
-    while (at < text.length && !isBlank(text[at]!)) at++;
-    const place = placeOf(text.subarray(from, at));
-    if (place === null) {
-      found.fill(0);
-      throw wordFault('words of the SLIP-39 list', `word ${count + 1} is not one of them`, TELL);
-    }
-    found[count++] = place;
-  }
-  const words = wordBuffer(count);
-  words.set(found.subarray(0, count));
-  found.fill(0);
-  return words;
-}
-
-/** Zeroed words with a buffer of their own, as `secretBytes`. */
-function wordBuffer(count: number): Uint16Array {
-  return new Uint16Array(new ArrayBuffer(2 * count));
-}
-
-function placeOf(word: Uint8Array): number | null {
-  if (word.length < 4 || word.length > 8 || !word.every(isLetter)) return null;
-  const place = PLACES.get(firstFour(word)) ?? null;
-  const letters = place === null ? '' : SLIP39_WORDS[place]!;
-  return letters.length === word.length && word.every((letter, i) => (letter | 32) === letters.charCodeAt(i)) ? place : null;
-}
-
-// --- checksum ------------------------------------------------------------------------------------------------------------
-
-/** RS1024: a Reed-Solomon code over GF(1024) with three check symbols. */
-const GENERATOR = [0xe0e040, 0x1c1c080, 0x3838100, 0x7070200, 0xe0e0009, 0x1c0c2412, 0x38086c24, 0x3090fc48, 0x21b1f890, 0x3f3f120];
-const CUSTOMIZATION = { plain: utf8('shamir'), extendable: utf8('shamir_extendable') };
-
-function remainder(words: Uint16Array, extendable: boolean): number {
-  let check = 1;
-  const step = (symbol: number): void => {
-    const top = check >>> 20;
-    check = ((check & 0xfffff) << 10) ^ symbol;
-    for (let i = 0; i < 10; i++) if ((top >> i) & 1) check ^= GENERATOR[i]!;
-  };
-  CUSTOMIZATION[extendable ? 'extendable' : 'plain'].forEach(step);
-  words.forEach(step);
-  return check;
-}
-
-function checksumFits(words: Uint16Array): boolean {
-  return remainder(words, ((words[1]! >> 4) & 1) === 1) === 1;
-}
-
-/**
- * Which word is wrong. Two mnemonics with fitting checksums differ in four words or more, so if changing one word makes the
- * checksum fit and one or two are wrong, it is one, and this one. Three or more wrong words may point at an innocent one, and so
- * may the second word, in which a bit chooses between two such codes: "probably".
- */
-function checksumFault(words: Uint16Array): Refusal {
-  const expected = 'the checksum in the last three words to fit';
-  const suspects = new Set<number>();
-  for (let i = 0; i < words.length; i++) {
-    const written = words[i]!;
-    for (let other = 0; other < SLIP39_WORDS.length; other++) {
-      words[i] = other;
-      if (checksumFits(words)) suspects.add(i + 1);
-    }
-    words[i] = written;
-  }
-  return refuse('SHARE-CHECKSUM', expected, suspects.size === 0 ? 'two words or more are wrong, or in another order' : `word ${[...suspects].join(' or ')} is probably wrong`, TELL);
 }
 
 // --- sets ----------------------------------------------------------------------------------------------------------------
@@ -306,7 +196,7 @@ function crypt(input: Uint8Array, set: Slip39Set, passphrase: Uint8Array, rounds
   const state = secretBytes(input.length);
   state.set(input);
   const [left, right] = [state.subarray(0, half), state.subarray(half)];
-  const prefix = set.extendable ? new Uint8Array(0) : concat(CUSTOMIZATION.plain, Uint8Array.of(set.identifier >> 8, set.identifier & 255));
+  const prefix = set.extendable ? new Uint8Array(0) : concat(SALT, Uint8Array.of(set.identifier >> 8, set.identifier & 255));
   const [password, salt] = [secretBytes(1 + passphrase.length), secretBytes(prefix.length + half)];
   password.set(passphrase, 1);
   salt.set(prefix);
@@ -398,8 +288,4 @@ async function proveMnemonics(mnemonics: readonly Mnemonic[], sealed: Uint8Array
 export function checkPassphrase(passphrase: Uint8Array): void {
   if (passphrase.every((byte) => byte >= 0x20 && byte <= 0x7e)) return;
   throw new Refused(refuse('SHARE-PASSPHRASE', 'printable ASCII characters', 'others', 'SLIP-39 knows no other passphrases: choose one without accents.'));
-}
-
-function wordFault(expected: string, found: string, next: string): Refused {
-  return new Refused(refuse('SHARE-WORDS', expected, found, next));
 }

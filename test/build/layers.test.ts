@@ -63,6 +63,7 @@ const UNLAWFUL: readonly (readonly [file: string, imports: string, ...rules: str
   ['renderer/main.tsx', '../build/machine.mjs', 'RENDERER-APART', 'NOBODY-IMPORTS-BUILD'],
   ['electron/windows.ts', './devices/pkcs11.ts', 'MAIN-IS-DOORS'],
   ['electron/windows.ts', 'better-sqlite3', 'MAIN-IS-DOORS', 'ONE-IMPORTER-SQLITE'],
+  ['electron/windows.ts', 'zxing-wasm', 'ONE-IMPORTER-ZXING'],
   ['electron/main.ts', './conductor/ledger.ts', 'MAIN-HOLDS-NO-RECORD'],
   ['electron/main.ts', 'esbuild', 'MAIN-IS-DOORS', 'DECLARED'],
   ['electron/cli.ts', 'electron', 'ELECTRON-AT-THE-DOOR'],
@@ -72,7 +73,7 @@ const UNLAWFUL: readonly (readonly [file: string, imports: string, ...rules: str
 ];
 
 const PACKAGES = [
-  'zod', '@noble/hashes', 'yaml', 'react', 'zustand', 'electron', 'pkcs11js', 'koffi', 'better-sqlite3', 'smartcard', 'esbuild',
+  'zod', '@noble/hashes', 'yaml', 'react', 'zustand', 'electron', 'pkcs11js', 'koffi', 'better-sqlite3', 'smartcard', 'esbuild', 'zxing-wasm',
 ];
 
 const folders: string[] = [];
