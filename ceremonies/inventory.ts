@@ -266,9 +266,15 @@ export function* inventoryByEntries(records: readonly JudgedRecord[], hasher: Ha
   const readable = read.flatMap((one) => one.read ?? []);
   const believed = readable.filter((one) => one.believed);
   const estate = new Estate(true);
-  for (const step of inOrder(believed)) yield estate.take(step);
+  for (const step of inOrder(believed)) {
+    estate.take(step);
+    yield;
+  }
   const doubtful = new Estate(false);
-  for (const step of inOrder(readable.filter((one) => !one.believed))) yield doubtful.take(step);
+  for (const step of inOrder(readable.filter((one) => !one.believed))) {
+    doubtful.take(step);
+    yield;
+  }
   const refused = read.filter(({ record }) => record.verdict.verdict === 'refused');
   return estate.finish(doubtful, {
     records: { believed: believed.length, refused: refused.length },

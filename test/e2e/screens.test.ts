@@ -132,6 +132,16 @@ const comparing = async (name: string) => {
   await page.getByTestId('compare-with').selectOption(await option.getAttribute('value'));
   await page.getByTestId('compare').click();
 };
+const keysRoom = async () => {
+  await room('Keys');
+  await page.locator('.keys-room, p.lead').first().waitFor();
+};
+const oneKey = async (label: string) => {
+  await keysRoom();
+  await page.getByLabel('Find keys').fill(label);
+  await page.locator('.key-row', { hasText: label }).first().click();
+  await page.getByTestId('one-key').getByRole('heading', { level: 2, name: label }).waitFor();
+};
 const searchFor = async (line: string) => {
   await page.getByLabel('Find objects').fill(line);
   await page.getByRole('button', { name: 'Search', exact: true }).click();
@@ -910,6 +920,83 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
       await order();
     },
   ],
+  ['keys-none', 'first', () => keysRoom()],
+  ['keys-estate', 'keys', () => keysRoom()],
+  ['keys-one', 'keys', () => oneKey('Example Root CA G1')],
+  [
+    'keys-copies',
+    'keys',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.locator('.question').nth(1).evaluate((element) => element.scrollIntoView());
+    },
+  ],
+  [
+    'keys-life',
+    'keys',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.locator('.question').nth(3).evaluate((element) => element.scrollIntoView());
+    },
+  ],
+  ['keys-kek', 'keys', () => oneKey('Vault KEK')],
+  ['keys-composite', 'keys', () => oneKey('Composite Root G2')],
+  ['keys-destroyed', 'keys', () => oneKey('Payments 2019')],
+  ['keys-compromised', 'keys', () => oneKey('Partner signing')],
+  ['keys-not-believed', 'keys', () => oneKey('Invented')],
+  [
+    'keys-filtered',
+    'keys',
+    async () => {
+      await keysRoom();
+      await page.locator('select[name=filter-state]').selectOption('destroyed');
+      await page.getByText('1 of').first().waitFor();
+      assert.equal(await page.getByTestId('hidden-findings').innerText(), 'The filter hides the keys of one of them. Findings always stand here.');
+      assert.equal(await page.locator('.estate-findings li').count(), 2, 'a filter hides no finding');
+      await page.locator('.estate-findings summary').nth(1).click();
+    },
+  ],
+  [
+    'keys-compared',
+    'keys',
+    async () => {
+      await keysRoom();
+      await page.locator('select[name=compare-login]').selectOption('ask');
+      await page.getByTestId('compare-tokens').click();
+      await page.getByTestId('compared').waitFor();
+      assert.equal(await page.locator('.estate-findings li').count(), 4);
+    },
+  ],
+  [
+    'keys-explained',
+    'keys-alike',
+    async () => {
+      await keysRoom();
+      await page.locator('select[name=compare-login]').selectOption('ask');
+      await page.getByTestId('compare-tokens').click();
+      await page.getByTestId('compared').getByText('17 of 17 objects explained').waitFor();
+    },
+  ],
+  [
+    'keys-comparing',
+    'keys-slow',
+    async () => {
+      await keysRoom();
+      await page.getByTestId('compare-tokens').click();
+      await page.getByText('3,200 of 10,000 objects read.').waitFor();
+    },
+  ],
+  [
+    'keys-refused',
+    'keys',
+    async () => {
+      await app.evaluate(() => globalThis.pretended().failNext.set('reconcile', { ok: false, refusal: { rule: 'TOKEN-PRESENT', expected: 'token 0417 on softhsm', found: 'no such token', next: 'Put it in, and look at the list of tokens.' } }));
+      await keysRoom();
+      await page.getByTestId('compare-tokens').click();
+      await trouble();
+    },
+  ],
+  ['keys-many', 'keys-many', () => keysRoom()],
   [
     'scripts-logbook',
     'over',
