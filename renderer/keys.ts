@@ -169,7 +169,7 @@ export function copyView(copy: Copy, nameOf: (serial: string) => string): CopyVi
   switch (copy.kind) {
     case 'object':
       return {
-        ...base, medium: copy.class === 'public-key' || copy.class === 'certificate' ? 'public' : 'token', title: `${copy.class} ${words.label(copy.label)}`, place: words.onToken(nameOf(copy.token)),
+        ...base, medium: copy.class === 'public-key' || copy.class === 'certificate' ? 'public' : 'token', title: `${copy.class.replace('-', ' ')} ${words.label(copy.label)}`, place: words.onToken(nameOf(copy.token)),
         details: [...(copy.id === null || copy.id === '' ? [] : [`id ${groups(copy.id)}`]), ...(copy.class === 'public-key' ? [words.publicHalf] : guards(copy))],
       };
     case 'wrapped-part':
@@ -241,6 +241,8 @@ export interface Lane {
 export interface Life {
   readonly columns: readonly Column[];
   readonly copies: readonly Lane[];
+  /** Each from the column in which it was issued. */
+  readonly certificates: readonly { readonly subject: string; readonly notAfter: string; readonly from: number }[];
 }
 
 /** As many as are told apart. */
@@ -264,6 +266,7 @@ export function lifeOf(key: InventoryKey, views: readonly CopyView[]): Life {
   return {
     columns: columns.map(({ at, first, events: count }) => ({ at, first, events: count })),
     copies: views.map((view) => ({ view, from: columnOf(view.copy.since), to: view.copy.end === null ? null : columnOf(view.copy.end) })),
+    certificates: key.certificates.map((one) => ({ subject: one.subject, notAfter: one.notAfter, from: columnOf(one) })),
   };
 }
 

@@ -91,6 +91,15 @@ const MEDIA: Readonly<Record<Medium, ReactElement>> = {
   other: <path d="M0 -8l8 8-8 8-8-8z" className="line" />,
 };
 
+/** A sheet with a seal. */
+const CERTIFICATE = (
+  <>
+    <path d="M-2 7h-5v-14h14v9" className="line" />
+    <circle cx="3.5" cy="4.5" r="3.4" className="line" />
+    <path d="M2 7.4v2.4M5 7.4v2.4" className="line" />
+  </>
+);
+
 export function MediumShape({ medium, stands }: { readonly medium: Medium; readonly stands: boolean }) {
   return (
     <svg className={`shape${stands ? '' : ' ended'}`} viewBox="-10 -10 20 20" width="24" height="24" aria-hidden="true">
@@ -147,9 +156,9 @@ export function KeyAndCopies({ label, state, copies, above, below }: {
             <>
               <text x="20" y="16" className="quiet">{words.above}</text>
               {parents.map((key, index) => (
-                <Branch key={key.identity} other={key} y={38 + index * BRANCH} />
+                <Branch key={key.identity} other={key} x={center.x} y={38 + index * BRANCH} />
               ))}
-              <path d={`M92 ${top - 8}V${center.y - 40}`} className="edge" />
+              <path d={`M${center.x} ${38 + (parents.length - 1) * BRANCH + 11}V${center.y - 37}`} className="edge" />
             </>
           )}
           {satellites.map((copy, index) => {
@@ -168,12 +177,12 @@ export function KeyAndCopies({ label, state, copies, above, below }: {
           <text x={center.x} y={center.y + 56} className="middle strong">{stateWord(state)}</text>
           {children.length === 0 ? null : (
             <>
-              <path d={`M92 ${center.y + 66}V${top + middle + 14}`} className="edge" />
-              <text x="20" y={top + middle + 30} className="quiet">{words.below}</text>
+              <path d={`M${center.x} ${center.y + 66}V${top + middle + 8}M${center.x} ${top + middle + 30}${children.map((_, index) => `V${top + middle + 48 + index * BRANCH}h20m-20 0`).join('')}`} className="edge" />
+              <text x="20" y={top + middle + 24} className="quiet">{words.below}</text>
               {children.map((key, index) => (
-                <Branch key={key.identity} other={key} y={top + middle + 54 + index * BRANCH} />
+                <Branch key={key.identity} other={key} x={center.x + 30} y={top + middle + 48 + index * BRANCH} />
               ))}
-              {below.length > SHOWN ? <text x="58" y={height - 8} className="quiet">{words.belowMore(below.length - SHOWN)}</text> : null}
+              {below.length > SHOWN ? <text x={center.x + 52} y={height - 6} className="quiet">{words.belowMore(below.length - SHOWN)}</text> : null}
             </>
           )}
         </svg>
@@ -183,14 +192,14 @@ export function KeyAndCopies({ label, state, copies, above, below }: {
   );
 }
 
-function Branch({ other, y }: { readonly other: InventoryKey; readonly y: number }) {
+function Branch({ other, x, y }: { readonly other: InventoryKey; readonly x: number; readonly y: number }) {
   const state = other.state ?? 'unknown';
   return (
     <>
-      <At x={36} y={y} className={`state-${state}`}>
+      <At x={x} y={y} className={`state-${state}`}>
         {STATES[state] ?? <circle r="8" className="line dashed" />}
       </At>
-      <text x="58" y={y + 5}>
+      <text x={x + 22} y={y + 5}>
         {clipped(other.label, 48)} <tspan className="quiet">{stateWord(state)}</tspan>
       </text>
     </>
@@ -205,10 +214,10 @@ function Satellite({ copy: { medium, title, place, stands, shares, copy }, y }: 
         {MEDIA[medium]}
       </At>
       {stands ? null : <path d={`M218 ${y + 12}L242 ${y - 12}`} className="strike" />}
-      <text x="254" y={y - 2} className={stands ? '' : 'quiet'}>{clipped(title, 46)}</text>
-      <text x="254" y={y + 16} className="quiet">{copy.end === null ? clipped(place, 56) : clipped(`${copy.end.level}, ${copy.end.how}`, 56)}</text>
+      <text x="254" y={y - 2} className={stands ? '' : 'quiet'}>{clipped(cards.length > 0 && copy.end !== null ? `${title}: ${copy.end.level}, ${copy.end.how}` : title, 60)}</text>
+      {cards.length > 0 ? null : <text x="254" y={y + 16} className="quiet">{clipped(copy.end === null ? place : `${copy.end.level}, ${copy.end.how}`, 64)}</text>}
       {cards.map((share, index) => (
-        <At key={index} x={640 - (cards.length - 1 - index) * 24 + 96} y={y} className={share.stands ? '' : 'ended'}>
+        <At key={index} x={264 + index * 25} y={y + 12} className={share.stands ? '' : 'ended'}>
           {[
             <rect key="card" x="-9" y="-6.5" width="18" height="13" rx="2" className={`line${share.stands ? '' : ' dashed'}`} />,
             share.stands && share.readBack ? <path key="read" d="M-4 0l3 3 5-6" className="line" /> : null,
@@ -240,22 +249,25 @@ function Legend({ copies }: { readonly copies: readonly CopyView[] }) {
 
 // --- a life ------------------------------------------------------------------------------------------------------------
 
-const NAMES = 250;
-const STEP = 40;
+const NAMES = 236;
 const LANE = 30;
+/** What the picture shall not be wider than, if each step is still told apart. */
+const FITS = 796;
 
 export function Lifecycle({ of: key, copies }: { readonly of: InventoryKey; readonly copies: readonly CopyView[] }) {
   const words = t.inventory;
-  const { columns, copies: lanes } = lifeOf(key, copies);
+  const { columns, copies: lanes, certificates } = lifeOf(key, copies);
   const [begin, last] = [columns[0], columns.at(-1)];
   if (!begin || !last) return null;
-  const x = (column: number) => NAMES + column * STEP + STEP / 2;
-  const end = NAMES + columns.length * STEP + STEP / 2;
-  const width = end + 150;
+  const step = Math.max(26, Math.min(56, (FITS - NAMES - 140) / (columns.length + 0.5)));
+  const x = (column: number) => NAMES + column * step + step / 2;
+  const end = NAMES + columns.length * step + step / 2;
+  const width = end + 140;
   const head = 54;
   const shown = lanes.slice(0, 12);
   const y = (lane: number) => head + lane * LANE + LANE / 2;
-  const height = head + (shown.length + 1) * LANE + 6;
+  const certified = certificates.slice(0, 4);
+  const height = head + (shown.length + certified.length + 1) * LANE + 6;
   // The date stands where it changes, and never over another.
   const dated = columns.reduce<number[]>((drawn, { at }, column) => {
     const before = drawn.at(-1);
@@ -302,6 +314,19 @@ export function Lifecycle({ of: key, copies }: { readonly of: InventoryKey; read
                     <text x={x(to) + 12} y={line + 5} className="quiet">{view.copy.end?.level ?? ''}</text>
                   </>
                 )}
+              </g>
+            );
+          })}
+          {certified.map(({ subject, notAfter, from }, index) => {
+            const line = y(shown.length + index + 1);
+            return (
+              <g key={index}>
+                <At x={10} y={line}>{CERTIFICATE}</At>
+                <text x="28" y={line + 5}>{clipped(subject, 26)}</text>
+                <path d={`M${x(from)} ${line}H${end - 8}`} className="bar" />
+                <circle cx={x(from)} cy={line} r="4" className="beat" />
+                <path d={`M${end - 14} ${line - 5}l6 5-6 5`} className="tip" />
+                <text x={end} y={line + 5} className="quiet">{words.certificateUntil(notAfter.slice(0, 10))}</text>
               </g>
             );
           })}

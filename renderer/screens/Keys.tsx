@@ -121,20 +121,22 @@ function Room({ kept, findings, chosen }: { readonly kept: Kept; readonly findin
   return (
     <>
       <Findings findings={findings} hidden={hiddenFindings(rows, shown, findings)} labels={labels} nameOf={nameOf} />
+      <div className="filter-bar">
+        <Filters filter={filter} set={setFilter} facets={facets} nameOf={nameOf} />
+        {isFiltered(filter) ? (
+          <button type="button" onClick={() => setFilter(NO_FILTER)}>
+            {words.unfilter}
+          </button>
+        ) : null}
+      </div>
       <div className="estate keys-room">
         <section className="tree" aria-label={words.list}>
           <button type="button" className="node" {...(row ? {} : { 'aria-current': 'true' as const })} onClick={() => go(null)}>
             {words.estate}
           </button>
-          <Filters filter={filter} set={setFilter} facets={facets} nameOf={nameOf} />
-          <p className="note" role="status">
+          <p className="count note" role="status">
             {words.count(shown.length, rows.length)}
           </p>
-          {isFiltered(filter) ? (
-            <button type="button" onClick={() => setFilter(NO_FILTER)}>
-              {words.unfilter}
-            </button>
-          ) : null}
           <List shown={shown} counts={counts} chosen={chosen} />
         </section>
         <div className="facts-side">
@@ -174,7 +176,7 @@ function Findings({ findings, hidden, labels, nameOf }: {
           <li key={index}>
             <details>
               <summary>
-                <code>{finding.rule}</code> <strong>{finding.keys.map((identity) => labels.get(identity) ?? '').filter((label) => label !== '').join(', ')}</strong> {finding.found}{' '}
+                <code>{finding.rule}</code> <strong>{finding.keys.map((identity) => labels.get(identity) ?? '').filter((label) => label !== '').join(', ')}</strong> {words.expectedFound(finding.expected, finding.found)}{' '}
                 <span className="note">{finding.on === undefined ? words.fromRecords : words.fromTokens(nameOf(finding.on.token))}</span>
               </summary>
               <Report refusal={finding}>
@@ -639,8 +641,10 @@ function Where({ of: key, copies, above, below }: { readonly of: InventoryKey; r
         <tbody>
           {copies.map((view, index) => (
             <tr key={index}>
-              <td className="medium">
-                <MediumShape medium={view.medium} stands={view.stands} /> <span>{words.media[view.medium]}</span>
+              <td>
+                <span className="medium">
+                  <MediumShape medium={view.medium} stands={view.stands} /> {words.media[view.medium]}
+                </span>
               </td>
               <td>
                 <strong>{view.title}</strong> {view.place}
@@ -665,9 +669,9 @@ function Where({ of: key, copies, above, below }: { readonly of: InventoryKey; r
                 <span className="tabular">{view.copy.since.at.slice(0, 10)}</span> <EntryLink source={view.copy.since} what={view.title} />
               </td>
               <td>
-                {view.copy.end === null ? <>● {words.stands}</> : (
+                {view.copy.end === null ? words.stands : (
                   <>
-                    {view.stands ? <Mark name="reported" quiet /> : '✕'} {endWords(view.copy.end)} <EntryLink source={view.copy.end} what={view.copy.end.how} />
+                    {view.stands ? <Mark name="reported" quiet /> : <strong>{words.legendEnded}: </strong>} {endWords(view.copy.end)} <EntryLink source={view.copy.end} what={view.copy.end.how} />
                   </>
                 )}
               </td>
