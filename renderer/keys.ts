@@ -191,8 +191,10 @@ export function copyView(copy: Copy, nameOf: (serial: string) => string): CopyVi
 
 /** Only what the token tells. */
 function guards({ attributes }: Holding): string[] {
-  const told = [['sensitive', attributes?.sensitive], ['extractable', attributes?.extractable], ['never extractable', attributes?.neverExtractable], ['made on this token', attributes?.local]] as const;
-  return told.flatMap(([name, value]) => (value === true ? [name] : value === false ? [`not ${name}`] : []));
+  const { sensitive, extractable, neverExtractable, local } = attributes ?? {};
+  const say = ({ yes, no }: { readonly yes: string; readonly no: string }, value: boolean | null | undefined) => (value === true ? [yes] : value === false ? [no] : []);
+  const words = t.inventory.guards;
+  return [...say(words.sensitive, sensitive), ...say(words.extractable, extractable), ...(extractable === true ? [] : say(words.neverExtractable, neverExtractable)), ...say(words.local, local)];
 }
 
 /** The end of a copy: its level, its level in words, and how. */

@@ -1166,6 +1166,12 @@ export const t = {
       other: 'another medium',
     },
     publicHalf: 'public: no secret',
+    guards: {
+      sensitive: { yes: 'never shown in plain', no: 'may be shown in plain' },
+      extractable: { yes: 'may leave the token', no: 'may not leave the token' },
+      neverExtractable: { yes: 'never could', no: 'could once' },
+      local: { yes: 'made on this token', no: 'not made on this token' },
+    },
     onToken: (token: string) => `on ${token}`,
     label: (label: string) => `“${label}”`,
     under: (key: string) => `under ${key}`,

@@ -323,7 +323,7 @@ export function Lifecycle({ of: key, copies }: { readonly of: InventoryKey; read
               <g key={index}>
                 <At x={10} y={line}>{CERTIFICATE}</At>
                 <text x="28" y={line + 5}>{clipped(subject, 26)}</text>
-                <path d={`M${x(from)} ${line}H${end - 8}`} className="bar" />
+                <path d={`M${x(from)} ${line}H${end - 8}`} className={`bar${Date.parse(notAfter) < Date.now() ? ' over' : ''}`} />
                 <circle cx={x(from)} cy={line} r="4" className="beat" />
                 <path d={`M${end - 14} ${line - 5}l6 5-6 5`} className="tip" />
                 <text x={end} y={line + 5} className="quiet">{words.certificateUntil(notAfter.slice(0, 10))}</text>

@@ -2,7 +2,7 @@
  * What keys there are, where each and every copy of it lives, who can use it, and who did: folded from the signed records, and on
  * demand beside what tokens hold. It shows, and changes nothing; findings stand on top whatever is filtered.
  */
-import { useCallback, useDeferredValue, useEffect, useMemo, useState, type ReactNode } from 'react';
+import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
 import type { InventoryKey, Source } from '../../ceremonies/inventory.ts';
 import type { Answers, Request } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
@@ -514,8 +514,14 @@ function KeyPage({ of: key, rows, findings, nameOf }: {
   const copies = useMemo(() => key.copies.map((copy) => copyView(copy, nameOf)), [key, nameOf]);
   const { above, below } = useMemo(() => relations(rows, key), [rows, key]);
   const state = key.state ?? 'unknown';
+  const page = useRef<HTMLElement>(null);
+  // Where the list stands above it, or somebody had scrolled down.
+  useEffect(() => {
+    const top = page.current?.getBoundingClientRect().top ?? 0;
+    if (top < 0 || top > window.innerHeight * 0.75) page.current?.scrollIntoView();
+  }, []);
   return (
-    <article className="one-key" data-testid="one-key">
+    <article className="one-key" data-testid="one-key" ref={page}>
       <header>
         {key.rehearsal ? <strong className="rehearsed">{words.rehearsal}</strong> : null}
         <h2>{key.label}</h2>
@@ -652,7 +658,10 @@ function Where({ of: key, copies, above, below }: { readonly of: InventoryKey; r
                   <ul className="plain">
                     {view.shares.map((share) => (
                       <li key={share.words}>
-                        {share.words} <Mark name={share.readBack ? 'verified' : 'reported'} quiet /> {share.readBack ? words.readBack : words.notReadBack}
+                        {share.words}{' '}
+                        <span className="together">
+                          <Mark name={share.readBack ? 'verified' : 'reported'} quiet /> {share.readBack ? words.readBack : words.notReadBack}
+                        </span>
                         {share.stands ? null : `, ${words.legendEnded}`}
                       </li>
                     ))}
