@@ -19,12 +19,21 @@ export interface KeyRow {
   readonly standing: string;
   /** Serial numbers of all tokens that a copy is or was on. */
   readonly tokens: readonly string[];
+  readonly under: readonly Wanted[];
 }
+
+/** A key by its place, or by what a file's record calls it. */
+type Wanted = { readonly token: string } & ({ readonly module: string; readonly id: string } | { readonly label: string });
+
+/** What there is to choose from, and how many keys each choice would show. */
+export type Facets = Readonly<Record<'state' | 'standing' | 'token', ReadonlyMap<string, number>>>;
 
 /** The whole inventory, as this page read it. */
 export interface Kept {
   readonly look: number;
   readonly rows: readonly KeyRow[];
+  readonly byIdentity: ReadonlyMap<string, KeyRow>;
+  readonly facets: Facets;
   readonly rest: Omit<Inventory, 'keys'>;
 }
 
@@ -40,14 +49,37 @@ function objectsOf(copy: Copy): readonly Holding[] {
   return copy.kind === 'object' ? [copy] : copy.kind === 'share-set' ? copy.custodians.map(({ object }) => object) : [];
 }
 
-export function rowOf(key: InventoryKey): KeyRow {
+function rowOf(key: InventoryKey): KeyRow {
   const tokens = new Set(key.copies.flatMap((copy) => [...objectsOf(copy).map(({ token }) => token), ...(copy.kind === 'wrapped-part' ? [copy.under.token] : [])]));
   const people = key.copies.flatMap((copy) => (copy.kind === 'share-set' ? copy.custodians.map(({ name }) => name) : []));
   const ids = key.copies.flatMap((copy) => (copy.kind === 'object' ? [copy.id ?? '', copy.label] : []));
   return {
-    key, state: key.state ?? 'unknown', standing: key.standing?.state ?? 'unknown', tokens: [...tokens],
+    key, state: key.state ?? 'unknown', standing: key.standing?.state ?? 'unknown', tokens: [...tokens], under: wrappedUnder(key),
     text: [key.label, key.identity, key.algorithm, ...tokens, ...people, ...new Set(ids), ...key.certificates.map(({ subject, sha256 }) => `${subject} ${sha256}`)].join('\n').toLowerCase(),
   };
+}
+
+/** Puts the inventory together as its pages come: what needs all keys is counted here, a page at a time. */
+export class Keeping {
+  readonly rows: KeyRow[] = [];
+  readonly #byIdentity = new Map<string, KeyRow>();
+  readonly #facets = { state: new Map<string, number>(), standing: new Map<string, number>(), token: new Map<string, number>() };
+
+  add(keys: readonly InventoryKey[]): void {
+    const count = (counts: Map<string, number>, name: string) => counts.set(name, (counts.get(name) ?? 0) + 1);
+    for (const key of keys) {
+      const row = rowOf(key);
+      this.rows.push(row);
+      this.#byIdentity.set(key.identity, row);
+      count(this.#facets.state, row.state);
+      count(this.#facets.standing, row.standing);
+      for (const token of row.tokens) count(this.#facets.token, token);
+    }
+  }
+
+  kept(look: number, rest: Kept['rest']): Kept {
+    return { look, rows: this.rows, byIdentity: this.#byIdentity, facets: this.#facets, rest };
+  }
 }
 
 // --- filters -----------------------------------------------------------------------------------------------------------
@@ -93,25 +125,12 @@ export function hiddenFindings(rows: readonly KeyRow[], shown: readonly KeyRow[]
   return findings.filter(({ keys }) => keys.length > 0 && keys.every((identity) => !visible.has(identity))).length;
 }
 
-export interface Facets {
-  readonly state: ReadonlyMap<string, number>;
-  readonly standing: ReadonlyMap<string, number>;
-  readonly token: ReadonlyMap<string, number>;
-  readonly finding: ReadonlyMap<string, number>;
-}
-
-/** What there is to choose from, and how many keys each choice would show. */
-export function facetsOf(rows: readonly KeyRow[], findings: readonly Finding[]): Facets {
-  const count = (of: (row: KeyRow) => readonly string[]): Map<string, number> => {
-    const counts = new Map<string, number>();
-    for (const row of rows) for (const name of of(row)) counts.set(name, (counts.get(name) ?? 0) + 1);
-    return counts;
-  };
-  const finding = new Map([...new Set(findings.map(({ rule }) => rule))].flatMap((rule): [string, number][] => {
+/** How many keys findings of each rule are about. */
+export function findingFacet(findings: readonly Finding[]): ReadonlyMap<string, number> {
+  return new Map([...new Set(findings.map(({ rule }) => rule))].flatMap((rule): [string, number][] => {
     const { size } = blamed(findings, rule);
     return size === 0 ? [] : [[rule, size]];
   }));
-  return { state: count(({ state }) => [state]), standing: count(({ standing }) => [standing]), token: count(({ tokens }) => tokens), finding };
 }
 
 /** How many findings each key has. */
@@ -124,16 +143,16 @@ export function findingCounts(findings: readonly Finding[]): ReadonlyMap<string,
 // --- what is wrapped under what ----------------------------------------------------------------------------------------
 
 /** Keys under which a copy of this one lies wrapped, and keys of which a copy lies wrapped under this one. */
-export function relations(rows: readonly KeyRow[], key: InventoryKey): { readonly above: readonly InventoryKey[]; readonly below: readonly InventoryKey[] } {
-  const holds = (other: InventoryKey, wanted: Wanted): boolean => other.copies.some((copy) => copy.kind === 'object' && copy.token === wanted.token
-    && ('id' in wanted ? copy.class === 'secret-key' && copy.module === wanted.module && copy.id === wanted.id : copy.label === wanted.label));
-  const wanted = wrappedUnder(key);
-  const above = wanted.length === 0 ? [] : rows.flatMap(({ key: other }) => (other !== key && wanted.some((one) => holds(other, one)) ? [other] : []));
-  const below = rows.flatMap(({ key: other }) => (other !== key && wrappedUnder(other).some((one) => holds(key, one)) ? [other] : []));
-  return { above, below };
+export function relations(rows: readonly KeyRow[], { key, tokens, under }: KeyRow): { readonly above: readonly InventoryKey[]; readonly below: readonly InventoryKey[] } {
+  const above = under.length === 0 ? [] : rows.filter((other) => other.key !== key && under.some((wanted) => other.tokens.includes(wanted.token) && holds(other.key, wanted)));
+  const below = rows.filter((other) => other.key !== key && other.under.some((wanted) => tokens.includes(wanted.token) && holds(key, wanted)));
+  return { above: above.map((row) => row.key), below: below.map((row) => row.key) };
 }
 
-type Wanted = { readonly token: string } & ({ readonly module: string; readonly id: string } | { readonly label: string });
+function holds({ copies }: InventoryKey, wanted: Wanted): boolean {
+  return copies.some((copy) => copy.kind === 'object' && copy.token === wanted.token
+    && ('id' in wanted ? copy.class === 'secret-key' && copy.module === wanted.module && copy.id === wanted.id : copy.label === wanted.label));
+}
 
 /** A record names the key under which it wrapped into itself by its place; that of a file by label and token, in words. */
 function wrappedUnder({ copies }: InventoryKey): Wanted[] {

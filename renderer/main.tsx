@@ -54,7 +54,7 @@ function Page() {
 
 /** The key that is looked at. */
 function keyOn({ screen, inventory }: Conclave) {
-  return screen.at === 'keys' && screen.key !== undefined ? inventory?.rows.find(({ key }) => key.identity === screen.key)?.key : undefined;
+  return screen.at === 'keys' && screen.key !== undefined ? inventory?.byIdentity.get(screen.key)?.key : undefined;
 }
 
 /** Rehearsals are hatched on every screen that shows one, and where an officer works under a rehearsed logbook. */

@@ -27,7 +27,7 @@ import type {
 } from '../electron/contract.ts';
 import type { Readiness } from '../ceremonies/estate.ts';
 import { moves, nameOf, tokenKey } from './estate.ts';
-import type { Kept, KeyRow } from './keys.ts';
+import type { Kept } from './keys.ts';
 import { told, type Told } from './reading.ts';
 import { t } from './texts.ts';
 
@@ -304,9 +304,10 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
 
   /** Page by page, so that ten thousand keys hold nothing up. Begins anew where the records grew meanwhile. */
   async function keepInventory(): Promise<Trouble | null> {
-    const { rowOf } = await import('./keys.ts');
+    const { Keeping } = await import('./keys.ts');
     for (;;) {
-      const rows: KeyRow[] = [];
+      const keeping = new Keeping();
+      const { rows } = keeping;
       let look = -1;
       let rest: Kept['rest'] | null = null;
       for (;;) {
@@ -317,10 +318,10 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
           ({ look, rest } = page);
           if (look === store.getState().inventory?.look) return null;
         } else if (page.look !== look) break;
-        rows.push(...page.keys.map(rowOf));
+        keeping.add(page.keys);
         store.setState({ counting: { at: rows.length, of: page.total } });
         if (rows.length >= page.total || page.keys.length === 0) {
-          if (rest !== null) store.setState({ inventory: { look, rows, rest } });
+          if (rest !== null) store.setState({ inventory: keeping.kept(look, rest) });
           return null;
         }
         await world.rest();

@@ -7,8 +7,8 @@ import type { InventoryKey, Source } from '../../ceremonies/inventory.ts';
 import type { Answers, Request } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
 import {
-  ANY, copyView, endWords, expiry, facetsOf, filtered, findingCounts, hiddenFindings, isFiltered, NO_FILTER, progressWords, relations, standingWords, stateWord,
-  type CopyView, type Filter, type Finding, type Kept, type KeyRow,
+  ANY, copyView, endWords, expiry, filtered, findingCounts, findingFacet, hiddenFindings, isFiltered, NO_FILTER, progressWords, relations, standingWords, stateWord,
+  type CopyView, type Facets, type Filter, type Finding, type Kept, type KeyRow,
 } from '../keys.ts';
 import { Frame } from '../parts/Frame.tsx';
 import { KeyAndCopies, Lifecycle, MediumShape, StateRing } from '../parts/KeyPicture.tsx';
@@ -103,26 +103,25 @@ function Reading() {
 // --- findings, list, and the chosen key --------------------------------------------------------------------------------------
 
 function Room({ kept, findings, chosen }: { readonly kept: Kept; readonly findings: readonly Finding[]; readonly chosen: string | null }) {
-  const { rows } = kept;
+  const { rows, byIdentity, facets } = kept;
   const [filter, setFilter] = useState<Filter>(NO_FILTER);
   // What is typed is drawn at once; ten thousand keys follow when there is time.
   const later = useDeferredValue(filter);
   const shown = useMemo(() => filtered(rows, findings, later), [rows, findings, later]);
-  const facets = useMemo(() => facetsOf(rows, findings), [rows, findings]);
+  const finding = useMemo(() => findingFacet(findings), [findings]);
   const counts = useMemo(() => findingCounts(findings), [findings]);
-  const labels = useMemo(() => new Map(rows.map(({ key }) => [key.identity, key.label])), [rows]);
   const estate = useConclave((state) => state.estate);
   const names = useMemo(() => presentSerials(estate), [estate]);
   const nameOf = useCallback((serial: string) => {
     const label = names?.get(serial) ?? '';
     return label === '' ? groups(serial) : `${label} (${groups(serial)})`;
   }, [names]);
-  const row = rows.find(({ key }) => key.identity === chosen);
+  const row = byIdentity.get(chosen ?? '');
   return (
     <>
-      <Findings findings={findings} hidden={hiddenFindings(rows, shown, findings)} labels={labels} nameOf={nameOf} />
+      <Findings findings={findings} hidden={hiddenFindings(rows, shown, findings)} byIdentity={byIdentity} nameOf={nameOf} />
       <div className="filter-bar">
-        <Filters filter={filter} set={setFilter} facets={facets} nameOf={nameOf} />
+        <Filters filter={filter} set={setFilter} facets={{ ...facets, finding }} nameOf={nameOf} />
         {isFiltered(filter) ? (
           <button type="button" onClick={() => setFilter(NO_FILTER)}>
             {words.unfilter}
@@ -141,7 +140,7 @@ function Room({ kept, findings, chosen }: { readonly kept: Kept; readonly findin
         </section>
         <div className="facts-side">
           {row ? (
-            <KeyPage key={row.key.identity} of={row.key} rows={rows} findings={findings.filter(({ keys }) => keys.includes(row.key.identity))} nameOf={nameOf} />
+            <KeyPage key={row.key.identity} of={row} rows={rows} findings={findings.filter(({ keys }) => keys.includes(row.key.identity))} nameOf={nameOf} />
           ) : (
             <Overview kept={kept} nameOf={nameOf} />
           )}
@@ -153,10 +152,10 @@ function Room({ kept, findings, chosen }: { readonly kept: Kept; readonly findin
 
 const FINDINGS_SHOWN = 20;
 
-function Findings({ findings, hidden, labels, nameOf }: {
+function Findings({ findings, hidden, byIdentity, nameOf }: {
   readonly findings: readonly Finding[];
   readonly hidden: number;
-  readonly labels: ReadonlyMap<string, string>;
+  readonly byIdentity: Kept['byIdentity'];
   readonly nameOf: (serial: string) => string;
 }) {
   const [most, setMost] = useState(FINDINGS_SHOWN);
@@ -176,11 +175,11 @@ function Findings({ findings, hidden, labels, nameOf }: {
           <li key={index}>
             <details>
               <summary>
-                <code>{finding.rule}</code> <strong>{finding.keys.map((identity) => labels.get(identity) ?? '').filter((label) => label !== '').join(', ')}</strong> {words.expectedFound(finding.expected, finding.found)}{' '}
+                <code>{finding.rule}</code> <strong>{finding.keys.flatMap((identity) => byIdentity.get(identity)?.key.label ?? []).join(', ')}</strong> {words.expectedFound(finding.expected, finding.found)}{' '}
                 <span className="note">{finding.on === undefined ? words.fromRecords : words.fromTokens(nameOf(finding.on.token))}</span>
               </summary>
               <Report refusal={finding}>
-                <FindingLinks finding={finding} labels={labels} />
+                <FindingLinks finding={finding} byIdentity={byIdentity} />
               </Report>
             </details>
           </li>
@@ -195,14 +194,14 @@ function Findings({ findings, hidden, labels, nameOf }: {
   );
 }
 
-function FindingLinks({ finding, labels }: { readonly finding: Finding; readonly labels?: ReadonlyMap<string, string> }) {
-  const keys = labels === undefined ? [] : finding.keys.filter((identity) => labels.has(identity));
+function FindingLinks({ finding, byIdentity }: { readonly finding: Finding; readonly byIdentity?: Kept['byIdentity'] }) {
+  const keys = finding.keys.flatMap((identity) => byIdentity?.get(identity)?.key ?? []);
   if (keys.length === 0 && finding.source === null) return null;
   return (
     <div className="buttons">
-      {keys.map((identity) => (
+      {keys.map(({ identity, label }) => (
         <button key={identity} type="button" onClick={() => go(identity)}>
-          {labels?.get(identity)}
+          {label}
         </button>
       ))}
       {finding.source ? <EntryLink source={finding.source} what={finding.rule} /> : null}
@@ -228,12 +227,10 @@ function EntryLink({ source: { ceremony, seq }, what }: { readonly source: Sourc
   );
 }
 
-type Facets = ReturnType<typeof facetsOf>;
-
 function Filters({ filter, set, facets, nameOf }: {
   readonly filter: Filter;
   readonly set: (filter: Filter) => void;
-  readonly facets: Facets;
+  readonly facets: Facets & { readonly finding: ReadonlyMap<string, number> };
   readonly nameOf: (serial: string) => string;
 }) {
   const standing = (name: string) => (words.standings as Readonly<Record<string, string>>)[name] ?? name;
@@ -308,8 +305,7 @@ function List({ shown, counts, chosen }: { readonly shown: readonly KeyRow[]; re
 
 // --- the estate as a whole ---------------------------------------------------------------------------------------------------
 
-function Overview({ kept: { look, rows, rest }, nameOf }: { readonly kept: Kept; readonly nameOf: (serial: string) => string }) {
-  const facets = useMemo(() => facetsOf(rows, []), [rows]);
+function Overview({ kept: { look, facets, rest }, nameOf }: { readonly kept: Kept; readonly nameOf: (serial: string) => string }) {
   return (
     <>
       <h2>{words.estate}</h2>
@@ -505,14 +501,15 @@ function Compared({ of: { at, look: comparedAt, compared }, look, nameOf }: {
 
 // --- one key: four questions -------------------------------------------------------------------------------------------------
 
-function KeyPage({ of: key, rows, findings, nameOf }: {
-  readonly of: InventoryKey;
+function KeyPage({ of: row, rows, findings, nameOf }: {
+  readonly of: KeyRow;
   readonly rows: readonly KeyRow[];
   readonly findings: readonly Finding[];
   readonly nameOf: (serial: string) => string;
 }) {
+  const { key } = row;
   const copies = useMemo(() => key.copies.map((copy) => copyView(copy, nameOf)), [key, nameOf]);
-  const { above, below } = useMemo(() => relations(rows, key), [rows, key]);
+  const { above, below } = useMemo(() => relations(rows, row), [rows, row]);
   const state = key.state ?? 'unknown';
   const page = useRef<HTMLElement>(null);
   // Where the list stands above it, or somebody had scrolled down.

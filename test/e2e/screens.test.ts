@@ -1273,6 +1273,95 @@ test('with both logged in a backup is called alike, with the keyboard alone; ano
   assert.equal(await page.locator('.compare .origin').count(), 0, 'a verdict stands only beside the tokens that it is about');
 });
 
+test('a key is found, its copies compared, and its entry opened and left again, with the keyboard alone', { timeout: 90_000 }, async () => {
+  await resize(1280, 800);
+  complaints.length = 0;
+  await scene('keys');
+  const slowly = () => page.waitForTimeout(200); // slower than a token types
+  const tabTo = async (wanted: (at: { readonly name: string; readonly role: string; readonly id: string }) => boolean) => {
+    for (let i = 0; i < 120; i += 1) {
+      await page.keyboard.press('Tab');
+      const at = await page.evaluate(() => {
+        const element = document.activeElement;
+        return element instanceof HTMLElement ? { name: element.getAttribute('name') ?? element.getAttribute('aria-label') ?? element.innerText, role: element.getAttribute('role') ?? '', id: element.dataset['testid'] ?? '' } : { name: '', role: '', id: '' };
+      });
+      if (wanted(at)) return;
+    }
+    assert.fail('no way to it with Tab');
+  };
+  await page.keyboard.press('k');
+  await page.locator('.keys-room').waitFor();
+  await tabTo(({ name }) => name === 'find-keys');
+  await page.keyboard.type('branch', { delay: 20 });
+  await page.getByText('11 of 17 keys').waitFor();
+  await tabTo(({ role }) => role === 'listbox');
+  await page.keyboard.press('ArrowDown');
+  await slowly();
+  await page.keyboard.press('Enter');
+  await page.getByTestId('one-key').getByRole('heading', { level: 2, name: 'Branch 2 data key' }).waitFor();
+  await page.locator('p.hidden[role=status]').getByText('Branch 2 data key, active.').waitFor();
+  await tabTo(({ name }) => name.startsWith('Entry 21: generated'));
+  await slowly();
+  await page.keyboard.press('Enter');
+  await page.locator('.replay').waitFor();
+  assert.match(await page.locator('.player .tabular').innerText(), /^Entry 22 of/, 'entry 21 is the twenty-second, as they are counted from 0');
+  await tabTo(({ name }) => name.trim() === 'Back');
+  await slowly();
+  await page.keyboard.press('Enter');
+  await page.getByTestId('one-key').getByRole('heading', { level: 2, name: 'Branch 2 data key' }).waitFor();
+  await tabTo(({ name }) => name.trim() === 'The estate');
+  await slowly();
+  await page.keyboard.press('Enter');
+  await tabTo(({ id }) => id === 'compare-tokens');
+  await slowly();
+  await page.keyboard.press('Enter');
+  await page.getByTestId('compared').waitFor();
+  await page.locator('p.hidden[role=status]').getByText('2 tokens compared, 2 findings.').waitFor();
+  await room('Ceremonies');
+  await page.getByText('4 findings in the inventory').waitFor();
+  assert.deepEqual(complaints, []);
+});
+
+test('ten thousand keys: no task over 50 ms, only those in sight are drawn, the last one can be reached', { timeout: 90_000 }, async () => {
+  await resize(1280, 800);
+  await scene('keys-many');
+  await room('Keys'); // once, for the code of the room
+  await page.locator('.key-row').first().waitFor();
+  await page.evaluate(() => {
+    const long: number[] = [];
+    Object.assign(globalThis, { long });
+    new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) long.push(Math.round(duration)); }).observe({ type: 'longtask' });
+  });
+  await app.evaluate(() => {
+    // Another look, so that all of it is read again.
+    const bridge = globalThis.pretended();
+    const call = bridge.call.bind(bridge);
+    bridge.call = async (request) => {
+      const answer = await call(request);
+      if (request.call === 'inventory' && answer.ok) Object.assign(answer.value as object, { look: 2 });
+      return answer;
+    };
+  });
+  await page.getByRole('button', { name: 'Look again' }).click();
+  await page.getByText(/Reading [\d,]+ of 10,017 keys/).waitFor();
+  await page.getByText(/Reading [\d,]+ of 10,017 keys/).waitFor({ state: 'detached' });
+  await page.getByLabel('Find keys').fill('server key 99');
+  await page.getByText('111 of 10,017 keys').waitFor();
+  await page.getByRole('button', { name: 'Show all keys' }).click();
+  await page.getByText('10,017 keys', { exact: true }).waitFor();
+  await page.getByRole('listbox').focus();
+  await page.keyboard.press('End');
+  const last = page.locator('.key-row').last();
+  await last.getByText('Server key 10000').waitFor();
+  assert.ok((await page.locator('.key-row').count()) < 40);
+  await last.click();
+  await page.getByTestId('one-key').getByRole('heading', { level: 2, name: 'Server key 10000' }).waitFor();
+  await page.waitForTimeout(300);
+  const long = await page.evaluate(() => (globalThis as unknown as { long: number[] }).long);
+  assert.ok(long.every((ms) => ms < 200), `tasks of ${long.join(', ')} ms`);
+  assert.ok(long.length <= 1, `tasks over 50 ms: ${long.join(', ')}`);
+});
+
 test('ten thousand objects: only those in sight are drawn, and the last one can be reached', async () => {
   await scene('over');
   await room('Tokens');

@@ -491,7 +491,9 @@ export class PretendBridge implements Bridge {
         return { path: '/home/somebody/.conclave/bundles/root-ca-2026-11-21-9f2c.zip', sha256: '5b'.repeat(32) };
       case 'verify':
       case 'verify-own': {
-        const lines = request.call === 'verify-own' ? this.#room(request.ceremony).lines : (this.rooms[0]?.lines ?? []);
+        // Pretended keys are of records that nobody pretends: the first one stands for them.
+        const room = request.call === 'verify-own' ? this.rooms.find(({ ceremony }) => ceremony === request.ceremony) : undefined;
+        const lines = (room ?? this.rooms[0])?.lines ?? [];
         return { verdict: this.verdict ?? pretendVerdict(lines.length, true), lines };
       }
     }

@@ -2,14 +2,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Copy, InventoryKey } from '../../ceremonies/inventory.ts';
-import { ANY, COLUMNS, copyView, endWords, expiry, facetsOf, filtered, findingCounts, hiddenFindings, lifeOf, NO_FILTER, progressWords, relations, rowOf, stands, standingWords, stateWord, type Filter } from '../../renderer/keys.ts';
+import { ANY, COLUMNS, copyView, endWords, expiry, filtered, findingCounts, findingFacet, hiddenFindings, Keeping, lifeOf, NO_FILTER, progressWords, relations, stands, standingWords, stateWord, type Filter } from '../../renderer/keys.ts';
 import { createConclave, type World } from '../../renderer/store.ts';
 import { PretendBridge } from './bridge.ts';
 import { BACKUP, end, HSM, object, pretendedKey, pretendInventory, source } from './pretend-keys.ts';
 
 const inventory = pretendInventory();
 const { findings } = inventory;
-const rows = inventory.keys.map(rowOf);
+const keeping = new Keeping();
+keeping.add(inventory.keys);
+const { rows } = keeping;
 const labels = (shown: readonly { readonly key: InventoryKey }[]) => shown.map(({ key }) => key.label);
 const named = (label: string) => inventory.keys.find((key) => key.label === label) ?? assert.fail(label);
 const nameOf = (serial: string) => (serial === HSM ? 'HSM-A' : serial);
@@ -49,9 +51,10 @@ test('what a filter hides of the findings is counted; one about no key in partic
 });
 
 test('choices say how many keys they would show', () => {
-  const facets = facetsOf(rows, findings);
+  const { keys: _keys, ...rest } = inventory;
+  const { facets } = keeping.kept(1, rest);
   assert.deepEqual(facets.state.get('active'), 11);
-  assert.deepEqual([...facets.finding], [['BEGUN-UNEXPLAINED', 1]]);
+  assert.deepEqual([...findingFacet(findings)], [['BEGUN-UNEXPLAINED', 1]]);
   for (const [state, count] of facets.state) assert.equal(filtered(rows, findings, { ...NO_FILTER, state }).length, count, state);
   for (const [token, count] of facets.token) assert.equal(filtered(rows, findings, { ...NO_FILTER, token }).length, count, token);
   for (const [standing, count] of facets.standing) assert.equal(filtered(rows, findings, { ...NO_FILTER, standing }).length, count, standing);
@@ -59,7 +62,7 @@ test('choices say how many keys they would show', () => {
 });
 
 test('what a key lies wrapped under, and what lies wrapped under it', () => {
-  const of = (label: string) => relations(rows, named(label));
+  const of = (label: string) => relations(rows, rows.find(({ key }) => key.label === label) ?? assert.fail(label));
   assert.deepEqual(of('Vault KEK').below.map(({ label }) => label), ['Example Root CA G1', ...Array.from({ length: 11 }, (_, index) => `Branch ${index + 1} data key`), 'Composite Root G2']);
   assert.deepEqual(of('Branch 3 data key').above.map(({ label }) => label), ['Vault KEK']);
   assert.deepEqual(of('Example Root CA G1').above.map(({ label }) => label), ['Vault KEK'], 'named by label and token, in words');
