@@ -55,7 +55,7 @@ function rowOf(key: InventoryKey): KeyRow {
   const ids = key.copies.flatMap((copy) => (copy.kind === 'object' ? [copy.id ?? '', copy.label] : []));
   return {
     key, state: key.state ?? 'unknown', standing: key.standing?.state ?? 'unknown', tokens: [...tokens], under: wrappedUnder(key),
-    text: [key.label, key.identity, key.algorithm, ...tokens, ...people, ...new Set(ids), ...key.certificates.map(({ subject, sha256 }) => `${subject} ${sha256}`)].join('\n').toLowerCase(),
+    text: [key.label, key.identity, key.algorithm, key.rehearsal ? t.inventory.inRehearsal : '', ...tokens, ...people, ...new Set(ids), ...key.certificates.map(({ subject, sha256 }) => `${subject} ${sha256}`)].join('\n').toLowerCase(),
   };
 }
 

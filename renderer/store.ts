@@ -163,7 +163,7 @@ export interface World {
 }
 
 /** Keys of the inventory in one answer. */
-const KEYS_PAGE = 200;
+const KEYS_PAGE = 100;
 
 /** A fold goes on at most this long before the page may draw: no task over 50 ms. */
 const SLICE_MS = 12;

@@ -1074,6 +1074,7 @@ export const t = {
     from: (keys: number, records: number) => `${keys.toLocaleString('en')} ${keys === 1 ? 'key' : 'keys'} from ${plural(records, 'record')} that ${records === 1 ? 'verifies' : 'verify'}`,
     refused: (n: number) => `${plural(n, 'record')} that ${n === 1 ? 'does' : 'do'} not verify: nothing of it is believed, and what it alone knows is marked`,
     rehearsal: 'REHEARSAL',
+    inRehearsal: 'rehearsal',
     notBelieved: 'from a record that does not verify',
 
     findings: (n: number) => plural(n, 'finding'),
@@ -1149,7 +1150,7 @@ export const t = {
     noCertificate: 'No certificate of it is in the records.',
     certificateUntil: (date: string) => `until ${date}`,
     expired: 'expired',
-    expires: (days: number) => (days === 0 ? 'expires today' : `expires in ${plural(days, 'day')}`),
+    expires: (days: number) => (days === 0 ? 'expires today' : days < 731 ? `expires in ${plural(days, 'day')}` : `expires in ${Math.round(days / 365.25)} years`),
     nobody: 'Nobody, as far as the records know.',
     copy: 'Copy',
     medium: 'Medium',

@@ -252,7 +252,7 @@ function Legend({ copies }: { readonly copies: readonly CopyView[] }) {
 const NAMES = 236;
 const LANE = 30;
 /** What the picture shall not be wider than, if each step is still told apart. */
-const FITS = 796;
+const FITS = 770;
 
 export function Lifecycle({ of: key, copies }: { readonly of: InventoryKey; readonly copies: readonly CopyView[] }) {
   const words = t.inventory;
@@ -322,7 +322,7 @@ export function Lifecycle({ of: key, copies }: { readonly of: InventoryKey; read
             return (
               <g key={index}>
                 <At x={10} y={line}>{CERTIFICATE}</At>
-                <text x="28" y={line + 5}>{clipped(subject, 26)}</text>
+                <text x="28" y={line + 5}>{clipped(/CN=[^,]+/.exec(subject)?.[0] ?? subject, 26)}</text>
                 <path d={`M${x(from)} ${line}H${end - 8}`} className={`bar${Date.parse(notAfter) < Date.now() ? ' over' : ''}`} />
                 <circle cx={x(from)} cy={line} r="4" className="beat" />
                 <path d={`M${end - 14} ${line - 5}l6 5-6 5`} className="tip" />

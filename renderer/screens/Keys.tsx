@@ -294,6 +294,7 @@ function List({ shown, counts, chosen }: { readonly shown: readonly KeyRow[]; re
               <span className="found">{found > 0 ? <><Mark name="refused" quiet /> {words.findings(found)}</> : null}</span>
               <span className="note">
                 {stateWord(row.state)} · {row.key.algorithm}
+                {row.key.rehearsal ? ` · ${words.inRehearsal}` : ''}
               </span>
             </>
           ) : null,
