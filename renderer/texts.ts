@@ -1170,7 +1170,7 @@ export const t = {
     guards: {
       sensitive: { yes: 'never shown in plain', no: 'may be shown in plain' },
       extractable: { yes: 'may leave the token', no: 'may not leave the token' },
-      neverExtractable: { yes: 'never could', no: 'could once' },
+      neverExtractable: { yes: 'never could leave it', no: 'could leave it once' },
       local: { yes: 'made on this token', no: 'not made on this token' },
     },
     onToken: (token: string) => `on ${token}`,

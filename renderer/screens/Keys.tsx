@@ -33,19 +33,23 @@ export function Keys({ chosen }: { readonly chosen: string | null }) {
     void store.getState().refreshEstate();
   }, []);
   const findings = useMemo((): readonly Finding[] => [...(kept?.rest.findings ?? []), ...(comparison?.compared.findings ?? [])], [kept, comparison]);
+  const empty = kept !== null && kept.rows.length === 0 && findings.length === 0 && kept.rest.others.length === 0;
   return (
     <Frame wide busy={kept === null && trouble === null}>
       <div className="title-row">
         <h1>{words.title}</h1>
-        {kept === null ? null : <From kept={kept} />}
+        {kept === null || empty ? null : <From kept={kept} />}
         <button type="button" onClick={() => void store.getState().readInventory()}>
           {words.again}
         </button>
       </div>
       {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
       <Reading />
-      {kept === null ? null : kept.rows.length === 0 && findings.length === 0 && kept.rest.others.length === 0 ? (
-        <p className="lead">{words.empty}</p>
+      {kept === null ? null : empty ? (
+        <div className="facts-side">
+          <p className="lead">{words.empty}</p>
+          <Comparison look={kept.look} nameOf={groups} />
+        </div>
       ) : (
         <Room kept={kept} findings={findings} chosen={chosen} />
       )}

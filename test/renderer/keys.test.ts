@@ -72,7 +72,7 @@ test('what a key lies wrapped under, and what lies wrapped under it', () => {
 test('copies in words; a kind, a state and a level of a later record are shown by their own names', () => {
   const view = (label: string, index: number) => copyView(named(label).copies[index]!, nameOf);
   assert.deepEqual([view('Example Root CA G1', 0).title, view('Example Root CA G1', 0).place, view('Example Root CA G1', 0).medium], ['private key “Example Root CA G1”', 'on HSM-A', 'token']);
-  assert.ok(view('Example Root CA G1', 0).details.includes('could once'), 'CKA_NEVER_EXTRACTABLE is false');
+  assert.ok(view('Example Root CA G1', 0).details.includes('could leave it once'), 'CKA_NEVER_EXTRACTABLE is false');
   assert.equal(view('Example Root CA G1', 1).medium, 'public');
   assert.deepEqual(view('Example Root CA G1', 2).shares.map(({ words, readBack }) => [words, readBack]).at(-1), ['share 3: Dmitri Kustov, on 000000000000ca30', false]);
   assert.deepEqual(view('Composite Root G2', 0).details, [`under key ${(named('Vault KEK').copies[0] as { id: string }).id.replace(/(.{4})(?=.)/g, '$1 ')} on HSM-A`]);

@@ -89,9 +89,9 @@ test('others are answered while records are verified and folded, and two who ask
   const { room } = setUp(() => [root.lines, crl.lines]);
   const seen = new Set<string>();
   let turns = 0;
-  let over = false;
-  const both = Promise.all([page(room, 0), page(room, 0)]).finally(() => { over = true; });
-  while (!over) {
+  const ended = new AbortController();
+  const both = Promise.all([page(room, 0), page(room, 0)]).finally(() => ended.abort());
+  while (!ended.signal.aborted) {
     const progress = await room.answer({ call: 'inventory-progress', stop: false });
     if (progress !== null) seen.add(JSON.stringify(progress));
     turns += 1;
