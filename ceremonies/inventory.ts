@@ -193,11 +193,12 @@ interface ReadRecord {
   readonly steps: readonly Step[];
 }
 
-/** As far as the record's own rules carry: of a record that is believed, all of it. */
-function readRecord({ verdict, lines }: JudgedRecord, hasher: Hasher): ReadRecord | null {
+/** As far as the record's own rules carry: of a record that is believed, all of it. Yields after every line. */
+function* readRecord({ verdict, lines }: JudgedRecord, hasher: Hasher): Generator<void, ReadRecord | null> {
   const fold = new Fold(hasher);
   const steps: Step[] = [];
   for (const line of lines) {
+    yield;
     const before = fold.state;
     const entry = entryIn(line);
     if (entry === null || fold.push(entry, utf8(line)) !== null) break;
@@ -240,13 +241,30 @@ function inOrder(records: readonly ReadRecord[]): Step[] {
 
 /** The inventory of a machine. The order in which its records are given does not matter. */
 export function foldInventory(records: readonly JudgedRecord[], hasher: Hasher = portableHasher): Inventory {
-  const read = records.map((record) => ({ record, read: readRecord(record, hasher) })).sort((a, b) => byText(a.record.verdict.ceremony, b.record.verdict.ceremony));
+  const folding = inventoryByEntries(records, hasher);
+  for (;;) {
+    const { done, value } = folding.next();
+    if (done === true) return value;
+  }
+}
+
+/** The same, yielding after every entry: who folds a hundred thousand of them can answer others in between. */
+export function* inventoryByEntries(records: readonly JudgedRecord[], hasher: Hasher): Generator<void, Inventory> {
+  const read: { readonly record: JudgedRecord; readonly read: ReadRecord | null }[] = [];
+  for (const record of records) read.push({ record, read: yield* readRecord(record, hasher) });
+  read.sort((a, b) => byText(a.record.verdict.ceremony, b.record.verdict.ceremony));
   const readable = read.flatMap((one) => one.read ?? []);
   const believed = readable.filter((one) => one.believed);
   const estate = new Estate(true);
-  for (const step of inOrder(believed)) estate.take(step);
+  for (const step of inOrder(believed)) {
+    estate.take(step);
+    yield;
+  }
   const doubtful = new Estate(false);
-  for (const step of inOrder(readable.filter((one) => !one.believed))) doubtful.take(step);
+  for (const step of inOrder(readable.filter((one) => !one.believed))) {
+    doubtful.take(step);
+    yield;
+  }
   const refused = read.filter(({ record }) => record.verdict.verdict === 'refused');
   return estate.finish(doubtful, {
     records: { believed: believed.length, refused: refused.length },

@@ -24,7 +24,8 @@ export interface TokenNow {
 
 export interface Reconciliation {
   readonly tokens: readonly { readonly module: string; readonly token: string; readonly label: string; readonly loggedIn: boolean; readonly objects: number; readonly explained: number }[];
-  readonly findings: readonly InventoryFinding[];
+  /** Each with the token that it was found on. */
+  readonly findings: readonly (InventoryFinding & { readonly on: { readonly module: string; readonly token: string } })[];
   /** What was not looked at, in words. */
   readonly notSeen: readonly string[];
 }
@@ -55,7 +56,7 @@ export function reconcile(inventory: Inventory, tokens: readonly TokenNow[]): Re
   }
   return {
     tokens: compared.map(({ token: { module, token, label, loggedIn, readings, rest }, matched }) => ({ module, token, label, loggedIn, objects: readings.length + rest.length, explained: matched })),
-    findings: compared.flatMap(({ findings }) => findings),
+    findings: compared.flatMap(({ token: { module, token }, findings }) => findings.map((finding) => ({ ...finding, on: { module, token } }))),
     notSeen: [...compared.flatMap(({ notSeen }) => notSeen), ...[...elsewhere].map(([name, count]) => `${name}: ${count} explained ${count === 1 ? 'object' : 'objects'}, because it was not looked at`)],
   };
 }
@@ -110,19 +111,27 @@ function reconcileToken(inventory: Inventory, token: TokenNow, here: readonly Ex
 /** One object for each that is expected: by class and CKA_ID (by label where there is none), then by what the key is. */
 function match(expected: readonly Expected[], seen: readonly Seen[]): Map<Expected, Seen> {
   const pairs = new Map<Expected, Seen>();
-  const free = new Set(seen);
-  const take = (fits: (object: Holding, one: Seen) => boolean): void => {
+  const taken = new Set<Seen>();
+  const pair = (one: Expected, found: Seen | undefined): void => {
+    if (found === undefined) return;
+    pairs.set(one, found);
+    taken.add(found);
+  };
+  /** By a name that both have. Of ten thousand objects not each is compared with each. */
+  const take = (nameOf: (one: Seen) => string | null, wanted: (object: Holding) => string | null): void => {
+    const named = Map.groupBy(seen, (one) => `${one.fact.class} ${nameOf(one) ?? ''}`);
     for (const one of expected) {
-      if (pairs.has(one)) continue;
-      const found = [...free].find((each) => each.fact.class === one.object.class && fits(one.object, each));
-      if (found === undefined) continue;
-      pairs.set(one, found);
-      free.delete(found);
+      const name = pairs.has(one) ? null : wanted(one.object);
+      if (name !== null) pair(one, named.get(`${one.object.class} ${name}`)?.find((each) => !taken.has(each)));
     }
   };
-  take((object, { fact }) => (object.id === null ? object.label === fact.label || (object.class === 'data' && fact.label.startsWith(`${object.label}-`)) : object.id === fact.id && object.label === fact.label));
-  take((object, { fact }) => object.id !== null && object.id === fact.id);
-  take((object, { value }) => object.check.value !== '' && object.check.value === value && object.class !== 'secret-key');
+  take(({ fact }) => `${fact.id} ${fact.label}`, ({ id, label }) => (id === null ? null : `${id} ${label}`));
+  take(({ fact }) => fact.label, ({ id, label }) => (id === null ? label : null));
+  for (const one of expected) {
+    if (!pairs.has(one) && one.object.id === null && one.object.class === 'data') pair(one, seen.find((each) => !taken.has(each) && each.fact.class === 'data' && each.fact.label.startsWith(`${one.object.label}-`)));
+  }
+  take(({ fact }) => fact.id, ({ id }) => id);
+  take(({ value }) => value, ({ check, class: kind }) => (check.value === '' || kind === 'secret-key' ? null : check.value));
   return pairs;
 }
 
@@ -161,6 +170,8 @@ function halfPairs(token: TokenNow, here: readonly Expected[], pairs: ReadonlyMa
     });
   };
   const matched = new Map([...pairs].map(([expected, found]) => [found, expected]));
+  const publicIds = new Set(seen.flatMap(({ fact }) => (fact.class === 'public-key' ? [fact.id] : [])));
+  const halves = new Map(here.flatMap((expected) => (expected.object.pair === null ? [] : [[`${expected.object.class} ${expected.object.pair}`, expected] as const])).toReversed());
   for (const one of seen) {
     const { class: kind, id } = one.fact;
     if ((kind !== 'private-key' && kind !== 'public-key') || (kind === 'public-key' && !token.loggedIn)) continue;
@@ -168,10 +179,10 @@ function halfPairs(token: TokenNow, here: readonly Expected[], pairs: ReadonlyMa
     const known = matched.get(one);
     if (known === undefined) {
       // A public key alone may be somebody else's, kept to verify with.
-      if (kind === 'private-key' && !seen.some(({ fact }) => fact.class === other && fact.id === id)) add(one.fact, null);
+      if (kind === 'private-key' && !publicIds.has(id)) add(one.fact, null);
       continue;
     }
-    const partner = here.find(({ object }) => object.pair !== null && object.pair === known.object.pair && object.class === other);
+    const partner = known.object.pair === null ? undefined : halves.get(`${other} ${known.object.pair}`);
     if (partner !== undefined && !pairs.has(partner)) add(one.fact, known);
   }
   return findings;

@@ -320,8 +320,8 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'token': return isAdminVerb(args[0]) ? adminCommand(args, { openHouse, organisationTemplates }) : tokenCommand(args, openHouse);
     case 'logbook': return logbookCommand(args, { openHouse, lineHash: (line) => nativeHasher.entry(utf8(line)) });
     case 'cbom': return (await bills()).cbomCommand(args, { version, hasher: nativeHasher, openHouse });
-    case 'inventory': return (await inventories()).inventoryCommand(args, { hasher: nativeHasher, openHouse });
     case 'destroy': return (await destructions()).destroyCommand(args, { hasher: nativeHasher, openHouse });
+    case 'inventory': return (await inventories()).inventoryCommand(args, { openHouse });
     case 'envelope': return (await envelopes()).envelopeCommand(command, args);
     case 'share': {
       const { isPaperCall, paperCommand } = await papers();

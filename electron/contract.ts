@@ -10,9 +10,11 @@ import * as z from 'zod';
 import { KEY_KINDS, InputKind, OrderedAttributes, Placement, SeatId, WrapMethod, type ModuleFacts, type ObjectFact, type StatisticalTest, type TokenFacts } from '../ceremonies/evidence.ts';
 import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
 import type { Fact } from '../ceremonies/inputs.ts';
+import type { Inventory, InventoryKey } from '../ceremonies/inventory.ts';
 import type { Comparison } from '../ceremonies/keys/compare.ts';
 import type { LintedTemplate } from '../ceremonies/keys/template.ts';
 import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
+import type { Reconciliation } from '../ceremonies/reconcile.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { Fault } from '../ceremonies/script.ts';
 import type { Verdict } from '../ceremonies/verify.ts';
@@ -93,6 +95,15 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('token-log-out'), ...OneToken }),
   /** Whether a key works: each of its uses tried with session objects and compared with software. */
   z.strictObject({ call: z.literal('self-test'), ...OneToken, place: ObjectPlace, standIn: z.boolean(), acceptFinalTry: z.boolean() }),
+  /** Keys, copies, people and events, folded from every record of this machine, each verified. `from` 0 looks at the records; later pages are of the look before. */
+  z.strictObject({ call: z.literal('inventory'), from: z.int().min(0), limit: z.int().min(1).max(500) }),
+  /**
+   * The inventory beside what these tokens hold now; all tokens where the list is empty. `login`: as they are; each after its PIN was asked for;
+   * rehearsal tokens by a stand-in. Whoever was logged in stays so, nobody else does. Reads every object in full.
+   */
+  z.strictObject({ call: z.literal('reconcile'), tokens: z.array(z.strictObject(OneToken)).max(64), login: z.enum(['none', 'ask', 'stand-in']) }),
+  /** How far either of the two is. `stop` ends a comparison before the next object. */
+  z.strictObject({ call: z.literal('inventory-progress'), stop: z.boolean() }),
   /** The organisation's key templates (templates.yaml), with what speaks against each; those that ship the page knows. */
   z.strictObject({ call: z.literal('templates') }),
   /** What a CKR_* or a code of this program means; all of them where `code` is null. */
@@ -257,6 +268,11 @@ export interface KeyScan {
   readonly blocklist: { readonly file: string; readonly sha256: string; readonly entries: number } | null;
 }
 
+/** `failed`: tokens that were not read, or only what is public of them although a login was asked for; and why. */
+export type Compared = Reconciliation & {
+  readonly failed: readonly { readonly module: string; readonly token: string; readonly label: string; readonly code: string; readonly message: string; readonly hint: string }[];
+};
+
 export interface Answers {
   hello: {
     readonly version: string; readonly build: string; readonly home: string;
@@ -279,6 +295,13 @@ export interface Answers {
   'compare-tokens': Comparison;
   'random-test': { readonly bytes: number; readonly tests: readonly z.infer<typeof StatisticalTest>[]; readonly claim: string };
   'self-test': { readonly tried: readonly { readonly name: string; readonly passed: boolean; readonly detail: string }[] };
+  /** Pages with the same `look` are of one inventory; `rest` comes with the first. */
+  inventory: { readonly look: number; readonly total: number; readonly keys: readonly InventoryKey[]; readonly rest: Omit<Inventory, 'keys'> | null };
+  reconcile: Compared;
+  'inventory-progress':
+    | { readonly doing: 'records'; readonly at: number; readonly of: number }
+    | { readonly doing: 'tokens'; readonly label: string; readonly at: number; readonly of: number; readonly objects: number; readonly total: number }
+    | null;
   templates: { readonly templates: readonly LintedTemplate[] };
   'token-login': null; 'token-log-out': null;
   explain: { readonly explanations: readonly Explanation[] };

@@ -2,23 +2,22 @@
  * `conclave inventory`: what keys there are, where every copy of each lives, who can use it, and who did; and whether the tokens
  * hold just that.
  *
- * It reads the records of this machine, verifies each, and changes nothing. Exit code 0: nothing was found. 1: findings, by rule
- * name. 2: a wrong call. A PIN is typed on the terminal, or on a rehearsal token by a stand-in.
+ * It asks what the Keys room asks, and changes nothing. Exit code 0: nothing was found. 1: findings, by rule name, or a token that
+ * was not read as asked. 2: a wrong call. A PIN is typed on the terminal, or on a rehearsal token by a stand-in.
  */
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { everyObject } from '../ceremonies/estate.ts';
 import { LEVELS } from '../ceremonies/destruction.ts';
-import { foldInventory, holdsSecret, stands, type Copy, type InventoryFinding, type InventoryKey, type JudgedRecord } from '../ceremonies/inventory.ts';
-import { reconcile, type Reconciliation, type TokenNow } from '../ceremonies/reconcile.ts';
-import { Refused, refuse } from '../ceremonies/refusal.ts';
-import type { Hasher } from '../ceremonies/transcript.ts';
+import { holdsSecret, stands, type Copy, type Inventory, type InventoryFinding, type InventoryKey } from '../ceremonies/inventory.ts';
+import type { Compared } from './contract.ts';
 import { Usage } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
 import { requireTerminal } from './terminal-booth.ts';
-import { loggedIn, type OnToken } from './token-cli.ts';
+
+/** Keys in one answer. */
+const PAGE = 500;
 
 export const INVENTORY_HELP = `  conclave inventory [--reconcile] [--json]
       What keys there are, where each copy lives, who can use it and who did: from the signed records; compared with the tokens.
@@ -42,10 +41,10 @@ conclave inventory --reconcile [--all-tokens | --module M --token SERIAL ...] [-
   How much is known of a copy's end:
 ${Object.entries(LEVELS).map(([level, words]) => `    ${level}  ${words}`).join('\n')}
 
-  Exit code 0: nothing was found. 1: findings, by rule name, each with a next step. 2: wrong call.
+  Exit code 0: nothing was found. 1: findings, by rule name, each with a next step, or a token that was not read as asked. 2: wrong call.
 `;
 
-export async function inventoryCommand(args: readonly string[], { hasher, openHouse }: { readonly hasher: Hasher; readonly openHouse: (home: string) => Promise<House<BoothPort>> }): Promise<number> {
+export async function inventoryCommand(args: readonly string[], { openHouse }: { readonly openHouse: (home: string) => Promise<House<BoothPort>> }): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -61,12 +60,9 @@ export async function inventoryCommand(args: readonly string[], { hasher, openHo
   if (login) requireTerminal();
   const house = await openHouse(resolve(values.home ?? dataFolder(process.env, homedir())));
   try {
-    const records: JudgedRecord[] = [];
-    for (const { ceremony } of await ask(house, { call: 'ceremonies' })) records.push(await ask(house, { call: 'verify-own', ceremony }));
-    const inventory = foldInventory(records, hasher);
-    const wanted = serials.map((token, i): OnToken => ({ module: modules[i] ?? '', token }));
-    const compared = reconciles ? await look(house, wanted, login || standIn ? { standIn } : null).then(({ tokens, notSeen }) => ({ ...reconcile(inventory, tokens), missing: notSeen })) : null;
-    const reconciliation = compared && { tokens: compared.tokens, findings: compared.findings, notSeen: [...compared.missing, ...compared.notSeen] };
+    const inventory = await wholeInventory(house);
+    const wanted = serials.map((token, i) => ({ module: modules[i] ?? '', token }));
+    const reconciliation = reconciles ? await ask(house, { call: 'reconcile', tokens: wanted, login: login ? 'ask' : standIn ? 'stand-in' : 'none' }) : null;
     const findings = [...inventory.findings, ...reconciliation?.findings ?? []];
     process.stdout.write(values.json ? `${JSON.stringify({ ...inventory, reconciliation, findings }, null, 2)}\n`
       : [
@@ -76,25 +72,25 @@ export async function inventoryCommand(args: readonly string[], { hasher, openHo
         `${inventory.keys.length} keys from ${inventory.records.believed} records that verify${inventory.records.refused === 0 ? '' : `, and ${inventory.records.refused} that ${inventory.records.refused === 1 ? 'does' : 'do'} not`}`,
         findings.length === 0 ? `✓ nothing was found${reconciliation === null ? '; the tokens were not asked (--reconcile)' : ''}` : `✕ ${findings.length} findings`,
       ].map((line) => `${line}\n`).join(''));
-    return findings.length === 0 ? 0 : 1;
+    return findings.length === 0 && (reconciliation?.failed ?? []).length === 0 ? 0 : 1;
   } finally {
     await house.stop();
   }
 }
 
-/** `wanted` empty: every token that is there. Throws `Refused` TOKEN-PRESENT, or what a login is refused for. */
-async function look(house: House<BoothPort>, wanted: readonly OnToken[], login: { readonly standIn: boolean } | null): Promise<{ readonly tokens: TokenNow[]; readonly notSeen: string[] }> {
-  const { modules } = await ask(house, { call: 'estate' });
-  const there = modules.flatMap(({ name, slots }) => slots.flatMap(({ token }) => (token?.flags.includes('CKF_TOKEN_INITIALIZED') === true ? [{ on: { module: name, token: token.serial }, label: token.label }] : [])));
-  const missing = wanted.find(({ module, token }) => !there.some(({ on }) => on.module === module && on.token === token));
-  if (missing) throw new Refused(refuse('TOKEN-PRESENT', `token ${missing.token} on ${missing.module}`, 'no such token', 'See what is there with `conclave tokens`.'));
-  const tokens: TokenNow[] = [];
-  for (const { on, label } of there.filter(({ on: { module, token } }) => wanted.length === 0 || wanted.some((one) => one.module === module && one.token === token))) {
-    const everything = () => everyObject({ page: (offset, limit) => ask(house, { call: 'objects', ...on, offset, limit }), object: (place) => ask(house, { call: 'object', ...on, place }) });
-    const { readings, rest, loggedIn: all } = login ? await loggedIn(house, on, login.standIn, everything) : await everything();
-    tokens.push({ ...on, label, loggedIn: all, readings, rest });
+async function wholeInventory(house: House<BoothPort>): Promise<Inventory> {
+  const keys: InventoryKey[] = [];
+  for (;;) {
+    const page = await ask(house, { call: 'inventory', from: 0, limit: PAGE });
+    keys.splice(0, Infinity, ...page.keys);
+    let same = true;
+    while (same && keys.length < page.total) {
+      const next = await ask(house, { call: 'inventory', from: keys.length, limit: PAGE });
+      same = next.look === page.look;
+      keys.push(...next.keys);
+    }
+    if (same && page.rest !== null) return { ...page.rest, keys };
   }
-  return { tokens, notSeen: wanted.length > 0 ? [] : modules.flatMap(({ name, problem }) => (problem === null ? [] : [`module ${name}: ${problem.code}`])) };
 }
 
 // --- for people --------------------------------------------------------------------------------------------------------
@@ -136,9 +132,10 @@ function where(copy: Copy): string {
   }
 }
 
-function inTokens({ tokens, notSeen }: Reconciliation): string[] {
+function inTokens({ tokens, notSeen, failed }: Compared): string[] {
   return [
     ...tokens.map(({ module, token, label, objects, explained, loggedIn: all }) => `${objects === explained ? '✓' : '✕'} ${module}  ${label} (serial ${token}): ${explained} of ${objects} objects explained${all ? '' : ', of public objects'}`),
+    ...failed.map(({ module, token, label, code, message, hint }) => `✕ ${module}  ${label} (serial ${token}): ${code}: ${message} ${hint}`),
     ...notSeen.map((words) => `! not seen: ${words}`),
   ];
 }

@@ -202,7 +202,7 @@ function whole(option: string, text: string | undefined, least: number): number 
 export interface OnToken { readonly module: string; readonly token: string }
 
 /** `use` while somebody is logged in to look; logged out whatever happens. */
-export async function loggedIn<T>(house: House<BoothPort>, on: OnToken, standIn: boolean, use: () => Promise<T>): Promise<T> {
+async function loggedIn<T>(house: House<BoothPort>, on: OnToken, standIn: boolean, use: () => Promise<T>): Promise<T> {
   await ask(house, { call: 'token-login', ...on, standIn, acceptFinalTry: false } satisfies Request);
   try {
     return await use();

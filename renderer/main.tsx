@@ -14,7 +14,7 @@ import { Hatch } from './parts/Band.tsx';
 import { Help, Unexpected } from './parts/Dialogs.tsx';
 import { pressShortcut, store, useConclave, useShortcut } from './page.ts';
 import { Home } from './screens/Home.tsx';
-import { LOGBOOK } from './store.ts';
+import { LOGBOOK, type Conclave } from './store.ts';
 import { t } from './texts.ts';
 
 /** Screens that read records or scripts bring zod with them: it is told first that this page forbids code from strings. */
@@ -26,6 +26,7 @@ const Open = lazy(() => screen(async () => ({ default: (await import('./screens/
 const Ceremony = lazy(() => screen(async () => ({ default: (await import('./screens/Ceremony.tsx')).Ceremony })));
 const Replay = lazy(() => screen(async () => ({ default: (await import('./screens/Replay.tsx')).Replay })));
 const Tokens = lazy(() => screen(async () => ({ default: (await import('./screens/Tokens.tsx')).Tokens })));
+const Keys = lazy(() => screen(async () => ({ default: (await import('./screens/Keys.tsx')).Keys })));
 const Scripts = lazy(() => screen(async () => ({ default: (await import('./screens/Scripts.tsx')).Scripts })));
 const Audit = lazy(() => screen(async () => ({ default: (await import('./screens/Audit.tsx')).Audit })));
 
@@ -42,11 +43,18 @@ function Page() {
       return <Replay screen={screen} />;
     case 'tokens':
       return <Tokens />;
+    case 'keys':
+      return <Keys chosen={screen.key ?? null} />;
     case 'scripts':
       return <Scripts />;
     case 'audit':
       return <Audit key={screen.own?.ceremony ?? ''} screen={screen} />;
   }
+}
+
+/** The key that is looked at. */
+function keyOn({ screen, inventory }: Conclave) {
+  return screen.at === 'keys' && screen.key !== undefined ? inventory?.byIdentity.get(screen.key)?.key : undefined;
 }
 
 /** Rehearsals are hatched on every screen that shows one, and where an officer works under a rehearsed logbook. */
@@ -56,6 +64,8 @@ function useHatched(): boolean {
       ? state.record?.state.opening?.mode === 'rehearsal'
       : state.screen.at === 'tokens'
         ? state.record?.state.opening?.mode === 'rehearsal' && state.record.state.phase === 'open' && state.record.state.script?.name === LOGBOOK
+      : state.screen.at === 'keys'
+        ? keyOn(state)?.rehearsal === true
       : state.screen.at === 'replay'
         ? state.screen.verdict?.mode !== 'real'
         : false,

@@ -17,6 +17,7 @@ import type {
   Bridge,
   Call,
   CeremonySummary,
+  Compared,
   Entries,
   Estate,
   ModuleReport,
@@ -26,6 +27,7 @@ import type {
 } from '../electron/contract.ts';
 import type { Readiness } from '../ceremonies/estate.ts';
 import { moves, nameOf, tokenKey } from './estate.ts';
+import type { Kept } from './keys.ts';
 import { told, type Told } from './reading.ts';
 import { t } from './texts.ts';
 
@@ -39,8 +41,12 @@ export type Screen =
       readonly lines: readonly string[];
       readonly verdict: Verdict | null;
       readonly back: Screen;
+      /** Number of the entry that it opens at. */
+      readonly entry?: number;
     }
   | { readonly at: 'tokens' }
+  /** `key`: identity of the one that is looked at. */
+  | { readonly at: 'keys'; readonly key?: string }
   | { readonly at: 'scripts' }
   | {
       readonly at: 'audit';
@@ -102,6 +108,12 @@ export interface Conclave {
   readonly logins: Readonly<Partial<globalThis.Record<string, Login>>>;
   /** What tokens were seen to be able to do since the page was opened; by `tokenKey`. */
   readonly probed: Readonly<Partial<globalThis.Record<string, readonly Readiness[]>>>;
+  /** Keys as they were last folded from the records, since the page was opened. */
+  readonly inventory: Kept | null;
+  /** Keys of a look that is under way: how many have come, of how many (0: not known yet). */
+  readonly counting: { readonly at: number; readonly of: number } | null;
+  /** What tokens held beside the inventory `look`, and when that was. */
+  readonly comparison: { readonly at: string; readonly look: number; readonly compared: Compared } | null;
   /** How long each kind of work took last time, in milliseconds. */
   readonly took: Readonly<Partial<globalThis.Record<Call, number>>>;
   readonly screen: Screen;
@@ -135,8 +147,12 @@ export interface Conclave {
   noteLogin(module: string, serial: string, loggedIn: boolean): void;
   /** Tries what a token can; the readiness matrix then has a column for it. False where it was refused or failed. */
   probe(module: string, serial: string, standIn: boolean, acceptFinalTry: boolean): Promise<boolean>;
+  /** Folds the records again; what was read before stays until then. */
+  readInventory(): Promise<void>;
+  /** Null where it was refused. */
+  compareWithTokens(tokens: Extract<Request, { call: 'reconcile' }>['tokens'], login: Extract<Request, { call: 'reconcile' }>['login']): Promise<Compared | null>;
   watch(ceremony: string): Promise<void>;
-  openReplay(ceremony: string, title: string): Promise<void>;
+  openReplay(ceremony: string, title: string, entry?: number): Promise<void>;
 }
 
 /** What the store needs of the world besides the bridge. */
@@ -145,6 +161,9 @@ export interface World {
   /** Lets the page draw between two slices of a long fold. */
   rest(): Promise<void>;
 }
+
+/** Keys of the inventory in one answer. */
+const KEYS_PAGE = 100;
 
 /** A fold goes on at most this long before the page may draw: no task over 50 ms. */
 const SLICE_MS = 12;
@@ -162,6 +181,9 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
     modules: null,
     logins: {},
     probed: {},
+    inventory: null,
+    counting: null,
+    comparison: null,
     took: {},
     screen: { at: 'home' },
     theme: 'system',
@@ -247,6 +269,21 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
       return answer !== null;
     },
 
+    async readInventory() {
+      if (get().counting !== null) return;
+      set({ counting: { at: 0, of: 0 } });
+      const trouble = await keepInventory();
+      set({ counting: null, ...(trouble && get().screen.at === 'keys' && { trouble }) });
+    },
+    async compareWithTokens(tokens, login) {
+      const compared = await get().ask({ call: 'reconcile', tokens: [...tokens], login });
+      // The conductor compares with the records as they are then; so does the page from here on.
+      if (compared === null) return null;
+      await get().readInventory();
+      set({ comparison: { at: new Date().toISOString(), look: get().inventory?.look ?? 0, compared } });
+      return compared;
+    },
+
     async watch(ceremony) {
       const loaded = queue.then(async () => {
         if (get().record?.ceremony === ceremony) return;
@@ -258,12 +295,39 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
       await Promise.all([loaded, get().refreshCeremonies()]);
     },
 
-    async openReplay(ceremony, title) {
+    async openReplay(ceremony, title, entry) {
       const back = get().screen;
       const answer = await get().ask({ call: 'verify-own', ceremony });
-      if (answer) set({ screen: { at: 'replay', title, lines: answer.lines, verdict: answer.verdict, back } });
+      if (answer) set({ screen: { at: 'replay', title, lines: answer.lines, verdict: answer.verdict, back, ...(entry !== undefined && { entry }) } });
     },
   }));
+
+  /** Page by page, so that ten thousand keys hold nothing up. Begins anew where the records grew meanwhile. */
+  async function keepInventory(): Promise<Trouble | null> {
+    const { Keeping } = await import('./keys.ts');
+    for (;;) {
+      const keeping = new Keeping();
+      const { rows } = keeping;
+      let look = -1;
+      let rest: Kept['rest'] | null = null;
+      for (;;) {
+        const answer = await bridge.call({ call: 'inventory', from: rows.length, limit: KEYS_PAGE });
+        if (!answer.ok) return troubleOf('inventory', answer);
+        const page = answer.value;
+        if (rows.length === 0) {
+          ({ look, rest } = page);
+          if (look === store.getState().inventory?.look) return null;
+        } else if (page.look !== look) break;
+        keeping.add(page.keys);
+        store.setState({ counting: { at: rows.length, of: page.total } });
+        if (rows.length >= page.total || page.keys.length === 0) {
+          if (rest !== null) store.setState({ inventory: keeping.kept(look, rest) });
+          return null;
+        }
+        await world.rest();
+      }
+    }
+  }
 
   /** Lines that were pushed. Those of other records are not ours to draw; those we have already are not taken twice. */
   async function take({ ceremony, from, lines }: Entries): Promise<void> {

@@ -26,8 +26,9 @@ import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/trans
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
 import type { Blocklist } from './blocklist.ts';
+import type { InventoryRoom } from './inventory.ts';
 import type { Ledger } from './ledger.ts';
-import type { LookingRequest } from './looking.ts';
+import type { LookingRequest, LookingWorld } from './looking.ts';
 import { clockJump, SOFTWARE_MODULE, type Configuration } from './machine.ts';
 import { organisationTemplates } from './templates.ts';
 
@@ -97,8 +98,9 @@ type RoomRequest = Extract<Request, { call: 'act' | 'leave-copy' | 'witness' | '
 /** Likewise what reads certificates, requests and lists of revocations. */
 const profiling = () => import('../../ceremonies/profile.ts');
 const reading = () => import('../../ceremonies/inputs.ts');
-/** The Tokens room. */
+/** The Tokens room, and the Keys room. */
 const looking = () => import('./looking.ts');
+const keeping = () => import('./inventory.ts');
 
 /** Judging brings X.509 with it, which the first screen does not need: it is loaded when it is first asked for. */
 const judging = () => import('../../ceremonies/verify.ts');
@@ -122,6 +124,7 @@ export class Conductor {
   readonly #world: Surroundings;
   readonly #rooms = new Map<string, Room>();
   #estate: Estate = { modules: [] };
+  #keys: Promise<InventoryRoom> | null = null;
 
   constructor(world: Surroundings) {
     this.#world = world;
@@ -184,11 +187,10 @@ export class Conductor {
         return { verdict, lines };
       }
       case 'verify-own': {
-        const { verifyFile } = await judging();
-        const lines = this.#world.ledger.lines(request.ceremony, 0);
-        const { verdict } = await verifyFile(new TextEncoder().encode(lines.map((line) => `${line}\n`).join('')), { hasher: this.#world.hasher });
+        const { verdict, lines } = await (await this.#keysRoom()).judge(request.ceremony);
         return { verdict, lines };
       }
+      case 'inventory': case 'reconcile': case 'inventory-progress': return (await this.#keysRoom()).answer(request);
       case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'compare-tokens': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
@@ -231,14 +233,27 @@ export class Conductor {
   }
 
   async #look(request: LookingRequest): Promise<Answers[Call]> {
+    return (await looking()).look(request, this.#forLooking());
+  }
+
+  #forLooking(): LookingWorld {
     const { devices, configuration, modules, blocklist } = this.#world;
-    return (await looking()).look(request, {
+    return {
       call: (module, operation, body) => devices.call(module, operation, body),
       module: (name) => this.#module(name),
       estate: () => this.#readEstate(),
       inCeremony: (serial) => this.#ceremonyWith(serial),
       production: configuration.production, modules, blocklist, anyModule: RECORDER,
-    });
+    };
+  }
+
+  /** Kept, with the verdicts that were given in it. */
+  #keysRoom(): Promise<InventoryRoom> {
+    const { ledger, hasher, devices } = this.#world;
+    return this.#keys ??= keeping().then(({ inventoryRoom }) => inventoryRoom({
+      ledger, hasher, looking: this.#forLooking(), busy: (module) => devices.busy(module),
+      told: (error) => (error instanceof DeviceProblem || error instanceof Refused ? problemOf(error) : null),
+    }));
   }
 
   /** The title of a ceremony under way whose token this is. */

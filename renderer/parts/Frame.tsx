@@ -1,13 +1,14 @@
 /** The quiet rooms (everything but the stage): where one is, the way to the others, the theme. */
 import { useEffect, useRef, type ReactNode } from 'react';
-import { store, useConclave } from '../page.ts';
+import { store, useConclave, useShortcut } from '../page.ts';
 import type { Screen, Theme } from '../store.ts';
 import { t } from '../texts.ts';
 
-const ROOMS: readonly Extract<Screen['at'], 'home' | 'scripts' | 'tokens' | 'audit'>[] = [
+const ROOMS: readonly Extract<Screen['at'], 'home' | 'scripts' | 'tokens' | 'keys' | 'audit'>[] = [
   'home',
   'scripts',
   'tokens',
+  'keys',
   'audit',
 ];
 
@@ -21,7 +22,9 @@ export function Frame({
   readonly busy?: boolean;
 }) {
   const at = useConclave((state) => state.screen.at);
+  const dialog = useConclave((state) => state.dialog);
   const main = useRef<HTMLElement>(null);
+  useShortcut('k', () => store.getState().go({ at: 'keys' }), dialog === null && at !== 'keys');
   // What was pressed to come here is gone: the keyboard, and who hears the screen, begin at the new room.
   useEffect(() => main.current?.focus({ preventScroll: true }), [at]);
   return (
@@ -35,6 +38,7 @@ export function Frame({
               type="button"
               className="tab"
               {...(at === room ? { 'aria-current': 'page' as const } : {})}
+              {...(room === 'keys' ? { 'aria-keyshortcuts': 'K' } : {})}
               onClick={() => store.getState().go({ at: room })}
             >
               {t.nav[room]}

@@ -2,7 +2,7 @@
  * The objects of a token: found by a label, by attributes or by a pasted PKCS#11 URI. Ten thousand are asked for and
  * drawn a page at a time.
  */
-import { useCallback, useEffect, useId, useRef, useState, type KeyboardEvent } from 'react';
+import { useCallback, useEffect, useId, useRef, useState } from 'react';
 import type { ObjectPlace } from '../../ceremonies/estate.ts';
 import type { ObjectFact } from '../../ceremonies/evidence.ts';
 import type { Answer, FoundByUri } from '../../electron/contract.ts';
@@ -13,6 +13,7 @@ import { groups } from '../reading.ts';
 import { troubleOf, type Trouble } from '../store.ts';
 import { t } from '../texts.ts';
 import { TroublePanel } from './Trouble.tsx';
+import { Windowed } from './Windowed.tsx';
 
 /** One object, or with `place` null a token by itself, which only a URI finds. */
 export interface Spot {
@@ -37,7 +38,6 @@ type Load = (offset: number, limit: number) => Promise<Page | null>;
 
 const PAGE = 200;
 const ROW = 36;
-const AROUND = 8;
 
 interface Props {
   readonly module: string;
@@ -191,11 +191,6 @@ function List({ load, rows, chosen, serial, startAt, choose }: ListProps) {
   const [total, setTotal] = useState<number | null>(null);
   const [pages, setPages] = useState<ReadonlyMap<number, readonly Row[]>>(new Map());
   const asking = useRef(new Set<number>());
-  const [top, setTop] = useState(Math.max(0, startAt - 2) * ROW);
-  const [at, setAt] = useState(startAt);
-  const list = useRef<HTMLDivElement>(null);
-  const id = useId();
-  const height = rows * ROW;
 
   const ask = useCallback(
     async (page: number) => {
@@ -204,89 +199,49 @@ function List({ load, rows, chosen, serial, startAt, choose }: ListProps) {
       const answer = await load(page * PAGE, PAGE);
       if (answer === null) return;
       setTotal(answer.total);
-      setAt((before) => Math.max(0, Math.min(before, answer.total - 1)));
       setPages((before) => new Map(before).set(page, answer.rows));
     },
     [load],
   );
-
-  const first = Math.max(0, Math.min(Math.floor(top / ROW), Math.max(0, (total ?? Infinity) - rows)) - AROUND);
-  const end = Math.min(total ?? 0, Math.ceil((top + height) / ROW) + AROUND);
-  useEffect(() => {
-    void ask(Math.floor(first / PAGE));
-    if (end > 0) void ask(Math.floor((end - 1) / PAGE));
-  }, [ask, first, end]);
-
-  // The list that begins in the middle: it can only be moved there once it is as tall as that.
-  const drawn = total !== null;
-  useEffect(() => {
-    if (drawn && list.current) list.current.scrollTop = Math.max(0, startAt - 2) * ROW;
-  }, [drawn, startAt]);
-
-  const onKey = (event: KeyboardEvent) => {
-    if (total === null || total === 0) return;
-    const row = pages.get(Math.floor(at / PAGE))?.[at % PAGE];
-    if (event.key === 'Enter' || event.key === ' ') {
-      event.preventDefault();
-      if (row) choose(row);
-      return;
-    }
-    const by = { ArrowDown: 1, ArrowUp: -1, PageDown: rows, PageUp: -rows, Home: -Infinity, End: Infinity }[event.key];
-    if (by === undefined) return;
-    event.preventDefault();
-    const next = Math.max(0, Math.min(total - 1, at + by));
-    setAt(next);
-    const box = list.current;
-    if (!box) return;
-    if (next * ROW < box.scrollTop) box.scrollTop = next * ROW;
-    if ((next + 1) * ROW > box.scrollTop + height) box.scrollTop = (next + 1) * ROW - height;
-  };
+  const visible = useCallback(
+    (first: number, end: number) => {
+      void ask(Math.floor(first / PAGE));
+      if (end > 0) void ask(Math.floor((end - 1) / PAGE));
+    },
+    [ask],
+  );
+  // How long the list is, its first page says: that of the row where it begins.
+  useEffect(() => void ask(Math.floor(Math.max(0, startAt - 2) / PAGE)), [ask, startAt]);
 
   if (total === null) return <p className="note">{t.tokens.reading}</p>;
-  if (total === 0) return null;
+  const at = (number: number) => pages.get(Math.floor(number / PAGE))?.[number % PAGE];
   return (
-    <div
-      className={`window${rows < 12 ? ' short' : ''}`}
-      ref={list}
-      role="listbox"
-      aria-label={t.tokens.objects}
-      tabIndex={0}
-      aria-activedescendant={`${id}-${at}`}
-      onKeyDown={onKey}
-      onScroll={(event) => setTop(event.currentTarget.scrollTop)}
-    >
-      <svg className="tall" width="1" height={total * ROW} aria-hidden="true" />
-      <div
-        className="slice"
-        role="presentation"
-        ref={(element) => {
-          if (element) element.style.transform = `translateY(${first * ROW}px)`;
-        }}
-      >
-        {Array.from({ length: Math.max(0, end - first) }, (_, index) => {
-          const number = first + index;
-          const row = pages.get(Math.floor(number / PAGE))?.[number % PAGE];
-          return (
-            <div
-              key={number}
-              id={`${id}-${number}`}
-              role="option"
-              aria-selected={number === at}
-              aria-setsize={total}
-              aria-posinset={number + 1}
-              className={`object${row?.place?.object.class === 'unreadable' ? ' unreadable' : ''}${chosen !== null && row?.serial === serial && row.place?.position === chosen.position ? ' shown' : ''}`}
-              onClick={() => {
-                setAt(number);
-                if (row) choose(row);
-              }}
-            >
+    <Windowed
+      label={t.tokens.objects}
+      total={total}
+      height={ROW}
+      rows={rows}
+      startAt={startAt}
+      className={rows < 12 ? 'short' : ''}
+      visible={visible}
+      choose={(number) => {
+        const row = at(number);
+        if (row) choose(row);
+      }}
+      row={(number) => {
+        const row = at(number);
+        const isChosen = chosen !== null && row?.serial === serial && row.place?.position === chosen.position;
+        return {
+          className: `object${row?.place?.object.class === 'unreadable' ? ' unreadable' : ''}${isChosen ? ' shown' : ''}`,
+          content: (
+            <>
               <span className="seq">{row?.place ? row.place.position + 1 : number + 1}</span>
               {row ? <Cells row={row} /> : <span className="note">{t.tokens.reading}</span>}
-            </div>
-          );
-        })}
-      </div>
-    </div>
+            </>
+          ),
+        };
+      }}
+    />
   );
 }
 

@@ -64,3 +64,29 @@ export function TroublePanel({ refusal, problem, device, children }: Props) {
     </section>
   );
 }
+
+/** A finding: a refusal that is not news to be announced, but a line of a report. */
+export function Report({ refusal: { rule, expected, found, next }, children }: { readonly refusal: Refusal; readonly children?: ReactNode }) {
+  return (
+    <div className="trouble">
+      <h3>
+        <Mark name="refused" quiet /> <code>{rule}</code>
+      </h3>
+      <dl>
+        <div>
+          <dt>{t.refusal.expected}</dt>
+          <dd>{expected}</dd>
+        </div>
+        <div>
+          <dt>{t.refusal.found}</dt>
+          <dd>{found}</dd>
+        </div>
+        <div className="do">
+          <dt>{t.refusal.next}</dt>
+          <dd>{next}</dd>
+        </div>
+      </dl>
+      {children}
+    </div>
+  );
+}

@@ -3,7 +3,7 @@ import { useEffect, useId, useRef, useState, type DragEvent } from 'react';
 import { Hatch } from '../parts/Band.tsx';
 import { Frame } from '../parts/Frame.tsx';
 import { Mark } from '../parts/Mark.tsx';
-import { TroublePanel } from '../parts/Trouble.tsx';
+import { Report, TroublePanel } from '../parts/Trouble.tsx';
 import { Facts, Words } from '../parts/Words.tsx';
 import { store, useConclave } from '../page.ts';
 import type { Checked, Screen } from '../store.ts';
@@ -165,12 +165,7 @@ function Result({ checked, again }: { readonly checked: Checked; readonly again:
           verdict.findings.map((finding, index) => (
             <div className="finding-row" key={index}>
               <p className="note">{finding.seq === null ? t.audit.whole : t.audit.entry(finding.seq)}</p>
-              <TroublePanelPrint
-                rule={finding.rule}
-                expected={finding.expected}
-                found={finding.found}
-                next={finding.next}
-              />
+              <Report refusal={finding} />
             </div>
           ))
         )}
@@ -208,41 +203,6 @@ function Result({ checked, again }: { readonly checked: Checked; readonly again:
           ))}
         </ul>
       </section>
-    </div>
-  );
-}
-
-/** A finding of the verdict: a refusal that is not news to be announced, but a line of a report. */
-function TroublePanelPrint({
-  rule,
-  expected,
-  found,
-  next,
-}: {
-  readonly rule: string;
-  readonly expected: string;
-  readonly found: string;
-  readonly next: string;
-}) {
-  return (
-    <div className="trouble">
-      <h3>
-        <Mark name="refused" quiet /> <code>{rule}</code>
-      </h3>
-      <dl>
-        <div>
-          <dt>{t.refusal.expected}</dt>
-          <dd>{expected}</dd>
-        </div>
-        <div>
-          <dt>{t.refusal.found}</dt>
-          <dd>{found}</dd>
-        </div>
-        <div className="do">
-          <dt>{t.refusal.next}</dt>
-          <dd>{next}</dd>
-        </div>
-      </dl>
     </div>
   );
 }

@@ -62,6 +62,7 @@ export function Home() {
         </button>
       </div>
       <DevelopmentWarning />
+      <InventoryFindings />
       {panel}
       {open.length + over.length === 0 ? <p>{t.home.none}</p> : null}
       {open.length > 0 ? (
@@ -100,6 +101,20 @@ export function Home() {
         <Offer />
       </Suspense>
     </Frame>
+  );
+}
+
+/** Only once the room of keys has been entered: folding every record would hold up the first screen. */
+function InventoryFindings() {
+  const found = useConclave(({ inventory, comparison }) => (inventory?.rest.findings.length ?? 0) + (comparison?.compared.findings.length ?? 0));
+  if (found === 0) return null;
+  return (
+    <p className="home-findings">
+      <Mark name="refused" quiet /> <strong>{t.home.findings(found)}</strong>{' '}
+      <button type="button" onClick={() => store.getState().go({ at: 'keys' })}>
+        {t.home.toFindings}
+      </button>
+    </p>
   );
 }
 

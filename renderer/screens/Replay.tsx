@@ -40,7 +40,7 @@ export function Replay({ screen }: { readonly screen: Extract<Screen, { at: 'rep
 
 function Player({ line, screen }: { readonly line: Timeline; readonly screen: Extract<Screen, { at: 'replay' }> }) {
   const last = line.rows.length;
-  const [at, setAt] = useState(Math.min(1, last));
+  const [at, setAt] = useState(Math.min((screen.entry ?? 0) + 1, last));
   const [playing, setPlaying] = useState(false);
   const to = (position: number) => setAt(Math.max(0, Math.min(last, position)));
   useEffect(() => {

@@ -133,6 +133,16 @@ const comparing = async (name: string) => {
   await page.getByTestId('compare-with').selectOption(await option.getAttribute('value'));
   await page.getByTestId('compare').click();
 };
+const keysRoom = async () => {
+  await room('Keys');
+  await page.locator('.keys-room, p.lead').first().waitFor();
+};
+const oneKey = async (label: string) => {
+  await keysRoom();
+  await page.getByLabel('Find keys').fill(label);
+  await page.locator('.key-row', { hasText: label }).first().click();
+  await page.getByTestId('one-key').getByRole('heading', { level: 2, name: label }).waitFor();
+};
 const searchFor = async (line: string) => {
   await page.getByLabel('Find objects').fill(line);
   await page.getByRole('button', { name: 'Search', exact: true }).click();
@@ -929,6 +939,83 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
       await order();
     },
   ],
+  ['keys-none', 'first', () => keysRoom()],
+  ['keys-estate', 'keys', () => keysRoom()],
+  ['keys-one', 'keys', () => oneKey('Example Root CA G1')],
+  [
+    'keys-copies',
+    'keys',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.locator('.question').nth(1).evaluate((element) => element.scrollIntoView());
+    },
+  ],
+  [
+    'keys-life',
+    'keys',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.locator('.question').nth(3).evaluate((element) => element.scrollIntoView());
+    },
+  ],
+  ['keys-kek', 'keys', () => oneKey('Vault KEK')],
+  ['keys-composite', 'keys', () => oneKey('Composite Root G2')],
+  ['keys-destroyed', 'keys', () => oneKey('Payments 2019')],
+  ['keys-compromised', 'keys', () => oneKey('Partner signing')],
+  ['keys-not-believed', 'keys', () => oneKey('Invented')],
+  [
+    'keys-filtered',
+    'keys',
+    async () => {
+      await keysRoom();
+      await page.locator('select[name=filter-state]').selectOption('destroyed');
+      await page.getByText('1 of').first().waitFor();
+      assert.equal(await page.getByTestId('hidden-findings').innerText(), 'The filter hides the keys of one of them. Findings always stand here.');
+      assert.equal(await page.locator('.estate-findings li').count(), 2, 'a filter hides no finding');
+      await page.locator('.estate-findings summary').nth(1).click();
+    },
+  ],
+  [
+    'keys-compared',
+    'keys',
+    async () => {
+      await keysRoom();
+      await page.locator('select[name=compare-login]').selectOption('ask');
+      await page.getByTestId('compare-tokens').click();
+      await page.getByTestId('compared').waitFor();
+      assert.equal(await page.locator('.estate-findings li').count(), 4);
+    },
+  ],
+  [
+    'keys-explained',
+    'keys-alike',
+    async () => {
+      await keysRoom();
+      await page.locator('select[name=compare-login]').selectOption('ask');
+      await page.getByTestId('compare-tokens').click();
+      await page.getByTestId('compared').getByText('17 of 17 objects explained').waitFor();
+    },
+  ],
+  [
+    'keys-comparing',
+    'keys-slow',
+    async () => {
+      await keysRoom();
+      await page.getByTestId('compare-tokens').click();
+      await page.getByText('3,200 of 10,000 objects read.').waitFor();
+    },
+  ],
+  [
+    'keys-refused',
+    'keys',
+    async () => {
+      await app.evaluate(() => globalThis.pretended().failNext.set('reconcile', { ok: false, refusal: { rule: 'TOKEN-PRESENT', expected: 'token 0417 on softhsm', found: 'no such token', next: 'Put it in, and look at the list of tokens.' } }));
+      await keysRoom();
+      await page.getByTestId('compare-tokens').click();
+      await trouble();
+    },
+  ],
+  ['keys-many', 'keys-many', () => keysRoom()],
   [
     'scripts-logbook',
     'over',
@@ -1209,6 +1296,113 @@ test('with both logged in a backup is called alike, with the keyboard alone; ano
   await page.getByTestId('compare-with').focus();
   await page.keyboard.press('ArrowDown');
   assert.equal(await page.locator('.compare .origin').count(), 0, 'a verdict stands only beside the tokens that it is about');
+});
+
+test('a key is found, its copies compared, and its entry opened and left again, with the keyboard alone', { timeout: 90_000 }, async () => {
+  await resize(1280, 800);
+  complaints.length = 0;
+  await scene('keys');
+  const slowly = () => page.waitForTimeout(200); // slower than a token types
+  const tabTo = async (wanted: (at: { readonly name: string; readonly role: string; readonly id: string }) => boolean) => {
+    for (let i = 0; i < 120; i += 1) {
+      await page.keyboard.press('Tab');
+      const at = await page.evaluate(() => {
+        const element = document.activeElement;
+        return element instanceof HTMLElement ? { name: element.getAttribute('name') ?? element.getAttribute('aria-label') ?? element.innerText, role: element.getAttribute('role') ?? '', id: element.dataset['testid'] ?? '' } : { name: '', role: '', id: '' };
+      });
+      if (wanted(at)) return;
+    }
+    assert.fail('no way to it with Tab');
+  };
+  await page.keyboard.press('k');
+  await page.locator('.keys-room').waitFor();
+  await tabTo(({ name }) => name === 'find-keys');
+  await page.keyboard.type('branch', { delay: 20 });
+  await page.getByText('11 of 17 keys').waitFor();
+  await tabTo(({ role }) => role === 'listbox');
+  await slowly();
+  await page.keyboard.press('ArrowDown');
+  await slowly();
+  await page.keyboard.press('Enter');
+  await page.getByTestId('one-key').getByRole('heading', { level: 2, name: 'Branch 2 data key' }).waitFor();
+  await page.locator('p.hidden[role=status]').getByText('Branch 2 data key, active.').waitFor();
+  await tabTo(({ name }) => name.startsWith('Entry 21: generated'));
+  await slowly();
+  await page.keyboard.press('Enter');
+  await page.locator('.replay').waitFor();
+  assert.match(await page.locator('.player .tabular').innerText(), /^Entry 22 of/, 'entry 21 is the twenty-second, as they are counted from 0');
+  await tabTo(({ name }) => name.trim() === 'Back');
+  await slowly();
+  await page.keyboard.press('Enter');
+  await page.getByTestId('one-key').getByRole('heading', { level: 2, name: 'Branch 2 data key' }).waitFor();
+  await tabTo(({ name }) => name.trim() === 'The estate');
+  await slowly();
+  await page.keyboard.press('Enter');
+  await tabTo(({ id }) => id === 'compare-tokens');
+  await slowly();
+  await page.keyboard.press('Enter');
+  await page.getByTestId('compared').waitFor();
+  await page.locator('p.hidden[role=status]').getByText('2 tokens compared, 2 findings.').waitFor();
+  await room('Ceremonies');
+  await page.getByText('4 findings in the inventory').waitFor();
+  assert.deepEqual(complaints, []);
+});
+
+test('ten thousand keys: no task over 50 ms, only those in sight are drawn, the last one can be reached', { timeout: 90_000 }, async (t) => {
+  await resize(1280, 800);
+  await scene('keys-many');
+  await room('Keys'); // once, for the code of the room
+  await page.locator('.key-row').first().waitFor();
+  // What this machine, as busy as it is, makes of work that takes 10 ms when nobody else wants the processor.
+  const slowed = await page.evaluate(async () => {
+    const spin = (rounds: number) => {
+      const since = performance.now();
+      for (let i = 0; i < rounds; i += 1) Math.hypot(i, i);
+      return performance.now() - since;
+    };
+    spin(1e6);
+    const best = Math.min(...Array.from({ length: 20 }, () => spin(1e5)));
+    const rounds = (10 / best) * 1e5;
+    const runs: number[] = [];
+    for (let i = 0; i < 60; i += 1) {
+      runs.push(spin(rounds));
+      await new Promise((resolve) => { setTimeout(resolve, 5); });
+    }
+    return Math.max(...runs) / 10;
+  });
+  await page.evaluate(() => {
+    const long: number[] = [];
+    Object.assign(globalThis, { long });
+    new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) long.push(Math.round(duration)); }).observe({ type: 'longtask' });
+  });
+  await app.evaluate(() => {
+    // Another look, so that all of it is read again.
+    const bridge = globalThis.pretended();
+    const call = bridge.call.bind(bridge);
+    bridge.call = async (request) => {
+      const answer = await call(request);
+      if (request.call === 'inventory' && answer.ok) Object.assign(answer.value as object, { look: 2 });
+      return answer;
+    };
+  });
+  await page.getByRole('button', { name: 'Look again' }).click();
+  await page.getByText(/Reading [\d,]+ of 10,017 keys/).waitFor();
+  await page.getByText(/Reading [\d,]+ of 10,017 keys/).waitFor({ state: 'detached' });
+  await page.getByLabel('Find keys').fill('server key 99');
+  await page.getByText('111 of 10,017 keys').waitFor();
+  await page.getByRole('button', { name: 'Show all keys' }).click();
+  await page.getByText('10,017 keys', { exact: true }).waitFor();
+  await page.getByRole('listbox').focus();
+  await page.keyboard.press('End');
+  const last = page.locator('.key-row').last();
+  await last.getByText('Server key 10000').waitFor();
+  assert.ok((await page.locator('.key-row').count()) < 40);
+  await last.click();
+  await page.getByTestId('one-key').getByRole('heading', { level: 2, name: 'Server key 10000' }).waitFor();
+  await page.waitForTimeout(300);
+  const long = await page.evaluate(() => (globalThis as unknown as { long: number[] }).long);
+  t.diagnostic(`tasks over 50 ms: ${long.join(', ') || 'none'}, where 10 ms of work took up to ${Math.round(slowed * 10)}`);
+  assert.ok(long.every((ms) => ms <= 50 * Math.max(1, slowed)), `tasks of ${long.join(', ')} ms`);
 });
 
 test('ten thousand objects: only those in sight are drawn, and the last one can be reached', async () => {

@@ -4,6 +4,7 @@
  */
 import { orderFault, orderText } from '../../ceremonies/administration.ts';
 import type { ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
+import type { Inventory } from '../../ceremonies/inventory.ts';
 import { parsePkcs11Uri } from '../../ceremonies/keys/uri.ts';
 import { readScript } from '../../ceremonies/script.ts';
 import type { Verdict } from '../../ceremonies/verify.ts';
@@ -15,6 +16,7 @@ import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { readTemplates } from '../../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import { bindingsFor, factsOf, inputFile, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
+import { pretendCompared } from './pretend-keys.ts';
 import { listedAfter, pretendOrder, pretendResult } from './pretend-changes.ts';
 import {
   pretendComparison,
@@ -154,6 +156,10 @@ export class PretendBridge implements Bridge {
   /** Whether the scan finds weak keys. */
   weak = false;
   verdict: Verdict | null = null;
+  /** Whether tokens hold just what the inventory explains. */
+  alike = false;
+  /** Empty, as on a machine where nothing has been recorded. */
+  inventory: Inventory = { records: { believed: 0, refused: 0 }, keys: [], others: [], begun: [], findings: [] };
   /** The change during which the device process ends, leaving a key behind. */
   lostAt: string | null = null;
 
@@ -304,6 +310,15 @@ export class PretendBridge implements Bridge {
         const [one, other] = [request.one, request.other].map(({ module, token }) => ({ name: `${module}:${token}`, loggedIn: this.loggedIn.has(token) }));
         return pretendComparison(one!, other!, request.other.token === SPARE);
       }
+      case 'inventory': {
+        const { keys, ...rest } = this.inventory;
+        return { look: 1, total: keys.length, keys: keys.slice(request.from, request.from + request.limit), rest: request.from === 0 ? rest : null };
+      }
+      case 'reconcile':
+        await this.#slowly();
+        return pretendCompared(request.login, this.alike);
+      case 'inventory-progress':
+        return this.slowness > 0 ? { doing: 'tokens', label: 'HSM-A', at: 1, of: 2, objects: 3_200, total: 10_000 } : null;
       case 'random-test':
         return pretendRandom(request.bytes);
       case 'token-login':
@@ -489,7 +504,9 @@ export class PretendBridge implements Bridge {
         return { path: '/home/somebody/.conclave/bundles/root-ca-2026-11-21-9f2c.zip', sha256: '5b'.repeat(32) };
       case 'verify':
       case 'verify-own': {
-        const lines = request.call === 'verify-own' ? this.#room(request.ceremony).lines : (this.rooms[0]?.lines ?? []);
+        // Pretended keys are of records that nobody pretends: the first one stands for them.
+        const room = request.call === 'verify-own' ? this.rooms.find(({ ceremony }) => ceremony === request.ceremony) : undefined;
+        const lines = (room ?? this.rooms[0])?.lines ?? [];
         return { verdict: this.verdict ?? pretendVerdict(lines.length, true), lines };
       }
     }

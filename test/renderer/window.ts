@@ -8,6 +8,7 @@ import { app, BrowserWindow, ipcMain, protocol } from 'electron';
 import type { Request } from '../../electron/contract.ts';
 import { POLICIES, webPreferences } from '../../electron/hardening.ts';
 import { PretendBridge, pretendVerdict } from './bridge.ts';
+import { pretendInventory } from './pretend-keys.ts';
 import { peopleFor, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 
 const { SCREENS_PAGE: folder = '', SCREENS_PRELOAD: preload = '' } = process.env;
@@ -334,6 +335,25 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
         next: 'List the objects of the token, and decide what is to become of what is there.',
       },
     });
+  },
+  keys: (b) => {
+    b.add(new Room().toTheEnd());
+    b.inventory = pretendInventory();
+  },
+  'keys-alike': (b) => {
+    b.add(new Room().toTheEnd());
+    const { keys, ...inventory } = pretendInventory();
+    b.inventory = { ...inventory, keys: keys.filter(({ believed }) => believed), findings: [], records: { believed: 6, refused: 0 } };
+    b.alike = true;
+  },
+  'keys-slow': (b) => {
+    b.slowness = 60_000;
+    b.add(new Room().toTheEnd());
+    b.inventory = pretendInventory();
+  },
+  'keys-many': (b) => {
+    b.add(new Room().toTheEnd());
+    b.inventory = pretendInventory(10_000);
   },
   broken: (b) => {
     b.add(new Room().toTheEnd());
