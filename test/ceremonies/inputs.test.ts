@@ -17,6 +17,7 @@ const revoked = await scriptedRecord({ script: 'crl' });
 const issued = await scriptedRecord({ script: 'intermediate' });
 const stated = await scriptedRecord({ script: 'encryption-certificate' });
 const crossed = await scriptedRecord({ script: 'cross-sign' });
+const recovered = await scriptedRecord({ script: 'recovery' });
 const sound: Readonly<Record<InputKind, Input>> = {
   key: revoked.state.opening?.inputs['ca'] ?? assert.fail(),
   revocations: revoked.state.opening?.inputs['revocations'] ?? assert.fail(),
@@ -24,6 +25,7 @@ const sound: Readonly<Record<InputKind, Input>> = {
   'stated-request': stated.state.opening?.inputs['request'] ?? assert.fail(),
   certificate: crossed.state.opening?.inputs['other'] ?? assert.fail(),
   crl: { kind: 'crl', file: 'previous.crl', bytes: revoked.state.issued[0]?.bytes ?? assert.fail() },
+  backup: recovered.state.opening?.inputs['backup'] ?? assert.fail(),
 };
 const bytesOf = (input: Input) => fromBase64url(input.bytes);
 const withBytes = (input: Input, bytes: Uint8Array): Input => ({ ...input, bytes: toBase64url(bytes) });
