@@ -7,7 +7,7 @@
 import canonicalize from 'canonicalize';
 import * as z from 'zod';
 import { fromUtf8, utf8 } from './bytes.ts';
-import { Base64url, BoundedText, KeyReference, ShareSet, WrappedPart, type SeatId } from './evidence.ts';
+import { Base64url, BoundedText, Hex, KeyReference, ShareSet, WrappedPart, type SeatId } from './evidence.ts';
 import { profileOfKey, soundReference, keyReference, type CeremonyKey } from './key-record.ts';
 import { caAlgorithmNamed, isStateful } from './keys/algorithms.ts';
 import { Refused, refuse } from './refusal.ts';
@@ -19,7 +19,7 @@ export const BackupRecord = z.strictObject({
   /** A rehearsal's backup is restored in rehearsals alone, and a real one never in a rehearsal. */
   mode: z.enum(['rehearsal', 'real']),
   /** The ceremony that made this split and proved it. */
-  ceremony: z.string().regex(/^[0-9a-f]{32}$/),
+  ceremony: Hex(32).length(32),
   label: BoundedText(64),
   /** Serial number of the token on which the key was made. */
   token: BoundedText(64),

@@ -11,6 +11,7 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { checkpointMessage, ENTRY_DATA, type Data } from '../../ceremonies/ceremony.ts';
 import * as evidence from '../../ceremonies/evidence.ts';
+import { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { KeyRecord } from '../../ceremonies/key-record.ts';
 import { MerkleTree, portableHasher } from '../../ceremonies/transcript.ts';
 import { TrustFile } from '../../ceremonies/verify.ts';
@@ -116,6 +117,7 @@ test('the generated parts are those of the code', async () => {
     changes: evidence.CHANGE_KINDS.map((change) => `${sectionOf(`\`${change}\`, order`, evidence.CHANGES[change].order)}\n${sectionOf(`\`${change}\`, result`, evidence.CHANGES[change].result)}`).join('\n'),
     shapes: Object.entries(SHAPES).map(([name, schema]) => sectionOf(`*${name}*`, schema, new Map([...NAMED].filter(([, other]) => other !== name)))).join('\n'),
     record: sectionOf('key record', KeyRecord),
+    backup: sectionOf('backup record', BackupRecord),
     trust: sectionOf('trust file', TrustFile),
     example: await example(),
   };

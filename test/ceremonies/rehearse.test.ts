@@ -210,7 +210,7 @@ for (const [name, rule, what, change, at, others = []] of OTHER_ROWS) {
     const { rehearsed: whole, faults, script } = rehearsed(change, {}, readFileSync(join(folder, `scripts/${name}.yaml`), 'utf8'));
     assert.equal(whole, null);
     assert.deepEqual([...new Set(faults?.map((fault: Fault) => fault.rule))].sort(), [...new Set([rule, ...others])].sort());
-    assert.ok(faults?.some((fault) => fault.rule === rule && fault.line === script.lines[at]), `not at ${at}`);
+    assert.ok(faults?.some((fault) => fault.rule === rule && fault.line === (at === '' ? 0 : script.lines[at])), `not at ${at}`);
   });
 }
 
