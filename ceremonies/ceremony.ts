@@ -203,8 +203,10 @@ function lasting({ step, intent }: Current): boolean {
   return step.do.action === 'generate-key' || step.do.action === 'restore-key' || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
 }
 
-/** What was wrapped is in no entry: only a key that is all on its token can be kept. */
-function mayBeKept(state: State, { step, intent }: Current): boolean {
+/** May what was found be kept? What was wrapped is in no entry: only a key that is all on its token can be. */
+export function mayBeKept(state: State): boolean {
+  const { step, intent, observation } = state.current ?? {};
+  if (!step || observation?.state === 'half') return false;
   if (step.do.action === 'restore-key') return backupInput(state.opening?.inputs, step.do.from).key.parts.every((part) => part.held === 'token');
   return step.do.action !== 'generate-key' || (intent as Intent<'generate-key'>).place === 'token';
 }
@@ -430,7 +432,7 @@ function checkResumed(state: State, data: Data<'resumed'>): Refusal | null {
   const has = (role: Role) => state.people.filter((person) => person.role === role && present.has(person.seat)).length;
   if (has('officer') === 0) return refuse('RESUME-QUORUM', 'an officer', 'none present', 'Let another person take the officer\'s seat.');
   if (state.seals.length > 0) {
-    const threshold = state.plan?.set?.threshold ?? 0;
+    const threshold = state.plan?.set?.threshold ?? state.backup?.set.threshold ?? 0;
     const witnesses = Math.min(1, state.people.filter((person) => person.role === 'witness').length);
     if (has('custodian') < threshold || has('witness') < witnesses) {
       return refuse('RESUME-QUORUM', `${witnesses === 1 ? 'a witness' : 'no witness'} and ${threshold} custodians`, `${has('witness')} and ${has('custodian')}`, 'Wait until enough people are back, or abort.');
@@ -487,7 +489,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
       const data = entry.data as Data<'decided'>;
       const officer = entry.by !== undefined && personAt(state, entry.by)?.role === 'officer';
       return phaseIs('found') ?? begunIs(data.begun) ?? (officer ? null : refuse('RIGHT-PERSON', 'the officer', entry.by ?? 'nobody', NOW))
-        ?? (data.decision === 'keep' && (current.observation?.state === 'half' || !mayBeKept(state, current)) ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
+        ?? (data.decision === 'keep' && !mayBeKept(state) ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
         ?? texts(null, ['why', data.why]);
     }
     case 'cleared': {

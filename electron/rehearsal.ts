@@ -3,7 +3,7 @@
  * wants. The terminal's rehearsal, the benchmark and the tests are carried out by this file; it can do nothing that a
  * person at the screen could not do, because it uses the same calls and the same `pendingAction`.
  */
-import { pendingAction, type Pending, type State } from '../ceremonies/ceremony.ts';
+import { mayBeKept, pendingAction, type Pending, type State } from '../ceremonies/ceremony.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { planOf, readScript, type Parameters, type Role } from '../ceremonies/script.ts';
 import { Fold, pushLine, type Hasher } from '../ceremonies/transcript.ts';
@@ -87,7 +87,7 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
           break;
         }
         // A stand-in officer keeps what is whole and clears what is not.
-        case 'decide': await ask(table, { call: 'decide', ceremony, decision: pending.observation.state === 'present' ? 'keep' : 'clear', why: 'The stand-in officer looked at what was found.' }); break;
+        case 'decide': await ask(table, { call: 'decide', ceremony, decision: mayBeKept(state) ? 'keep' : 'clear', why: 'The stand-in officer looked at what was found.' }); break;
         case 'back': await ask(table, { call: 'back', ceremony, present: pending.present }); break;
         case 'over': return;
         case 'opening': case 'checkpoint': case 'outcome': case 'look': case 'clear': case 'close':
