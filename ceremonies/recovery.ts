@@ -55,6 +55,13 @@ export function broughtBackup(inputs: Inputs, cards: ShareCards): Backup | null 
   return { set: record.set, alive: false, given: Object.fromEntries(given), wiped: false, brought: true };
 }
 
+/** The share cards of this backup that are at hand, one for each custodian's seat, in the order of x: what is bound before anybody chooses. */
+export function sharesAtHand<Bound extends { readonly serial: string }>(record: BackupRecord, seats: readonly { readonly id: string; readonly role: string }[], atHand: readonly Bound[]): Record<string, Bound> {
+  const there = record.shares.flatMap(({ card }) => atHand.find(({ serial }) => serial === card) ?? []);
+  const custodians = seats.filter(({ role }) => role === 'custodian');
+  return Object.fromEntries(custodians.flatMap(({ id }, i) => (there[i] ? [[id, there[i]] as const] : [])));
+}
+
 /** M different custodians of this set, every share that is here read on its card first. */
 export function quorumFault(backup: Backup | null, { set, quorum }: Pick<Intent<'prove-recovery'>, 'set' | 'quorum'>): Refusal | null {
   if (!backup?.brought) return refuse('INPUTS-COMPLETE', 'a backup that people brought', 'none', STOP);

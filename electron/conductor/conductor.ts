@@ -286,22 +286,22 @@ export class Conductor {
 
   // --- opening -------------------------------------------------------------------------------------------------------
 
-  async #provision({ script: name, parameters, module, ca, kem, tokens: existing = {}, brought = [] }: Extract<Request, { call: 'provision' }>): Promise<Answers['provision']> {
+  async #provision({ script: name, parameters, module, ca, kem, tokens: existing = {}, cards: held = {}, brought = [] }: Extract<Request, { call: 'provision' }>): Promise<Answers['provision']> {
     const plan = this.#rehearsed(name, parameters).plan;
-    this.#notInProduction(Object.values(existing));
+    this.#notInProduction([...Object.values(existing), ...Object.values(held).flatMap((seats) => Object.values(seats))]);
     const config = this.#module(module);
     const wanted: { label: string; bind: (bindings: MutableBindings, serial: string) => void }[] = [];
     for (const token of plan.tokens.filter((one) => !Object.hasOwn(existing, one))) wanted.push({ label: `REHEARSAL ${token}`, bind: (bindings, serial) => { bindings.tokens[token] = { module, serial }; } });
     for (const [card, spec] of Object.entries(plan.room.cards)) {
       for (const seat of plan.seats) {
-        if (spec.for === 'custodian' && seat.role !== 'custodian') continue;
+        if ((spec.for === 'custodian' && seat.role !== 'custodian') || held[card]?.[seat.id] !== undefined) continue;
         // A label has 32 bytes (PKCS#11 3.2, 5.5.7): the first word of the card's name must do.
         wanted.push({ label: `REHEARSAL ${card.split('-')[0] ?? card} ${seat.id}`.slice(0, 32), bind: (bindings, serial) => { (bindings.cards[card] ??= {})[seat.id] = { module, serial }; } });
       }
     }
     await this.#world.devices.call(config, 'start', { module: config });
     const { tokens } = await this.#world.devices.call(config, 'provision', { labels: wanted.map((item) => item.label) });
-    const bindings: MutableBindings = { tokens: { ...existing }, cards: {} };
+    const bindings: MutableBindings = { tokens: { ...existing }, cards: structuredClone(held) };
     wanted.forEach((item, index) => {
       const token = tokens[index];
       if (!token) throw new Refused(refuse('PROVISION', `${wanted.length} rehearsal tokens`, `${tokens.length}`, 'Look at the tokens, and try again.'));

@@ -80,7 +80,7 @@ function at(record: ScriptedRecord, kind: Kind, step?: string): Place {
 }
 function edit(place: Place, change: (data: Loose) => void): Place {
   const entry = structuredClone(place.entry);
-  change(entry.data as Loose);
+  change(entry.data);
   return { ...place, entry };
 }
 const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
