@@ -105,11 +105,16 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
     people.every((person) => person.name !== '') &&
     work === null;
 
+  /** Cards may have come since the page was drawn. */
+  const estateNow = async () => {
+    await store.getState().refreshEstate();
+    return store.getState().estate;
+  };
   /** A key's record names its token: where that is at hand, it is the one to bind. */
   const choose = async (key: string, file: File) => {
     const bytes = file.size > LARGEST_FILE ? new Uint8Array(0) : new Uint8Array(await file.arrayBuffer());
     void put(key, file.name.slice(0, 200), bytes, false, file.size);
-    const shares = plan && script.body.inputs[key]?.kind === 'backup' ? shareHome(plan, bytes, estate) : null;
+    const shares = plan && script.body.inputs[key]?.kind === 'backup' ? shareHome(plan, bytes, await estateNow()) : null;
     if (shares) setBindings((before) => ({ ...before, cards: { ...before.cards, 'share-card': { ...shares } } }));
     const on = plan && keyHome(plan, key, bytes, estate);
     if (!on) return;
@@ -120,7 +125,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
     const brought = asked.map(([key]) => key).filter((key) => files[key]?.made === false);
     const tokens = Object.fromEntries(Object.entries(bindings.tokens).filter(([token]) => own.includes(token)));
     const backup = brought.map((key) => (script.body.inputs[key]?.kind === 'backup' ? files[key] : undefined)).find((file) => file !== undefined);
-    const shares = plan && backup ? shareHome(plan, backup.bytes, estate) : null;
+    const shares = plan && backup ? shareHome(plan, backup.bytes, await estateNow()) : null;
     const made = await store.getState().ask({
       call: 'provision', script: name, parameters, module, brought, tokens,
       ...(shares ? { cards: { 'share-card': { ...shares } } } : {}),
