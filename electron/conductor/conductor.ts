@@ -349,7 +349,7 @@ export class Conductor {
     return inputs;
   }
 
-  /** The backup of a key that is thrown away at once, its shares on the cards of this rehearsal's custodians: all but one of them recover it, at least two. */
+  /** The backup of a key that is thrown away at once, its shares on the cards of this rehearsal's custodians: more than half of them recover it, at least two. */
   async #backupFor(bindings: Bindings, token: ModuleConfig, serial: string, { algorithm, place }: { algorithm: string; place: 'token' | 'split' | 'wrapped' }): Promise<BackupRecord> {
     const { devices, random } = this.#world;
     const cards = Object.entries(bindings.cards['share-card'] ?? {});
