@@ -15,10 +15,12 @@ import { createdId, orderFault, resultFault } from './administration.ts';
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
-  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type ShareSet,
+  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes,
 } from './evidence.ts';
 import { destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { heldAt, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
+import type { Backup } from './backup-record.ts';
+import { backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredKey, restoredObjects, restoreFault, restoreIntentFault } from './recovery.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -140,14 +142,6 @@ export interface Issued {
   readonly bytes: string;
 }
 
-export interface Backup {
-  readonly set: ShareSet;
-  /** True while the device process holds the backup key; it ends with that process. */
-  readonly alive: boolean;
-  readonly given: Readonly<Record<string, { readonly card: string; readonly object: string; readonly x: number; readonly readBack: boolean }>>;
-  readonly wiped: boolean;
-}
-
 export interface ActSeal {
   readonly act: number;
   readonly statement: string;
@@ -208,7 +202,15 @@ const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait',
  * on a card is void and is erased by the next one, switching EXTRACTABLE off twice is the same as once.
  */
 function lasting({ step, intent }: Current): boolean {
-  return step.do.action === 'generate-key' || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
+  return step.do.action === 'generate-key' || step.do.action === 'restore-key' || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
+}
+
+/** May what was found be kept? What was wrapped is in no entry: only a key that is all on its token can be. */
+export function mayBeKept(state: State): boolean {
+  const { step, intent, observation } = state.current ?? {};
+  if (!step || observation?.state === 'half') return false;
+  if (step.do.action === 'restore-key') return backupInput(state.opening?.inputs, step.do.from).key.parts.every((part) => part.held === 'token');
+  return step.do.action !== 'generate-key' || (intent as Intent<'generate-key'>).place === 'token';
 }
 
 export const isHuman = (action: ActionName): boolean => HUMAN.includes(action);
@@ -403,7 +405,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs);
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {});
   if (inputs) return inputs;
   if (data.mode === 'real') {
     if (data.runtime.development) return refuse('REAL-NEEDS-RELEASE', 'the release runtime', 'a development runtime', 'A real ceremony needs a current, supported Electron. Install the release build.');
@@ -433,7 +435,7 @@ function checkResumed(state: State, data: Data<'resumed'>): Refusal | null {
   const has = (role: Role) => state.people.filter((person) => person.role === role && present.has(person.seat)).length;
   if (has('officer') === 0) return refuse('RESUME-QUORUM', 'an officer', 'none present', 'Let another person take the officer\'s seat.');
   if (state.seals.length > 0) {
-    const threshold = state.plan?.set?.threshold ?? 0;
+    const threshold = state.plan?.set?.threshold ?? state.backup?.set.threshold ?? 0;
     const witnesses = Math.min(1, state.people.filter((person) => person.role === 'witness').length);
     if (has('custodian') < threshold || has('witness') < witnesses) {
       return refuse('RESUME-QUORUM', `${witnesses === 1 ? 'a witness' : 'no witness'} and ${threshold} custodians`, `${has('witness')} and ${has('custodian')}`, 'Wait until enough people are back, or abort.');
@@ -490,8 +492,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
       const data = entry.data as Data<'decided'>;
       const officer = entry.by !== undefined && personAt(state, entry.by)?.role === 'officer';
       return phaseIs('found') ?? begunIs(data.begun) ?? (officer ? null : refuse('RIGHT-PERSON', 'the officer', entry.by ?? 'nobody', NOW))
-        // What was wrapped is in no entry: only a key that is all on its token can be kept.
-        ?? (data.decision === 'keep' && (current.observation?.state === 'half' || (current.step.do.action === 'generate-key' && (current.intent as Intent<'generate-key'>).place !== 'token')) ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
+        ?? (data.decision === 'keep' && !mayBeKept(state) ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
         ?? texts(null, ['why', data.why]);
     }
     case 'cleared': {
@@ -519,7 +520,7 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
   if (!opening) return refuse('OPENED-FIRST', 'an opening', 'none', STOP);
   const given = intent as Partial<Record<string, unknown>>;
   const expectations: [string, unknown, unknown][] = [];
-  const on = 'on' in step.do ? opening.bindings.tokens[step.do.on]?.serial : undefined;
+  const on = 'on' in step.do ? opening.bindings.tokens[step.do.on ?? '']?.serial : undefined;
   if (on !== undefined) expectations.push(['TOKEN-BOUND', on, given['token']]);
   switch (step.do.action) {
     case 'enrol':
@@ -567,8 +568,19 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       expectations.push(['CARD-BOUND', share.card, given['card']], ['SHARE-SET', share.object, given['object']], ['SHARE-SET', share.x, given['x']], ['SHARE-SET', state.backup.set.id, given['set']]);
       break;
     }
+    case 'restore-key': {
+      if (state.key) return refuse('KEY-ONCE', `no second key ${step.do.key}`, 'one that exists', STOP);
+      const fault = restoreIntentFault(backupInput(opening.inputs, step.do.from), state.backup, intent as Intent<'restore-key'>);
+      if (fault) return fault;
+      break;
+    }
     case 'prove-recovery': {
       const { backup, key } = state;
+      if (step.do.from !== undefined) {
+        const fault = quorumFault(backup, intent as Intent<'prove-recovery'>);
+        if (fault) return fault;
+        break;
+      }
       if (!backup || !key?.wrapped) return refuse('WRAP-BEFORE-RECOVERY', 'a wrapped key and its shares', 'none', STOP);
       const unread = Object.entries(backup.given).filter(([, share]) => !share.readBack).map(([seat]) => seat);
       if (unread.length > 0 || Object.keys(backup.given).length !== backup.set.shares) {
@@ -753,11 +765,13 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
     case 'prove-recovery': {
       const e = evidence as Evidence<'prove-recovery'>;
       const i = intent as Intent<'prove-recovery'>;
-      const given = state.backup?.given ?? {};
-      const wrong = e.quorum.find((member) => given[member.seat]?.card !== member.card || given[member.seat]?.x !== member.x);
-      return must(e.quorum.map((member) => member.seat).join(' ') === i.quorum.join(' '), 'QUORUM-OF-PERSONS', i.quorum.join(', '), e.quorum.map((member) => member.seat).join(', '))
-        ?? must(wrong === undefined, 'CARD-BOUND', 'each custodian\'s own card', wrong?.seat ?? '')
+      return quorumFits(state.backup?.given ?? {}, i.quorum, e.quorum, must)
         ?? must(e.possession.message === i.nonce, 'PROOF-OF-POSSESSION', 'a signature of this step\'s nonce', 'of another message');
+    }
+    case 'restore-key': {
+      const record = backupInput(state.opening?.inputs, step.do.from);
+      const [e, i] = [evidence as Evidence<'restore-key'>, intent as Intent<'restore-key'>];
+      return restoreFault(record, state.backup, i, e, state.opening?.mode, must) ?? provenAs(state, i.ids, record.key.parts, record.key.spki, e, must);
     }
     case 'lock-key': {
       const e = evidence as Evidence<'lock-key'>;
@@ -782,7 +796,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
 function freshIds(step: PlanStep, intent: Intent): readonly string[] {
   const { action } = step.do;
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
-  if (action === 'generate-key') return (intent as Intent<'generate-key'>).ids;
+  if (action === 'generate-key' || action === 'restore-key') return (intent as Intent<'generate-key' | 'restore-key'>).ids;
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
 }
 
@@ -802,6 +816,7 @@ function provenAs(state: State, ids: readonly string[], parts: readonly Pick<Hel
   const before = state.key?.parts ?? [];
   const wrong = [
     ...made ? e.parts.flatMap((part, index) => part.private ? attributeDeviations(made, part.private, before[index]?.private?.extractable ?? false) : []) : [],
+    ...state.key?.restored === true ? e.parts.flatMap((part) => part.private ? restoredDeviations(part.private) : []) : [],
     ...e.wrappingKey ? wrappingDeviations(e.wrappingKey) : [],
   ];
   return must(e.spki === spki && same, 'PUBLIC-PARAMETERS', 'the public key that was generated', 'another one')
@@ -922,7 +937,7 @@ function open(state: State, entry: Entry<'opened'>): State {
   return {
     ...state, phase: 'open', ceremony: entry.ceremony, opening: entry.data, script, plan,
     people: entry.data.people.map((person) => ({ ...person, role: plan.seats.find((seat) => seat.id === person.seat)?.role ?? 'auditor', identity: null })),
-    recorder: entry.data.recorder, current: start(plan.steps[0]), checkpointDue: true, destruction: destructionAtFirst(plan, entry.data.inputs),
+    recorder: entry.data.recorder, current: start(plan.steps[0]), checkpointDue: true, backup: broughtBackup(entry.data.inputs, entry.data.bindings.cards['share-card'] ?? {}), destruction: destructionAtFirst(plan, entry.data.inputs),
   };
 }
 
@@ -1018,7 +1033,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
         ...state,
         inventories: before ? { ...state.inventories, [i.token]: [...before, ...made] } : state.inventories,
         key: {
-          name: step.do.key, token: i.token, label: i.label, algorithm: i.algorithm, spki: e.spki, wrapping: e.wrappingKey?.id ?? null, made: true,
+          name: step.do.key, token: i.token, label: i.label, algorithm: i.algorithm, spki: e.spki, wrapping: e.wrappingKey?.id ?? null, made: true, restored: false,
           parts: e.parts.map(({ part, algorithm, held, spki, private: half, wrapped }) => ({ part, algorithm, held, spki, private: half, wrapped, id: half?.id ?? null })),
           proven: false, certificate: null, wrapped: null, recoveryProven: false, locked: false,
         },
@@ -1030,7 +1045,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return {
         ...state,
         key: {
-          name: step.do.key, token: e.token, label, algorithm: key.algorithm, spki: key.spki, wrapping: key.wrapping, made: false,
+          name: step.do.key, token: e.token, label, algorithm: key.algorithm, spki: key.spki, wrapping: key.wrapping, made: false, restored: false,
           parts: key.parts.map((part, index) => ({ ...part, algorithm: e.parts[index]?.algorithm ?? '', private: e.parts[index]?.private ?? null })),
           proven: true, certificate, wrapped: null, recoveryProven: false, locked: false,
         },
@@ -1042,7 +1057,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return step.do.for === undefined ? withKey(state, { certificate }) : { ...state, issued: [...state.issued, { kind: 'certificate', step: step.id, bytes: certificate }] };
     }
     case 'sign-crl': return { ...state, issued: [...state.issued, { kind: 'crl', step: step.id, bytes: (evidence as Evidence<'sign-crl'>).crl }] };
-    case 'make-backup-key': return { ...state, backup: { set: (evidence as Evidence<'make-backup-key'>).set, alive: true, given: {}, wiped: false } };
+    case 'make-backup-key': return { ...state, backup: { set: (evidence as Evidence<'make-backup-key'>).set, alive: true, given: {}, wiped: false, brought: false } };
     case 'wrap-key': return withKey(state, { wrapped: (evidence as Evidence<'wrap-key'>).parts });
     case 'give-share': {
       const e = evidence as Evidence<'give-share'>;
@@ -1056,6 +1071,14 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return { ...state, backup: { ...state.backup, given: { ...state.backup.given, [step.who]: { ...share, readBack: true } } } };
     }
     case 'prove-recovery': return withKey(state, { recoveryProven: true });
+    case 'restore-key': {
+      const e = evidence as Evidence<'restore-key'>;
+      const before = state.inventories[e.token];
+      return {
+        ...state, key: restoredKey(step.do.key, backupInput(state.opening?.inputs, step.do.from), e),
+        inventories: before ? { ...state.inventories, [e.token]: [...before, ...restoredObjects(e)] } : state.inventories,
+      };
+    }
     case 'lock-key': {
       const halves = (evidence as Evidence<'lock-key'>).private;
       return withKey(state, { locked: true, parts: (state.key?.parts ?? []).map((part) => ({ ...part, private: halves.find((half) => half.id === part.id) ?? part.private })) });

@@ -320,6 +320,19 @@ function done(before: State, evidence: Evidence): Worded {
         reported('the recovered copy is destroyed, and was not found afterwards'),
       ];
     }
+    case 'restore-key': {
+      const e = evidence as Evidence<'restore-key'>;
+      return [
+        `${e.quorum.map((member) => personName(before, member.seat)).join(' and ')} brought the key back onto token ${e.token}`,
+        verified('every share is the one that its set commits to, and the backup key the one that was split'),
+        verified('the key of the backup, byte for byte; it signed a fresh message, checked without it'),
+        verified(`weak-key tests: ${e.weakTests.join(', ')}`),
+        ...e.parts.flatMap((part) => partText(part)),
+        ...e.wrappingKey ? [reported(`wrapping key, AES-256, CKA_ID ${hexGroups(e.wrappingKey.id)}: ${attributeText(e.wrappingKey)}`)] : [],
+        ...e.parts.some((part) => part.private) ? [e.enforced ? verified('the token refused to wrap it') : reported('the token would still wrap it: only this program refuses')] : [],
+        remark('a restored key was outside once: it is never again LOCAL, ALWAYS_SENSITIVE or NEVER_EXTRACTABLE'),
+      ];
+    }
     case 'lock-key':
       return [
         `${who} made the key non-extractable`,

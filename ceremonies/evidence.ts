@@ -179,6 +179,9 @@ const KeyProof = z.strictObject({
   possession: Possession,
 });
 
+/** Whose shares were put together, each from which card. */
+const Quorum = z.array(z.strictObject({ seat, card: text(64), x: z.int().min(1).max(255) })).min(2).max(255);
+
 const lintedObject = {
   /** SHA-256 of the to-be-signed bytes: of those linted under a throwaway key, and of those really signed. */
   lintedTbs: digest256,
@@ -191,7 +194,7 @@ export type WrappedPart = z.infer<typeof WrappedPart>;
 const ids = z.array(hex(64).min(2)).max(3);
 
 /** A file that people brought to the opening: public, kept whole in the record. */
-export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'revocations', 'crl', 'copies']);
+export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'revocations', 'crl', 'backup', 'copies']);
 export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;
@@ -345,6 +348,8 @@ export const INTENTS = {
   'give-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), erases: z.array(text(64)).max(64) }),
   'read-back-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255) }),
   'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
+  /** `ids` as in `generate-key`: one CKA_ID for every part that goes onto the token, last the wrapping key's. */
+  'restore-key': z.strictObject({ token: text(64), ids: ids.min(1), label: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   'lock-key': z.strictObject({ token: text(64), ids }),
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
   // --- the verified destruction of a key (destruction.ts) ---
@@ -408,11 +413,13 @@ export const EVIDENCE = {
   'give-share': z.strictObject({ card: TokenFacts, object: text(64), x: z.int().min(1).max(255), commitment: digest256, erased: z.array(text(64)).max(64) }),
   'read-back-share': z.strictObject({ card: text(64), object: text(64), x: z.int().min(1).max(255), commitment: digest256 }),
   'prove-recovery': z.strictObject({
-    quorum: z.array(z.strictObject({ seat, card: text(64), x: z.int().min(1).max(255) })).min(2).max(255),
+    quorum: Quorum,
     /** The recovered key, as a session object, signed this; it was destroyed afterwards and looked for again. */
     possession: Possession,
     destroyed: z.literal(true),
   }),
+  /** The key as it is on its new token, read from a fresh session; `possession` is over the intent's nonce. `enforced` as in `lock-key`. */
+  'restore-key': z.strictObject({ ...KeyProof.shape, quorum: Quorum, enforced: z.boolean() }),
   /** `enforced`: the token itself refused to wrap the locked key. False: it would still do it, and only this program refuses. */
   'lock-key': z.strictObject({ private: z.array(KeyAttributes).max(2), enforced: z.boolean() }),
   'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),

@@ -7,6 +7,7 @@
  */
 import { equalBytes, fromBase64url, toHex } from './bytes.ts';
 import type { Input } from './evidence.ts';
+import { backupFault, readBackupRecord } from './backup-record.ts';
 import { readCopyList } from './destruction.ts';
 import { keyFault, readKeyRecord, secretFault } from './key-record.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
@@ -32,6 +33,12 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
         const certificate = readCertificate(fromBase64url(record.certificate));
         if (!equalBytes(certificate.key.spki, fromBase64url(record.key.spki))) throw keyFault('the certificate of this key', 'that of another key');
         return [...keyPartsFindings(record.key.algorithm, record.key.spki, record.key.parts), ...certificateFindings(certificate)];
+      }
+      case 'backup': {
+        const { key, certificate } = readBackupRecord(fromBase64url(input.bytes));
+        const own = certificate === null ? null : readCertificate(fromBase64url(certificate));
+        if (own && !equalBytes(own.key.spki, fromBase64url(key.spki))) throw backupFault('the certificate of this key', 'that of another key');
+        return [...keyPartsFindings(key.algorithm, key.spki, key.parts), ...own ? certificateFindings(own) : []];
       }
       case 'request': return await checkRequest(inputDer({ ...input, kind: 'request' }));
       case 'stated-request': return await checkStatedRequest(inputDer({ ...input, kind: 'stated-request' }));
@@ -77,6 +84,16 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
       facts.push(['key', label], ['on the token', token], ['algorithm', key.algorithm],
         ...key.parts.map((part): [string, string] => [part.part === 'key' ? 'held' : part.part, part.held === 'token' ? 'on the token' : 'wrapped under a key of the token']),
         ...profile === null ? [] : [['made under the draft', profile] as [string, string]], ...certificateFacts(readCertificate(fromBase64url(certificate))));
+      break;
+    }
+    case 'backup': {
+      const { mode, label, token, profile, key, certificate, set, shares } = readBackupRecord(fromBase64url(input.bytes));
+      facts.push(['backup of the key', label], ...mode === 'rehearsal' ? [['made in', 'a rehearsal'] as [string, string]] : [], ['made on the token', token], ['algorithm', key.algorithm],
+        ...profile === null ? [] : [['made under the draft', profile] as [string, string]],
+        ['recovered by', `any ${set.threshold} of ${set.shares} shares`], ['set', `${set.id}, epoch ${set.epoch}`],
+        ...shares.slice(0, 20).map(({ x, card, holder }): [string, string] => [`share ${x}`, `${holder}, on card ${card}`]),
+        ...shares.length > 20 ? [['and more', `${shares.length - 20}`] as [string, string]] : [],
+        ...certificate === null ? [['certificate', 'none']] as [string, string][] : certificateFacts(readCertificate(fromBase64url(certificate))));
       break;
     }
     case 'request': {

@@ -16,6 +16,7 @@ import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
   IDENTITY_LABEL, type ActionName, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type Proof,
 } from './evidence.ts';
+import { readBackupRecord } from './backup-record.ts';
 import { LEVELS, listOf, tokenCopies, type Level, type OnToken } from './destruction.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
@@ -109,6 +110,8 @@ export interface ShareSetCopy extends Lasting {
   readonly shares: number;
   readonly custodians: readonly Share[];
   readonly recoveryProven: boolean;
+  /** Counts the splits of this backup key. */
+  readonly epoch: number;
   /** False: it was given up before every share was out, and another set took its place. */
   readonly complete: boolean;
 }
@@ -133,6 +136,8 @@ export interface InventoryKey {
   readonly copies: readonly Copy[];
   readonly certificates: readonly (Source & { readonly subject: string; readonly sha256: string; readonly notAfter: string })[];
   readonly whoCan: readonly string[];
+  /** When it was last brought back out of its backup, as a proof or for good. Null: never, as far as the records know. */
+  readonly lastRecovery: Source | null;
   readonly events: readonly KeyEvent[];
   /** Copies that are not known, and why there may be some. */
   readonly unknown: readonly string[];
@@ -367,7 +372,10 @@ class Estate {
     const { entry, before } = step;
     const source = sourceOf(entry);
     switch (entry.kind) {
-      case 'opened': this.#broughtKeys(entry as Entry<'opened'>, step.after); return;
+      case 'opened':
+        this.#broughtKeys(entry as Entry<'opened'>, step.after);
+        this.#broughtBackups(entry as Entry<'opened'>, step.after);
+        return;
       case 'begun': {
         const intent = (entry.data as Data<'begun'>).intent as Intent;
         const action = before.current?.step.do.action ?? 'put-away';
@@ -431,7 +439,7 @@ class Estate {
     const taken = this.keys.some((key) => key.identity === identity);
     const key: KeyDraft = {
       identity: taken ? `${identity}, ${about.place.module}:${about.place.token} ${about.place.id ?? ''}` : identity, label: about.label, algorithm: about.algorithm.name, standing: about.algorithm.standing,
-      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, copies: [], events: [], unknown: new Set(), used: false, believed: this.#believed,
+      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, copies: [], lastRecovery: null, events: [], unknown: new Set(), used: false, believed: this.#believed,
     };
     this.keys.push(key);
     this.#pass(key, 'pre-activation', sourceOf(step.entry));
@@ -561,6 +569,49 @@ class Estate {
     }
   }
 
+  /** Backups that people brought: the set is the one that was made here, or is known from now on. */
+  #broughtBackups(entry: Entry<'opened'>, after: State): void {
+    for (const [name, input] of Object.entries(entry.data.inputs)) {
+      const record = input.kind === 'backup' ? readable(() => readBackupRecord(fromBase64url(input.bytes))) : null;
+      if (record === null) continue;
+      const { key: reference, label, token, set, shares, certificate } = record;
+      const source = sourceOf(entry);
+      const place = { module: moduleOf(after, token), token, id: null };
+      let key = this.#keyOf(spkiCheck(reference.spki), place);
+      if (!key) {
+        key = this.#newKey({ entry, after }, { check: spkiCheck(reference.spki), place, label, origin: 'earlier', proof: 'reported', algorithm: algorithmOfSpki(reference.spki) });
+        key.unknown.add(`it was made on token ${token} before the first record here that names it: what became of it there is in no record`);
+        key.events.push({ ...source, by: 'the opening', what: `its backup brought as ${name} (${input.file}): it was there before`, believed: this.#believed });
+        if (certificate !== null) this.#certificate(source, certificate);
+      }
+      this.#ownKeys.set(entry.ceremony, key);
+      let copy = key.copies.find((one): one is SetDraft => one.kind === 'share-set' && one.set === set.id && one.epoch === set.epoch);
+      if (!copy) {
+        copy = {
+          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, complete: true, since: source, end: null, believed: this.#believed,
+          custodians: shares.map(({ x, card, object, holder }): ShareDraft => ({
+            seat: '', name: holder, x, readBack: false,
+            object: {
+              kind: 'object', module: moduleOf(after, card), token: card, class: 'data', id: null, label: object, keyType: '', check: NO_CHECK, attributes: null, what: `share ${x} of ${holder}`, pair: null, since: source, end: null, believed: this.#believed,
+            },
+          })),
+        };
+        this.#add(key, copy);
+      }
+      this.#sets.set(`${entry.ceremony} ${set.id}`, copy);
+    }
+  }
+
+  /** A quorum brought the key back: the backup works, as of now. */
+  #recovered(step: Step, key: KeyDraft | undefined, { set, quorum }: Pick<Intent<'prove-recovery'>, 'set' | 'quorum'>, what: string): void {
+    const source = sourceOf(step.entry);
+    const copy = this.#sets.get(`${step.entry.ceremony} ${set}`);
+    if (copy) copy.recoveryProven = true;
+    if (!key) return;
+    key.lastRecovery = source;
+    this.#event(key, step, `${what} by ${quorum.map((seat) => personAt(step.before, seat)?.name ?? seat).join(', ')}`);
+  }
+
   #holdParts(
     key: KeyDraft, source: Source, on: { readonly module: string; readonly token: string }, label: string, { parts, wrapping }: Pick<KeyReference, 'wrapping'> & { readonly parts: readonly KeyReference['parts'][number][] },
     shown: (index: number) => { readonly private: KeyAttributes | null; readonly public: KeyAttributes | null },
@@ -638,7 +689,7 @@ class Estate {
         if (!own) return;
         const { set } = evidence as Evidence<'make-backup-key'>;
         this.#giveUpSets(entry.ceremony);
-        const copy: SetDraft = { kind: 'share-set', set: set.id, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, since: source, end: null, believed: this.#believed };
+        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, since: source, end: null, believed: this.#believed };
         this.#sets.set(`${entry.ceremony} ${set.id}`, copy);
         this.#add(own, copy);
         this.#event(own, step, `backup key made and split ${set.threshold}-of-${set.shares}`);
@@ -675,10 +726,18 @@ class Estate {
         return;
       }
       case 'prove-recovery': {
-        const { set, quorum } = intent as Intent<'prove-recovery'>;
-        const copy = this.#sets.get(`${entry.ceremony} ${set}`);
-        if (copy) copy.recoveryProven = true;
-        if (own) this.#event(own, step, `recovered by ${quorum.map((seat) => personAt(before, seat)?.name ?? seat).join(', ')}, proven, and destroyed again`);
+        this.#recovered(step, own, intent as Intent<'prove-recovery'>, 'recovered for a proof, and destroyed again,');
+        return;
+      }
+      case 'restore-key': {
+        const { token, parts, wrappingKey } = evidence as Evidence<'restore-key'>;
+        const { label } = intent as Intent<'restore-key'>;
+        if (!own) return;
+        const on = { module: moduleOf(before, token), token };
+        this.#holdParts(own, source, on, label, { wrapping: wrappingKey?.id ?? null, parts: parts.map(({ part, held, spki: half, wrapped, private: attributes }) => ({ part, held, spki: half, wrapped, id: attributes?.id ?? null })) },
+          (index) => ({ private: parts[index]?.private ?? null, public: parts[index]?.public ?? null }));
+        if (wrappingKey) this.#wrappingKey(step, on, label, wrappingKey.id, wrappingKey, 'generated');
+        this.#recovered(step, own, intent as Intent<'restore-key'>, `restored onto token ${token}`);
         return;
       }
       case 'lock-key': {

@@ -30,6 +30,8 @@ export interface CeremonyKey {
   readonly wrapping: string | null;
   /** Made in this ceremony; else it was there before. */
   readonly made: boolean;
+  /** Brought back onto this token in this ceremony, out of its backup. */
+  readonly restored: boolean;
   readonly proven: boolean;
   readonly certificate: string | null;
   readonly wrapped: readonly WrappedPart[] | null;
@@ -65,34 +67,42 @@ export function readKeyRecord(bytes: Uint8Array): KeyRecord {
     const issue = parsed.error.issues[0];
     throw keyFault('a key record of the format conclave-key/1', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
   }
-  const { key, profile } = parsed.data;
-  const algorithm = caAlgorithmNamed(key.algorithm);
+  soundReference(parsed.data.key, parsed.data.profile, keyFault);
+  return parsed.data;
+}
+
+/** The draft under which an algorithm is used here; null where there is a finished standard. */
+export function profileOfKey(name: string): string | null {
+  const algorithm = caAlgorithmNamed(name);
+  return 'profile' in algorithm ? algorithm.profile : null;
+}
+
+/** What every record must say of a key, so that its parts can be found and joined. Throws what `fault` makes of the first that is not so. */
+export function soundReference(key: KeyReference, profile: string | null, fault: (expected: string, found: string) => Refused): void {
   // The same name under another draft is another algorithm.
-  const draft = 'profile' in algorithm ? algorithm.profile : null;
-  if (profile !== draft) throw keyFault(`${key.algorithm} under ${draft ?? 'no draft'}`, profile ?? 'no draft');
-  const components = componentsOf(algorithm);
+  const draft = profileOfKey(key.algorithm);
+  if (profile !== draft) throw fault(`${key.algorithm} under ${draft ?? 'no draft'}`, profile ?? 'no draft');
+  const components = componentsOf(caAlgorithmNamed(key.algorithm));
   const parts = key.parts.map((part) => part.part).join(' ');
-  if (parts !== components.map((component) => component.part).join(' ')) throw keyFault(`the parts of ${key.algorithm}`, parts);
+  if (parts !== components.map((component) => component.part).join(' ')) throw fault(`the parts of ${key.algorithm}`, parts);
   for (const part of key.parts) {
     const whole = part.held === 'token' ? part.id !== null && part.wrapped === null : part.id === null && part.wrapped !== null && key.wrapping !== null;
-    if (!whole) throw keyFault(`the ${part.part} either on the token, with its CKA_ID, or wrapped, with the key it is under`, 'neither');
+    if (!whole) throw fault(`the ${part.part} either on the token, with its CKA_ID, or wrapped, with the key it is under`, 'neither');
   }
   const ids = keyIds(key);
-  if (key.wrapping !== null && key.parts.every((part) => part.held === 'token')) throw keyFault('a wrapping key only where a part is wrapped', 'one that nothing is under');
-  if (new Set(ids).size !== ids.length) throw keyFault('a CKA_ID for every object', 'one of them twice');
-  return parsed.data;
+  if (key.wrapping !== null && key.parts.every((part) => part.held === 'token')) throw fault('a wrapping key only where a part is wrapped', 'one that nothing is under');
+  if (new Set(ids).size !== ids.length) throw fault('a CKA_ID for every object', 'one of them twice');
 }
 
 export function keyFault(expected: string, found: string): Refused {
   return new Refused(refuse('INPUT-KEY', expected, found, BRING));
 }
 
-/** The record of a key that has a certificate, as the bundle gives it; null before that. */
+/** The record of a key that was made or restored and has a certificate, as the bundle gives it; null before that. */
 export function keyRecordOf(key: CeremonyKey | null): Uint8Array | null {
-  if (!key || key.certificate === null || !key.made) return null;
-  const algorithm = caAlgorithmNamed(key.algorithm);
+  if (!key || key.certificate === null || !(key.made || key.restored)) return null;
   const record: KeyRecord = {
-    format: 'conclave-key/1', label: key.label, token: key.token, profile: 'profile' in algorithm ? algorithm.profile : null,
+    format: 'conclave-key/1', label: key.label, token: key.token, profile: profileOfKey(key.algorithm),
     key: keyReference(key), certificate: key.certificate,
   };
   return utf8(`${canonicalize(record) ?? ''}\n`);

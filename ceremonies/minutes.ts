@@ -323,7 +323,7 @@ function resultSection(record: FoldedRecord): Markup {
   };
   return section('What was made',
     facts([
-      ['Key', html`"${key.label}", ${key.algorithm}, on token ${code(key.token)}${key.made ? '' : '; it was there before'}`],
+      ['Key', html`"${key.label}", ${key.algorithm}, on token ${code(key.token)}${key.made ? '' : key.restored ? '; restored onto it out of its backup' : '; it was there before'}`],
       ...key.parts.map((part): [string, Part] => [
         part.part === 'key' ? 'Held' : part.part === 'ml-dsa' ? 'ML-DSA half' : 'Classical half',
         part.held === 'token' ? html`${part.algorithm} on the token, CKA_ID ${code(hexGroups(part.id ?? ''))} ${mark('reported')}` : html`${part.algorithm}, wrapped under the token's AES-256 key ${code(hexGroups(key.wrapping ?? ''))} ${mark('verified')}`,

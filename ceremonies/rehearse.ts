@@ -51,7 +51,7 @@ const REORDER = 'Move the step, or add the one that is missing.';
 /** Whose hands: the officer's on the token, a custodian's on a share; everybody's for the rest. */
 const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
-  'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'lock-key': 'officer',
+  'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'lock-key': 'officer',
   'wipe-backup-key': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer',
 };
@@ -65,6 +65,8 @@ interface Key {
   readonly on: string;
   /** Null for a key that was there before. */
   readonly make: GenerateKey | null;
+  /** Brought back out of its backup. */
+  readonly restored: boolean;
   proven: boolean;
   wrapped: boolean;
   recovered: boolean;
@@ -76,6 +78,8 @@ class Room {
   readonly #faults: Fault[] = [];
   readonly #said = new Set<string>();
   readonly #custodians: readonly string[];
+  /** Backups that people bring. */
+  readonly #backups: readonly string[];
 
   /** Where every thing is now, where it began, and the line of the last move that touched it. */
   readonly #places = new Map<string, { now: Place; readonly began: Place; line: number }>();
@@ -101,6 +105,9 @@ class Room {
   constructor(plan: Plan) {
     this.#plan = plan;
     this.#custodians = plan.seats.filter((seat) => seat.role === 'custodian').map((seat) => seat.id);
+    this.#backups = Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask);
+    // What is brought was given before.
+    if (this.#backups.length > 0) for (const seat of this.#custodians) this.#given.add(seat);
     for (const [token, at] of Object.entries(plan.room.tokens)) this.#places.set(token, { now: at, began: at, line: 0 });
     for (const [card, spec] of Object.entries(plan.room.cards)) {
       for (const seat of plan.seats) {
@@ -143,10 +150,11 @@ class Room {
         'Add `identity-card: { for: person, at: holder }` under room.cards.');
     }
     const has = (action: Action) => steps.some((step) => step.do.action === action);
-    if (has('give-share') && !Object.hasOwn(room.cards, 'share-card')) {
+    const recovers = this.#backups.length > 0;
+    if ((has('give-share') || recovers) && !Object.hasOwn(room.cards, 'share-card')) {
       this.#fault('PEOPLE-CARDS', { line: 0 }, 'a share-card for every custodian', 'none', 'Add `share-card: { for: custodian, at: bag }` under room.cards.');
     }
-    if (set && !has('make-backup-key')) this.#fault('BACKUP-NEEDS-SET', { line: 0 }, 'a backup for the set of shares', 'a set that no step uses', 'Remove `set`, or add the steps of a backup.');
+    if (set && !recovers && !has('make-backup-key')) this.#fault('BACKUP-NEEDS-SET', { line: 0 }, 'a backup for the set of shares', 'a set that no step uses', 'Remove `set`, or add the steps of a backup.');
     const administers = steps.filter((step) => step.do.action === 'administer');
     if (administers.length === 0) {
       for (const role of ['witness', 'auditor'] as const) {
@@ -159,6 +167,8 @@ class Room {
       if (administers.length > 1 || steps.findLast((step) => step.line > 0)?.do.action !== 'administer') this.#fault('ADMINISTER-ALONE', administers[0] ?? { line: 0 }, 'one administer step, the last', `${administers.length}, or another after it`);
       if (administers.some((step) => Object.keys(step.witnesses).length > 0)) this.#fault('ADMINISTER-ALONE', administers[0] ?? { line: 0 }, 'changes that the officer signs for', 'a witness to a step without an end', 'What needs a witness is a ceremony of its own.');
     }
+    if (this.#backups.length > 1 || (recovers && this.#plan.set)) this.#fault('BACKUP-ONCE', { line: 0 }, 'one backup in a ceremony', recovers && this.#plan.set ? 'one that is brought and one that is made' : 'two that are brought', 'Make another ceremony for it.');
+    if (recovers && this.#custodians.length < 2) this.#fault('PEOPLE-ROLES', { line: 0 }, 'at least two custodians for a recovery', `${this.#custodians.length}`, 'Add custodians under people.');
     if (this.#custodians.length === 0 && this.#plan.set) this.#fault('PEOPLE-ROLES', { line: 0 }, 'custodians for the shares', `${seats.length} people, no custodian`, 'Add custodians under people.');
   }
 
@@ -276,7 +286,7 @@ class Room {
         this.#onToken(step, what.on);
         this.#input(step, what.from, 'key');
         if (this.#key) this.#fault('KEY-ONCE', step, 'one key in a ceremony', 'a second one', 'Make another ceremony for it.');
-        else this.#key = { step, name: what.key, on: what.on, make: null, proven: true, wrapped: false, recovered: false, locked: false };
+        else this.#key = { step, name: what.key, on: what.on, make: null, restored: false, proven: true, wrapped: false, recovered: false, locked: false };
         return;
       case 'confirm-input':
         if (!Object.hasOwn(this.#plan.inputs, what.input)) this.#fault('INPUT-KNOWN', step, 'a file that the script asks for', what.input, 'Declare it under inputs, or correct its name.');
@@ -311,7 +321,11 @@ class Room {
         this.#readBack.add(step.who);
         return;
       case 'prove-recovery':
-        this.#recover(step, what.key);
+        if (what.on !== undefined && what.from !== undefined) this.#fromBackup(step, what.on, what.from);
+        else this.#recover(step, what.key ?? '');
+        return;
+      case 'restore-key':
+        this.#restore(step, what);
         return;
       case 'lock-key': {
         const key = this.#keyOf(step, what.key);
@@ -380,7 +394,7 @@ class Room {
     }
     this.#placed(step, make);
     if (this.#key) this.#fault('KEY-ONCE', step, 'one key in a ceremony', 'a second one', 'Make another ceremony for it.');
-    else this.#key = { step, name: make.key, on, make, proven: false, wrapped: false, recovered: false, locked: false };
+    else this.#key = { step, name: make.key, on, make, restored: false, proven: false, wrapped: false, recovered: false, locked: false };
   }
 
   /** Whether a key of this algorithm can live where the script puts it, whatever the token. */
@@ -419,6 +433,22 @@ class Room {
     if (key) key.recovered = true;
   }
 
+  /** A quorum of those who are here, on that token: every share was read on its card, and every card is at hand. */
+  #fromBackup(step: PlanStep, on: string, from: string): void {
+    this.#onToken(step, on);
+    this.#input(step, from, 'backup');
+    for (const seat of this.#custodians) this.#cardInReader(step, seat);
+    const unread = this.#custodians.filter((seat) => !this.#readBack.has(seat));
+    if (unread.length > 0) this.#fault('READ-BACK-EVERY-SHARE', step, 'every share read on its card before it is used', `not those of ${unread.join(', ')}`, 'Add a read-back-share step, for-each: custodian.');
+  }
+
+  #restore(step: PlanStep, { on, key, from }: Extract<PlanStep['do'], { action: 'restore-key' }>): void {
+    this.#fromBackup(step, on, from);
+    if (!this.#listed.delete(on)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${on} right before`, 'none', 'Add a take-inventory step before this one.');
+    if (this.#key) this.#fault('KEY-ONCE', step, 'one key in a ceremony', 'a second one', 'Make another ceremony for it.');
+    else this.#key = { step, name: key, on, make: null, restored: true, proven: false, wrapped: false, recovered: false, locked: true };
+  }
+
   #end(): void {
     const key = this.#key;
     const last = this.#plan.steps.findLast((step) => step.line > 0) ?? { line: 0 };
@@ -427,11 +457,13 @@ class Room {
     }
     const named = Object.keys(this.#plan.inputs).filter((name) => !this.#compared.has(name) && this.#plan.inputs[name]?.optional !== true);
     if (named.length > 0) this.#fault('INPUT-CONFIRMED', last, 'every file compared by people', `not ${named.join(', ')}`, 'Add a confirm-input step.');
-    if (key && !key.make && !this.#signed) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
-    if (key?.make) {
-      const { on, attributes } = key.make;
-      if (!this.#listed.has(on)) this.#fault('INVENTORY-AROUND-CHANGE', key.step, `an inventory of ${on} afterwards`, 'none', 'Add a take-inventory step after this one.');
+    if (key && !key.make && !key.restored && !this.#signed) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
+    if (key?.make || key?.restored) {
+      if (!this.#listed.has(key.on)) this.#fault('INVENTORY-AROUND-CHANGE', key.step, `an inventory of ${key.on} afterwards`, 'none', 'Add a take-inventory step after this one.');
       if (!key.proven) this.#fault('KEY-PROVEN', key.step, `key ${key.name} proven before the end`, 'never', 'Add a prove-key step.');
+    }
+    if (key?.make) {
+      const { attributes } = key.make;
       if (attributes.extractable === 'until-locked' && !key.locked) {
         this.#fault('ATTRIBUTES-SAFE', key.step, 'extractable: never, or locked before the end', 'a key that stays extractable', 'Add a lock-key step, or set extractable: never.');
       }

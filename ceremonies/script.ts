@@ -78,7 +78,11 @@ function shapes<Open extends boolean>(open: Open) {
     'wrap-key': z.strictObject({ key: name }).optional(),
     'give-share': z.strictObject({}).optional(),
     'read-back-share': z.strictObject({}).optional(),
-    'prove-recovery': z.strictObject({ key: name }).optional(),
+    /** Of the ceremony's own key; or, `from` a backup that was brought, as session objects on that token. */
+    'prove-recovery': z.strictObject({ key: name.optional(), on: name.optional(), from: name.optional() })
+      .refine(({ key, on, from }) => (key === undefined) === (on !== undefined) && (on === undefined) === (from === undefined), 'either key, or on and from').optional(),
+    /** A key out of its backup, onto a token where it is not. */
+    'restore-key': z.strictObject({ on: name, key: name, from: name }).optional(),
     'lock-key': z.strictObject({ key: name }).optional(),
     'wipe-backup-key': z.strictObject({}).optional(),
     /** Every copy on the list is looked for: what is there, and what cannot be reached. */

@@ -30,6 +30,7 @@ import { verifySignature } from './keys/signatures.ts';
 import { keyFindings, readSubjectKey, verifyWith } from './keys/subject-key.ts';
 import { lintCertificate, orderFindings, tbsOf, verifyIssued } from './keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from './profile.ts';
+import { backupInput } from './recovery.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import type { PlanStep } from './script.ts';
 import { Fold, parseLine, portableHasher, splitTranscript, type Hasher } from './transcript.ts';
@@ -153,7 +154,16 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     }
     case 'prove-recovery': {
       const { possession } = evidence as Evidence<'prove-recovery'>;
-      return [possessionClaim('the recovered key signed a fresh message that the key\'s public half verifies', before.key?.algorithm ?? '', before.key?.spki ?? '', possession)];
+      const key = step.do.from === undefined ? before.key : backupInput(before.opening?.inputs, step.do.from).key;
+      return [possessionClaim('the recovered key signed a fresh message that the key\'s public half verifies', key?.algorithm ?? '', key?.spki ?? '', possession)];
+    }
+    case 'restore-key': {
+      const e = evidence as Evidence<'restore-key'>;
+      const { key } = backupInput(before.opening?.inputs, step.do.from);
+      return [
+        { what: 'every part of the restored key is sound, and the whole is made of them', test: async () => keyPartsFindings(key.algorithm, e.spki, e.parts) },
+        possessionClaim('the restored key signed a fresh message that the public key of the backup verifies', key.algorithm, key.spki, e.possession),
+      ];
     }
     case 'issue-certificate': {
       const e = evidence as Evidence<'issue-certificate'>;

@@ -127,6 +127,8 @@ export const Request = z.discriminatedUnion('call', [
     kem: z.string().max(48).optional(),
     /** Tokens of the script that exist already, and inputs that people bring: none is made for those. */
     tokens: z.record(z.string().max(40), Bound).optional(),
+    /** Cards that exist already, by name and seat. */
+    cards: z.record(z.string().max(40), z.record(SeatId, Bound)).optional(),
     brought: z.array(z.string().max(40)).max(20).optional(),
   }),
   z.strictObject({

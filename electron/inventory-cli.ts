@@ -111,6 +111,7 @@ function inWords(key: InventoryKey): string[] {
       ...key.certificates.map(({ subject, notAfter, sha256 }) => `certificate of ${subject} until ${notAfter.slice(0, 10)}, SHA-256 ${sha256}`),
     ]),
     ...column('where', [...key.copies.map(where), key.destruction.words, ...key.unknown.map((words) => `! not known: ${words}`)]),
+    ...key.copies.some((copy) => copy.kind === 'share-set') ? column('backup', [key.lastRecovery === null ? '! a recovery was never proven' : `✓ last proven recovery ${key.lastRecovery.at.slice(0, 10)}  [${key.lastRecovery.ceremony.slice(0, 8)} ${key.lastRecovery.seq}]`]) : [],
     ...column('who can', key.whoCan.length === 0 ? ['nobody, as far as the records know'] : key.whoCan),
     ...column('who did', key.events.map(({ at, by, what, ceremony, seq, believed }) => `${at.slice(0, 19)}Z  ${by}: ${what}  [${ceremony.slice(0, 8)} ${seq}]${believed ? '' : '  ✕ not believed'}`)),
     '',
@@ -127,7 +128,7 @@ function where(copy: Copy): string {
     case 'share-set': {
       const left = copy.custodians.filter(({ object }) => stands(object));
       const proof = `${left.every(({ readBack }) => readBack) ? 'every share read back' : `not read back: ${left.filter(({ readBack }) => !readBack).map(({ name }) => name).join(', ')}`}, recovery ${copy.recoveryProven ? 'proven' : 'not proven'}`;
-      return `${mark} ${copy.threshold}-of-${copy.shares} shares (${left.map(({ name, object }) => `${name} on ${object.module}:${object.token}`).join(', ') || 'none left'}), ${proof}${ended}`;
+      return `${mark} ${copy.threshold}-of-${copy.shares} shares, epoch ${copy.epoch} (${left.map(({ name, object }) => `${name} on ${object.module}:${object.token}`).join(', ') || 'none left'}), ${proof}${ended}`;
     }
   }
 }

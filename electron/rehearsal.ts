@@ -3,10 +3,12 @@
  * wants. The terminal's rehearsal, the benchmark and the tests are carried out by this file; it can do nothing that a
  * person at the screen could not do, because it uses the same calls and the same `pendingAction`.
  */
-import { pendingAction, type Pending, type State } from '../ceremonies/ceremony.ts';
+import { mayBeKept, pendingAction, type Pending, type State } from '../ceremonies/ceremony.ts';
 import { waitsUntil } from '../ceremonies/destruction.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
-import { planOf, readScript, type Parameters, type Role } from '../ceremonies/script.ts';
+import { readBackupRecord } from '../ceremonies/backup-record.ts';
+import { sharesAtHand } from '../ceremonies/recovery.ts';
+import { planOf, readScript, type Parameters, type Plan, type Role } from '../ceremonies/script.ts';
 import { Fold, pushLine, type Hasher } from '../ceremonies/transcript.ts';
 import type { Answer, Answers, Bindings, Call, Entries, Inputs, People, Request } from './contract.ts';
 
@@ -61,12 +63,23 @@ export async function playRehearsal(table: Table, play: Play): Promise<string> {
   const parameters = { ...script.defaults, ...play.parameters };
   const plan = planOf(script, parameters);
   const { tokens, ca, kem, inputs: brought = {} } = play;
+  const cards = play.bindings ? {} : await sharesOf(table, plan, brought);
   const made = play.bindings ? { bindings: play.bindings, inputs: {} }
-    : await ask(table, { call: 'provision', script: play.script, parameters, module: play.module, brought: Object.keys(brought), ...(tokens && { tokens }), ...(ca && { ca }), ...(kem !== undefined && { kem }) });
+    : await ask(table, { call: 'provision', script: play.script, parameters, module: play.module, brought: Object.keys(brought), cards, ...(tokens && { tokens }), ...(ca && { ca }), ...(kem !== undefined && { kem }) });
   const { bindings } = made;
   const { ceremony } = await ask(table, { call: 'open', script: play.script, parameters, people: standInNames(plan.seats), bindings, inputs: { ...made.inputs, ...brought }, mode: 'rehearsal', standIns: true });
   await playOn(table, ceremony, play);
   return ceremony;
+}
+
+/** A backup that is brought names the share cards: those that are there are used, as people would bring them. */
+async function sharesOf(table: Table, plan: Plan, brought: Inputs): Promise<Bindings['cards']> {
+  const name = Object.keys(brought).find((one) => plan.inputs[one]?.kind === 'backup');
+  const file = name === undefined ? undefined : brought[name];
+  if (!file) return {};
+  const { modules } = await ask(table, { call: 'estate' });
+  const atHand = modules.flatMap(({ name: module, slots }) => slots.flatMap(({ token }) => (token ? [{ module, serial: token.serial }] : [])));
+  return { 'share-card': sharesAtHand(readBackupRecord(file.bytes), plan.seats, atHand) };
 }
 
 /** Plays an open (not interrupted) ceremony to its end. */
@@ -90,7 +103,7 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
           break;
         }
         // A stand-in officer keeps what is whole and clears what is not.
-        case 'decide': await ask(table, { call: 'decide', ceremony, decision: pending.observation.state === 'present' ? 'keep' : 'clear', why: 'The stand-in officer looked at what was found.' }); break;
+        case 'decide': await ask(table, { call: 'decide', ceremony, decision: mayBeKept(state) ? 'keep' : 'clear', why: 'The stand-in officer looked at what was found.' }); break;
         case 'back': await ask(table, { call: 'back', ceremony, present: pending.present }); break;
         case 'over': return;
         case 'opening': case 'checkpoint': case 'outcome': case 'look': case 'clear': case 'close':

@@ -1,10 +1,12 @@
 /**
  * What must be at hand before a ceremony is opened: a token or card for every purpose, and, where people bring a key's
- * record, the very token that the record names.
+ * record, the very token that the record names; where they bring a backup's, its share cards.
  *
  * Pure. It never decides whether a ceremony may be opened: the conductor does, and refuses by the same rules.
  */
+import { readBackupRecord } from '../ceremonies/backup-record.ts';
 import { readKeyRecord } from '../ceremonies/key-record.ts';
+import { sharesAtHand } from '../ceremonies/recovery.ts';
 import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import type { Plan } from '../ceremonies/script.ts';
 import type { Bindings, Estate } from '../electron/contract.ts';
@@ -83,6 +85,17 @@ export function keyHome(
   return opener?.action === 'open-key' && there
     ? { token: opener.on, bound: { module: there.module, serial: there.serial } }
     : null;
+}
+
+/** The share cards that a backup names and that are at hand, by seat; null for any other file. */
+export function shareHome(plan: Plan, bytes: Uint8Array, estate: Estate | null): Readonly<Record<string, Bound>> | null {
+  try {
+    const atHand = tokensAtHand(estate).map(({ module, serial }) => ({ module, serial }));
+    return sharesAtHand(readBackupRecord(bytes), plan.seats, atHand);
+  } catch (error) {
+    if (error instanceof Refused) return null; // what is wrong with it is said where the file is shown
+    throw error;
+  }
 }
 
 /** A key is where its record says: a binding to any other token would be refused when the key is to be found. */

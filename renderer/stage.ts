@@ -12,6 +12,7 @@ import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof
 import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
 import { isStatefulKey } from '../ceremonies/keys/provenance.ts';
+import { backupInput } from '../ceremonies/recovery.ts';
 import type { PlanStep } from '../ceremonies/script.ts';
 import { algorithmName, placeWords, profileOf } from './algorithms.ts';
 import { fact, objectLine, type Fact, type Told } from './reading.ts';
@@ -183,9 +184,31 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
               quorum.map((seat: string) => seatTitle(seat)),
             ),
           ]
-        : state.plan?.set
-          ? [text('Quorum', `${state.plan.set.threshold} custodians, drawn by lot when the step begins`)]
+        : state.backup
+          ? [text('Quorum', `${state.backup.set.threshold} custodians, drawn by lot when the step begins`)]
           : [];
+    }
+    case 'restore-key': {
+      const e = evidence as Evidence<'restore-key'> | null;
+      const record = backupInput(opening?.inputs, step.do.from);
+      const quorum = intent?.['quorum'];
+      const drawn = Array.isArray(quorum)
+        ? list(
+            t.ceremony.quorum,
+            quorum.map((seat: string) => seatTitle(seat)),
+          )
+        : text('Quorum', `${record.set.threshold} custodians, drawn by lot when the step begins`);
+      const named = [text('Key', `${algorithmName(record.key.algorithm)}, “${record.label}”`), ...drafted(record.key.algorithm)];
+      if (!e) return [...token(step.do.on), ...named, drawn];
+      const locks = e.parts.some((part) => part.private);
+      return [
+        ...whereFacts(e.parts),
+        ...token(step.do.on),
+        ...named,
+        ...attributeFacts(e),
+        ...(locks ? [text('Locked', e.enforced ? t.keys.locked : t.keys.markedOnly, e.enforced ? 'verified' : 'reported')] : []),
+        text('It was outside', t.keys.restored),
+      ];
     }
   }
 }
@@ -246,7 +269,7 @@ export function resultFacts(state: State, rows: readonly Told[]): Fact[] {
   const { key, issued } = state;
   if (!key) return [];
   const shown = rows.findLast(
-    ({ entry, step }) => entry.kind === 'done' && ['generate-key', 'prove-key', 'open-key'].includes(step?.do.action ?? ''),
+    ({ entry, step }) => entry.kind === 'done' && ['generate-key', 'prove-key', 'open-key', 'restore-key'].includes(step?.do.action ?? ''),
   );
   const evidence = (shown?.entry.data as Data<'done'> | undefined)?.evidence as Evidence<'prove-key'> | undefined;
   return [
@@ -277,7 +300,7 @@ export function certifiedInput(state: State, step: PlanStep): Input | null {
   return name === undefined ? null : (state.opening?.inputs[name] ?? null);
 }
 
-const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl'];
+const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key'];
 
 /**
  * Does a device process compute by itself in this step, long enough that people may want to stop it? Making and using a
@@ -286,7 +309,12 @@ const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certific
 export function canBeStopped(state: State, step: PlanStep): boolean {
   if (step.do.action === 'generate-key') return (step.do.place ?? 'token') !== 'token';
   if (!SIGNING.includes(step.do.action)) return false;
-  const key = step.do.action === 'open-key' ? keyInput(state, step.do.from).key : state.key;
+  const key =
+    step.do.action === 'open-key'
+      ? keyInput(state, step.do.from).key
+      : step.do.action === 'restore-key'
+        ? backupInput(state.opening?.inputs, step.do.from).key
+        : state.key;
   return (
     key !== null &&
     (key.parts.some((part) => part.held === 'wrapped') || caAlgorithmNamed(key.algorithm).family === 'slh-dsa')

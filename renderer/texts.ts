@@ -108,6 +108,12 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'The drawn quorum recovers the key once, for the proof only.',
     pin: 'quorum',
   },
+  'restore-key': {
+    button: 'Restore the key',
+    key: 'R',
+    working: 'The drawn quorum recovers the key. It signs once as a trial, goes onto the token, and is read back.',
+    pin: 'quorum',
+  },
   'lock-key': {
     button: 'Lock the root key',
     key: 'L',
@@ -557,6 +563,7 @@ export const t = {
     },
     locked: 'the token itself refused to wrap it',
     markedOnly: 'marked non-extractable, but this token would still wrap it',
+    restored: 'never again LOCAL, ALWAYS_SENSITIVE or NEVER_EXTRACTABLE',
     wrapping: 'Wrapping key',
     wrappingWhere: 'AES-256, on the token',
     algorithm: 'Algorithm',

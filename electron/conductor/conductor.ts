@@ -17,10 +17,12 @@ import {
 } from '../../ceremonies/ceremony.ts';
 import { approvalStatement, listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk } from '../../ceremonies/evidence.ts';
-import { idsNeeded, inputDigest, keyIds, keyReference, type CeremonyKey } from '../../ceremonies/key-record.ts';
+import { idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
+import type { BackupRecord } from '../../ceremonies/backup-record.ts';
+import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
@@ -307,22 +309,22 @@ export class Conductor {
 
   // --- opening -------------------------------------------------------------------------------------------------------
 
-  async #provision({ script: name, parameters, module, ca, kem, tokens: existing = {}, brought = [] }: Extract<Request, { call: 'provision' }>): Promise<Answers['provision']> {
+  async #provision({ script: name, parameters, module, ca, kem, tokens: existing = {}, cards: held = {}, brought = [] }: Extract<Request, { call: 'provision' }>): Promise<Answers['provision']> {
     const plan = this.#rehearsed(name, parameters).plan;
-    this.#notInProduction(Object.values(existing));
+    this.#notInProduction([...Object.values(existing), ...Object.values(held).flatMap((seats) => Object.values(seats))]);
     const config = this.#module(module);
     const wanted: { label: string; bind: (bindings: MutableBindings, serial: string) => void }[] = [];
     for (const token of plan.tokens.filter((one) => !Object.hasOwn(existing, one))) wanted.push({ label: `REHEARSAL ${token}`, bind: (bindings, serial) => { bindings.tokens[token] = { module, serial }; } });
     for (const [card, spec] of Object.entries(plan.room.cards)) {
       for (const seat of plan.seats) {
-        if (spec.for === 'custodian' && seat.role !== 'custodian') continue;
+        if ((spec.for === 'custodian' && seat.role !== 'custodian') || held[card]?.[seat.id] !== undefined) continue;
         // A label has 32 bytes (PKCS#11 3.2, 5.5.7): the first word of the card's name must do.
         wanted.push({ label: `REHEARSAL ${card.split('-')[0] ?? card} ${seat.id}`.slice(0, 32), bind: (bindings, serial) => { (bindings.cards[card] ??= {})[seat.id] = { module, serial }; } });
       }
     }
     await this.#world.devices.call(config, 'start', { module: config });
     const { tokens } = await this.#world.devices.call(config, 'provision', { labels: wanted.map((item) => item.label) });
-    const bindings: MutableBindings = { tokens: { ...existing }, cards: {} };
+    const bindings: MutableBindings = { tokens: { ...existing }, cards: structuredClone(held) };
     wanted.forEach((item, index) => {
       const token = tokens[index];
       if (!token) throw new Refused(refuse('PROVISION', `${wanted.length} rehearsal tokens`, `${tokens.length}`, 'Look at the tokens, and try again.'));
@@ -368,6 +370,7 @@ export class Conductor {
           file('json', utf8(JSON.stringify(await this.#rehearsalCopies(config, bound, made.key), null, 2)));
           break;
         }
+        case 'backup': file('json', utf8(JSON.stringify(await this.#backupFor(bindings, config, bound.serial, ca)))); break;
         case 'crl': break; // optional everywhere: a first list has none before it
       }
     }
@@ -388,6 +391,34 @@ export class Conductor {
     for (const part of key.parts) if (part.wrapped !== null) copies.push({ what: `the ${part.part} half, wrapped in its record`, secret: true, by: { means: 'erasure', of: [wrapping], enough: 1 } });
     copies.push({ what: 'a printed copy of the wrapped key, in bag REHEARSAL-1', secret: true, by: { means: 'people', how: 'open the bag, read its number aloud, shred the sheet before everybody', physical: true } });
     return { format: 'conclave-copies/1', key: { identity: `REHEARSAL ${inputDigest({ bytes: key.spki })}`, label: 'REHEARSAL CA', algorithm: key.algorithm }, copies, unknown: [], dependants: [], despite: '' };
+  }
+
+  /** The backup of a key that is thrown away at once, its shares on the cards of this rehearsal's custodians: more than half of them recover it, at least two. */
+  async #backupFor(bindings: Bindings, token: ModuleConfig, serial: string, { algorithm, place }: { algorithm: string; place: 'token' | 'split' | 'wrapped' }): Promise<BackupRecord> {
+    const { devices, random } = this.#world;
+    const cards = Object.entries(bindings.cards['share-card'] ?? {});
+    const set = toBase64url(random(16));
+    const threshold = Math.max(2, Math.ceil((cards.length + 1) / 2));
+    const made = await devices.call(token, 'provision-backup', { token: serial, algorithm, place, set, threshold, custodians: cards.map(([seat]) => seat) });
+    const shares: BackupRecord['shares'] = [];
+    try {
+      for (const [index, [seat, card]] of cards.entries()) {
+        const config = this.#module(card.module);
+        const object = `conclave-share-${toHex(random(8))}`;
+        const [x, name] = [index + 1, `Stand-in ${seat}`];
+        await devices.call(config, 'start', { module: config });
+        const { key: to } = await devices.call(config, 'transport-key', {});
+        const { sealed } = await devices.call(token, 'seal-share', { set, x, to });
+        await devices.call(config, 'give-share', { card: card.serial, object, set, x, sealed, erases: [], asked: { person: seat, name, purpose: 'a share to rehearse with', standIn: true } });
+        shares.push({ x, card: card.serial, object, holder: name });
+      }
+    } finally {
+      await devices.call(token, 'wipe-backup-key', {});
+    }
+    return {
+      format: 'conclave-backup/1', mode: 'rehearsal', ceremony: toHex(random(16)), label: 'REHEARSAL CA', token: 'REHEARSAL, thrown away', profile: profileOfKey(algorithm),
+      key: made.key, certificate: made.certificate, wrapped: made.wrapped, set: made.set, shares,
+    };
   }
 
   #notInProduction(tokens: readonly { readonly serial: string }[]): void {
@@ -819,6 +850,15 @@ export class Conductor {
       await this.#outcome(room, step, begun, EVIDENCE.administer.parse(await this.#change(room, state.current?.intent as Intent<'administer'>, this.#asked(room, officerOf(state), 'read back the key that is kept'), null, true)));
       return;
     }
+    if (step.do.action === 'restore-key') {
+      const { token: serial, ids: restored, nonce, quorum: seats } = state.current?.intent as Intent<'restore-key'>;
+      const { key } = backupInput(state.opening?.inputs, step.do.from);
+      const read = await this.#device(room, this.#tokenModule(state), 'read-restored', { token: serial, key, ids: restored, nonce, asked: this.#asked(room, officerOf(state), 'read back the key that is kept') });
+      // Under these CKA_IDs there can only be what this quorum restored: nothing else had the shares, and the ids are fresh.
+      const quorum = seats.map((seat) => ({ seat, card: state.backup?.given[seat]?.card ?? '', x: state.backup?.given[seat]?.x ?? 0 }));
+      await this.#outcome(room, step, begun, { ...read, quorum });
+      return;
+    }
     const { token, ids, algorithm } = state.current?.intent as Intent<'generate-key'>;
     const asked = this.#asked(room, officerOf(state), 'read back the key that is kept');
     await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-key', { token, ids, algorithm, asked }));
@@ -867,6 +907,11 @@ export class Conductor {
         return { card: share?.card ?? '', object: share?.object ?? '', set, x: share?.x ?? 1 };
       }
       case 'prove-recovery': return { token, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
+      case 'restore-key': {
+        const record = backupInput(state.opening?.inputs, step.do.from);
+        const fresh = Array.from({ length: idsToRestore(record) }, () => toHex(random(16)));
+        return { token, ids: fresh, label: record.label, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
+      }
       case 'wipe-backup-key': return { set };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
@@ -940,21 +985,21 @@ export class Conductor {
         const { sealed } = await this.#device(room, token, 'seal-share', { set, x, to });
         return this.#device(room, holder, 'give-share', { card, object, set, x, sealed, erases, asked: ask('receive your share on your share card') });
       }
-      case 'read-back-share': return this.#device(room, this.#cardModule(state, step.who, 'share-card'), 'read-back-share', { ...intent as Intent<'read-back-share'>, asked: ask('have your share read back') });
+      case 'read-back-share': return this.#device(room, this.#cardModule(state, step.who, 'share-card'), 'read-back-share', { ...intent as Intent<'read-back-share'>, ...state.backup?.brought === true && { of: state.backup.set }, asked: ask('have your share read back') });
       case 'prove-recovery': {
         const { token: serial, quorum, nonce } = intent as Intent<'prove-recovery'>;
         const { backup, key } = state;
-        if (!backup || !key?.wrapped) throw new Refused(refuse('WRAP-BEFORE-RECOVERY', 'a wrapped key and its shares', 'none', 'Do what the screen asks for now.'));
-        // One key of the token's process for the whole quorum; it serves this one recovery.
-        const { key: to } = await this.#device(room, token, 'transport-key', {});
-        const lent = [];
-        for (const seat of quorum) {
-          const share = backup.given[seat];
-          const { card, object, x } = { card: share?.card ?? '', object: share?.object ?? '', x: share?.x ?? 0 };
-          const { sealed } = await this.#device(room, this.#cardModule(state, seat, 'share-card'), 'lend-share', { card, object, set: backup.set.id, x, to, asked: ask('prove the recovery with your share', seat) });
-          lent.push({ seat, card, x, sealed });
-        }
-        return this.#device(room, token, 'prove-recovery', { token: serial, key: keyReference(key), wrapped: [...key.wrapped], nonce, set: backup.set, quorum: lent, asked: ask('prove the recovery') });
+        const kept = step.do.from === undefined ? null : backupInput(state.opening?.inputs, step.do.from);
+        const [reference, wrapped] = kept ? [kept.key, kept.wrapped] : [key ? keyReference(key) : null, key?.wrapped ?? null];
+        if (!backup || !reference || !wrapped) throw new Refused(refuse('WRAP-BEFORE-RECOVERY', 'a wrapped key and its shares', 'none', 'Do what the screen asks for now.'));
+        const lent = await this.#lent(room, quorum, 'prove the recovery with your share', acceptFinalTry);
+        return this.#device(room, token, 'prove-recovery', { token: serial, key: reference, wrapped: [...wrapped], nonce, set: backup.set, quorum: lent, asked: ask('prove the recovery') });
+      }
+      case 'restore-key': {
+        const { token: serial, ids, label, quorum, nonce } = intent as Intent<'restore-key'>;
+        const { key, wrapped, set } = backupInput(state.opening?.inputs, step.do.from);
+        const lent = await this.#lent(room, quorum, 'restore the key with your share', acceptFinalTry);
+        return this.#device(room, token, 'restore-key', { token: serial, key, wrapped, ids, label, nonce, set, quorum: lent, asked: ask('restore the key') });
       }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
@@ -1002,6 +1047,21 @@ export class Conductor {
       }
     }
     return copies.map(({ number }) => seen.get(number)!);
+  }
+
+  /** The quorum's shares, each read from its card and sealed for the process of the token. */
+  async #lent(room: Room, quorum: readonly string[], purpose: string, acceptFinalTry: boolean): Promise<DeviceRequest<'restore-key'>['quorum']> {
+    const { state } = room.fold;
+    const { backup } = state;
+    // One key of the token's process for the whole quorum; it serves this one recovery.
+    const { key: to } = await this.#device(room, this.#tokenModule(state), 'transport-key', {});
+    const lent: DeviceRequest<'restore-key'>['quorum'] = [];
+    for (const seat of quorum) {
+      const { card, object, x } = backup?.given[seat] ?? { card: '', object: '', x: 0 };
+      const { sealed } = await this.#device(room, this.#cardModule(state, seat, 'share-card'), 'lend-share', { card, object, set: backup?.set.id ?? '', x, to, asked: this.#asked(room, seat, purpose, acceptFinalTry) });
+      lent.push({ seat, card, x, sealed });
+    }
+    return lent;
   }
 
   // --- after a crash -------------------------------------------------------------------------------------------------
@@ -1052,8 +1112,9 @@ function problemOf(error: unknown): DeviceError {
 function leftBehind(state: State): ObjectFact[] {
   const { key, backup, voidShares } = state;
   const objects: ObjectFact[] = [];
-  if (key?.made) objects.push(...keyObjects(key));
-  const shares = [...Object.values(backup?.given ?? {}).map((share) => share.object), ...Object.values(voidShares).flat()];
+  if (key?.made === true || key?.restored === true) objects.push(...keyObjects(key));
+  // Shares that were brought were there before, and stay.
+  const shares = [...Object.values(backup?.brought === true ? {} : backup?.given ?? {}).map((share) => share.object), ...Object.values(voidShares).flat()];
   for (const label of shares) objects.push({ class: 'data', id: '', label, keyType: '' });
   return objects.slice(0, 300);
 }

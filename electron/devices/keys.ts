@@ -304,7 +304,7 @@ export class Key {
 const KWP = 'CKM_AES_KEY_WRAP_KWP'; // RFC 5649, by the name that PKCS#11 3.2 has for it
 
 /** The row under which a token uses a part; `mayBeHeld` has refused parts without one. */
-function tokenRow(component: Component): TokenAlgorithm {
+export function tokenRow(component: Component): TokenAlgorithm {
   if (component.row === null) throw new Error('a part that no token can have');
   return component.row;
 }
@@ -410,7 +410,7 @@ function secretOf(component: Component, work: Work): ReturnType<typeof generateS
   return inPart(component, () => work.compute((signal) => generateSecret(component, signal), ({ pkcs8 }) => pkcs8.fill(0)));
 }
 
-async function sealed(session: Session, under: Under, pkcs8: Uint8Array): Promise<{ mechanism: string; bytes: Uint8Array }> {
+export async function sealed(session: Session, under: Under, pkcs8: Uint8Array): Promise<{ mechanism: string; bytes: Uint8Array }> {
   const { mechanism, wrapped } = await session.sealBytes(under, pkcs8);
   const opened = await session.openBytes(under, wrapped);
   const same = equalBytes(opened.bytes, pkcs8);
@@ -464,7 +464,7 @@ function bound(key: Key, reference: KeyReference): Key {
 }
 
 /** The parts of a reference beside their components; refuses one that contradicts itself, with Fault REQUEST_INVALID. */
-function partsOf(reference: KeyReference): { component: Component; part: KeyReference['parts'][number] }[] {
+export function partsOf(reference: KeyReference): { component: Component; part: KeyReference['parts'][number] }[] {
   const algorithm = caAlgorithmNamed(reference.algorithm);
   const components = componentsOf(algorithm);
   const whole = reference.parts.length === components.length && reference.parts.every(({ part, held, id, wrapped }, i) =>
@@ -511,7 +511,7 @@ export async function recoverKey(session: Session, reference: KeyReference, wrap
   }
 }
 
-function unwrapped(kek: Uint8Array, wrapped: Uint8Array): Uint8Array {
+export function unwrapped(kek: Uint8Array, wrapped: Uint8Array): Uint8Array {
   try {
     return takeBytes(aeskwp(kek).decrypt(wrapped));
   } catch {
@@ -629,7 +629,7 @@ const NOT_TRIED = 'not tried';
 /** From which part a failure came: the tokens' own errors do not know. */
 const FAILED = new WeakMap<Error, Component>();
 
-async function inPart<T>(component: Component, call: () => Promise<T>): Promise<T> {
+export async function inPart<T>(component: Component, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (thrown) {
@@ -661,7 +661,7 @@ export async function idIsFree(session: Session, id: string): Promise<void> {
 }
 
 /** `value` (taken over and wiped) as a session object on the token, for the length of `use`. */
-async function withWrappingKey<T>(session: Session, value: Uint8Array, use: (under: Under) => Promise<T>): Promise<T> {
+export async function withWrappingKey<T>(session: Session, value: Uint8Array, use: (under: Under) => Promise<T>): Promise<T> {
   const under = { class: 'secret-key', id: freshId(), lives: 'session' } as const;
   await lend(takeBytes(value), (bytes) => session.importWrappingKey({ id: under.id, label: 'conclave-backup-key', value: bytes }));
   return andThen(() => use(under), () => session.destroy(under));

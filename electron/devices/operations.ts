@@ -34,6 +34,7 @@ import { PinDesk, type Booth } from './login.ts';
 import {
   OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Operation, type Slots,
 } from './protocol.ts';
+import { newReference, readRestored, restoreKey, throwAwayBackup } from './restoring.ts';
 import { explanations, listedAs, probe, readDetails, readObject, scanKeys, wantedOf } from './reading.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
 import type { ObjectName, Session, Token, TokenModule } from './tokens.ts';
@@ -180,6 +181,9 @@ export class Operations {
       case 'read-back-share': return this.#readBackShare(body as Body<'read-back-share'>);
       case 'lend-share': return this.#lendShare(body as Body<'lend-share'>);
       case 'prove-recovery': return this.#proveRecovery(body as Body<'prove-recovery'>, work);
+      case 'restore-key': return this.#restoreKey(body as Body<'restore-key'>, work);
+      case 'read-restored': return this.#readRestored(body as Body<'read-restored'>, work);
+      case 'provision-backup': return this.#provisionBackup(body as Body<'provision-backup'>, work);
       case 'wipe-backup-key': return { how: this.#wipeBackup() ? 'overwritten' : 'process-ended' } satisfies Answer<'wipe-backup-key'>;
     }
   }
@@ -703,12 +707,13 @@ export class Operations {
     });
   }
 
-  async #readBackShare({ card: serial, object, set, x, asked }: Body<'read-back-share'>): Promise<Answer<'read-back-share'>> {
+  async #readBackShare({ card: serial, object, set, x, of, asked }: Body<'read-back-share'>): Promise<Answer<'read-back-share'>> {
     return this.#card(serial, asked, async ({ session }) => {
       const stored = await session.getData(object);
       return lend(stored.bytes, (bytes) => withShare(bytes, set, x, async (share) => {
         // While the set is still here the comparison is ours; afterwards it is the record's.
-        const finding = this.#backup?.set.id === set ? checkShare(share, { set: this.#backup.set, expectedX: x })[0] : undefined;
+        const known = of ?? (this.#backup?.set.id === set ? this.#backup.set : undefined);
+        const finding = known ? checkShare(share, { set: known, expectedX: x })[0] : undefined;
         if (finding) throw new Refused(finding);
         return { card: serial, object, x, commitment: shareCommitment(share) };
       }));
@@ -742,6 +747,29 @@ export class Operations {
       await quietly(fresh.close());
     }
     return { quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })), possession, destroyed: true };
+  }
+
+  async #restoreKey({ token: serial, set, quorum, asked, ...order }: Body<'restore-key'>, work: Work): Promise<Answer<'restore-key'>> {
+    const on = await this.#root(serial, asked);
+    const backup = await this.#combine(set, quorum);
+    const restored = await lend(backup, () => restoreKey(on, order, backup, work));
+    return { token: serial, ...restored, quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })) };
+  }
+
+  async #readRestored({ token: serial, key, ids, nonce, asked }: Body<'read-restored'>, work: Work): Promise<Answer<'read-restored'>> {
+    return { token: serial, ...(await readRestored(await this.#root(serial, asked), newReference(key, ids), nonce, work)) };
+  }
+
+  async #provisionBackup({ token: serial, set: id, threshold, custodians, ...about }: Body<'provision-backup'>, work: Work): Promise<Answer<'provision-backup'>> {
+    try {
+      const { session } = await this.#root(serial, REHEARSING);
+      const { set } = await this.#makeBackupKey({ token: serial, set: id, epoch: 1, threshold, custodians, asked: REHEARSING });
+      const { made: certificate, key, wrapped } = await throwAwayBackup(session, { ...about, label: REHEARSAL_CA }, this.#backupKey().key.bytes, work,
+        async (made) => (await certify(session, made, rehearsalRoot(REHEARSAL_CA), work)).certificate);
+      return { key, certificate, wrapped, set };
+    } finally {
+      await this.#logOut({ token: serial });
+    }
   }
 
   /** The backup key out of the shares that were lent to this process. The caller wipes it. */

@@ -833,10 +833,12 @@ class Pkcs11Session implements Session {
       this.#native.C_UnwrapKeyAsync(this.#handle, mechanism, wrapping, bytes, encoded));
   }
 
-  async unwrap({ wrapped, under, algorithm, id, label }: Parameters<Session['unwrap']>[0]): Promise<void> {
+  async unwrap({ wrapped, under, algorithm, id, label, lives }: Parameters<Session['unwrap']>[0]): Promise<void> {
+    this.#listing = null;
+    if (lives === 'token') mayWrite(this.#module, 'C_UnwrapKey');
     // CKA_PARAMETER_SET and CKA_EC_PARAMS come out of the PKCS#8 and may not be given (footnote 6 of the tables).
     await this.#unwrapped(this.#one(under), wrapped, {
-      CKA_CLASS: CLASSES['private-key'], CKA_KEY_TYPE: this.#numbers().keyType.to(algorithm.pkcs11.keyType), CKA_TOKEN: false, CKA_PRIVATE: true,
+      CKA_CLASS: CLASSES['private-key'], CKA_KEY_TYPE: this.#numbers().keyType.to(algorithm.pkcs11.keyType), CKA_TOKEN: lives === 'token', CKA_PRIVATE: true,
       CKA_ID: fromHex(id), CKA_LABEL: label, CKA_SENSITIVE: true, CKA_EXTRACTABLE: false, CKA_SIGN: true, CKA_DECRYPT: false, CKA_UNWRAP: false,
       CKA_DERIVE: false,
     });

@@ -50,6 +50,9 @@ const algorithm = z.string().max(48);
 const ids = z.array(id).max(3);
 const instant = z.string().max(32);
 
+/** Shares that cards have lent to the process of the token. */
+const Lent = z.array(z.strictObject({ seat: z.string().max(40), card: serial, x: z.int(), sealed: b64(80_000) })).min(2);
+
 export { KeyReference };
 
 /** What a certificate is to say. `issuer` null: self-signed. */
@@ -250,7 +253,8 @@ export const OPERATIONS = {
     answer: EVIDENCE['give-share'],
   },
   'read-back-share': {
-    request: z.strictObject({ card: serial, object: z.string().max(64), set: b64(22), x: z.int().min(1).max(255), asked: Asked }),
+    /** `of`: the set as the record has it, where this process did not make it. */
+    request: z.strictObject({ card: serial, object: z.string().max(64), set: b64(22), x: z.int().min(1).max(255), of: ShareSet.optional(), asked: Asked }),
     answer: EVIDENCE['read-back-share'],
   },
   /** The process of the card: reads the share and seals it for the process of the token. */
@@ -262,10 +266,27 @@ export const OPERATIONS = {
   'prove-recovery': {
     request: z.strictObject({
       token: serial, key: KeyReference, wrapped: z.array(WrappedPart).min(1).max(2), nonce: b64(64), set: ShareSet,
-      quorum: z.array(z.strictObject({ seat: z.string().max(40), card: serial, x: z.int(), sealed: b64(80_000) })).min(2),
+      quorum: Lent,
       asked: Asked,
     }),
     answer: EVIDENCE['prove-recovery'],
+  },
+  /** Likewise, and then for good (restoring.ts): every part goes onto the token under `ids`, or is wrapped anew under a key of it. */
+  'restore-key': {
+    request: z.strictObject({
+      token: serial, key: KeyReference, wrapped: z.array(WrappedPart).min(1).max(2), ids: ids.min(1), label: z.string().max(64), nonce: b64(64), set: ShareSet, quorum: Lent, asked: Asked,
+    }),
+    answer: EVIDENCE['restore-key'],
+  },
+  /** A restored key that is all on its token, read back as if just restored: its outcome was never recorded, and it is kept. */
+  'read-restored': {
+    request: z.strictObject({ token: serial, key: KeyReference, ids: ids.min(1), nonce: b64(64), asked: Asked }),
+    answer: EVIDENCE['restore-key'].omit({ quorum: true }),
+  },
+  /** For a rehearsal: a key that is thrown away at once, wrapped under a backup key whose shares are then given to cards as ever. */
+  'provision-backup': {
+    request: z.strictObject({ token: serial, algorithm, place: Placement, set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
+    answer: z.strictObject({ key: KeyReference, certificate: b64(90_000), wrapped: z.array(WrappedPart).min(1).max(2), set: ShareSet }),
   },
   'wipe-backup-key': { request: z.strictObject({}), answer: EVIDENCE['wipe-backup-key'] },
 } as const;

@@ -743,8 +743,8 @@ class SoftwareSession implements Session {
     });
   }
 
-  async unwrap({ wrapped, under, algorithm, id, label }: Parameters<Session['unwrap']>[0]): Promise<void> {
-    this.#alive('C_UnwrapKey');
+  async unwrap({ wrapped, under, algorithm, id, label, lives = 'session' }: Parameters<Session['unwrap']>[0]): Promise<void> {
+    this.#mayMake(lives, 'C_UnwrapKey');
     const pkcs8 = await this.#opened(under, wrapped);
     // PKCS#11 3.2 section 5.18.4: whatever was outside can never again claim to have always been inside.
     const meta: Meta = {
@@ -752,9 +752,8 @@ class SoftwareSession implements Session {
       flags: { ...NO_FLAGS, private: true, sensitive: true, sign: true },
     };
     await lend(pkcs8, async () => lend(await keptForm(pkcs8, algorithm), (kept) => {
-      this.#alive('C_UnwrapKey');
-      this.#token.master('C_UnwrapKey');
-      this.#hold(meta, kept);
+      this.#mayMake(lives, 'C_UnwrapKey');
+      this.#keep(lives, { meta, value: kept });
     }));
   }
 

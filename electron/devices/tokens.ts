@@ -197,13 +197,14 @@ export interface Session {
   /** Whether the TOKEN refuses to wrap this key, tried for real: `wrap` keeps the rule by itself, which proves nothing. What the
    *  token gives out all the same is thrown away. */
   refusesToWrap(key: ObjectName & { readonly class: 'private-key' }, under: ObjectName & { readonly class: 'secret-key' }): Promise<boolean>;
-  /** Into a session object that signs, is sensitive and cannot leave again. */
+  /** Into an object that signs, is sensitive and cannot leave again. Default: of the session. */
   unwrap(request: {
     readonly wrapped: Uint8Array;
     readonly under: ObjectName & { readonly class: 'secret-key' };
     readonly algorithm: TokenAlgorithm;
     readonly id: string;
     readonly label: string;
+    readonly lives?: 'token' | 'session';
   }): Promise<void>;
 
   /** An AES-256 key that wraps and unwraps, made on the token: sensitive, never extractable. Returns the CKM_* name used. */

@@ -5,7 +5,7 @@
  * It presses on behalf of the person whose step it is; whether it may be done at all, the conductor decides.
  */
 import { useEffect, useMemo, useState } from 'react';
-import { personAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
+import { mayBeKept, personAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
 import { nextCopy, waitsUntil } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
@@ -364,7 +364,7 @@ function Decide({
   const { observation } = pending;
   const decide = (decision: 'keep' | 'clear') =>
     void store.getState().ask({ call: 'decide', ceremony: state.ceremony, decision, why: why.trim() });
-  const half = observation.state === 'half';
+  const half = !mayBeKept(state);
   return (
     <section className="decide">
       <p className="lead">

@@ -11,7 +11,7 @@ import { planOf, readScript, type Parameters, type Plan, type Script } from '../
 import type { Answer, Bindings, Estate, Inputs, Request } from '../../electron/contract.ts';
 import { algorithmName, placesFor, placeWords } from '../algorithms.ts';
 import { bridge } from '../client.ts';
-import { bind, boundTo, keyElsewhere, keyHome, tokensAtHand, wantedOf, type Bound, type Want } from '../opening.ts';
+import { bind, boundTo, keyElsewhere, keyHome, shareHome, tokensAtHand, wantedOf, type Bound, type Want } from '../opening.ts';
 import { ModeChoice } from '../parts/Dialogs.tsx';
 import { Frame } from '../parts/Frame.tsx';
 import { InputField, isSound, type Reading } from '../parts/InputFile.tsx';
@@ -95,7 +95,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   const filesMissing = asked.filter(([key, spec]) => spec.optional !== true && files[key] === undefined).length;
   const filesSound = Object.values(files).every((chosen) => isSound(chosen?.reading ?? null));
   const elsewhere = plan ? keyElsewhere(plan, files, bindings) : null;
-  const makesCa = mode === 'rehearsal' && asked.some(([key, { kind }]) => kind === 'key' && files[key]?.made !== false);
+  const makesCa = mode === 'rehearsal' && asked.some(([key, { kind }]) => (kind === 'key' || kind === 'backup') && files[key]?.made !== false);
   const ready =
     plan !== null &&
     missing === 0 &&
@@ -105,10 +105,17 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
     people.every((person) => person.name !== '') &&
     work === null;
 
+  /** Cards may have come since the page was drawn. */
+  const estateNow = async () => {
+    await store.getState().refreshEstate();
+    return store.getState().estate;
+  };
   /** A key's record names its token: where that is at hand, it is the one to bind. */
   const choose = async (key: string, file: File) => {
     const bytes = file.size > LARGEST_FILE ? new Uint8Array(0) : new Uint8Array(await file.arrayBuffer());
     void put(key, file.name.slice(0, 200), bytes, false, file.size);
+    const shares = plan && script.body.inputs[key]?.kind === 'backup' ? shareHome(plan, bytes, await estateNow()) : null;
+    if (shares) setBindings((before) => ({ ...before, cards: { ...before.cards, 'share-card': { ...shares } } }));
     const on = plan && keyHome(plan, key, bytes, estate);
     if (!on) return;
     setBindings((before) => bind(before, { title: on.token, token: on.token }, on.bound));
@@ -117,8 +124,11 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   const provision = async () => {
     const brought = asked.map(([key]) => key).filter((key) => files[key]?.made === false);
     const tokens = Object.fromEntries(Object.entries(bindings.tokens).filter(([token]) => own.includes(token)));
+    const backup = brought.map((key) => (script.body.inputs[key]?.kind === 'backup' ? files[key] : undefined)).find((file) => file !== undefined);
+    const shares = plan && backup ? shareHome(plan, backup.bytes, await estateNow()) : null;
     const made = await store.getState().ask({
       call: 'provision', script: name, parameters, module, brought, tokens,
+      ...(shares ? { cards: { 'share-card': { ...shares } } } : {}),
       ...(makesCa ? { ca } : {}),
     });
     if (made) {

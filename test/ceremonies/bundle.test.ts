@@ -30,9 +30,11 @@ const classicalCa = { algorithm: 'ecdsa-p384', place: 'token' } as const;
 const OTHERS: Readonly<Record<string, { readonly options: RecordOptions; readonly files: readonly string[] }>> = {
   'composite-ca': {
     options: { script: 'composite-ca', place: 'split' },
-    files: ['certificate.der', 'certificate.pem', 'key.json', 'wrapped-key-ml-dsa.bin', 'wrapped-key-ml-dsa.json', 'wrapped-key-traditional.bin', 'wrapped-key-traditional.json'],
+    files: ['backup.json', 'certificate.der', 'certificate.pem', 'key.json', 'wrapped-key-ml-dsa.bin', 'wrapped-key-ml-dsa.json', 'wrapped-key-traditional.bin', 'wrapped-key-traditional.json'],
   },
-  'pq-root': { options: { script: 'pq-root' }, files: ['certificate.der', 'certificate.pem', 'key.json', 'wrapped-key.bin', 'wrapped-key.json'] },
+  recovery: { options: { script: 'recovery' }, files: ['issuer.der', 'issuer.pem', 'key.json', 'inputs/backup.json'] },
+  'recovery-rehearsal': { options: { script: 'recovery-rehearsal' }, files: ['inputs/backup.json'] },
+  'pq-root': { options: { script: 'pq-root' }, files: ['backup.json', 'certificate.der', 'certificate.pem', 'key.json', 'wrapped-key.bin', 'wrapped-key.json'] },
   intermediate: {
     options: { script: 'intermediate', ca: classicalCa },
     files: ['certificate.der', 'certificate.pem', 'inputs/ca.json', 'inputs/request.csr', 'issuer.der', 'issuer.pem'],
@@ -81,7 +83,7 @@ test('a bundle holds the transcript and everything that follows from it', () => 
   assert.deepEqual(transcript, whole.bytes);
   const people = ['auditor', 'custodian-1', 'custodian-2', 'custodian-3', 'officer', 'officer-2', 'witness'];
   assert.deepEqual([...files?.keys() ?? []], [
-    'VERIFY.md', 'certificate.der', 'certificate.pem',
+    'VERIFY.md', 'backup.json', 'certificate.der', 'certificate.pem',
     'key.json', ...people.flatMap((seat) => [`keys/${seat}-classical.pem`, `keys/${seat}-ml-dsa-65.pem`]).sort(), 'keys/recorder-1.pem', 'keys/recorder-2.pem',
     'manifest.json', 'minutes.html', 'script.yaml',
     ...[1, 2, 3, 4, 5, 6].map((act) => `seals/act-${act}.jws.json`), `seals/disagreement-${whole.entries.find((entry) => entry.kind === 'disagreed')?.seq ?? ''}.jws.json`,

@@ -11,6 +11,7 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { checkpointMessage, ENTRY_DATA, type Data } from '../../ceremonies/ceremony.ts';
 import * as evidence from '../../ceremonies/evidence.ts';
+import { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { CopyList } from '../../ceremonies/destruction.ts';
 import { KeyRecord } from '../../ceremonies/key-record.ts';
 import { MerkleTree, portableHasher } from '../../ceremonies/transcript.ts';
@@ -119,6 +120,7 @@ test('the generated parts are those of the code', async () => {
     shapes: Object.entries(SHAPES).map(([name, schema]) => sectionOf(`*${name}*`, schema, new Map([...NAMED].filter(([, other]) => other !== name)))).join('\n'),
     record: sectionOf('key record', KeyRecord),
     copies: sectionOf('list of copies', CopyList),
+    backup: sectionOf('backup record', BackupRecord),
     trust: sectionOf('trust file', TrustFile),
     example: await example(),
   };

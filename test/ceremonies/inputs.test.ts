@@ -18,6 +18,7 @@ const issued = await scriptedRecord({ script: 'intermediate' });
 const stated = await scriptedRecord({ script: 'encryption-certificate' });
 const destroyed = await scriptedRecord({ script: 'key-destruction' });
 const crossed = await scriptedRecord({ script: 'cross-sign' });
+const recovered = await scriptedRecord({ script: 'recovery' });
 const sound: Readonly<Record<InputKind, Input>> = {
   key: revoked.state.opening?.inputs['ca'] ?? assert.fail(),
   revocations: revoked.state.opening?.inputs['revocations'] ?? assert.fail(),
@@ -26,6 +27,7 @@ const sound: Readonly<Record<InputKind, Input>> = {
   certificate: crossed.state.opening?.inputs['other'] ?? assert.fail(),
   copies: destroyed.state.opening?.inputs['copies'] ?? assert.fail(),
   crl: { kind: 'crl', file: 'previous.crl', bytes: revoked.state.issued[0]?.bytes ?? assert.fail() },
+  backup: recovered.state.opening?.inputs['backup'] ?? assert.fail(),
 };
 const bytesOf = (input: Input) => fromBase64url(input.bytes);
 const withBytes = (input: Input, bytes: Uint8Array): Input => ({ ...input, bytes: toBase64url(bytes) });

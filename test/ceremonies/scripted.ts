@@ -13,6 +13,7 @@ import { aeskwp } from '@noble/ciphers/aes.js';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256, p384, p521 } from '@noble/curves/nist.js';
 import { sha256, sha512 } from '@noble/hashes/sha2.js';
+import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { concat, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, pendingAction, presenceStatement, resumeStatement, sealStatement,
@@ -34,11 +35,12 @@ import { ecdsaRawToDer, mlDsaPublicFromSeed, signMlDsa65 } from '../../ceremonie
 import { compositeFromParts, subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
+import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'key-destruction', 'administration'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -166,6 +168,8 @@ export class ScriptedRoom {
   #recorders = 0;
   #key: ScriptedKey | null = null;
   #objects: ObjectFact[] = [];
+  /** The parts of a key that came out of its backup. */
+  #restored: readonly Omit<KeyPart, 'mechanism'>[] | null = null;
   #afterwards: { found: Observation['state']; decision: 'keep' | 'clear' } = { found: 'absent', decision: 'clear' };
   #stopped = false;
   #notes: number;
@@ -338,6 +342,7 @@ export class ScriptedRoom {
         case 'certificate': file(await this.#selfSigned(makeKey('ecdsa-p384', this.#digest('other')), 'Another Root CA')); break;
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
         case 'copies': file(utf8(JSON.stringify(this.#options.copies ?? COPIES))); break;
+        case 'backup': file(utf8(JSON.stringify(await this.#backup(plan)))); break;
         case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
       }
     }
@@ -378,6 +383,19 @@ export class ScriptedRoom {
     const linted = await throwawayLintCrl(profile, { spki: throwaway.spki, sign: (tbs) => throwaway.sign(tbs) });
     const { tbs, der } = await issueCrl(linted, (bytes) => key.sign(bytes));
     return { linted: linted.tbs, tbs, der };
+  }
+
+  /** A backup of the CA's key, 2 of as many as are here and one more: the cards are those that `#open` binds. */
+  async #backup(plan: Plan): Promise<BackupRecord> {
+    const { label, profile, key, certificate } = await this.#ca();
+    const id = toBase64url(this.#digest('set').subarray(0, 16));
+    const holders = [...plan.seats.filter((seat) => seat.role === 'custodian').map((seat) => [`SHARE-${seat.id}`, this.#options.people?.[seat.id] ?? NAMES[seat.id] ?? `Person ${seat.id}`] as const), ['SHARE-elsewhere', 'Somebody else'] as const];
+    return {
+      format: 'conclave-backup/1', mode: this.#options.mode ?? 'rehearsal', ceremony: 'ab'.repeat(16), label, token: 'TOKEN-first', profile, key, certificate,
+      wrapped: this.#keyFor(key.algorithm).parts.map(({ part, pkcs8 }) => ({ part, mechanism: 'CKM_AES_KEY_WRAP_KWP', wrapped: toBase64url(aeskwp(this.#digest('backup key')).encrypt(pkcs8())) })),
+      set: { id, epoch: 1, threshold: 2, shares: holders.length, commitments: holders.map((_, i) => toBase64url(this.#digest(`share ${id} ${i + 1}`))), secret: toBase64url(this.#digest(`commitment ${id}`)) },
+      shares: holders.map(([card, holder], i) => ({ x: i + 1, card, object: `share-of-${i + 1}`, holder })),
+    };
   }
 
   /** The record of the CA's key; its parts are `this.#key`'s. */
@@ -517,7 +535,7 @@ export class ScriptedRoom {
   async #intent(step: PlanStep): Promise<Intent> {
     const { state } = this;
     const card = cardOf(state, 'identity-card', step.who) ?? '';
-    const token = 'on' in step.do ? state.opening?.bindings.tokens[step.do.on]?.serial ?? '' : state.key?.token ?? '';
+    const token = 'on' in step.do ? state.opening?.bindings.tokens[step.do.on ?? '']?.serial ?? '' : state.key?.token ?? '';
     const ids = state.key ? keyIds(state.key) : [];
     const set = state.backup?.set.id ?? '';
     switch (step.do.action) {
@@ -549,6 +567,14 @@ export class ScriptedRoom {
         const custodians = Object.keys(state.backup?.given ?? {});
         const { threshold } = state.backup?.set ?? assert.fail('no set');
         return { token, set, quorum: custodians.slice(custodians.length - threshold), nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)) };
+      }
+      case 'restore-key': {
+        const record = backupInput(state.opening?.inputs, step.do.from);
+        const custodians = Object.keys(state.backup?.given ?? {});
+        return {
+          token, ids: Array.from({ length: idsToRestore(record) }, () => this.#fresh(16)), label: record.label, set,
+          quorum: custodians.slice(custodians.length - record.set.threshold), nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)),
+        };
       }
       case 'sign-seal': return { card, statement: sealStatement(state) };
       case 'sign-resume': return { card, statement: resumeStatement(state) };
@@ -608,7 +634,7 @@ export class ScriptedRoom {
       case 'prove-key': {
         const { token, algorithm, label, parts } = state.key ?? assert.fail('no key');
         const shown = this.#shown(this.#keyFor(algorithm), placeOf(parts), keyIds(state.key ?? assert.fail('no key')), label, parts.some((part) => part.private?.extractable === true));
-        return { token, ...withoutMechanism(shown), ...await this.#possession(algorithm) };
+        return { token, ...withoutMechanism(shown), ...this.#restored && { parts: [...this.#restored] }, ...await this.#possession(algorithm) };
       }
       case 'open-key': {
         const { key, label, token } = keyInput(state, step.do.from);
@@ -646,10 +672,26 @@ export class ScriptedRoom {
       }
       case 'prove-recovery': {
         const { quorum, nonce } = given as Intent<'prove-recovery'>;
-        const key = this.#keyFor(state.key?.algorithm ?? '');
+        const key = this.#keyFor(state.key?.algorithm ?? (step.do.from === undefined ? '' : backupInput(state.opening?.inputs, step.do.from).key.algorithm));
         return {
           quorum: quorum.map((seat) => ({ seat, card: state.backup?.given[seat]?.card ?? '', x: state.backup?.given[seat]?.x ?? 0 })),
           possession: { message: nonce, signature: toBase64url(await key.sign(fromBase64url(nonce))) }, destroyed: true,
+        };
+      }
+      case 'restore-key': {
+        const { token, ids, label, quorum, nonce } = given as Intent<'restore-key'>;
+        const { key } = backupInput(state.opening?.inputs, step.do.from);
+        const shown = withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), ids, label, false));
+        const parts = shown.parts.map((part) => ({
+          ...part, private: part.private && { ...part.private, alwaysSensitive: false, neverExtractable: false, local: false },
+          wrapped: part.wrapped && { ...part.wrapped, bytes: toBase64url(this.#digest(`wrapped anew ${part.part}`)) },
+        }));
+        this.#restored = parts;
+        const made = [...parts.flatMap((part) => [part.private, part.public]), shown.wrappingKey].flatMap((half) => half ? [half] : []);
+        this.#objects = [...this.#objects, ...made.map(({ class: kind, id, keyType }): ObjectFact => ({ class: kind, id, label, keyType }))];
+        return {
+          token, ...shown, parts, weakTests: ['WEAK-POINT'], possession: { message: nonce, signature: toBase64url(await this.#keyFor(key.algorithm).sign(fromBase64url(nonce))) },
+          quorum: quorum.map((seat) => ({ seat, card: state.backup?.given[seat]?.card ?? '', x: state.backup?.given[seat]?.x ?? 0 })), enforced: true,
         };
       }
       case 'lock-key': return { private: (state.key?.parts ?? []).flatMap((part) => part.private ? [{ ...part.private, extractable: false }] : []), enforced: true };

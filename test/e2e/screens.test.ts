@@ -231,6 +231,8 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     'problem',
     'composite',
     'open-key',
+    'restore',
+    'restored',
     'revocations',
     'issued',
     'made',

@@ -150,7 +150,7 @@ export async function setTable(t: TestContext, beside: (home: string) => readonl
 export async function chooseScript(page: Page, name: string): Promise<void> {
   await page.getByTestId('primary').waitFor();
   await page.locator('nav').getByRole('button', { name: 'Scripts', exact: true }).click();
-  await page.locator('button.node', { hasText: name }).click();
+  await page.locator('button.node').filter({ has: page.locator('.note', { hasText: new RegExp(`^${name}$`) }) }).click();
   await page.getByTestId('primary').click();
   await page.getByTestId('make-cards').waitFor();
 }

@@ -11,6 +11,7 @@ import type { Verdict } from '../../ceremonies/verify.ts';
 import type { Answer, Answers, Bridge, Call, Entries, Estate, Moved, Request } from '../../electron/contract.ts';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromUtf8, toHex } from '../../ceremonies/bytes.ts';
+import { readBackupRecord } from '../../ceremonies/backup-record.ts';
 import { readCopyList } from '../../ceremonies/destruction.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { readTemplates } from '../../ceremonies/keys/template.ts';
@@ -75,6 +76,17 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
             value: held === 'token' ? 'on the token' : 'wrapped under a key of the token',
           })),
           { name: 'made under the draft', value: profile ?? 'none' },
+          ...certificate('Example Composite Root CA'),
+        ];
+        return { sha256: digest, facts, findings: [] };
+      }
+      case 'backup': {
+        const { label, set, shares } = readBackupRecord(file.bytes);
+        const facts = [
+          { name: 'backup of the key', value: label },
+          { name: 'recovered by', value: `any ${set.threshold} of ${set.shares} shares` },
+          { name: 'set', value: `${set.id}, epoch ${set.epoch}` },
+          ...shares.map(({ x, card, holder }) => ({ name: `share ${x}`, value: `${holder}, on card ${card}` })),
           ...certificate('Example Composite Root CA'),
         ];
         return { sha256: digest, facts, findings: [] };
@@ -352,7 +364,7 @@ export class PretendBridge implements Bridge {
         const token = Object.values(bindings.tokens)[0]?.serial ?? '';
         const inputs = Object.entries(readScript(text).script?.body.inputs ?? {}).flatMap(([name, { kind, optional }]) => {
           if (optional === true || request.brought?.includes(name) === true) return [];
-          const { file, text: content } = inputFile(kind, token);
+          const { file, text: content } = inputFile(kind, token, bindings.cards['share-card']);
           return [[name, { file, bytes: new Uint8Array(Buffer.from(content)) }] as const];
         });
         return { bindings, inputs: Object.fromEntries(inputs) };

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planOf, readScript } from '../../ceremonies/script.ts';
 import type { Bindings, Estate } from '../../electron/contract.ts';
-import { bind, boundTo, keyElsewhere, keyHome, tokensAtHand, wantedOf } from '../../renderer/opening.ts';
-import { bindingsFor, factsOf, keyRecord, SCRIPTS } from './pretend.ts';
+import { bind, boundTo, keyElsewhere, keyHome, shareHome, tokensAtHand, wantedOf } from '../../renderer/opening.ts';
+import { bindingsFor, factsOf, inputFile, keyRecord, SCRIPTS } from './pretend.ts';
 
 const planned = (name: string) => {
   const script = readScript(SCRIPTS[name]!).script!;
@@ -53,4 +53,13 @@ test('the record of a key finds its token, on whatever module, and no other will
   assert.equal(keyElsewhere(plan, {}, bound('a0')), null);
   assert.equal(keyElsewhere(plan, files, bound('a0'))?.rule, 'KEY-BOUND');
   assert.equal(keyElsewhere(planned('root-ca'), files, bound('a0')), null, 'no key is opened here');
+});
+
+test('the record of a backup finds its share cards, in the order of the shares, and leaves a seat empty where none is there', () => {
+  const plan = planned('recovery');
+  const held = { 'custodian-1': { module: 'softhsm', serial: 'a0' }, 'custodian-2': { module: 'nss', serial: 'away' }, 'custodian-3': { module: 'nss', serial: 'a1' } };
+  const bytes = new TextEncoder().encode(inputFile('backup', '', held).text);
+  assert.deepEqual(shareHome(plan, bytes, estate), { 'custodian-1': { module: 'softhsm', serial: 'a0' }, 'custodian-2': { module: 'nss', serial: 'a1' } });
+  assert.deepEqual(shareHome(plan, bytes, null), {});
+  assert.equal(shareHome(plan, record('a1'), estate), null, 'another file');
 });

@@ -35,15 +35,17 @@ import type {
   Placement,
   TokenFacts,
 } from '../../ceremonies/evidence.ts';
+import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { heldAt, inputDigest, keyIds, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
+import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, pushLine } from '../../ceremonies/transcript.ts';
 import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'key-destruction'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'key-destruction'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -119,9 +121,35 @@ function copyList(token: string): CopyList {
   };
 }
 
-/** The text of each kind of file, made up; the CA's key is on `token`. */
-export function inputFile(kind: Input['kind'], token: string): { file: string; text: string } {
+/** Likewise a backup, 2 of as many as there are cards and one more. */
+function backupRecord(cards: Bindings['cards'][string], mode: BackupRecord['mode']): BackupRecord {
+  const { label, profile, key, certificate } = keyRecord('REHEARSAL, thrown away', 'MLDSA65-ECDSA-P256-SHA512', 'split');
+  const shares = [...Object.entries(cards).map(([seat, { serial }]) => [serial, `Stand-in ${seat}`] as const), ['4172', 'Somebody else'] as const];
+  return {
+    format: 'conclave-backup/1',
+    mode,
+    ceremony: hex(16),
+    label,
+    token: 'REHEARSAL, thrown away',
+    profile,
+    key,
+    certificate,
+    wrapped: key.parts.map(({ part }) => ({ part, mechanism: 'CKM_AES_KEY_WRAP_KWP', wrapped: b64(250) })),
+    set: { id: b64(16), epoch: 1, threshold: 2, shares: shares.length, commitments: shares.map(() => b64(32)), secret: b64(32) },
+    shares: shares.map(([card, holder], i) => ({ x: i + 1, card, object: `conclave-share-${hex(4)}`, holder })),
+  };
+}
+
+/** The text of each kind of file, made up; the CA's key is on `token`, the shares of its backup on these cards. */
+export function inputFile(
+  kind: Input['kind'],
+  token: string,
+  cards: Bindings['cards'][string] = {},
+  mode: BackupRecord['mode'] = 'rehearsal',
+): { file: string; text: string } {
   switch (kind) {
+    case 'backup':
+      return { file: 'rehearsal-backup.json', text: JSON.stringify(backupRecord(cards, mode)) };
     case 'key':
       return {
         file: 'rehearsal-ca.json',
@@ -216,7 +244,7 @@ export class Room {
     const inputs: Record<string, Input> = { ...options.inputs };
     for (const [name, { kind, optional }] of Object.entries(script.body.inputs)) {
       if (optional === true || inputs[name] !== undefined) continue;
-      const { file, text: content } = inputFile(kind, token);
+      const { file, text: content } = inputFile(kind, token, bindings.cards['share-card'], options.mode);
       inputs[name] = { kind, file, bytes: Buffer.from(content).toString('base64url') };
     }
     this.#append(
@@ -557,6 +585,17 @@ export class Room {
           quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 2)),
           nonce: b64(32),
         };
+      case 'restore-key': {
+        const record = backupInput(state.opening?.inputs, step.do.from);
+        return {
+          token,
+          ids: Array.from({ length: idsToRestore(record) }, () => hex(16)),
+          label: record.label,
+          set,
+          quorum: Object.keys(state.backup?.given ?? {}).slice(-record.set.threshold),
+          nonce: b64(32),
+        };
+      }
       case 'wipe-backup-key':
         return { set };
       case 'sign-seal':
@@ -755,6 +794,35 @@ export class Room {
       }
       case 'prove-recovery':
         return { quorum: quorum(), possession: { ...possession, message: intent['nonce'] ?? '' }, destroyed: true };
+      case 'restore-key': {
+        const { key } = backupInput(state.opening?.inputs, step.do.from);
+        const { ids, label: named, nonce } = intent as unknown as Intent<'restore-key'>;
+        const left = [...ids];
+        this.#parts = key.parts.map((part, index): KeyPart => {
+          const own = part.held === 'token' ? attributes('private-key', left.shift() ?? '', named, false) : null;
+          const outside = own && { ...own, alwaysSensitive: false, neverExtractable: false, local: false };
+          return {
+            part: part.part,
+            held: part.held,
+            spki: part.spki,
+            algorithm: componentsOf(caAlgorithmNamed(key.algorithm))[index]?.name ?? '',
+            mechanism: '',
+            private: outside,
+            public: outside && publicOf(outside),
+            wrapped: own ? null : { mechanism: 'CKM_AES_KEY_WRAP_KWP', bytes: b64(80) },
+            proof: own ? 'reported' : 'verified',
+          };
+        });
+        const wrapping = left.at(0);
+        this.#wrapping = wrapping === undefined ? null : attributes('secret-key', wrapping, named, false);
+        const made = [...this.#parts.flatMap((part) => [part.private, part.public]), this.#wrapping];
+        this.#inventory = [
+          ...this.#inventory,
+          ...made.flatMap((one) => (one ? [{ class: one.class, id: one.id, label: one.label, keyType: one.keyType }] : [])),
+        ];
+        const proof = { ...this.#proof(), possession: { ...possession, message: nonce } };
+        return { token: intent['token'] ?? '', spki: key.spki, ...proof, quorum: quorum(), enforced: true };
+      }
       case 'lock-key': {
         this.#parts = this.#parts.map((part) =>
           part.private ? { ...part, private: { ...part.private, extractable: false } } : part,

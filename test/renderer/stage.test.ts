@@ -146,3 +146,14 @@ test('only work that a device process does by itself can be stopped', () => {
   assert.equal(canBeStopped(classical.state, classical.state.current!.step), false);
   assert.equal(canBeStopped(classical.until('sign-list').state, classical.state.current!.step), false);
 });
+
+test('a restored key: the quorum before, afterwards where its parts live and that it was outside', () => {
+  const room = new Room({}, SCRIPTS['recovery']).until('restore');
+  assert.match(lines(room), /Quorum: 2 custodians, drawn by lot/);
+  assert.equal(canBeStopped(room.state, room.state.current!.step), true, 'a half is opened in software');
+  const after = lines(done(room));
+  assert.match(after, /ML-DSA half: .* \[verified\]\n.*Classical half: .*on the token \[reported\]/);
+  assert.match(after, /The token says: LOCAL no, SENSITIVE yes, EXTRACTABLE no \[reported\]/);
+  assert.match(after, /It was outside: never again LOCAL/);
+  assert.match(lines(new Room({}, SCRIPTS['recovery-rehearsal']).until('recovery')), /Quorum: 2 custodians/);
+});

@@ -244,6 +244,14 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
     room.begin();
     room.finish();
   },
+  restore: (b) => {
+    b.add(new Room({}, SCRIPTS['recovery']).until('restore'));
+  },
+  restored: (b) => {
+    const room = b.add(new Room({}, SCRIPTS['recovery']).until('restore'));
+    room.begin();
+    room.finish();
+  },
   revocations: (b) => {
     const room = b.add(new Room({}, SCRIPTS['crl']).until('sign-list'));
     room.begin();

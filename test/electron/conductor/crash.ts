@@ -9,6 +9,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { readBackupRecord } from '../../../ceremonies/backup-record.ts';
+import { fromBase64url } from '../../../ceremonies/bytes.ts';
 import { pendingAction, type Data, type State } from '../../../ceremonies/ceremony.ts';
 import type { Intent, ObjectFact } from '../../../ceremonies/evidence.ts';
 import { keyIds } from '../../../ceremonies/key-record.ts';
@@ -19,7 +21,7 @@ import { verifyTranscript } from '../../../ceremonies/verify.ts';
 import { nativeHasher } from '../../../electron/conductor/machine.ts';
 import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
-import { ask, playOn, playRehearsal } from '../../../electron/rehearsal.ts';
+import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
 import { CONDUCTOR, openHouse } from '../house.ts';
 
@@ -33,6 +35,8 @@ function explained(lines: readonly string[]): (object: ObjectFact) => boolean {
   const labels = new Set<string>();
   for (const line of lines) {
     const entry = parseLine(line);
+    // The shares of a backup that was brought were there before.
+    if (entry.kind === 'opened') for (const { kind, bytes } of Object.values((entry.data as Data<'opened'>).inputs)) if (kind === 'backup') for (const { object } of readBackupRecord(fromBase64url(bytes)).shares) labels.add(object);
     if (entry.kind !== 'begun') continue;
     const intent = (entry.data as Data<'begun'>).intent as Partial<Intent<'enrol'> & Intent<'generate-key'> & Intent<'give-share'>>;
     for (const id of intent.ids ?? []) ids.add(id);
@@ -96,12 +100,12 @@ export async function goOn(home: string, module: Module, expected: number, heard
 }
 
 /** Plays until the conductor kills itself. Returns what people had been shown by then. */
-export async function killedFor(home: string, module: Module, moment: string, script = 'root-ca', parameters: Parameters = PARAMETERS): Promise<string[]> {
+export async function killedFor(home: string, module: Module, moment: string, script = 'root-ca', parameters: Parameters = PARAMETERS, ca?: Play['ca']): Promise<string[]> {
   const heard: string[] = [];
   const house = await openHouse(home, { conductor: MORTAL, env: { CONCLAVE_TEST_KILL: moment, CONCLAVE_TEST_CONDUCTOR: CONDUCTOR } });
   try {
     house.onEntries(({ from, lines }) => { lines.forEach((line, i) => { heard[from + i] = line; }); });
-    await assert.rejects(playRehearsal(house, { script, parameters, module, hasher: nativeHasher }),
+    await assert.rejects(playRehearsal(house, { script, parameters, module, hasher: nativeHasher, ...ca && { ca } }),
       (error) => error instanceof Refused && error.refusal.rule === 'CONDUCTOR_LOST');
   } finally {
     await house.stop();

@@ -1,0 +1,105 @@
+/**
+ * A recovery at 3-of-5 in the real window, from the record that an earlier ceremony left: with one wrong card before the opening, one
+ * card that is not there when its share is to be read, and the right ones in the end. Then the drill, from nothing.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { root } from '../../build/machine.mjs';
+import { readBackupRecord } from '../../ceremonies/backup-record.ts';
+import { openFile } from '../../ceremonies/bundle.ts';
+import { nativeHasher } from '../../electron/conductor/machine.ts';
+import { ask, playRehearsal } from '../../electron/rehearsal.ts';
+import { openHouse, remove, temporaryFolder } from '../electron/house.ts';
+import { launch } from './stage.ts';
+import { accessible, chooseScript, picture, play } from './table.ts';
+
+/** What root-ca leaves at 3-of-5, in this data folder. */
+async function backedUp(home: string): Promise<Buffer> {
+  const house = await openHouse(home);
+  try {
+    const ceremony = await playRehearsal(house, { script: 'root-ca', parameters: { algorithm: 'ecdsa-p256', shares: 5, threshold: 3 }, module: 'software', hasher: nativeHasher });
+    const { path } = await ask(house, { call: 'export', ceremony });
+    return Buffer.from(openFile(new Uint8Array(readFileSync(path))).files?.get('backup.json') ?? assert.fail('no backup.json'));
+  } finally {
+    await house.stop();
+  }
+}
+
+test('a root key comes back at 3-of-5, with a wrong card and a missing one on the way', { timeout: 6 * 60_000 }, async (t) => {
+  const home = temporaryFolder('e2e-recovery');
+  const backup = await backedUp(home);
+  const record = readBackupRecord(new Uint8Array(backup));
+  const app = await launch(root, { CONCLAVE_HOME: home });
+  t.after(async () => {
+    await app.close().catch(() => undefined);
+    remove(home);
+  });
+  const page = await app.firstWindow();
+  await chooseScript(page, 'recovery');
+  await page.locator('input[name=custodians]').fill('3');
+  await page.getByLabel(/^Choose a file: The record of the backup/).setInputFiles({ name: 'backup.json', mimeType: 'application/json', buffer: backup });
+  await page.getByText('any 3 of 5 shares').waitFor();
+  await page.getByTestId('make-cards').click();
+  await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
+
+  // The cards of the backup are there, and bound. Somebody brings another one.
+  const row = page.locator('table.bindings tr').filter({ has: page.locator('th', { hasText: /share card of custodian.?2/i }) }).locator('select');
+  const right = await row.inputValue();
+  const named = record.shares.find(({ card }) => right.includes(card));
+  assert.ok(named, `${right} is no card of the backup`);
+  const wrong = await row.locator('option', { hasText: 'REHEARSAL root-hsm' }).first().getAttribute('value');
+  await row.selectOption(wrong ?? assert.fail('no other token'));
+  await picture(page, 'recovery-open');
+  await accessible(page, 'Open, recovery');
+  await page.getByTestId('primary').click();
+  await page.getByText('CARD-OF-BACKUP').first().waitFor();
+  await picture(page, 'recovery-wrong-card');
+  await row.selectOption(right);
+  await page.getByTestId('primary').click();
+  await page.locator('main[data-pending]').waitFor();
+
+  // The second custodian's card is not in the reader.
+  const table = { app, page, home, labels: new Map<string, string>(), output: () => '' };
+  await play(table, ({ step, pending }) => step === 'read-share/custodian-2' && pending === 'step');
+  const card = join(home, 'software-tokens', `${named.card}.token`);
+  renameSync(card, `${home}-away`);
+  await page.getByTestId('primary').click();
+  await page.getByText('TOKEN_MISSING').first().waitFor();
+  await picture(page, 'recovery-missing-card');
+  renameSync(`${home}-away`, card);
+  await page.getByTestId('primary').click();
+  await page.locator('main[data-pending]:not([data-step="read-share/custodian-2"])').waitFor();
+
+  await play(table, ({ pending }) => pending === 'over', async (step) => {
+    if (step !== 'restore' && step !== 'prove') return;
+    await picture(page, `recovery-${step}`);
+    await accessible(page, `Recovery at ${step}`);
+  });
+  await picture(page, 'recovery-over');
+  await page.getByTestId('verify-own').click();
+  await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
+  assert.equal(await page.locator('[role=alert]').count(), 0);
+});
+
+for (const script of ['recovery', 'recovery-rehearsal'] as const) {
+  test(`${script} from nothing, with stand-ins`, { timeout: 6 * 60_000 }, async (t) => {
+    const home = temporaryFolder('e2e-drill');
+    const app = await launch(root, { CONCLAVE_HOME: home });
+    t.after(async () => {
+      await app.close().catch(() => undefined);
+      remove(home);
+    });
+    const page = await app.firstWindow();
+    await chooseScript(page, script);
+    await page.getByTestId('make-cards').click();
+    await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
+    await page.getByTestId('primary').click();
+    await page.locator('main[data-pending]').waitFor();
+    await play({ app, page, home, labels: new Map(), output: () => '' }, ({ pending }) => pending === 'over');
+    await picture(page, `${script}-stand-ins-over`);
+    await page.getByTestId('verify-own').click();
+    await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
+  });
+}
