@@ -7,6 +7,7 @@
  * This file only gives shapes; what makes evidence acceptable stands in ceremony.ts.
  */
 import * as z from 'zod';
+import { KEY_STATES } from './keys/lifecycle.ts';
 
 /** How much a fact is worth: vendor chain verified / checked by us in software / the token's word only. */
 export const Proof = z.enum(['attested', 'verified', 'reported']);
@@ -309,6 +310,23 @@ export type ChangeOrder<K extends ChangeKind = ChangeKind> = z.infer<(typeof CHA
 export type ChangeResult<K extends ChangeKind = ChangeKind> = z.infer<(typeof CHANGES)[K]['result']>;
 export const CHANGE_KINDS = Object.keys(CHANGES) as ChangeKind[];
 
+/** What is signed of a key, under its identity in the inventory; the label is for people. No token is touched. */
+const OfKey = { key: text(500).min(1), label: text(128), reason: text(500).min(1) };
+/** SP 800-57 Part 1 section 7. `since`: of a compromise, from when on the key is not to be trusted; else null. */
+export const StateSigned = z.strictObject({ ...OfKey, from: z.enum(KEY_STATES), to: z.enum(KEY_STATES), since: text(32).nullable() });
+export type StateSigned = z.infer<typeof StateSigned>;
+/** Section 5.3. It takes the place of whatever period was signed before: tokens cannot be relied on to give dates back. */
+export const PeriodSigned = z.strictObject({ ...OfKey, notBefore: text(32).nullable(), notAfter: text(32) });
+export type PeriodSigned = z.infer<typeof PeriodSigned>;
+
+/** Every statement of a logbook, in the form of CHANGES. */
+export const STATEMENTS = {
+  'set-state': { order: StateSigned, result: z.strictObject({}) },
+  'set-period': { order: PeriodSigned, result: z.strictObject({}) },
+} as const;
+export type StatementKind = keyof typeof STATEMENTS;
+export const STATEMENT_KINDS = Object.keys(STATEMENTS) as StatementKind[];
+
 export const StatisticalTest = z.strictObject({ name: text(48), statistic: text(32), limit: text(64), passed: z.boolean() });
 
 /** Per action: what is written before the device is touched, and what after. */
@@ -333,8 +351,12 @@ export const INTENTS = {
   'lock-key': z.strictObject({ token: text(64), ids }),
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
   'put-away': z.strictObject({}),
-  /** One change to one token; `log-out` ends the work, and changes nothing. The order is of the change's own shape (CHANGES). */
-  administer: z.union([z.strictObject({ change: z.literal('log-out') }), z.strictObject({ change: z.enum(CHANGE_KINDS), module: text(64), token: text(64), order: z.looseObject({}) })]),
+  /** One change to one token, or one statement; `log-out` ends the work, and changes nothing. The order is of its own shape (CHANGES, STATEMENTS). */
+  administer: z.union([
+    z.strictObject({ change: z.literal('log-out') }), z.strictObject({ change: z.enum(CHANGE_KINDS), module: text(64), token: text(64), order: z.looseObject({}) }),
+    /** A statement on a key; it goes to no token. */
+    z.strictObject({ change: z.enum(STATEMENT_KINDS), order: z.looseObject({}) }),
+  ]),
   'sign-seal': z.strictObject({ card: text(64), statement: base64url(200_000) }),
   'sign-resume': z.strictObject({ card: text(64), statement: base64url(200_000) }),
 } as const;

@@ -6,26 +6,28 @@
  * marked as what it is; it never ends a copy and never changes what a sound record says. What cannot be known is said:
  * a file that left, an outcome that was never written down, copies that were there before the first record.
  *
- * Pure. What tokens hold now is compared in reconcile.ts. States are derived (keys/lifecycle.ts), none is ever set here.
+ * Pure. What tokens hold now is compared in reconcile.ts. A key's state is the one that somebody signed, and derived only where nobody
+ * did (keys/lifecycle.ts); that it is destroyed always follows from its copies.
  */
 import canonicalize from 'canonicalize';
 import { sha256 } from '@noble/hashes/sha2.js';
-import { checkText, createdId, orderText } from './administration.ts';
+import { checkText, createdId, goesToToken, orderText } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
-  IDENTITY_LABEL, type ActionName, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type Proof,
+  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned,
 } from './evidence.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
 import { readCertificate } from './keys/chain.ts';
-import { transition, type KeyState } from './keys/lifecycle.ts';
+import { transition, type KeyState, type Transition } from './keys/lifecycle.ts';
 import { fromJwk } from './keys/public-key.ts';
 import { nameText } from './keys/signed.ts';
 import { readSubjectKey } from './keys/subject-key.ts';
 import { KINDS } from './keys/template.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
+import { passageText } from './statements.ts';
 import { Fold, parseLine, portableHasher, type Hasher } from './transcript.ts';
 import type { Verdict } from './verify.ts';
 
@@ -128,6 +130,19 @@ export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy;
 /** `earlier`: it was there before the first record that names it. */
 export type KeyOrigin = 'generated' | 'imported' | 'unwrapped' | 'copied' | 'earlier';
 
+/** How a key came to a state: signed by somebody, or told by what the records say was done with it. */
+export interface Passage extends Source, Pick<Transition, 'from' | 'to' | 'rule' | 'clause'> {
+  readonly signed: { readonly by: string; readonly reason: string; /** Of a compromise: from when on it is not to be trusted. */ readonly since: string | null } | null;
+}
+
+/** When the key may be used, as somebody signed last. */
+export interface Period extends Source {
+  readonly by: string;
+  readonly reason: string;
+  readonly notBefore: string | null;
+  readonly notAfter: string;
+}
+
 export interface InventoryKey {
   /** What makes it this key: public fingerprint, else check value, else the place where it was first seen. */
   readonly identity: string;
@@ -138,8 +153,11 @@ export interface InventoryKey {
   readonly origin: KeyOrigin;
   /** What the origin is worth. */
   readonly proof: Proof;
-  /** Derived. Null where nothing believable is known of the key. */
+  /** Signed, or derived where nobody signed. Null where nothing believable is known of the key. */
   readonly state: KeyState | null;
+  /** Every state that it was in, with the entry; the last one is `state`. */
+  readonly passages: readonly Passage[];
+  readonly period: Period | null;
   readonly copies: readonly Copy[];
   readonly certificates: readonly (Source & { readonly subject: string; readonly sha256: string; readonly notAfter: string })[];
   readonly whoCan: readonly string[];
@@ -294,8 +312,9 @@ interface ShareDraft extends Omit<Draft<Share>, 'object'> { object: HoldingDraft
 interface SetDraft extends Omit<Draft<ShareSetCopy>, 'custodians'> { custodians: ShareDraft[] }
 type CopyDraft = HoldingDraft | Draft<WrappedPartCopy> | Draft<WrappedFileCopy> | SetDraft;
 
-interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' | 'events' | 'unknown' | 'whoCan' | 'destruction'> {
+interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' | 'events' | 'unknown' | 'whoCan' | 'destruction' | 'passages'> {
   copies: CopyDraft[];
+  passages: Passage[];
   events: KeyEvent[];
   unknown: Set<string>;
   /** It was active once: what it is again, should a copy come back after its last one was destroyed. */
@@ -318,7 +337,7 @@ const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 const LEAVES_NOTHING: readonly ActionName[] = [
   'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'sign-seal', 'sign-resume',
 ];
-const CHANGES_NO_OBJECT: readonly (ChangeKind | 'log-out')[] = ['log-out', 'set-user-pin', 'change-pin'];
+const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
 
 function spkiCheck(spki: string): KeyCheck {
   return { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(fromBase64url(spki))) };
@@ -422,35 +441,78 @@ class Estate {
     const taken = this.keys.some((key) => key.identity === identity);
     const key: KeyDraft = {
       identity: taken ? `${identity}, ${about.place.module}:${about.place.token} ${about.place.id ?? ''}` : identity, label: about.label, algorithm: about.algorithm.name, standing: about.algorithm.standing,
-      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, copies: [], events: [], unknown: new Set(), used: false, believed: this.#believed,
+      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, passages: [], period: null, copies: [], events: [], unknown: new Set(), used: false, believed: this.#believed,
     };
     this.keys.push(key);
     this.#pass(key, 'pre-activation', sourceOf(step.entry));
     return key;
   }
 
-  #event(key: KeyDraft, { entry, before }: Pick<Step, 'entry' | 'before'>, what: string): void {
-    const person = entry.by === undefined ? undefined : personAt(before, entry.by);
-    key.events.push({ ...sourceOf(entry), by: person === undefined ? 'the conductor' : `${person.name} (${person.seat})`, what, believed: this.#believed });
+  #event(key: KeyDraft, step: Pick<Step, 'entry' | 'before'>, what: string): void {
+    key.events.push({ ...sourceOf(step.entry), by: this.#by(step), what, believed: this.#believed });
   }
 
   /** Passes to a state where section 7 lets it; else says that it cannot have. */
-  #pass(key: KeyDraft, to: KeyState, source: Source): void {
+  #pass(key: KeyDraft, to: KeyState, source: Source, signed: Passage['signed'] = null): void {
     if (key.state === to) return;
     const passage = transition(key.state, to);
     if ('expected' in passage) this.findings.push({ ...passage, found: `${key.label}: ${passage.found}`, source, keys: [key.identity] });
+    key.passages.push({ ...source, from: key.state, to, rule: passage.rule, clause: 'expected' in passage ? '' : passage.clause, signed });
     key.state = to;
   }
 
+  /** What somebody signed goes before what could be told from the records alone. */
   #use(key: KeyDraft, step: Step, what: string): void {
     this.#event(key, step, what);
     key.used = true;
-    this.#pass(key, 'active', sourceOf(step.entry));
+    const source = sourceOf(step.entry);
+    const { notBefore = null, notAfter = null } = key.period ?? {};
+    if ((notBefore !== null && source.at < notBefore) || (notAfter !== null && source.at >= notAfter)) {
+      this.findings.push({ ...refuse('PERIOD-USE', `no use of "${key.label}" ${notBefore === null ? '' : `before ${notBefore} or `}from ${notAfter ?? ''} on`, what, 'Investigate: who needed it, and why. Let its officer end its use, or sign a longer period.'), source, keys: [key.identity] });
+    }
+    const signed = key.passages.findLast((passage) => passage.signed !== null);
+    if (signed === undefined || key.state === 'active' || key.state === 'destroyed') this.#pass(key, 'active', source);
+    else this.findings.push({ ...refuse('STATE-USE', `no use of "${key.label}" while it is ${signed.to}`, what, `Investigate: who used it, and why. ${signed.to === 'compromised' ? 'Do not rely on what it signed or protected here.' : 'Where that was right, sign the state that allows it.'}`), source, keys: [key.identity] });
+  }
+
+  #stated(step: Step, order: StateSigned): void {
+    const source = sourceOf(step.entry);
+    const key = this.#statedKey(step, order);
+    if (key === null) return;
+    if (key.state !== order.from) this.findings.push({ ...refuse('STATE-FROM', `"${key.label}" ${order.from}, as was signed`, key.state ?? 'no state', 'Investigate: find the record that is missing here, or sign the state again.'), source, keys: [key.identity] });
+    // Copies that are gone are gone whatever somebody signs, and no use has made it active since.
+    if (key.state === 'destroyed') return;
+    key.state = order.from;
+    this.#pass(key, order.to, source, { by: this.#by(step), reason: order.reason, since: order.since });
+    const passage = transition(order.from, order.to);
+    this.#event(key, step, `passes from ${order.from} to ${order.to}${order.since === null ? '' : `, since ${order.since}`}: ${order.reason}${'expected' in passage ? '' : ` (${passageText(passage)})`}`);
+  }
+
+  #periodStated(step: Step, order: PeriodSigned): void {
+    const key = this.#statedKey(step, order);
+    if (key === null) return;
+    const { notBefore, notAfter, reason } = order;
+    key.period = { ...sourceOf(step.entry), by: this.#by(step), reason, notBefore, notAfter };
+    this.#event(key, step, `may be used ${notBefore === null ? '' : `from ${notBefore} `}until ${notAfter}: ${reason}`);
+  }
+
+  /** The key that a statement is about. A rehearsal says nothing of one that is in earnest. */
+  #statedKey({ entry, before }: Step, { key: identity, label }: Pick<StateSigned, 'key' | 'label'>): KeyDraft | null {
+    const key = this.keys.find((one) => one.identity === identity);
+    const fault = key === undefined ? refuse('KEY-KNOWN', 'a statement on a key that the records know', `"${label}" ${identity}`, 'Investigate: find the record in which it was made.')
+      : before.opening?.mode === 'rehearsal' && !key.rehearsal ? refuse('STATE-REHEARSAL', 'a statement in earnest on a key that is', `one of a rehearsal on "${label}"`, 'It counts for nothing. Sign it for real, if it is meant.') : null;
+    if (fault !== null) this.findings.push({ ...fault, source: sourceOf(entry), keys: key === undefined ? [] : [key.identity] });
+    return fault === null ? key ?? null : null;
+  }
+
+  #by({ entry, before }: Pick<Step, 'entry' | 'before'>): string {
+    const person = entry.by === undefined ? undefined : personAt(before, entry.by);
+    return person === undefined ? 'the conductor' : `${person.name} (${person.seat})`;
   }
 
   #add(key: KeyDraft, copy: CopyDraft): void {
     key.copies.push(copy);
-    if (key.state === 'destroyed' && holdsSecret(copy)) this.#pass(key, key.used ? 'active' : 'pre-activation', copy.since);
+    if (key.state === 'destroyed' && holdsSecret(copy)) this.#pass(key, key.passages.findLast(({ signed }) => signed !== null)?.to ?? (key.used ? 'active' : 'pre-activation'), copy.since);
   }
 
   #hold(key: KeyDraft | null, source: Source, place: { readonly module: string; readonly token: string }, about: Pick<Holding, 'class' | 'id' | 'label' | 'keyType' | 'check' | 'attributes' | 'what' | 'pair'>): HoldingDraft {
@@ -523,7 +585,7 @@ class Estate {
   #aimedAt({ source, action, intent }: Begun): KeyDraft[] {
     if (action !== 'administer') return [this.#ownKeys.get(source.ceremony) ?? []].flat();
     const change = intent as Intent<'administer'>;
-    if (change.change === 'log-out') return [];
+    if (!goesToToken(change)) return [];
     const order = change.order as Partial<Record<'object' | 'key' | 'under', ObjectReference | null>>;
     return [order.object, order.key].flatMap((object) => (object ? this.#pointedAt(change, object)?.key ?? [] : []));
   }
@@ -702,6 +764,11 @@ class Estate {
 
   #changed(step: Step, intent: Intent<'administer'>, result: Record<string, unknown>): void {
     if (intent.change === 'log-out') return;
+    if (!goesToToken(intent)) {
+      if (intent.change === 'set-state') this.#stated(step, intent.order as StateSigned);
+      else this.#periodStated(step, intent.order as PeriodSigned);
+      return;
+    }
     const { change, module, token, order } = intent;
     const on = { module, token };
     const source = sourceOf(step.entry);
@@ -764,7 +831,7 @@ class Estate {
     }
   }
 
-  #made(step: Step, intent: Exclude<Intent<'administer'>, { change: 'log-out' }>, read: Read, words: string): void {
+  #made(step: Step, intent: Extract<Intent<'administer'>, { token: string }>, read: Read, words: string): void {
     const { change, module, token } = intent;
     const order = intent.order as Partial<ChangeOrder<'generate-key'> & ChangeOrder<'import-key'> & ChangeOrder<'copy-object'>> & { readonly id: string; readonly label: string };
     const on = { module, token };
@@ -797,7 +864,7 @@ class Estate {
     for (const key of doubtful.keys) {
       const known = keys.find((one) => one.identity === key.identity);
       if (!known) {
-        keys.push({ ...key, state: null });
+        keys.push({ ...key, state: null, passages: [], period: null });
         continue;
       }
       known.events.push(...key.events);

@@ -9,7 +9,7 @@
  * terminal and in the tests.
  */
 import * as z from 'zod';
-import { createdId, fileOf, orderText } from '../../ceremonies/administration.ts';
+import { createdId, fileOf, goesToToken, orderText } from '../../ceremonies/administration.ts';
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
@@ -22,6 +22,7 @@ import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
+import type { Inventory } from '../../ceremonies/inventory.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
 import type { Blocklist } from './blocklist.ts';
@@ -91,6 +92,9 @@ const profiling = () => import('../../ceremonies/profile.ts');
 const reading = () => import('../../ceremonies/inputs.ts');
 /** The Tokens room. */
 const looking = () => import('./looking.ts');
+
+/** What the records say of the keys, and statements on them. */
+const stating = () => import('./stating.ts');
 
 /** Judging brings X.509 with it, which the first screen does not need: it is loaded when it is first asked for. */
 const judging = () => import('../../ceremonies/verify.ts');
@@ -448,6 +452,11 @@ export class Conductor {
     return this.#alone(this.#room(ceremony), false, async (room) => {
       await this.#settle(room);
       const step = workOf(room.fold.state);
+      if (!('token' in request)) {
+        const { statementOf } = await stating();
+        const intent = statementOf(request, { inventory: await this.#inventory(), mode: room.fold.state.opening?.mode ?? 'rehearsal', now: clock.now() });
+        return { result: (await this.#act(room, step.id, acceptFinalTry, intent) as Evidence<'administer'>).result };
+      }
       const busy = this.#ceremonyWith(request.token);
       if (busy !== null) throw new Refused(refuse('TOKEN-IN-CEREMONY', 'a token that no ceremony is using', `one that "${busy}" is using`, 'Wait until the ceremony is over. Nothing was touched.'));
       if (room.fold.state.opening?.mode === 'rehearsal') this.#notInProduction([{ serial: request.token }]);
@@ -458,6 +467,10 @@ export class Conductor {
       const evidence = await this.#act(room, step.id, acceptFinalTry, intent, file);
       return { result: (evidence as Evidence<'administer'>).result };
     });
+  }
+
+  async #inventory(): Promise<Inventory> {
+    return (await stating()).inventoryNow(this.#world.ledger, this.#world.hasher);
   }
 
   async #saveFile(ceremony: string, entry: number): Promise<Answers['save-file']> {
@@ -665,9 +678,9 @@ export class Conductor {
     return this.#module(Object.values(state.opening?.bindings.tokens ?? {})[0]?.module ?? SOFTWARE_MODULE);
   }
 
-  /** One change on its token. A log-out closes what was left logged in, and changes nothing. */
+  /** One change on its token. A log-out closes what was left logged in, and changes nothing; no more does a statement. */
   async #change(room: Room, intent: Intent<'administer'>, asked: Asked, file: Uint8Array | null, kept: boolean): Promise<unknown> {
-    if (intent.change !== 'log-out') {
+    if (goesToToken(intent)) {
       const { token, change, order } = intent;
       return this.#device(room, this.#module(intent.module), 'administer', { token, change, order, file: file === null ? null : toBase64url(file), kept, asked });
     }
@@ -678,7 +691,7 @@ export class Conductor {
   #begunOn(state: State): { module: ModuleConfig; token: string; ids: string[] } {
     const intent = state.current?.intent;
     if (state.current?.step.do.action !== 'administer') return { ...intent as Intent<'generate-key'>, module: this.#tokenModule(state) };
-    const change = intent as Exclude<Intent<'administer'>, { change: 'log-out' }>;
+    const change = intent as Extract<Intent<'administer'>, { token: string }>;
     return { module: this.#module(change.module), token: change.token, ids: [createdId(change) ?? []].flat() };
   }
 

@@ -363,6 +363,7 @@ export class PretendBridge implements Bridge {
       }
       case 'administer': {
         const room = this.#room(request.ceremony);
+        if (!('token' in request.request)) throw new Problem({ code: 'PRETENDED', message: 'No key is known here that anything could be stated of.', hint: '' });
         const seen = this.#token(request.request.token);
         const intent = pretendOrder(request.request, seen);
         const fault = orderFault(intent, room.state.opening?.modules ?? [], room.state.opening?.mode ?? 'rehearsal');
