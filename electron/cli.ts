@@ -36,6 +36,7 @@ const envelopes = () => import('./envelope-cli.ts');
 const bills = () => import('./cbom-cli.ts');
 const shares = () => import('./share-cli.ts');
 const inventories = () => import('./inventory-cli.ts');
+const states = () => import('./state-cli.ts');
 
 const help = async () => `conclave ${version}: key ceremonies and HSM administration
 
@@ -48,7 +49,7 @@ const help = async () => `conclave ${version}: key ceremonies and HSM administra
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await bills()).CBOM_HELP}${(await inventories()).INVENTORY_HELP}  conclave bench [--quick] [--json] [--only NAME]...
+${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await states()).STATE_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await bills()).CBOM_HELP}${(await inventories()).INVENTORY_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -288,7 +289,7 @@ async function detailOf(command: string): Promise<string | undefined> {
     case 'inventory': return (await inventories()).INVENTORY_DETAIL;
     case 'share': return (await shares()).SHARE_DETAIL[command];
     case 'envelope': return (await envelopes()).ENVELOPE_DETAIL[command];
-    case 'key': return `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}`;
+    case 'key': return `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}${(await states()).STATE_DETAIL}`;
     default: return DETAIL[command];
   }
 }
@@ -322,6 +323,8 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'share': return (await shares()).shareCommand(args);
     case 'key': {
       if (isKeyCall(args)) return keyCommand(args, organisationTemplates);
+      const { isStateCall, stateCommand } = await states();
+      if (isStateCall(args)) return stateCommand(args, { hasher: nativeHasher, openHouse });
       const { envelopeCommand, isEnvelopeCall } = await envelopes();
       return isEnvelopeCall(command, args) ? envelopeCommand(command, args) : keysCommand(command, args);
     }
