@@ -15,6 +15,7 @@ import { isStatefulKey } from './keys/provenance.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { inputDigest } from './key-record.ts';
 import { fingerprintWords } from './words.ts';
+import { endsHere } from './zeroise.ts';
 
 export type Mark = 'verified' | 'reported' | 'refused';
 
@@ -230,6 +231,8 @@ function done(before: State, evidence: Evidence): Worded {
         ...e.objects.length === 0 ? [reported('the token shows none')] : [],
         ...e.objects.slice(0, 20).map((object) => reported(objectText(object))),
         ...e.objects.length > 20 ? [reported(`and ${e.objects.length - 20} more`)] : [],
+        ...(e.known ?? []).map((one) => reported(endsHere(one))),
+        ...e.known && e.known.length < e.objects.length ? [reported(`${e.objects.length - e.known.length} of the objects no record of this machine knows`)] : [],
         ...compared ? [verified('exactly what the record explains, and nothing else')] : [],
       ];
     }
@@ -323,6 +326,14 @@ function done(before: State, evidence: Evidence): Worded {
     case 'wipe-backup-key': {
       const { how } = evidence as Evidence<'wipe-backup-key'>;
       return [`${who} had the backup key's source wiped`, reported(how === 'overwritten' ? 'overwritten in its process' : 'it ended with its process')];
+    }
+    case 'zeroise-token': {
+      const { before: was, after, objects } = evidence as Evidence<'zeroise-token'>;
+      return [
+        `${who} zeroised the token`, remark(`the serial number was written out: ${was.serial}`),
+        reported(`before: "${was.label}", serial ${was.serial}`), reported(`after: "${after.label}", serial ${after.serial}, without a user PIN, ${objects.length === 0 ? 'no object' : `${objects.length} objects`} from a fresh session`),
+        remark('that no copy of a key exists elsewhere is not proven by this'),
+      ];
     }
     case 'put-away':
       return [step.title, ...step.moves.map((move) => reported(`${move.what} from ${move.from} to ${move.to}`)), ...step.moves.length === 0 ? [reported('a person\'s word')] : []];

@@ -350,6 +350,8 @@ export const INTENTS = {
   'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   'lock-key': z.strictObject({ token: text(64), ids }),
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
+  /** `seen`: what must still be there at that moment, byte for byte. `typed`: the serial number that the officer wrote out. */
+  'zeroise-token': z.strictObject({ token: text(64), label: text(32).min(1), seen: TokenFacts, typed: text(200) }),
   'put-away': z.strictObject({}),
   /** One change to one token, or one statement; `log-out` ends the work, and changes nothing. The order is of its own shape (CHANGES, STATEMENTS). */
   administer: z.union([
@@ -384,7 +386,11 @@ export const EVIDENCE = {
     tests: z.array(StatisticalTest).min(2).max(8),
     claim: text(300),
   }),
-  'take-inventory': z.strictObject({ token: text(64), objects: z.array(ObjectFact).max(2000) }),
+  'take-inventory': z.strictObject({
+    token: text(64), objects: z.array(ObjectFact).max(2000),
+    /** Before a token is zeroised: those of the objects that the machine's records know, each with its key (null: none) and how many other known copies of that hold its secret. */
+    known: z.array(z.strictObject({ object: ObjectFact, what: text(300), key: text(500).nullable(), label: text(128), elsewhere: count })).max(2000).optional(),
+  }),
   'generate-key': z.strictObject({
     token: text(64),
     /** SubjectPublicKeyInfo of the whole key, DER. */
@@ -416,6 +422,8 @@ export const EVIDENCE = {
   /** `enforced`: the token itself refused to wrap the locked key. False: it would still do it, and only this program refuses. */
   'lock-key': z.strictObject({ private: z.array(KeyAttributes).max(2), enforced: z.boolean() }),
   'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
+  /** `objects`: everything that a fresh session shows afterwards. */
+  'zeroise-token': z.strictObject({ before: TokenFacts, after: TokenFacts, objects: z.array(ObjectFact).max(2000) }),
   'put-away': z.strictObject({}),
   administer: z.strictObject({ result: z.looseObject({}) }),
   'sign-seal': z.strictObject({ signatures: SignaturePair }),

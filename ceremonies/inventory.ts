@@ -193,6 +193,18 @@ export function explainedObjects({ keys, others }: Pick<Inventory, 'keys' | 'oth
   ];
 }
 
+/** Those of the objects on a token that the machine's records know, with the key that each is a copy of and what is left of that elsewhere. */
+export function knownObjects(inventory: Pick<Inventory, 'keys' | 'others'>, on: { readonly module: string; readonly token: string }, objects: readonly ObjectFact[]): NonNullable<Evidence<'take-inventory'>['known']> {
+  const explained = explainedObjects(inventory).filter(({ object }) => stands(object) && object.module === on.module && object.token === on.token);
+  return objects.flatMap((object) => {
+    const found = explained.find(({ object: known }) => known.class === object.class && (known.id === null || object.class === 'data' ? known.label === object.label : known.id === object.id));
+    if (found === undefined) return [];
+    const key = inventory.keys.find(({ identity }) => identity === found.key);
+    const elsewhere = key?.copies.filter((copy) => stands(copy) && holdsSecret(copy) && !(copy.kind === 'object' && copy.module === on.module && copy.token === on.token)).length ?? 0;
+    return [{ object, what: found.object.what.slice(0, 300), key: key?.identity ?? null, label: key?.label ?? '', elsewhere }];
+  });
+}
+
 /** Does this copy hold what must be kept secret? */
 export function holdsSecret(copy: Copy): boolean {
   return copy.kind !== 'object' || copy.class === 'private-key' || copy.class === 'secret-key';
@@ -583,6 +595,7 @@ class Estate {
 
   /** Those keys that an act without an outcome was about. */
   #aimedAt({ source, action, intent }: Begun): KeyDraft[] {
+    if (action === 'zeroise-token') return this.keys.filter((key) => this.#holdings().some(({ holding, key: own }) => own === key && stands(holding) && holding.token === (intent as Intent<'zeroise-token'>).token));
     if (action !== 'administer') return [this.#ownKeys.get(source.ceremony) ?? []].flat();
     const change = intent as Intent<'administer'>;
     if (!goesToToken(change)) return [];
@@ -741,6 +754,11 @@ class Estate {
         return;
       }
       case 'wipe-backup-key': if (own) this.#event(own, step, `the backup key outside the shares is gone (${(evidence as Evidence<'wipe-backup-key'>).how})`); return;
+      case 'zeroise-token': {
+        const { token } = intent as Intent<'zeroise-token'>;
+        this.#blanked(step, { module: moduleOf(before, token), token }, `token ${token} zeroised before witnesses`);
+        return;
+      }
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
       case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'put-away': case 'sign-seal': case 'sign-resume': return;
     }
@@ -760,6 +778,17 @@ class Estate {
     }
   }
 
+  /** Everything on a token ended at once. */
+  #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string): void {
+    const source = sourceOf(step.entry);
+    for (const { holding, key } of this.#holdings()) {
+      if (!stands(holding) || holding.module !== module || holding.token !== token) continue;
+      this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
+      if (key) this.#event(key, step, `${words} (with ${holding.what})`);
+    }
+    this.#settleEnds(source);
+  }
+
   // --- the logbook ---
 
   #changed(step: Step, intent: Intent<'administer'>, result: Record<string, unknown>): void {
@@ -776,12 +805,7 @@ class Estate {
     switch (change) {
       case 'set-user-pin': case 'change-pin': return;
       case 'init-token': {
-        for (const { holding, key } of this.#holdings()) {
-          if (!stands(holding) || holding.module !== module || holding.token !== token) continue;
-          this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
-          if (key) this.#event(key, step, `${words} (with ${holding.what})`);
-        }
-        this.#settleEnds(source);
+        this.#blanked(step, on, words);
         return;
       }
       case 'generate-key': case 'import-key': case 'unwrap-key': case 'copy-object': this.#made(step, intent, result as Read, words); return;
@@ -884,6 +908,10 @@ class Estate {
 
   /** A destruction that was begun and has no outcome: asked for, and no more than that is known. */
   #requested({ source, action, intent }: Begun): void {
+    if (action === 'zeroise-token') {
+      const { token } = intent as Intent<'zeroise-token'>;
+      for (const { holding } of this.#holdings()) if (holding.end === null && holding.token === token) this.#end(holding, source, 'L0', 'the zeroisation of its token was begun, and has no outcome');
+    }
     if (action !== 'administer') return;
     const change = intent as Intent<'administer'>;
     if (change.change === 'destroy-object') {

@@ -52,7 +52,7 @@ const REORDER = 'Move the step, or add the one that is missing.';
 const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
   'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'lock-key': 'officer',
-  'wipe-backup-key': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
+  'wipe-backup-key': 'officer', 'zeroise-token': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
 };
 
 interface Key {
@@ -88,6 +88,7 @@ class Room {
   /** Files that somebody has compared with their paper. */
   readonly #compared = new Set<string>();
   #signed = false;
+  readonly #zeroised = new Map<string, PlanStep>();
   readonly #given = new Set<string>();
   readonly #readBack = new Set<string>();
 
@@ -322,8 +323,19 @@ class Room {
       case 'sign-seal': case 'sign-resume':
         this.#identityAtHand(step);
         return;
+      case 'zeroise-token': this.#zeroise(step, what.on); return;
       case 'put-away': case 'administer': return;
     }
+  }
+
+  /** What is destroyed is listed right before and looked at afterwards, by more than one pair of eyes; and no step of this ceremony needs it. */
+  #zeroise(step: PlanStep, token: string): void {
+    this.#onToken(step, token);
+    if (!this.#listed.delete(token)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${token} right before`, 'none', 'Add a take-inventory step before this one.');
+    if (Object.keys(step.witnesses).length === 0) this.#fault('ZEROISE-WITNESSED', step, 'a witness to what cannot be undone', 'none', 'Add `witnessed-by`.');
+    const other = this.#plan.steps.find(({ do: what }) => what.action === 'generate-key' || what.action === 'open-key' || what.action === 'make-backup-key');
+    if (other) this.#fault('ZEROISE-ALONE', step, 'a ceremony that makes and uses no key', `${other.do.action} beside it`, 'Make another ceremony for it.');
+    this.#zeroised.set(token, step);
   }
 
   #onToken(step: PlanStep, token: string): void {
@@ -405,6 +417,7 @@ class Room {
     }
     const named = Object.keys(this.#plan.inputs).filter((name) => !this.#compared.has(name) && this.#plan.inputs[name]?.optional !== true);
     if (named.length > 0) this.#fault('INPUT-CONFIRMED', last, 'every file compared by people', `not ${named.join(', ')}`, 'Add a confirm-input step.');
+    for (const [token, step] of this.#zeroised) if (!this.#listed.has(token)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${token} afterwards`, 'none', 'Add a take-inventory step after this one.');
     if (key && !key.make && !this.#signed) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
     if (key?.make) {
       const { on, attributes } = key.make;

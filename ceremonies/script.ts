@@ -81,6 +81,8 @@ function shapes<Open extends boolean>(open: Open) {
     'prove-recovery': z.strictObject({ key: name }).optional(),
     'lock-key': z.strictObject({ key: name }).optional(),
     'wipe-backup-key': z.strictObject({}).optional(),
+    /** C_InitToken: everything on the token is destroyed. */
+    'zeroise-token': z.strictObject({ on: name }).optional(),
     'put-away': z.strictObject({}).optional(),
     /** Changes to tokens, one after another, until the officer logs out: what administration is made of. */
     administer: z.strictObject({}).optional(),

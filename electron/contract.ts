@@ -151,7 +151,7 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('entries'), ceremony: CeremonyId, from: z.int().min(0) }),
 
   /** Carries out the pending step on behalf of the person whose step it is. */
-  z.strictObject({ call: z.literal('act'), ceremony: CeremonyId, step: z.string().max(80), acceptFinalTry: z.boolean().default(false) }),
+  z.strictObject({ call: z.literal('act'), ceremony: CeremonyId, step: z.string().max(80), acceptFinalTry: z.boolean().default(false), /** What the step asks the person to write out. */ typed: z.string().max(200).optional() }),
   /** Ends what a device process computes by itself for the step under way. A token is not interrupted. */
   z.strictObject({ call: z.literal('cancel'), ceremony: CeremonyId }),
   z.strictObject({ call: z.literal('witness'), ceremony: CeremonyId, step: z.string().max(80), seat: SeatId }),

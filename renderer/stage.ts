@@ -12,6 +12,7 @@ import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
 import { isStatefulKey } from '../ceremonies/keys/provenance.ts';
 import type { PlanStep } from '../ceremonies/script.ts';
+import { endsHere } from '../ceremonies/zeroise.ts';
 import { algorithmName, placeWords, profileOf } from './algorithms.ts';
 import { fact, objectLine, type Fact, type Told } from './reading.ts';
 import { seatTitle, t } from './texts.ts';
@@ -82,7 +83,13 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
           [...shown.map(objectLine), ...(more > 0 ? [`and ${more} more, in the record`] : [])],
           'reported',
         ),
+        ...(e.known === undefined ? [] : [list(t.ceremony.endsHere(e.known.length, e.objects.length), e.known.map(endsHere), 'reported')]),
       ];
+    }
+    case 'zeroise-token': {
+      const e = evidence as Evidence<'zeroise-token'> | null;
+      if (!e) return token(step.do.on);
+      return [hex('Token, serial', e.after.serial), mono('Label', e.after.label, 'reported'), text('Afterwards', t.ceremony.zeroised(e.objects.length), 'reported')];
     }
     case 'generate-key': {
       const e = evidence as Evidence<'generate-key'> | null;

@@ -120,6 +120,12 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'The memory that held the backup key is overwritten.',
     pin: 'none',
   },
+  'zeroise-token': {
+    button: 'Destroy everything on the token',
+    key: '',
+    working: 'The token is initialised anew as its security officer, and looked at from a fresh session.',
+    pin: 'doer',
+  },
   'put-away': { button: 'It is put away', key: 'I', working: 'Writing down that it is put away.', pin: 'none' },
   administer: { button: 'Change the token', key: 'C', working: 'The change is written down, carried out, and read back.', pin: 'maybe' },
   'sign-seal': {
@@ -583,6 +589,10 @@ export const t = {
     keep: 'Keep what is there and go on',
     clear: 'Destroy what is there and begin the step again',
     keepHalf: 'Half a key pair cannot be kept.',
+    keepBlank: 'Take it as blank and go on',
+    writeSerial: 'Write out the serial number, as it stands on the case of the token',
+    zeroised: (objects: number) => `${objects === 0 ? 'no object' : plural(objects, 'object')}, no user PIN, from a fresh session`,
+    endsHere: (known: number, all: number) => `${known} of ${plural(all, 'object')} known to the records of this machine: what ends`,
     clearHint: 'Clearing destroys objects on the token. Officer and witness must agree.',
     clearHintAlone: 'Clearing destroys objects on the token.',
     found: {

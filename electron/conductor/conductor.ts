@@ -13,15 +13,16 @@ import { createdId, fileOf, goesToToken, orderText } from '../../ceremonies/admi
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
-  issuerOf, keyInput, resumeStatement, sealStatement, type Data, type Entry, type Kind, type State,
+  issuerOf, keyInput, resumeStatement, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
-import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk } from '../../ceremonies/evidence.ts';
+import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { idsNeeded, inputDigest, keyIds, keyReference, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
+import { labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
 import type { Inventory } from '../../ceremonies/inventory.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
@@ -84,6 +85,9 @@ interface Room {
   readonly losses: Map<string, number>;
 }
 
+/** What an act is given beside its step: a change that was ordered, the file of it, words that were written out. */
+interface Acting { readonly ordered?: Intent<'administer'>; readonly file?: Uint8Array | null; readonly typed?: string }
+
 /** Requests that change one record. */
 type RoomRequest = Extract<Request, { call: 'act' | 'witness' | 'decide' | 'note' | 'exception' | 'break' | 'back' | 'disagree' | 'abort' | 'resume' | 'log-out' }>;
 
@@ -93,6 +97,7 @@ const reading = () => import('../../ceremonies/inputs.ts');
 /** The Tokens room. */
 const looking = () => import('./looking.ts');
 
+const inventories = () => import('../../ceremonies/inventory.ts');
 /** What the records say of the keys, and statements on them. */
 const stating = () => import('./stating.ts');
 
@@ -455,7 +460,7 @@ export class Conductor {
       if (!('token' in request)) {
         const { statementOf } = await stating();
         const intent = statementOf(request, { inventory: await this.#inventory(), mode: room.fold.state.opening?.mode ?? 'rehearsal', now: clock.now() });
-        return { result: (await this.#act(room, step.id, acceptFinalTry, intent) as Evidence<'administer'>).result };
+        return { result: (await this.#act(room, step.id, acceptFinalTry, { ordered: intent }) as Evidence<'administer'>).result };
       }
       const busy = this.#ceremonyWith(request.token);
       if (busy !== null) throw new Refused(refuse('TOKEN-IN-CEREMONY', 'a token that no ceremony is using', `one that "${busy}" is using`, 'Wait until the ceremony is over. Nothing was touched.'));
@@ -464,7 +469,7 @@ export class Conductor {
       await devices.call(module, 'start', { module });
       const { orderOf } = await import('./ordering.ts');
       const { intent, file } = await orderOf(request, { call: (operation, body) => devices.call(module, operation, body), random, now: () => clock.now() });
-      const evidence = await this.#act(room, step.id, acceptFinalTry, intent, file);
+      const evidence = await this.#act(room, step.id, acceptFinalTry, { ordered: intent, file });
       return { result: (evidence as Evidence<'administer'>).result };
     });
   }
@@ -565,8 +570,8 @@ export class Conductor {
     await this.#settle(room);
     const { state } = room.fold;
     switch (call) {
-      case 'act': await this.#act(room, request.step, request.acceptFinalTry); return;
-      case 'log-out': await this.#act(room, workOf(state).id, false, { change: 'log-out' }); return;
+      case 'act': await this.#act(room, request.step, request.acceptFinalTry, { typed: request.typed ?? '' }); return;
+      case 'log-out': await this.#act(room, workOf(state).id, false, { ordered: { change: 'log-out' } }); return;
       case 'witness': this.#write(room, 'witnessed', {}, { step: request.step, by: request.seat }); return;
       case 'note': this.#write(room, 'noted', { text: request.text }, { by: request.seat }); return;
       case 'exception': {
@@ -612,6 +617,11 @@ export class Conductor {
           break;
         }
         case 'look': {
+          if (pending.step.do.action === 'zeroise-token') {
+            const intent = state.current?.intent as Intent<'zeroise-token'>;
+            this.#write(room, 'found', { begun, observation: observedZeroise(intent, state.inventories[intent.token] ?? [], await this.#shown(room, intent.token)) }, { step: pending.step.id });
+            break;
+          }
           const { module, token, ids } = this.#begunOn(state);
           const observation = await this.#device(room, module, 'look', { token, ids, asked: this.#asked(room, officerOf(state), 'look for the key that was begun') });
           this.#write(room, 'found', { begun, observation }, { step: pending.step.id });
@@ -687,6 +697,24 @@ export class Conductor {
     return { result: {} };
   }
 
+  /** A token as it names itself now. Throws `Refused` TOKEN-PRESENT. */
+  async #factsOf(module: ModuleConfig, serial: string): Promise<TokenFacts> {
+    await this.#world.devices.call(module, 'start', { module });
+    const { slots } = await this.#world.devices.call(module, 'slots', {});
+    const facts = slots.find(({ token }) => token?.serial === serial)?.token;
+    if (!facts) throw new Refused(refuse('TOKEN-PRESENT', `token ${serial}`, 'no such token', 'Put it in, and try again. A token that got another serial number when it was initialised is not found any more: abort, and say so.'));
+    return facts;
+  }
+
+  /** A token and what it shows to whoever has not logged in, from a fresh session. */
+  async #shown(room: Room, serial: string): Promise<{ facts: TokenFacts; objects: readonly ObjectFact[] }> {
+    const module = this.#tokenModule(room.fold.state);
+    await this.#device(room, module, 'log-out', { token: serial });
+    const facts = await this.#factsOf(module, serial);
+    const { objects } = await this.#device(room, module, 'objects', { token: serial, offset: 0, limit: 2000 });
+    return { facts, objects };
+  }
+
   /** Where to look for what an act had begun to make. */
   #begunOn(state: State): { module: ModuleConfig; token: string; ids: string[] } {
     const intent = state.current?.intent;
@@ -711,7 +739,7 @@ export class Conductor {
 
   // --- one step ------------------------------------------------------------------------------------------------------
 
-  async #act(room: Room, stepId: string, acceptFinalTry: boolean, ordered?: Intent<'administer'>, file: Uint8Array | null = null): Promise<Evidence | null> {
+  async #act(room: Room, stepId: string, acceptFinalTry: boolean, { ordered, file = null, typed = '' }: Acting): Promise<Evidence | null> {
     const { state } = room.fold;
     const pending = pendingAction(state);
     if (pending.kind !== 'step' || pending.step.id !== stepId) {
@@ -726,7 +754,7 @@ export class Conductor {
       this.#write(room, 'done', { begun: null, evidence }, who);
       return null;
     }
-    const intent = ordered ?? await this.#intent(state, step);
+    const intent = ordered ?? await this.#intent(state, step, typed);
     const begun = this.#write(room, 'begun', { intent }, who);
     let evidence: Evidence;
     try {
@@ -770,12 +798,18 @@ export class Conductor {
       await this.#outcome(room, step, begun, EVIDENCE.administer.parse(await this.#change(room, state.current?.intent as Intent<'administer'>, this.#asked(room, officerOf(state), 'read back the key that is kept'), null, true)));
       return;
     }
+    if (step.do.action === 'zeroise-token') {
+      const { token: serial, seen } = state.current?.intent as Intent<'zeroise-token'>;
+      const { facts, objects } = await this.#shown(room, serial);
+      await this.#outcome(room, step, begun, { before: seen, after: facts, objects: [...objects] });
+      return;
+    }
     const { token, ids, algorithm } = state.current?.intent as Intent<'generate-key'>;
     const asked = this.#asked(room, officerOf(state), 'read back the key that is kept');
     await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-key', { token, ids, algorithm, asked }));
   }
 
-  async #intent(state: State, step: PlanStep): Promise<Intent> {
+  async #intent(state: State, step: PlanStep, typed: string): Promise<Intent> {
     const { random, clock } = this.#world;
     const token = Object.values(state.opening?.bindings.tokens ?? {})[0]?.serial ?? '';
     const ids = state.key ? keyIds(state.key) : [];
@@ -819,6 +853,10 @@ export class Conductor {
       }
       case 'prove-recovery': return { token, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
       case 'wipe-backup-key': return { set };
+      case 'zeroise-token': {
+        const seen = await this.#factsOf(this.#tokenModule(state), token);
+        return { token, label: labelAfter(state.inspected[token] ?? seen), seen, typed };
+      }
       case 'administer': throw new Refused(refuse('IN-ORDER', 'a change that somebody asks for', 'none', 'Choose what is to be changed.'));
       case 'confirm-script': case 'confirm-input': case 'put-away': return {};
     }
@@ -854,7 +892,15 @@ export class Conductor {
       }
       case 'inspect-token': return this.#device(room, token, 'inspect-token', { ...intent as Intent<'inspect-token'>, needs: step.do.needs, algorithm: step.do.algorithm ?? null, place: step.do.place ?? 'token', asked: ask('open the token') });
       case 'test-random': return this.#device(room, token, 'test-random', intent as Intent<'test-random'>);
-      case 'take-inventory': return this.#device(room, token, 'take-inventory', { ...intent as Intent<'take-inventory'>, asked: ask('list the token') });
+      case 'take-inventory': {
+        const listed = await this.#device(room, token, 'take-inventory', { ...intent as Intent<'take-inventory'>, asked: ask('list the token') });
+        return zeroises(state, step.do.on) && state.inventories[listed.token] === undefined
+          ? { ...listed, known: (await inventories()).knownObjects(await this.#inventory(), { module: token.name, token: listed.token }, listed.objects) } : listed;
+      }
+      case 'zeroise-token': {
+        const { token: serial, label, seen } = intent as Intent<'zeroise-token'>;
+        return this.#device(room, token, 'zeroise-token', { token: serial, label, seen, asked: ask('destroy everything on the token, as its security officer') });
+      }
       case 'generate-key': return this.#device(room, token, 'generate-key', { ...intent as Intent<'generate-key'>, extractable: step.do.attributes.extractable === 'until-locked', asked: ask('generate the key') });
       case 'prove-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'prove-key'>).token, key: referenceOf(state), asked: ask('let the key prove itself') });
       case 'open-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'open-key'>).token, key: keyInput(state, step.do.from).key, asked: ask('find the key and let it prove itself') });

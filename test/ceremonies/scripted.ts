@@ -37,7 +37,7 @@ import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '.
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'token-zeroise', 'administration'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** The smallest ceremony there is: three people, one act, no token. For tests that look at every byte. */
@@ -524,6 +524,7 @@ export class ScriptedRoom {
       }
       case 'sign-seal': return { card, statement: sealStatement(state) };
       case 'sign-resume': return { card, statement: resumeStatement(state) };
+      case 'zeroise-token': return { token, label: tokenFacts(token).label, seen: tokenFacts(token), typed: token };
       case 'administer': return this.changes[0]?.intent ?? { change: 'log-out' };
     }
   }
@@ -534,6 +535,11 @@ export class ScriptedRoom {
     const given = intent as Intent;
     switch (step.do.action) {
       case 'confirm-script': case 'confirm-input': case 'put-away': return assert.fail('people alone');
+      case 'zeroise-token': {
+        const { token } = given as Intent<'zeroise-token'>;
+        this.#objects = [];
+        return { before: tokenFacts(token), after: { ...tokenFacts(token), flags: tokenFacts(token).flags.filter((flag) => flag !== 'CKF_USER_PIN_INITIALIZED') }, objects: [] };
+      }
       case 'administer': return { result: this.changes.shift()?.result ?? {} };
       case 'enrol': {
         const { card, challenge } = given as Intent<'enrol'>;

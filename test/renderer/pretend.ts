@@ -529,6 +529,10 @@ export class Room {
         return { card: identity, statement: sealStatement(state) };
       case 'sign-resume':
         return { card: identity, statement: resumeStatement(state) };
+      case 'zeroise-token': {
+        const seen = state.inspected[token] ?? factsOf(token, this.labels[token] ?? 'a token');
+        return { token, label: seen.label, seen, typed: token };
+      }
       case 'administer':
         return this.changes[0]?.intent ?? { change: 'log-out' };
     }
@@ -551,6 +555,10 @@ export class Room {
       case 'confirm-input': {
         const input = state.opening?.inputs[step.do.input];
         return { sha256: input ? inputDigest(input) : '' };
+      }
+      case 'zeroise-token': {
+        const { seen } = intent as unknown as Intent<'zeroise-token'>;
+        return { before: seen, after: { ...seen, flags: seen.flags.filter((flag) => flag !== 'CKF_USER_PIN_INITIALIZED') }, objects: [] };
       }
       case 'administer':
         return { result: this.changes.shift()?.result ?? {} };
