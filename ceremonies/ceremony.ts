@@ -17,12 +17,13 @@ import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
   type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type ShareSet, type TokenFacts,
 } from './evidence.ts';
-import { heldAt, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
+import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
 import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type Role, type Script } from './script.ts';
+import { ALWAYS, instantOf, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
 import { zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
 
@@ -202,7 +203,7 @@ export const EMPTY: State = {
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
-const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'put-away'];
+const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'set-state', 'put-away'];
 /**
  * Acts whose repetition would leave a second object behind, or destroy what is there by now: when their outcome is unknown somebody must look first.
  * The others are safe to repeat: enrolment finds or completes the identity that is there, a share object that may lie
@@ -600,7 +601,7 @@ function checkIntent(state: State, current: Current, intent: Intent): Refusal | 
       if (fault) return fault;
       break;
     }
-    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'put-away': break;
+    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'set-state': case 'put-away': break;
   }
   for (const [rule, expected, found] of expectations) {
     if (expected !== found) return refuse(rule, String(expected), String(found), STOP);
@@ -772,6 +773,16 @@ function checkEvidence(state: State, current: Current, evidence: Evidence): Refu
       const e = evidence as Evidence<'wipe-backup-key'>;
       const alive = state.backup?.alive === true;
       return must(alive === (e.how === 'overwritten'), 'WIPED-AFTER-PROOF', alive ? 'overwritten in the living process' : 'ended with its process', e.how);
+    }
+    case 'set-state': {
+      const e = evidence as Evidence<'set-state'>;
+      const { key, to, reason, since } = step.do;
+      const record = keyInput(state, key);
+      const wanted = since === undefined ? null : since === ALWAYS ? e.since : instantOf(since);
+      return must(e.key === identityOfRecord(record), 'KEY-BOUND', `${record.label}, ${identityOfRecord(record)}`, `${e.label}, ${e.key}`)
+        ?? must(e.to === to && e.reason === reason, 'AS-SCRIPTED', `${to}: ${reason}`, `${e.to}: ${e.reason}`)
+        ?? must(e.since === wanted, 'STATE-SINCE', wanted ?? 'no time', e.since ?? 'no time')
+        ?? stateFault(e);
     }
     case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>);
     case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
@@ -1070,7 +1081,7 @@ function effect(state: State, current: Current, evidence: Evidence): State {
         ? { ...state, seals: [...state.seals.slice(0, -1), { ...last, signatures: { ...last.signatures, [step.who]: signatures } }] }
         : { ...state, seals: [...state.seals, { act: step.act, statement: signed, signatures: { [step.who]: signatures } }] };
     }
-    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'sign-resume': case 'administer': return state;
+    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'sign-resume': case 'administer': case 'set-state': return state;
   }
 }
 

@@ -14,6 +14,7 @@ import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { isStatefulKey } from './keys/provenance.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { inputDigest } from './key-record.ts';
+import { affectedText, statementLines, statementText, whatToDo } from './statements.ts';
 import { fingerprintWords } from './words.ts';
 import { endsHere } from './zeroise.ts';
 
@@ -326,6 +327,16 @@ function done(before: State, evidence: Evidence): Worded {
     case 'wipe-backup-key': {
       const { how } = evidence as Evidence<'wipe-backup-key'>;
       return [`${who} had the backup key's source wiped`, reported(how === 'overwritten' ? 'overwritten in its process' : 'it ended with its process')];
+    }
+    case 'set-state': {
+      const e = evidence as Evidence<'set-state'>;
+      return [
+        `${who} stated: ${statementText({ change: 'set-state', order: e })}`, ...statementLines({ change: 'set-state', order: e }).map(remark),
+        ...e.certificates.map((one) => (one.proven ? verified : reported)(affectedText(one))),
+        ...e.unaffected > 0 ? [remark(`${e.unaffected} of the certificates that were brought do not depend on it`)] : [],
+        ...e.dependants.map(({ key, label, how }) => reported(`the key "${label}" (${key}) depends on it: ${how}`)),
+        ...whatToDo(e).map((line, i) => remark(`To do, ${i + 1}: ${line}`)),
+      ];
     }
     case 'zeroise-token': {
       const { before: was, after, objects } = evidence as Evidence<'zeroise-token'>;

@@ -190,7 +190,7 @@ export type WrappedPart = z.infer<typeof WrappedPart>;
 const ids = z.array(hex(64).min(2)).max(3);
 
 /** A file that people brought to the opening: public, kept whole in the record. */
-export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'revocations', 'crl']);
+export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl']);
 export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;
@@ -319,6 +319,12 @@ export type StateSigned = z.infer<typeof StateSigned>;
 export const PeriodSigned = z.strictObject({ ...OfKey, notBefore: text(32).nullable(), notAfter: text(32) });
 export type PeriodSigned = z.infer<typeof PeriodSigned>;
 
+/** `own`: of the key itself. `issued`: signed by it. `below`: signed by a CA that is. `proven`: the signature verifies, or the public key is the same. */
+export const AffectedCertificate = z.strictObject({
+  why: z.enum(['own', 'issued', 'below']), subject: text(400), issuer: text(400), serial: hex(80), sha256: hex(64).length(64), notAfter: text(32), proven: z.boolean(),
+});
+export type AffectedCertificate = z.infer<typeof AffectedCertificate>;
+
 /** Every statement of a logbook, in the form of CHANGES. */
 export const STATEMENTS = {
   'set-state': { order: StateSigned, result: z.strictObject({}) },
@@ -352,6 +358,7 @@ export const INTENTS = {
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
   /** `seen`: what must still be there at that moment, byte for byte. `typed`: the serial number that the officer wrote out. */
   'zeroise-token': z.strictObject({ token: text(64), label: text(32).min(1), seen: TokenFacts, typed: text(200) }),
+  'set-state': z.strictObject({}),
   'put-away': z.strictObject({}),
   /** One change to one token, or one statement; `log-out` ends the work, and changes nothing. The order is of its own shape (CHANGES, STATEMENTS). */
   administer: z.union([
@@ -424,6 +431,17 @@ export const EVIDENCE = {
   'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
   /** `objects`: everything that a fresh session shows afterwards. */
   'zeroise-token': z.strictObject({ before: TokenFacts, after: TokenFacts, objects: z.array(ObjectFact).max(2000) }),
+  /**
+   * Of a compromise: the certificates that it concerns, computed from the files that people brought, and, by the machine's own records, the
+   * keys that are wrapped under this one.
+   */
+  'set-state': z.strictObject({
+    ...StateSigned.shape,
+    certificates: z.array(AffectedCertificate).max(1000),
+    /** Certificates of the file that nothing ties to this key. */
+    unaffected: count,
+    dependants: z.array(z.strictObject({ key: text(500), label: text(128), how: text(300) })).max(2000),
+  }),
   'put-away': z.strictObject({}),
   administer: z.strictObject({ result: z.looseObject({}) }),
   'sign-seal': z.strictObject({ signatures: SignaturePair }),

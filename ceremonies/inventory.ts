@@ -103,6 +103,8 @@ export interface WrappedFileCopy extends Lasting {
   readonly kind: 'wrapped-file';
   readonly method: string;
   readonly under: string;
+  /** Identity of that key, as far as it is known. */
+  readonly underKey?: string | null;
 }
 
 export interface Share {
@@ -202,6 +204,16 @@ export function knownObjects(inventory: Pick<Inventory, 'keys' | 'others'>, on: 
     const key = inventory.keys.find(({ identity }) => identity === found.key);
     const elsewhere = key?.copies.filter((copy) => stands(copy) && holdsSecret(copy) && !(copy.kind === 'object' && copy.module === on.module && copy.token === on.token)).length ?? 0;
     return [{ object, what: found.object.what.slice(0, 300), key: key?.identity ?? null, label: key?.label ?? '', elsewhere }];
+  });
+}
+
+/** Keys of which a copy lies wrapped under this one: whoever has it has them. */
+export function dependantsOf({ keys }: Pick<Inventory, 'keys'>, identity: string): { readonly key: string; readonly label: string; readonly how: string }[] {
+  const own = keys.find((key) => key.identity === identity)?.copies.filter((copy) => copy.kind === 'object' && copy.class === 'secret-key') ?? [];
+  return keys.filter((key) => key.identity !== identity).flatMap(({ identity: key, label, copies }) => {
+    const wrapped = copies.filter((copy) => stands(copy) && ((copy.kind === 'wrapped-file' && copy.underKey === identity)
+      || (copy.kind === 'wrapped-part' && own.some((one) => one.kind === 'object' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module))));
+    return wrapped.length === 0 ? [] : [{ key, label, how: wrapped.map((copy) => (copy.kind === 'wrapped-file' ? `a file wrapped by ${copy.method}` : 'a part wrapped in its record')).join(', ') }];
   });
 }
 
@@ -622,6 +634,9 @@ class Estate {
         if (reference.wrapping !== null) this.#wrappingKey({ entry, after }, on, label, reference.wrapping, null, 'earlier');
         key.events.push({ ...source, by: 'the opening', what: `brought as ${name} (${input.file}): it was there before`, believed: this.#believed });
         this.#certificate(source, record.certificate);
+        // It has a certificate: it became available for use, whenever that was.
+        key.used = true;
+        this.#pass(key, 'active', source);
       }
       this.#ownKeys.set(entry.ceremony, key);
     }
@@ -754,6 +769,7 @@ class Estate {
         return;
       }
       case 'wipe-backup-key': if (own) this.#event(own, step, `the backup key outside the shares is gone (${(evidence as Evidence<'wipe-backup-key'>).how})`); return;
+      case 'set-state': this.#stated(step, evidence as Evidence<'set-state'>); return;
       case 'zeroise-token': {
         const { token } = intent as Intent<'zeroise-token'>;
         this.#blanked(step, { module: moduleOf(before, token), token }, `token ${token} zeroised before witnesses`);
@@ -840,7 +856,7 @@ class Estate {
         const { file } = result as ChangeResult<'wrap-key'>;
         const key = this.#keyPointedAt(step, on, wrapped);
         const name = under ? `"${under.label}" on token ${token}` : `the recipient's key ${file.under.label}, ${checkText(file.under.check)}`;
-        this.#add(key, { kind: 'wrapped-file', method, under: name, since: source, end: null, believed: this.#believed });
+        this.#add(key, { kind: 'wrapped-file', method, under: name, underKey: under ? this.#keyPointedAt(step, on, under).identity : identityOf(file.under.check, { module, token: '', id: null }), since: source, end: null, believed: this.#believed });
         key.unknown.add('where the wrapped file lies, and who copied it, is in no record');
         this.#event(key, step, words);
         if (under) this.#use(this.#keyPointedAt(step, on, under), step, `wrapped "${wrapped.label}"`);
@@ -1024,13 +1040,18 @@ function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: read
 function whoCan(copies: readonly Copy[]): string[] {
   const who = copies.filter((copy) => stands(copy) && holdsSecret(copy)).map((copy) => {
     switch (copy.kind) {
-      case 'object': return `who has the user PIN of token ${copy.token} (${copy.module})`;
-      case 'wrapped-part': return `who has the user PIN of token ${copy.under.token} (${copy.under.module}) and the key's record`;
+      case 'object': return `who has the user PIN of token ${tokenText(copy)}`;
+      case 'wrapped-part': return `who has the user PIN of token ${tokenText(copy.under)} and the key's record`;
       case 'wrapped-file': return `who has the wrapped file and may use ${copy.under}`;
       case 'share-set': return `any ${copy.threshold} of ${copy.custodians.filter(({ object }) => stands(object)).map(({ name }) => name).join(', ')}, with the record's wrapped key`;
     }
   });
   return [...new Set(who)];
+}
+
+/** Of a key that was only spoken of, no record here tells behind which module its token is. */
+function tokenText({ module, token }: { readonly module: string; readonly token: string }): string {
+  return module === '' ? token : `${token} (${module})`;
 }
 
 const LEVEL_NAMES = Object.keys(LEVELS) as Level[];

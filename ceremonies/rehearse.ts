@@ -11,6 +11,7 @@ import type { InputKind } from './evidence.ts';
 import { caAlgorithmNamed, componentsOf, isStateful } from './keys/algorithms.ts';
 import { heldAt } from './key-record.ts';
 import { Refused, refuse } from './refusal.ts';
+import { ALWAYS, instantOf } from './statements.ts';
 import { planOf, type Fault, type Parameters, type Place, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 
 const brand = Symbol('rehearsed');
@@ -52,7 +53,7 @@ const REORDER = 'Move the step, or add the one that is missing.';
 const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
   'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'lock-key': 'officer',
-  'wipe-backup-key': 'officer', 'zeroise-token': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
+  'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
 };
 
 interface Key {
@@ -324,6 +325,11 @@ class Room {
         this.#identityAtHand(step);
         return;
       case 'zeroise-token': this.#zeroise(step, what.on); return;
+      case 'set-state':
+        this.#input(step, what.key, 'key');
+        if ((what.to === 'compromised') !== (what.since !== undefined)) this.#fault('STATE-SINCE', step, what.to === 'compromised' ? 'since when the key is not to be trusted' : 'a time only for a compromise', what.since ?? 'no time', 'Correct `since`.');
+        else if (what.since !== undefined && what.since !== ALWAYS && instantOf(what.since) === null) this.#fault('STATE-SINCE', step, `a day (2026-03-01), a time in UTC (2026-03-01T12:00:00Z), or ${ALWAYS}`, what.since, 'Correct the parameter.');
+        return;
       case 'put-away': case 'administer': return;
     }
   }

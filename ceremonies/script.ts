@@ -81,6 +81,8 @@ function shapes<Open extends boolean>(open: Open) {
     'prove-recovery': z.strictObject({ key: name }).optional(),
     'lock-key': z.strictObject({ key: name }).optional(),
     'wipe-backup-key': z.strictObject({}).optional(),
+    /** The state of a key whose record was brought (SP 800-57 Part 1 section 7). `since`: of a compromise, a day, a time, or `always`. */
+    'set-state': z.strictObject({ key: name, to: z.enum(['active', 'suspended', 'deactivated', 'compromised']), reason: or(z.string().min(1).max(500)), since: or(z.string().min(1).max(32)).optional() }).optional(),
     /** C_InitToken: everything on the token is destroyed. */
     'zeroise-token': z.strictObject({ on: name }).optional(),
     'put-away': z.strictObject({}).optional(),

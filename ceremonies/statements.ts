@@ -5,7 +5,7 @@
  * A state that can be observed is never signed: a key is destroyed when its copies are, and not because somebody says so.
  * Pure: times are handed in. What the statements of all records come to is inventory.ts' part.
  */
-import type { PeriodSigned, StateSigned, StatementKind } from './evidence.ts';
+import type { AffectedCertificate, Evidence, PeriodSigned, StateSigned, StatementKind } from './evidence.ts';
 import { transition, TRANSITIONS, type KeyState, type Transition } from './keys/lifecycle.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { plainText } from './text.ts';
@@ -48,6 +48,9 @@ export function signable(from: KeyState | null): readonly Transition[] {
 export function isInstant(text: string): boolean {
   return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$/.test(text) && !Number.isNaN(Date.parse(text)) && new Date(text).toISOString().startsWith(text.slice(0, 19));
 }
+
+/** Since when a key is not to be trusted of which nobody can say: since its own certificate began. */
+export const ALWAYS = 'always';
 
 /** A day means its beginning, in UTC; anything else must be an instant already. Null for what is neither. */
 export function instantOf(text: string): string | null {
@@ -103,4 +106,33 @@ export function statementLines({ change, order }: Statement): string[] {
 /** `STATE-SUSPENDED: it is not to be used for a time (SP 800-57 Part 1 section 7.2)`. */
 export function passageText({ rule, when, clause }: Pick<Transition, 'rule' | 'when' | 'clause'>): string {
   return `${rule}: ${when} (SP 800-57 Part 1 section ${clause})`;
+}
+
+// --- a compromise ------------------------------------------------------------------------------------------------------
+
+type Compromise = Evidence<'set-state'>;
+
+/** `CN=Issuing CA, serial 0417: issued by it`. */
+export function affectedText({ why, subject, serial, notAfter, proven }: AffectedCertificate): string {
+  const tie = { own: 'its own certificate', issued: 'issued by it', below: 'issued by a CA below it' }[why];
+  return `${subject}, serial ${serial}, until ${notAfter.slice(0, 10)}: ${tie}${proven ? '' : ', by the names in it alone; its signature does not verify'}`;
+}
+
+/** What is to be done about a compromise, in this order. It follows from the statement and what it concerns, and from nothing that anybody typed. */
+export function whatToDo({ to, label, since, certificates, dependants }: Compromise): string[] {
+  if (to !== 'compromised') return [];
+  const own = certificates.filter(({ why }) => why === 'own');
+  const below = certificates.filter(({ why }) => why !== 'own');
+  const root = own.some(({ subject, issuer }) => subject === issuer);
+  const from = own.filter(({ subject, issuer }) => subject !== issuer);
+  const names = (list: readonly string[]) => `${list.slice(0, 5).join('; ')}${list.length > 5 ? `; and ${list.length - 5} more` : ''}`;
+  return [
+    `Stop every use of "${label}" now, on every token and with every backup that has a copy; put them under seal.`,
+    ...root ? ['Tell everybody who trusts this root to remove it: a root is not revoked by a list that it signs itself.'] : [],
+    ...from.map(({ issuer, serial }) => `Have ${issuer} revoke certificate ${serial}: keyCompromise, invalid since ${since ?? ''} (ceremony crl).`),
+    ...below.length > 0 ? [`Rely on none of the ${below.length} certificates below it that could have been made since ${since ?? ''}, whatever date they carry; revoke them where an issuer above still stands (ceremony crl): ${names(below.map(({ subject, serial }) => `${subject} ${serial}`))}.`] : [],
+    `Make a new key (ceremonies root-ca, intermediate), and issue ${below.length === 0 ? 'what depends on it' : `the ${below.length} certificates`} anew under it.`,
+    ...dependants.length > 0 ? [`Make a new key-encryption key first; then, under it, new keys in place of the ${dependants.length} that were wrapped under "${label}": ${names(dependants.map((one) => `"${one.label}"`))}. Wrapping the old ones anew does not help.`] : [],
+    `Destroy every copy of "${label}" when what it protected is not needed any more (SP 800-57 Part 1 section 7.5); \`conclave inventory\` says where they are.`,
+  ];
 }

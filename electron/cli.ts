@@ -61,7 +61,8 @@ const DETAIL: Record<string, string> = {
                   [--kem ALGORITHM]
 
   SCRIPT        name of a script that ships (root-ca, composite-ca, pq-root, intermediate,
-                cross-sign, crl, encryption-certificate, stateful-root)
+                cross-sign, crl, encryption-certificate, stateful-root, token-zeroise,
+                key-compromise)
   --out DIR     where the bundle goes (default: the current folder); its path is printed last
   --set N=V     a parameter of the script, e.g. --set algorithm=rsa-4096 --set threshold=3 --set shares=5
   --module N    a module of modules.json in the data folder (default: the embedded software token)

@@ -160,8 +160,8 @@ function where(copy: Copy): string {
   const ended = copy.end === null ? '' : `: ${stands(copy) ? '!' : '✕'} ${copy.end.level} ${copy.end.how} [${copy.end.ceremony.slice(0, 8)} ${copy.end.seq}]`;
   const mark = !stands(copy) ? '·' : holdsSecret(copy) ? '●' : '○';
   switch (copy.kind) {
-    case 'object': return `${mark} ${copy.class} "${copy.label}" ${copy.id ?? ''} on ${copy.module}:${copy.token}${ended}`;
-    case 'wrapped-part': return `${mark} ${copy.part === 'key' ? 'the key' : `the ${copy.part} half`}, wrapped in its record under ${copy.under.id} on ${copy.under.module}:${copy.under.token}${ended}`;
+    case 'object': return `${mark} ${copy.class} "${copy.label}" ${copy.id ?? ''} on ${at(copy)}${ended}`;
+    case 'wrapped-part': return `${mark} ${copy.part === 'key' ? 'the key' : `the ${copy.part} half`}, wrapped in its record under ${copy.under.id} on ${at(copy.under)}${ended}`;
     case 'wrapped-file': return `${mark} a file, wrapped by ${copy.method} under ${copy.under}${ended}`;
     case 'share-set': {
       const left = copy.custodians.filter(({ object }) => stands(object));
@@ -170,6 +170,9 @@ function where(copy: Copy): string {
     }
   }
 }
+
+/** Where the module is not known, the serial number has to do. */
+const at = ({ module, token }: { readonly module: string; readonly token: string }) => (module === '' ? token : `${module}:${token}`);
 
 function inTokens({ tokens, notSeen }: Reconciliation): string[] {
   return [

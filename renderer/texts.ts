@@ -120,6 +120,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'The memory that held the backup key is overwritten.',
     pin: 'none',
   },
+  'set-state': { button: 'State it', key: 'S', working: 'The statement is written down, with whom it concerns.', pin: 'none' },
   'zeroise-token': {
     button: 'Destroy everything on the token',
     key: '',
@@ -590,6 +591,9 @@ export const t = {
     clear: 'Destroy what is there and begin the step again',
     keepHalf: 'Half a key pair cannot be kept.',
     keepBlank: 'Take it as blank and go on',
+    toDo: 'What to do, in this order',
+    affected: (n: number) => `${plural(n, 'certificate')} that it concerns`,
+    dependants: (n: number) => `${plural(n, 'key')} wrapped under it`,
     writeSerial: 'Write out the serial number, as it stands on the case of the token',
     zeroised: (objects: number) => `${objects === 0 ? 'no object' : plural(objects, 'object')}, no user PIN, from a fresh session`,
     endsHere: (known: number, all: number) => `${known} of ${plural(all, 'object')} known to the records of this machine: what ends`,

@@ -16,12 +16,13 @@ import {
   issuerOf, keyInput, resumeStatement, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
-import { idsNeeded, inputDigest, keyIds, keyReference, type CeremonyKey } from '../../ceremonies/key-record.ts';
+import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
+import { keyNamed } from '../../ceremonies/statements.ts';
 import { labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
 import type { Inventory } from '../../ceremonies/inventory.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
@@ -306,6 +307,9 @@ export class Conductor {
         wanted.push({ label: `REHEARSAL ${card.split('-')[0] ?? card} ${seat.id}`.slice(0, 32), bind: (bindings, serial) => { (bindings.cards[card] ??= {})[seat.id] = { module, serial }; } });
       }
     }
+    // A key that is only spoken of stands on no token of the room.
+    const elsewhere: { bound: Bindings['tokens'][string] | null } = { bound: null };
+    if (plan.tokens.length === 0 && Object.entries(plan.inputs).some(([name, { kind }]) => kind === 'key' && !brought.includes(name))) wanted.push({ label: 'REHEARSAL CA', bind: (_bindings, serial) => { elsewhere.bound = { module, serial }; } });
     await this.#world.devices.call(config, 'start', { module: config });
     const { tokens } = await this.#world.devices.call(config, 'provision', { labels: wanted.map((item) => item.label) });
     const bindings: MutableBindings = { tokens: { ...existing }, cards: {} };
@@ -314,17 +318,16 @@ export class Conductor {
       if (!token) throw new Refused(refuse('PROVISION', `${wanted.length} rehearsal tokens`, `${tokens.length}`, 'Look at the tokens, and try again.'));
       item.bind(bindings, token.serial);
     });
-    return { bindings, inputs: await this.#props(plan, bindings, brought, ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }, kem ?? 'ml-kem-768') };
+    return { bindings, inputs: await this.#props(plan, elsewhere.bound ?? Object.values(bindings.tokens)[0], brought, ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }, kem ?? 'ml-kem-768') };
   }
 
   /** The files of a rehearsal: made for it, of keys that are worth nothing. */
-  async #props(plan: Plan, bindings: Bindings, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kem: string): Promise<Inputs> {
+  async #props(plan: Plan, bound: Bindings['tokens'][string] | undefined, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kem: string): Promise<Inputs> {
     const inputs: Inputs = {};
     let made: { readonly key: KeyReference; readonly certificate: string } | undefined;
     const { devices, clock, random } = this.#world;
-    for (const [name, { kind }] of Object.entries(plan.inputs)) {
-      if (brought.includes(name)) continue;
-      const bound = Object.values(bindings.tokens)[0];
+    for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
+      if (brought.includes(name) || optional === true) continue;
       if (!bound) throw new Refused(refuse('PROVISION', 'a token for the rehearsal\'s CA', 'none', 'Add a token under room.'));
       const config = this.#module(bound.module);
       const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
@@ -349,7 +352,7 @@ export class Conductor {
           file('csv', utf8(`# REHEARSAL\n${toHex(random(10)).replace(/^./, '1')},${at},keyCompromise\n${toHex(random(10)).replace(/^./, '2')},${at},cessationOfOperation\n`));
           break;
         }
-        case 'crl': break; // optional everywhere: a first list has none before it
+        case 'crl': case 'certificates': break; // optional everywhere
       }
     }
     return inputs;
@@ -476,6 +479,17 @@ export class Conductor {
 
   async #inventory(): Promise<Inventory> {
     return (await stating()).inventoryNow(this.#world.ledger, this.#world.hasher);
+  }
+
+  /** The passage of a key whose record was brought, and whom it concerns. Throws `Refused` as `passageOf` does. */
+  async #stated(state: State, { key: input, to, reason, since }: Extract<PlanStep['do'], { action: 'set-state' }>): Promise<Evidence<'set-state'>> {
+    const [{ passageOf }, { affectedBy, NOTHING_AFFECTED, sinceOf }, { dependantsOf }, inventory] = await Promise.all([stating(), import('../../ceremonies/compromise.ts'), inventories(), this.#inventory()]);
+    const record = keyInput(state, input);
+    const key = keyNamed(inventory.keys, identityOfRecord(record));
+    const passage = passageOf(key, { to, reason, since: sinceOf(since, record) }, { mode: state.opening?.mode ?? 'rehearsal', now: this.#world.clock.now() });
+    if (to !== 'compromised') return { ...passage, ...NOTHING_AFFECTED, certificates: [], dependants: [] };
+    const file = Object.values(state.opening?.inputs ?? {}).find(({ kind }) => kind === 'certificates') ?? null;
+    return { ...passage, ...await affectedBy(record, file), dependants: dependantsOf(inventory, key.identity) };
   }
 
   async #saveFile(ceremony: string, entry: number): Promise<Answers['save-file']> {
@@ -750,6 +764,13 @@ export class Conductor {
     const who = { step: step.id, by: step.who };
     if (isHuman(action)) {
       const input = step.do.action === 'confirm-input' ? state.opening?.inputs[step.do.input] : undefined;
+      if (step.do.action === 'set-state') {
+        const entry = this.#propose(room, 'done', { begun: null, evidence: await this.#stated(state, step.do) }, who);
+        const refusal = await refusalOf(state, entry);
+        if (refusal) throw new Refused(refusal);
+        this.#commit(room, entry);
+        return null;
+      }
       const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : input ? { sha256: inputDigest(input) } : {};
       this.#write(room, 'done', { begun: null, evidence }, who);
       return null;
@@ -858,7 +879,7 @@ export class Conductor {
         return { token, label: labelAfter(state.inspected[token] ?? seen), seen, typed };
       }
       case 'administer': throw new Refused(refuse('IN-ORDER', 'a change that somebody asks for', 'none', 'Choose what is to be changed.'));
-      case 'confirm-script': case 'confirm-input': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'set-state': case 'put-away': return {};
     }
   }
 
@@ -953,7 +974,7 @@ export class Conductor {
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
       case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(clipped(orderText(intent as Intent<'administer'>))), file, false);
-      case 'confirm-script': case 'confirm-input': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'set-state': case 'put-away': return {};
     }
   }
 

@@ -48,6 +48,7 @@ function at(record: ScriptedRecord, kind: Kind, step?: string, which = 0): Place
 const composite = await scriptedRecord({ script: 'composite-ca', place: 'split' });
 const kept = await scriptedRecord({ script: 'composite-ca', place: 'split', happenings: { 'make-root': [{ kind: 'crash', found: 'present', decision: 'clear' }] } });
 const existing = await scriptedRecord({ script: 'crl' });
+const compromised = await scriptedRecord({ script: 'key-compromise' });
 const zeroised = await scriptedRecord({ script: 'token-zeroise', happenings: { zeroise: [{ kind: 'crash', found: 'present', decision: 'keep' }] } });
 
 const opened = at(plain, 'opened');
@@ -166,6 +167,11 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['RANDOM-PLAUSIBLE', 'a smaller sample', inside(done('token-random'), (e) => { e['bytes'] = 2048; })],
   ['INVENTORY-EXPLAINED', 'an object that nobody explains', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).push({ class: 'data', id: '', label: 'x', keyType: '' }); })],
   ['INVENTORY-EXPLAINED', 'an object is missing', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).pop(); })],
+  ['KEY-BOUND', 'another key than that of the record', inside(done('compromised', compromised), (e) => { e['key'] = `SHA-256 of SubjectPublicKeyInfo ${'0'.repeat(64)}`; })],
+  ['AS-SCRIPTED', 'another state', inside(done('compromised', compromised), (e) => { e['to'] = 'suspended'; })],
+  ['AS-SCRIPTED', 'other words than the officer\'s', inside(done('compromised', compromised), (e) => { e['reason'] = 'Nothing happened.'; })],
+  ['STATE-SINCE', 'since when, left out', inside(done('compromised', compromised), (e) => { e['since'] = null; })],
+  ['STATE-TRANSITION', 'a key that is compromised already', inside(done('compromised', compromised), (e) => { e['from'] = 'compromised'; })],
   ['DESTROY-TYPED', 'no serial number', inside(begun('zeroise', zeroised), (i) => { i['typed'] = ''; })],
   ['DESTROY-TYPED', 'that of another token', inside(begun('zeroise', zeroised), (i) => { i['typed'] = 'TOKEN-other'; })],
   ['TOKEN-BOUND', 'another token is zeroised', inside(begun('zeroise', zeroised), (i) => { i['token'] = 'TOKEN-other'; i['typed'] = 'TOKEN-other'; })],

@@ -21,23 +21,25 @@ import {
 import type {
   Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
-import { heldAt, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
+import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { ALGORITHMS, caAlgorithmNamed, componentsOf, ML_KEMS, type Component, type RootAlgorithmName } from '../../ceremonies/keys/algorithms.ts';
 import { ML_DSA, signComposite } from '../../ceremonies/keys/composite.ts';
 import { CRL_LINTS, issueCrl, throwawayLintCrl, type CrlProfile } from '../../ceremonies/keys/crl.ts';
+import { affectedBy, sinceOf } from '../../ceremonies/compromise.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
 import { ML_KEM } from '../../ceremonies/keys/kem.ts';
 import { parsePublicKey, publicKeyFromParts, toJwk, type PublicKey } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest, makeStatedRequest } from '../../ceremonies/keys/request.ts';
 import { ecdsaRawToDer, mlDsaPublicFromSeed, signMlDsa65 } from '../../ceremonies/keys/signatures.ts';
 import { compositeFromParts, subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
+import { pem } from '../../ceremonies/keys/signed.ts';
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
 import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'token-zeroise', 'administration'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'token-zeroise', 'key-compromise', 'administration'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** The smallest ceremony there is: three people, one act, no token. For tests that look at every byte. */
@@ -81,6 +83,8 @@ export interface RecordOptions {
   readonly place?: Placement;
   /** Algorithm and placement of a CA that is there before, for the scripts that use one. */
   readonly ca?: { readonly algorithm: string; readonly place: Placement };
+  /** Certificates that are brought as one file. */
+  readonly certificates?: readonly Uint8Array[];
   /** True: the CRL before, number 41 with one entry of its own, is brought too. */
   readonly previous?: boolean;
   readonly mode?: 'rehearsal' | 'real';
@@ -314,6 +318,7 @@ export class ScriptedRoom {
         case 'stated-request': file(await this.#statedRequest(readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? '')).certificate)); break;
         case 'certificate': file(await this.#selfSigned(makeKey('ecdsa-p384', this.#digest('other')), 'Another Root CA')); break;
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
+        case 'certificates': if (this.#options.certificates) file(utf8(this.#options.certificates.map((der) => pem('CERTIFICATE', der)).join(''))); break;
         case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
       }
     }
@@ -415,7 +420,7 @@ export class ScriptedRoom {
     }
     if (isHuman(step.do.action)) {
       const input = step.do.action === 'confirm-input' ? this.state.opening?.inputs[step.do.input] : undefined;
-      const evidence = step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : input ? { sha256: inputDigest(input) } : {};
+      const evidence = step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : step.do.action === 'set-state' ? await this.#compromised(step.do) : input ? { sha256: inputDigest(input) } : {};
       this.append('done', { begun: null, evidence }, { step: step.id, by: step.who });
       return;
     }
@@ -430,6 +435,12 @@ export class ScriptedRoom {
       return;
     }
     this.resume(happening.officer ?? 'same');
+  }
+
+  async #compromised({ key, to, reason, since }: Extract<PlanStep['do'], { action: 'set-state' }>): Promise<Evidence<'set-state'>> {
+    const record = keyInput(this.state, key);
+    const file = this.state.opening?.inputs['certificates'] ?? null;
+    return { key: identityOfRecord(record), label: record.label, from: 'active', to, reason, since: sinceOf(since, record), ...await affectedBy(record, file), dependants: [] };
   }
 
   async #outcome(step: PlanStep): Promise<void> {
@@ -496,7 +507,7 @@ export class ScriptedRoom {
     const ids = state.key ? keyIds(state.key) : [];
     const set = state.backup?.set.id ?? '';
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
+      case 'confirm-script': case 'confirm-input': case 'set-state': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
       case 'enrol': return { card, id: this.#fresh(16), challenge: toBase64url(this.#digest(`challenge ${this.#counter++}`)) };
       case 'inspect-token': case 'take-inventory': return { token };
       case 'test-random': return { token, bytes: step.do.bytes };
@@ -534,7 +545,7 @@ export class ScriptedRoom {
     const { intent } = state.current ?? assert.fail('no step');
     const given = intent as Intent;
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'put-away': return assert.fail('people alone');
+      case 'confirm-script': case 'confirm-input': case 'set-state': case 'put-away': return assert.fail('people alone');
       case 'zeroise-token': {
         const { token } = given as Intent<'zeroise-token'>;
         this.#objects = [];

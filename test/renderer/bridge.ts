@@ -58,7 +58,7 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
   ];
   const digest = toHex(sha256(file.bytes));
   const content = fromUtf8(file.bytes);
-  const pem = { request: 'CERTIFICATE REQUEST', 'stated-request': 'CERTIFICATE REQUEST', certificate: 'CERTIFICATE', crl: 'X509 CRL' };
+  const pem = { request: 'CERTIFICATE REQUEST', 'stated-request': 'CERTIFICATE REQUEST', certificate: 'CERTIFICATE', certificates: 'CERTIFICATE', crl: 'X509 CRL' };
   try {
     switch (kind) {
       case 'key': {
@@ -89,6 +89,7 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
       case 'request':
       case 'stated-request':
       case 'certificate':
+      case 'certificates':
       case 'crl': {
         if (!content.startsWith(`-----BEGIN ${pem[kind]}-----`))
           throw new Refused(
@@ -102,6 +103,7 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
             { name: 'possession', value: 'stated, not proven (RFC 9883)' },
           ],
           certificate: certificate('Another Root CA'),
+          certificates: certificate('Another Root CA'),
           crl: [{ name: 'CRL number', value: '7' }],
         };
         return { sha256: digest, facts: facts[kind], findings: [] };
