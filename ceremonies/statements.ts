@@ -80,6 +80,54 @@ function wordsFault(label: string, reason: string): Refusal | null {
   return plainText('reason', reason, 500) ?? plainText('label', label, 128);
 }
 
+// --- what is to be signed ----------------------------------------------------------------------------------------------
+
+/** A key as the inventory has it. */
+interface KeyNow {
+  readonly identity: string;
+  readonly label: string;
+  readonly rehearsal: boolean;
+  readonly state: KeyState | null;
+}
+
+export interface Signing {
+  readonly mode: 'rehearsal' | 'real';
+  readonly now: Date;
+}
+
+/** The passage of this key to another state, as it is to be signed. Throws `Refused` STATE-REHEARSAL, STATE-KNOWN, STATE-SINCE, or the rule of the passage. */
+export function passageOf(key: KeyNow, { to, since, reason }: Pick<StateSigned, 'to' | 'since' | 'reason'>, { mode, now }: Signing): StateSigned {
+  allowed(signableHere(key, mode));
+  const { state } = key;
+  if (state === null) throw new Refused(refuse('STATE-KNOWN', 'a key that a record which verifies knows', `"${key.label}", from a record that does not`, 'Find out what is wrong with that record first.'));
+  const order = { ...about(key), from: state, to, since, reason };
+  allowed(stateFault(order));
+  if (since !== null && Date.parse(since) > now.getTime()) throw new Refused(refuse('STATE-SINCE', 'a time that has come', since, 'Say since when the key is not to be trusted.'));
+  return order;
+}
+
+/** The period of this key, as it is to be signed. Throws `Refused` STATE-REHEARSAL, PERIOD-TIMES. */
+export function periodOf(key: KeyNow, { notBefore, notAfter, reason }: Pick<PeriodSigned, 'notBefore' | 'notAfter' | 'reason'>, { mode }: Pick<Signing, 'mode'>): PeriodSigned {
+  allowed(signableHere(key, mode));
+  const order = { ...about(key), notBefore, notAfter, reason };
+  allowed(periodFault(order));
+  return order;
+}
+
+/** A label that no line could carry is left out: the identity says which key it is. */
+function about({ identity, label }: KeyNow): { readonly key: string; readonly label: string } {
+  return { key: identity, label: plainText('label', label, 128) === null ? label : '' };
+}
+
+/** A rehearsal says nothing of a key that is in earnest. */
+function signableHere({ rehearsal, label }: KeyNow, mode: Signing['mode']): Refusal | null {
+  return mode === 'rehearsal' && !rehearsal ? refuse('STATE-REHEARSAL', 'a key of a rehearsal', `"${label}", which is in earnest`, 'Log in for real to sign this. Nothing was signed.') : null;
+}
+
+function allowed(fault: Refusal | null): void {
+  if (fault !== null) throw new Refused(fault);
+}
+
 // --- words -------------------------------------------------------------------------------------------------------------
 
 export type Statement = { readonly [K in StatementKind]: { readonly change: K; readonly order: K extends 'set-state' ? StateSigned : PeriodSigned } }[StatementKind];

@@ -10,10 +10,9 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { InventoryKey } from '../ceremonies/inventory.ts';
 import { KEY_STATES } from '../ceremonies/keys/lifecycle.ts';
-import { instantOf, keyNamed, passageText, signable } from '../ceremonies/statements.ts';
+import { instantOf, keyNamed, passageOf, passageText, periodOf, signable } from '../ceremonies/statements.ts';
 import type { Hasher } from '../ceremonies/transcript.ts';
 import { inVolume } from './admin-cli.ts';
-import { statementOf } from './conductor/stating.ts';
 import type { StatementRequest } from './contract.ts';
 import { readInventory, stateWords } from './inventory-cli.ts';
 import { Usage } from './keys-cli.ts';
@@ -73,7 +72,10 @@ export async function stateCommand([verb = '', ...args]: readonly string[], { ha
       process.stdout.write(values.json ? `${JSON.stringify(told(key), null, 2)}\n` : inWords(key).map((line) => `${line}\n`).join(''));
       return 0;
     }
-    statementOf(request, { inventory, mode: values.real ? 'real' : 'rehearsal', now: new Date() });
+    // Judged before the log-in, so that a refusal leaves no empty volume; the conductor judges it again.
+    const signing = { mode: values.real ? 'real' : 'rehearsal', now: new Date() } as const;
+    if (request.change === 'set-state') passageOf(key, request, signing);
+    else periodOf(key, request, signing);
     return await inVolume(house, values, async () => ({ ...request, key: key.identity }));
   } finally {
     await house.stop();

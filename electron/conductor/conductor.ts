@@ -22,7 +22,7 @@ import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
-import { keyNamed } from '../../ceremonies/statements.ts';
+import { keyNamed, passageOf } from '../../ceremonies/statements.ts';
 import { labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
 import type { Inventory } from '../../ceremonies/inventory.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
@@ -483,7 +483,7 @@ export class Conductor {
 
   /** The passage of a key whose record was brought, and whom it concerns. Throws `Refused` as `passageOf` does. */
   async #stated(state: State, { key: input, to, reason, since }: Extract<PlanStep['do'], { action: 'set-state' }>): Promise<Evidence<'set-state'>> {
-    const [{ passageOf }, { affectedBy, NOTHING_AFFECTED, sinceOf }, { dependantsOf }, inventory] = await Promise.all([stating(), import('../../ceremonies/compromise.ts'), inventories(), this.#inventory()]);
+    const [{ affectedBy, NOTHING_AFFECTED, sinceOf }, { dependantsOf }, inventory] = await Promise.all([import('../../ceremonies/compromise.ts'), inventories(), this.#inventory()]);
     const record = keyInput(state, input);
     const key = keyNamed(inventory.keys, identityOfRecord(record));
     const passage = passageOf(key, { to, reason, since: sinceOf(since, record) }, { mode: state.opening?.mode ?? 'rehearsal', now: this.#world.clock.now() });
