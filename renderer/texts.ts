@@ -123,7 +123,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
   'set-state': { button: 'State it', key: 'S', working: 'The statement is written down, with whom it concerns.', pin: 'none' },
   'zeroise-token': {
     button: 'Destroy everything on the token',
-    key: '',
+    key: 'D', // shown nowhere: no key of the keyboard destroys
     working: 'The token is initialised anew as its security officer, and looked at from a fresh session.',
     pin: 'doer',
   },
