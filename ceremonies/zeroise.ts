@@ -15,6 +15,12 @@ const NOW = 'Correct it; the token was not touched.';
 const EXAMINE = 'Treat the token as not zeroised: keep it under seal, and have it examined or destroyed.';
 const HAS_USER_PIN = 'CKF_USER_PIN_INITIALIZED';
 
+/** Cases and screens print serial numbers in groups and in either case; a number is the same number. */
+export function sameSerial(one: string, other: string): boolean {
+  const plain = (text: string) => text.replace(/ /g, '').toLowerCase();
+  return plain(one) === plain(other);
+}
+
 /** The label stays: it is how people find the token. One that had none gets one, as C_InitToken demands. */
 export function labelAfter({ label }: Pick<TokenFacts, 'label'>): string {
   return label === '' ? 'zeroised' : label;
@@ -24,7 +30,7 @@ export function labelAfter({ label }: Pick<TokenFacts, 'label'>): string {
 export function zeroiseIntentFault({ inspected, listed }: { readonly inspected: TokenFacts | undefined; readonly listed: readonly ObjectFact[] | undefined }, { token, label, seen, typed }: Zeroise): Refusal | null {
   const same = (facts: TokenFacts) => [facts.serial, facts.manufacturer, facts.model, facts.hardware].join(', ');
   if (inspected === undefined || listed === undefined) return refuse('INVENTORY-AROUND-CHANGE', `token ${token} identified, and everything on it listed`, 'neither or one of them', NOW);
-  if (typed !== token) return refuse('DESTROY-TYPED', `the serial number: ${token}`, typed === '' ? 'nothing' : 'something else', 'Read it from the case of the token and write it exactly so. Nothing was destroyed.');
+  if (!sameSerial(typed, token)) return refuse('DESTROY-TYPED', `the serial number: ${token}`, typed === '' ? 'nothing' : 'something else', 'Read it from the case of the token and write it exactly so. Nothing was destroyed.');
   // Flags change with each PIN that is typed: the device holds them against `seen`, to the last one, right before.
   if (seen.serial !== token || same(seen) !== same(inspected)) return refuse('TOKEN-MOVED', `the token that was identified: ${same(inspected)}`, same(seen), 'Identify the token again. Nothing was destroyed.');
   return label === labelAfter(inspected) ? null : refuse('AS-SCRIPTED', labelAfter(inspected), label, NOW);

@@ -8,6 +8,7 @@ import { useEffect, useMemo, useState } from 'react';
 import { personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
+import { sameSerial } from '../../ceremonies/zeroise.ts';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
 import { lastDuration, objectLine, timeOf } from '../reading.ts';
 import { canBeStopped } from '../stage.ts';
@@ -97,7 +98,7 @@ function WriteOut({ record: { state }, step, busy, again }: { readonly record: R
     <>
       <Failure state={state} acceptFinalTry={() => act(true)} />
       <Field label={t.ceremony.writeSerial} value={typed} set={setTyped} />
-      <Primary text={again ? `${t.ceremony.again}: ${button}` : button} letter="" busy={busy || typed.trim() !== typedAt(state)} press={() => act(false)} destroys />
+      <Primary text={again ? `${t.ceremony.again}: ${button}` : button} letter="" busy={busy || !sameSerial(typed, typedAt(state) ?? '-')} press={() => act(false)} destroys />
     </>
   );
 }

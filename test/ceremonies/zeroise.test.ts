@@ -6,7 +6,7 @@ import { describe } from '../../ceremonies/describe.ts';
 import { foldInventory, knownObjects, type JudgedRecord } from '../../ceremonies/inventory.ts';
 import { minutesHtml, foldRecord } from '../../ceremonies/minutes.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
-import { endsHere, labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
+import { endsHere, labelAfter, observedZeroise, sameSerial } from '../../ceremonies/zeroise.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
 import { fileOf, scriptedRecord, type ScriptedRecord } from './scripted.ts';
 
@@ -30,6 +30,10 @@ test('what is found: still what it was, blank, neither, or nobody can tell', () 
     assert.equal(observation.state, state, what);
     assert.match(observation.detail, words, what);
   }
+});
+
+test('a serial number as a case prints it, and no other', () => {
+  for (const [typed, same] of [['129f 2fcc', true], ['129F2FCC', true], ['129f2fc', false], ['', false], ['129f2fcc0', false], ['129f-2fcc', false]] as const) assert.equal(sameSerial(typed, '129f2fcc'), same, typed);
 });
 
 test('a label stays; one that was blank gets one', () => {
