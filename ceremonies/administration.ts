@@ -7,15 +7,21 @@
  */
 import canonicalize from 'canonicalize';
 import { fromBase64url, utf8 } from './bytes.ts';
-import { CHANGES, ORDERED_ATTRIBUTES, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyKind, type ModuleFacts, type ObjectReference, type OrderedAttributes } from './evidence.ts';
+import { CHANGES, ORDERED_ATTRIBUTES, STATEMENTS, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyKind, type ModuleFacts, type ObjectReference, type OrderedAttributes } from './evidence.ts';
 import { risksOf, type Judgeable, type Risk } from './keys/provenance.ts';
 import { pem } from './keys/signed.ts';
 import { KINDS } from './keys/template.ts';
 import { refuse, type Refusal } from './refusal.ts';
+import { periodFault, stateFault, statementLines, statementText, type Statement } from './statements.ts';
 import { plainText } from './text.ts';
 
 type Administer = Intent<'administer'>;
-type Change = Exclude<Administer, { change: 'log-out' }>;
+type Change = Extract<Administer, { token: string }>;
+
+/** Does it go to a token? A log-out and what is stated of a key do not. */
+export function goesToToken(intent: Administer): intent is Change {
+  return 'token' in intent;
+}
 
 const NOW = 'Correct the order; the token was not touched.';
 const LOOK = 'List the objects of the token, and decide what is to become of what is there.';
@@ -27,7 +33,7 @@ const creates = (change: ChangeKind): change is Creates => CREATES.some((one) =>
 
 /** The CKA_ID of what this change makes; null for one that makes no key. */
 export function createdId(intent: Administer): string | null {
-  return intent.change !== 'log-out' && creates(intent.change) ? (intent.order as ChangeOrder<Creates>).id : null;
+  return goesToToken(intent) && creates(intent.change) ? (intent.order as ChangeOrder<Creates>).id : null;
 }
 
 /** What an officer writes out before an object is destroyed. */
@@ -76,6 +82,7 @@ export function dangerFault(risks: readonly Risk[], despite: readonly string[] =
 /** May this change be ordered in this session? Null, or the rule that it breaks. Whether the object is there is the device's question. */
 export function orderFault(intent: Administer, modules: readonly ModuleFacts[], mode: 'rehearsal' | 'real'): Refusal | null {
   if (intent.change === 'log-out') return null;
+  if (!goesToToken(intent)) return statementFault(intent);
   const module = modules.find(({ name }) => name === intent.module);
   if (!module) return refuse('MODULE-KNOWN', 'a module that was there at the log-in', intent.module, 'Log out, and log in again when the module is there.');
   if (mode === 'real' && module.kind === 'software') return refuse('REAL-NEEDS-TOKEN', 'hardware behind PKCS#11', module.library, 'The software token is for rehearsals only.');
@@ -91,6 +98,16 @@ export function orderFault(intent: Administer, modules: readonly ModuleFacts[], 
     if (fault) return fault;
   }
   return changeFault(intent, order);
+}
+
+function statementFault({ change, order }: Exclude<Administer, Change | { change: 'log-out' }>): Refusal | null {
+  const parsed = STATEMENTS[change].order.safeParse(order);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    return refuse('ENTRY-DATA', `a statement to ${change}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, 'Correct it; nothing was signed.');
+  }
+  const statement = { change, order: parsed.data } as Statement;
+  return statement.change === 'set-state' ? stateFault(statement.order) : periodFault(statement.order);
 }
 
 function changeFault({ change, token }: Change, order: ChangeOrder): Refusal | null {
@@ -126,7 +143,7 @@ function changeFault({ change, token }: Change, order: ChangeOrder): Refusal | n
 
 /** Does this evidence prove that the change was made as ordered? Null, or the rule that it breaks. */
 export function resultFault(intent: Administer, result: Record<string, unknown>): Refusal | null {
-  if (intent.change === 'log-out') return Object.keys(result).length === 0 ? null : refuse('EVIDENCE-MATCHES-ACTION', 'nothing for a log-out', 'something', LOOK);
+  if (!goesToToken(intent)) return Object.keys(result).length === 0 ? null : refuse('EVIDENCE-MATCHES-ACTION', `nothing for ${intent.change}`, 'something', LOOK);
   const parsed = CHANGES[intent.change].result.safeParse(result);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -234,7 +251,7 @@ export function checkText({ method, value }: Check): string {
 
 /** SubjectPublicKeyInfo that a change's result names, base64url; null where there is none. */
 export function spkiOf(intent: Administer, result: Record<string, unknown>): string | null {
-  return intent.change !== 'log-out' && creates(intent.change) ? (result as ChangeResult<Creates>).spki : null;
+  return goesToToken(intent) && creates(intent.change) ? (result as ChangeResult<Creates>).spki : null;
 }
 
 /** What a key of the token signed, and SHA-256 of the SubjectPublicKeyInfo that must verify it. */
@@ -254,6 +271,7 @@ export function fileOf(intent: Administer, result: Evidence<'administer'>['resul
     case 'self-sign': return { name: 'certificate', suffix: 'crt', bytes: utf8(pem('CERTIFICATE', fromBase64url((result as ChangeResult<'self-sign'>).certificate))) };
     case 'log-out': case 'init-token': case 'set-user-pin': case 'change-pin': case 'generate-key': case 'import-key': case 'import-certificate': case 'copy-object': case 'edit-object':
     case 'destroy-object': case 'unwrap-key': return null;
+    case 'set-state': case 'set-period': return null;
   }
 }
 
@@ -262,6 +280,7 @@ export function fileOf(intent: Administer, result: Evidence<'administer'>['resul
 /** What an order asks for, in one line: `generate key "Payments 2027" (aes-256) on token 0417`. */
 export function orderText(intent: Administer): string {
   if (intent.change === 'log-out') return 'log out';
+  if (!goesToToken(intent)) return statementText(intent as unknown as Statement);
   const { change, token } = intent;
   const on = `on token ${token}`;
   switch (change) {
@@ -296,6 +315,7 @@ export function resultLines(intent: Administer, result: Evidence<'administer'>['
   const verified = (text: string): ResultLine => ({ text, mark: 'verified' });
   const reported = (text: string): ResultLine => ({ text, mark: 'reported' });
   if (intent.change === 'log-out') return [];
+  if (!goesToToken(intent)) return statementLines(intent as unknown as Statement).map((text) => ({ text, mark: null }));
   const despite = (intent.order as { despite?: readonly string[] }).despite ?? [];
   const taken = despite.length > 0 ? [{ text: `despite ${despite.join(', ')}, which the officer answers for`, mark: null }] : [];
   switch (intent.change) {

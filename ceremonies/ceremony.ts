@@ -15,10 +15,10 @@ import { createdId, orderFault, resultFault } from './administration.ts';
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
-  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes,
+  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type TokenFacts,
 } from './evidence.ts';
 import { destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
-import { heldAt, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
+import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import type { Backup } from './backup-record.ts';
 import { backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredKey, restoredObjects, restoreFault, restoreIntentFault } from './recovery.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
@@ -26,7 +26,9 @@ import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
 import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type Role, type Script } from './script.ts';
+import { ALWAYS, instantOf, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
+import { zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
 
 export const FORMAT = 'conclave-transcript/1';
 /** At most this many entries may follow a checkpoint before the next one is due. */
@@ -179,6 +181,8 @@ export interface State {
   readonly seals: readonly ActSeal[];
   readonly ids: readonly string[];
   readonly inventories: Readonly<Record<string, readonly ObjectFact[]>>;
+  /** Tokens as they were identified, by serial number. */
+  readonly inspected: Readonly<Record<string, TokenFacts>>;
   readonly key: CeremonyKey | null;
   readonly issued: readonly Issued[];
   readonly backup: Backup | null;
@@ -190,19 +194,19 @@ export interface State {
 export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
-  resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, key: null,
+  resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, key: null,
   issued: [], backup: null, voidShares: {}, destruction: NOTHING_DESTROYED,
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
-const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait', 'put-away'];
+const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait', 'set-state', 'put-away'];
 /**
- * Acts whose repetition would leave a second object behind: when their outcome is unknown somebody must look first.
+ * Acts whose repetition would leave a second object behind, or destroy what is there by now: when their outcome is unknown somebody must look first.
  * The others are safe to repeat: enrolment finds or completes the identity that is there, a share object that may lie
  * on a card is void and is erased by the next one, switching EXTRACTABLE off twice is the same as once.
  */
 function lasting({ step, intent }: Current): boolean {
-  return step.do.action === 'generate-key' || step.do.action === 'restore-key' || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
+  return step.do.action === 'generate-key' || step.do.action === 'restore-key' || step.do.action === 'zeroise-token' || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
 }
 
 /** May what was found be kept? What was wrapped is in no entry: only a key that is all on its token can be. */
@@ -493,6 +497,8 @@ function checkStep(state: State, entry: Entry): Refusal | null {
       const officer = entry.by !== undefined && personAt(state, entry.by)?.role === 'officer';
       return phaseIs('found') ?? begunIs(data.begun) ?? (officer ? null : refuse('RIGHT-PERSON', 'the officer', entry.by ?? 'nobody', NOW))
         ?? (data.decision === 'keep' && !mayBeKept(state) ? refuse('HALF-KEY', 'a whole key pair to keep', 'half of one', 'Clear it and generate again.') : null)
+        // What is gone cannot be brought back, and there is nothing to clear.
+        ?? (data.decision === 'clear' && current.step.do.action === 'zeroise-token' ? refuse('ZEROISED-KEPT', 'that the token is taken as what it is: blank', 'to clear it', 'Keep what was found; the step is then proven as if just done.') : null)
         ?? texts(null, ['why', data.why]);
     }
     case 'cleared': {
@@ -610,7 +616,13 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     case 'locate-copies': case 'confirm-gone':
       expectations.push(['COPIES-ALL-LOOKED-FOR', listOf(state.destruction).copies.length, given['copies']]);
       break;
-    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'destroy-copies': case 'wait': case 'put-away': break;
+    case 'zeroise-token': {
+      const { token } = intent as Intent<'zeroise-token'>;
+      const fault = token === on ? zeroiseIntentFault({ inspected: state.inspected[token], listed: state.inventories[token] }, intent as Intent<'zeroise-token'>) : null;
+      if (fault) return fault;
+      break;
+    }
+    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'destroy-copies': case 'wait': case 'set-state': case 'put-away': break;
   }
   const early = destructionIntentFault(state, step, intent, at);
   if (early) return early;
@@ -695,6 +707,8 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
     case 'take-inventory': {
       const e = evidence as Evidence<'take-inventory'>;
       const before = state.inventories[e.token];
+      const stray = e.known?.find(({ object }) => !e.objects.some((one) => objectName(one) === objectName(object)));
+      if (stray) return refuse('INVENTORY-EXPLAINED', 'only objects of this list named', objectName(stray.object), repeat);
       if (!before) return null;
       const told = (objects: readonly ObjectFact[]) => withoutLies(objects, e.token, state.destruction);
       const difference = inventoryDifference(told(before), told(e.objects));
@@ -786,6 +800,17 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const alive = state.backup?.alive === true;
       return must(alive === (e.how === 'overwritten'), 'WIPED-AFTER-PROOF', alive ? 'overwritten in the living process' : 'ended with its process', e.how);
     }
+    case 'set-state': {
+      const e = evidence as Evidence<'set-state'>;
+      const { key, to, reason, since } = step.do;
+      const record = keyInput(state, key);
+      const wanted = since === undefined ? null : since === ALWAYS ? e.since : instantOf(since);
+      return must(e.key === identityOfRecord(record), 'KEY-BOUND', `${record.label}, ${identityOfRecord(record)}`, `${e.label}, ${e.key}`)
+        ?? must(e.to === to && e.reason === reason, 'AS-SCRIPTED', `${to}: ${reason}`, `${e.to}: ${e.reason}`)
+        ?? must(e.since === wanted, 'STATE-SINCE', wanted ?? 'no time', e.since ?? 'no time')
+        ?? stateFault(e);
+    }
+    case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>);
     case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
     case 'locate-copies': case 'approve': case 'wait': case 'destroy-copies': case 'confirm-gone': return destructionEvidenceFault(state, step, intent, evidence, current.headBefore, at);
     case 'put-away': case 'sign-seal': case 'sign-resume': return null;
@@ -1019,6 +1044,11 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       const thumbprints = [thumbprint(identity.classical), thumbprint(identity.pq)] as const;
       return { ...state, people: state.people.map((person) => person.seat === step.who ? { ...person, identity: { ...identity, thumbprints } } : person) };
     }
+    case 'inspect-token': {
+      const { token } = evidence as Evidence<'inspect-token'>;
+      return { ...state, inspected: { ...state.inspected, [token.serial]: token } };
+    }
+    case 'zeroise-token': return zeroised(state, step.do.on, evidence as Evidence<'zeroise-token'>);
     case 'take-inventory': {
       const e = evidence as Evidence<'take-inventory'>;
       return { ...state, inventories: { ...state.inventories, [e.token]: e.objects } };
@@ -1097,8 +1127,19 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return { ...state, destruction, inventories: listedAfter(state.inventories, state.destruction, destruction) };
     }
     case 'wait': return { ...state, destruction: { ...state.destruction, waited: true } };
-    case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'put-away': case 'sign-resume': case 'administer': return state;
+    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'sign-resume': case 'administer': case 'set-state': return state;
   }
+}
+
+/** A blank token may have got another serial number: from now on it is bound under that. */
+function zeroised(state: State, on: string, { before, after }: Evidence<'zeroise-token'>): State {
+  const { [before.serial]: _listed, ...inventories } = state.inventories;
+  const { [before.serial]: _inspected, ...inspected } = state.inspected;
+  const bound = state.opening?.bindings.tokens[on];
+  return {
+    ...state, inventories: { ...inventories, [after.serial]: [] }, inspected: { ...inspected, [after.serial]: after },
+    opening: state.opening && bound ? { ...state.opening, bindings: { ...state.opening.bindings, tokens: { ...state.opening.bindings.tokens, [on]: { ...bound, serial: after.serial } } } } : state.opening,
+  };
 }
 
 function withKey(state: State, change: Partial<CeremonyKey>): State {
@@ -1128,6 +1169,16 @@ function boundSerials(state: State): string[] {
 /** Which share a custodian holds: the x of share i is i. */
 export function custodianNumber(state: State, seat: string): number {
   return (state.plan?.seats.filter((candidate) => candidate.role === 'custodian').findIndex((candidate) => candidate.id === seat) ?? -1) + 1;
+}
+
+/** The serial number that the officer writes out at this step, as it stands on the token's case; null where nothing is to be written. */
+export function typedAt({ current, opening }: State): string | null {
+  return current?.phase === 'ready' && current.step.do.action === 'zeroise-token' ? opening?.bindings.tokens[current.step.do.on]?.serial ?? null : null;
+}
+
+/** Will this ceremony make this token of the room blank? Then what is listed on it is what ends. */
+export function zeroises({ plan }: State, token: string): boolean {
+  return plan?.steps.some(({ do: what }) => what.action === 'zeroise-token' && what.on === token) === true;
 }
 
 export function missingWitnesses(state: State): Partial<Record<Role, number>> {

@@ -15,7 +15,9 @@ import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { isStatefulKey } from './keys/provenance.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { inputDigest } from './key-record.ts';
+import { affectedText, statementLines, statementText, whatToDo } from './statements.ts';
 import { fingerprintWords } from './words.ts';
+import { endsHere } from './zeroise.ts';
 
 export type Mark = 'verified' | 'reported' | 'refused';
 
@@ -236,6 +238,8 @@ function done(before: State, evidence: Evidence): Worded {
         ...e.objects.length === 0 ? [reported('the token shows none')] : [],
         ...e.objects.slice(0, 20).map((object) => reported(objectText(object))),
         ...e.objects.length > 20 ? [reported(`and ${e.objects.length - 20} more`)] : [],
+        ...(e.known ?? []).map((one) => reported(endsHere(one))),
+        ...e.known && e.known.length < e.objects.length ? [reported(`${e.objects.length - e.known.length} of the objects no record of this machine knows`)] : [],
         ...compared ? [verified('exactly what the record explains, and nothing else')] : [],
       ];
     }
@@ -363,6 +367,24 @@ function done(before: State, evidence: Evidence): Worded {
       const e = evidence as Evidence<'destroy-copies'>;
       const { result, words } = destructionAfter(before.destruction, 'destroy-copies', evidence, null, step.who, '').outcomes[e.copy] ?? { result: 'left', words: '' };
       return [`Copy ${e.copy}, ${listOf(before.destruction).copies[e.copy - 1]?.what ?? ''}: ${RESULTS[result]}`, (result === 'destroyed' || result === 'done-by-people' || result === 'pending' ? reported : refused)(words)];
+    }
+    case 'set-state': {
+      const e = evidence as Evidence<'set-state'>;
+      return [
+        `${who} stated: ${statementText({ change: 'set-state', order: e })}`, ...statementLines({ change: 'set-state', order: e }).map(remark),
+        ...e.certificates.map((one) => (one.proven ? verified : reported)(affectedText(one))),
+        ...e.unaffected > 0 ? [remark(`${e.unaffected} of the certificates that were brought do not depend on it`)] : [],
+        ...e.dependants.map(({ key, label, how }) => reported(`the key "${label}" (${key}) depends on it: ${how}`)),
+        ...whatToDo(e).map((line, i) => remark(`To do, ${i + 1}: ${line}`)),
+      ];
+    }
+    case 'zeroise-token': {
+      const { before: was, after, objects } = evidence as Evidence<'zeroise-token'>;
+      return [
+        `${who} zeroised the token`, remark(`the serial number was written out: ${was.serial}`),
+        reported(`before: "${was.label}", serial ${was.serial}`), reported(`after: "${after.label}", serial ${after.serial}, without a user PIN, ${objects.length === 0 ? 'no object' : `${objects.length} objects`} from a fresh session`),
+        remark('that no copy of a key exists elsewhere is not proven by this'),
+      ];
     }
     case 'put-away':
       return [step.title, ...step.moves.map((move) => reported(`${move.what} from ${move.from} to ${move.to}`)), ...step.moves.length === 0 ? [reported('a person\'s word')] : []];

@@ -8,18 +8,6 @@ import type { Copy, CopyList } from './destruction.ts';
 import { holdsSecret, stands, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
 import { Refused, refuse } from './refusal.ts';
 
-/** The one key with this label, this identity or a fingerprint that begins so. Throws `Refused` KEY-KNOWN, KEY-AMBIGUOUS. */
-export function keyNamed({ keys }: Pick<Inventory, 'keys'>, wanted: string): InventoryKey {
-  const name = wanted.trim().toLowerCase();
-  const exact = keys.filter(({ identity, label }) => identity.toLowerCase() === name || label.toLowerCase() === name);
-  const found = exact.length > 0 || !/^[0-9a-f]{4,}$/.test(name) ? exact : keys.filter(({ identity }) => identity.toLowerCase().split(' ').some((part) => part.startsWith(name)));
-  const [one] = found;
-  if (found.length === 1 && one) return one;
-  const listed = (some: readonly InventoryKey[]) => some.slice(0, 8).map(({ label, identity }) => `${label} (${identity.slice(0, 60)})`).join('; ');
-  if (one) throw new Refused(refuse('KEY-AMBIGUOUS', `one key called ${wanted}`, listed(found), 'Name it by the beginning of its fingerprint.'));
-  throw new Refused(refuse('KEY-KNOWN', 'a key of the inventory', `none called ${wanted}; there are ${keys.length === 0 ? 'none' : listed(keys)}`, 'See what there is with `conclave inventory`.'));
-}
-
 export interface MoreCopies {
   /** Paper, disks and the like, that are destroyed before everybody. */
   readonly people: readonly { readonly what: string; readonly how: string }[];

@@ -7,6 +7,7 @@
  * This file only gives shapes; what makes evidence acceptable stands in ceremony.ts.
  */
 import * as z from 'zod';
+import { KEY_STATES } from './keys/lifecycle.ts';
 
 /** How much a fact is worth: vendor chain verified / checked by us in software / the token's word only. */
 export const Proof = z.enum(['attested', 'verified', 'reported']);
@@ -194,7 +195,7 @@ export type WrappedPart = z.infer<typeof WrappedPart>;
 const ids = z.array(hex(64).min(2)).max(3);
 
 /** A file that people brought to the opening: public, kept whole in the record. */
-export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'revocations', 'crl', 'backup', 'copies']);
+export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl', 'backup', 'copies']);
 export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;
@@ -314,6 +315,29 @@ export type ChangeOrder<K extends ChangeKind = ChangeKind> = z.infer<(typeof CHA
 export type ChangeResult<K extends ChangeKind = ChangeKind> = z.infer<(typeof CHANGES)[K]['result']>;
 export const CHANGE_KINDS = Object.keys(CHANGES) as ChangeKind[];
 
+/** What is signed of a key, under its identity in the inventory; the label is for people. No token is touched. */
+const OfKey = { key: text(500).min(1), label: text(128), reason: text(500).min(1) };
+/** SP 800-57 Part 1 section 7. `since`: of a compromise, from when on the key is not to be trusted; else null. */
+export const StateSigned = z.strictObject({ ...OfKey, from: z.enum(KEY_STATES), to: z.enum(KEY_STATES), since: text(32).nullable() });
+export type StateSigned = z.infer<typeof StateSigned>;
+/** Section 5.3. It takes the place of whatever period was signed before: tokens cannot be relied on to give dates back. */
+export const PeriodSigned = z.strictObject({ ...OfKey, notBefore: text(32).nullable(), notAfter: text(32) });
+export type PeriodSigned = z.infer<typeof PeriodSigned>;
+
+/** `own`: of the key itself. `issued`: signed by it. `below`: signed by a CA that is. `proven`: the signature verifies, or the public key is the same. */
+export const AffectedCertificate = z.strictObject({
+  why: z.enum(['own', 'issued', 'below']), subject: text(400), issuer: text(400), serial: hex(80), sha256: hex(64).length(64), notAfter: text(32), proven: z.boolean(),
+});
+export type AffectedCertificate = z.infer<typeof AffectedCertificate>;
+
+/** Every statement of a logbook, in the form of CHANGES. */
+export const STATEMENTS = {
+  'set-state': { order: StateSigned, result: z.strictObject({}) },
+  'set-period': { order: PeriodSigned, result: z.strictObject({}) },
+} as const;
+export type StatementKind = keyof typeof STATEMENTS;
+export const STATEMENT_KINDS = Object.keys(STATEMENTS) as StatementKind[];
+
 export const StatisticalTest = z.strictObject({ name: text(48), statistic: text(32), limit: text(64), passed: z.boolean() });
 
 /** How many objects fit a copy of the list, each from a fresh process; null: its token could not be asked, and why. */
@@ -359,9 +383,16 @@ export const INTENTS = {
   /** One copy, by its number in the list, counted from 1. `left`: somebody decided that it is not destroyed now, and why. */
   'destroy-copies': z.strictObject({ copy: z.int().min(1).max(500), left: text(300).nullable() }),
   'confirm-gone': z.strictObject({ copies: count }),
+  /** `seen`: what must still be there at that moment, byte for byte. `typed`: the serial number that the officer wrote out. */
+  'zeroise-token': z.strictObject({ token: text(64), label: text(32).min(1), seen: TokenFacts, typed: text(200) }),
+  'set-state': z.strictObject({}),
   'put-away': z.strictObject({}),
-  /** One change to one token; `log-out` ends the work, and changes nothing. The order is of the change's own shape (CHANGES). */
-  administer: z.union([z.strictObject({ change: z.literal('log-out') }), z.strictObject({ change: z.enum(CHANGE_KINDS), module: text(64), token: text(64), order: z.looseObject({}) })]),
+  /** One change to one token, or one statement; `log-out` ends the work, and changes nothing. The order is of its own shape (CHANGES, STATEMENTS). */
+  administer: z.union([
+    z.strictObject({ change: z.literal('log-out') }), z.strictObject({ change: z.enum(CHANGE_KINDS), module: text(64), token: text(64), order: z.looseObject({}) }),
+    /** A statement on a key; it goes to no token. */
+    z.strictObject({ change: z.enum(STATEMENT_KINDS), order: z.looseObject({}) }),
+  ]),
   'sign-seal': z.strictObject({ card: text(64), statement: base64url(200_000) }),
   'sign-resume': z.strictObject({ card: text(64), statement: base64url(200_000) }),
 } as const;
@@ -389,7 +420,11 @@ export const EVIDENCE = {
     tests: z.array(StatisticalTest).min(2).max(8),
     claim: text(300),
   }),
-  'take-inventory': z.strictObject({ token: text(64), objects: z.array(ObjectFact).max(2000) }),
+  'take-inventory': z.strictObject({
+    token: text(64), objects: z.array(ObjectFact).max(2000),
+    /** Before a token is zeroised: those of the objects that the machine's records know, each with its key (null: none) and how many other known copies of that hold its secret. */
+    known: z.array(z.strictObject({ object: ObjectFact, what: text(300), key: text(500).nullable(), label: text(128), elsewhere: count })).max(2000).optional(),
+  }),
   'generate-key': z.strictObject({
     token: text(64),
     /** SubjectPublicKeyInfo of the whole key, DER. */
@@ -432,6 +467,19 @@ export const EVIDENCE = {
     z.strictObject({ copy: z.int().min(1).max(500), how: z.literal('left'), words: text(300) }),
   ]),
   'confirm-gone': Seen,
+  /** `objects`: everything that a fresh session shows afterwards. */
+  'zeroise-token': z.strictObject({ before: TokenFacts, after: TokenFacts, objects: z.array(ObjectFact).max(2000) }),
+  /**
+   * Of a compromise: the certificates that it concerns, computed from the files that people brought, and, by the machine's own records, the
+   * keys that are wrapped under this one.
+   */
+  'set-state': z.strictObject({
+    ...StateSigned.shape,
+    certificates: z.array(AffectedCertificate).max(1000),
+    /** Certificates of the file that nothing ties to this key. */
+    unaffected: count,
+    dependants: z.array(z.strictObject({ key: text(500), label: text(128), how: text(300) })).max(2000),
+  }),
   'put-away': z.strictObject({}),
   administer: z.strictObject({ result: z.looseObject({}) }),
   'sign-seal': z.strictObject({ signatures: SignaturePair }),

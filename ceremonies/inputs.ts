@@ -13,13 +13,18 @@ import { keyFault, readKeyRecord, secretFault } from './key-record.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { certificateFindings, readCertificate, type CertificateReading } from './keys/chain.ts';
 import { checkRequest, checkStatedRequest, readRequest } from './keys/request.ts';
-import { derOf, nameText, type PEM_LABELS } from './keys/signed.ts';
+import { derOf, nameText, PEM_LABELS, readPem } from './keys/signed.ts';
 import { compositeFromParts, keyFindings, readSubjectKey } from './keys/subject-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 
 /** The DER of a request, certificate or CRL that came as PEM or as DER. Throws `Refused` PEM. */
 export function inputDer(input: Input & { kind: keyof typeof PEM_LABELS }): Uint8Array {
   return derOf(fromBase64url(input.bytes), input.kind);
+}
+
+/** The DER of every certificate of a file. Throws `Refused` PEM. */
+export function certificatesIn(file: Uint8Array): Uint8Array[] {
+  return readPem(file, PEM_LABELS.certificate).map(({ der }) => der);
 }
 
 /** Everything wrong with a file that was brought: a ceremony is opened with none of it, and the auditor asks again. */
@@ -43,6 +48,8 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
       case 'request': return await checkRequest(inputDer({ ...input, kind: 'request' }));
       case 'stated-request': return await checkStatedRequest(inputDer({ ...input, kind: 'stated-request' }));
       case 'certificate': return certificateFindings(readCertificate(inputDer({ ...input, kind: 'certificate' })));
+      // A weak certificate may depend on a key as well as a strong one: only what cannot be read is a fault.
+      case 'certificates': for (const der of certificatesIn(fromBase64url(input.bytes))) readCertificate(der); return [];
       // What makes or reads a CRL brings a library along that the first screen does not need.
       case 'revocations': (await import('./keys/crl.ts')).parseRevocations(fromBase64url(input.bytes)); return [];
       case 'copies': readCopyList(fromBase64url(input.bytes)); return [];
@@ -108,6 +115,12 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
       break;
     }
     case 'certificate': facts.push(...certificateFacts(readCertificate(inputDer({ ...input, kind: 'certificate' })))); break;
+    case 'certificates': {
+      const all = certificatesIn(fromBase64url(input.bytes)).map((der) => readCertificate(der));
+      facts.push(['certificates', `${all.length}`], ...all.slice(0, 20).map(({ serial, subject }): [string, string] => [serial, nameText(subject)]));
+      if (all.length > 20) facts.push(['and more', `${all.length - 20}`]);
+      break;
+    }
     case 'revocations': {
       const revoked = (await import('./keys/crl.ts')).parseRevocations(fromBase64url(input.bytes));
       facts.push(['certificates to revoke', `${revoked.length}`], ...revoked.slice(0, 20).map((one): [string, string] => [toHex(one.serialNumber), `${one.date.toISOString().slice(0, 10)}, ${one.reason}`]));

@@ -6,15 +6,16 @@
  * marked as what it is; it never ends a copy and never changes what a sound record says. What cannot be known is said:
  * a file that left, an outcome that was never written down, copies that were there before the first record.
  *
- * Pure. What tokens hold now is compared in reconcile.ts. States are derived (keys/lifecycle.ts), none is ever set here.
+ * Pure. What tokens hold now is compared in reconcile.ts. A key's state is the one that somebody signed, and derived only where nobody
+ * did (keys/lifecycle.ts); that it is destroyed always follows from its copies.
  */
 import canonicalize from 'canonicalize';
 import { sha256 } from '@noble/hashes/sha2.js';
-import { checkText, createdId, orderText } from './administration.ts';
+import { checkText, createdId, goesToToken, orderText } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
-  IDENTITY_LABEL, type ActionName, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type Proof,
+  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned,
 } from './evidence.ts';
 import { readBackupRecord } from './backup-record.ts';
 import { LEVELS, listOf, tokenCopies, type Level, type OnToken } from './destruction.ts';
@@ -22,12 +23,13 @@ import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
 import { readCertificate } from './keys/chain.ts';
-import { transition, type KeyState } from './keys/lifecycle.ts';
+import { transition, type KeyState, type Transition } from './keys/lifecycle.ts';
 import { fromJwk } from './keys/public-key.ts';
 import { nameText } from './keys/signed.ts';
 import { readSubjectKey } from './keys/subject-key.ts';
 import { KINDS } from './keys/template.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
+import { passageText } from './statements.ts';
 import { Fold, parseLine, portableHasher, type Hasher } from './transcript.ts';
 import type { Verdict } from './verify.ts';
 
@@ -92,6 +94,8 @@ export interface WrappedFileCopy extends Lasting {
   readonly kind: 'wrapped-file';
   readonly method: string;
   readonly under: string;
+  /** Identity of that key, as far as it is known. */
+  readonly underKey?: string | null;
 }
 
 export interface Share {
@@ -121,6 +125,19 @@ export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy;
 /** `earlier`: it was there before the first record that names it. */
 export type KeyOrigin = 'generated' | 'imported' | 'unwrapped' | 'copied' | 'earlier';
 
+/** How a key came to a state: signed by somebody, or told by what the records say was done with it. */
+export interface Passage extends Source, Pick<Transition, 'from' | 'to' | 'rule' | 'clause'> {
+  readonly signed: { readonly by: string; readonly reason: string; /** Of a compromise: from when on it is not to be trusted. */ readonly since: string | null } | null;
+}
+
+/** When the key may be used, as somebody signed last. */
+export interface Period extends Source {
+  readonly by: string;
+  readonly reason: string;
+  readonly notBefore: string | null;
+  readonly notAfter: string;
+}
+
 export interface InventoryKey {
   /** What makes it this key: public fingerprint, else check value, else the place where it was first seen. */
   readonly identity: string;
@@ -131,8 +148,11 @@ export interface InventoryKey {
   readonly origin: KeyOrigin;
   /** What the origin is worth. */
   readonly proof: Proof;
-  /** Derived. Null where nothing believable is known of the key. */
+  /** Signed, or derived where nobody signed. Null where nothing believable is known of the key. */
   readonly state: KeyState | null;
+  /** Every state that it was in, with the entry; the last one is `state`. */
+  readonly passages: readonly Passage[];
+  readonly period: Period | null;
   readonly copies: readonly Copy[];
   readonly certificates: readonly (Source & { readonly subject: string; readonly sha256: string; readonly notAfter: string })[];
   readonly whoCan: readonly string[];
@@ -168,6 +188,28 @@ export function explainedObjects({ keys, others }: Pick<Inventory, 'keys' | 'oth
     ...keys.flatMap(({ identity, copies }) => copies.flatMap((copy) => (copy.kind === 'object' ? [copy] : copy.kind === 'share-set' ? copy.custodians.map((share) => share.object) : [])).map((object) => ({ object, key: identity }))),
     ...others.map((object) => ({ object, key: null })),
   ];
+}
+
+/** Those of the objects on a token that the machine's records know, with the key that each is a copy of and what is left of that elsewhere. */
+export function knownObjects(inventory: Pick<Inventory, 'keys' | 'others'>, on: { readonly module: string; readonly token: string }, objects: readonly ObjectFact[]): NonNullable<Evidence<'take-inventory'>['known']> {
+  const explained = explainedObjects(inventory).filter(({ object }) => stands(object) && object.module === on.module && object.token === on.token);
+  return objects.flatMap((object) => {
+    const found = explained.find(({ object: known }) => known.class === object.class && (known.id === null || object.class === 'data' ? known.label === object.label : known.id === object.id));
+    if (found === undefined) return [];
+    const key = inventory.keys.find(({ identity }) => identity === found.key);
+    const elsewhere = key?.copies.filter((copy) => stands(copy) && holdsSecret(copy) && !(copy.kind === 'object' && copy.module === on.module && copy.token === on.token)).length ?? 0;
+    return [{ object, what: found.object.what.slice(0, 300), key: key?.identity ?? null, label: key?.label ?? '', elsewhere }];
+  });
+}
+
+/** Keys of which a copy lies wrapped under this one: whoever has it has them. */
+export function dependantsOf({ keys }: Pick<Inventory, 'keys'>, identity: string): { readonly key: string; readonly label: string; readonly how: string }[] {
+  const own = keys.find((key) => key.identity === identity)?.copies.filter((copy) => copy.kind === 'object' && copy.class === 'secret-key') ?? [];
+  return keys.filter((key) => key.identity !== identity).flatMap(({ identity: key, label, copies }) => {
+    const wrapped = copies.filter((copy) => stands(copy) && ((copy.kind === 'wrapped-file' && copy.underKey === identity)
+      || (copy.kind === 'wrapped-part' && own.some((one) => one.kind === 'object' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module))));
+    return wrapped.length === 0 ? [] : [{ key, label, how: wrapped.map((copy) => (copy.kind === 'wrapped-file' ? `a file wrapped by ${copy.method}` : 'a part wrapped in its record')).join(', ') }];
+  });
 }
 
 /** Does this copy hold what must be kept secret? */
@@ -307,8 +349,9 @@ interface ShareDraft extends Omit<Draft<Share>, 'object'> { object: HoldingDraft
 interface SetDraft extends Omit<Draft<ShareSetCopy>, 'custodians'> { custodians: ShareDraft[] }
 type CopyDraft = HoldingDraft | Draft<WrappedPartCopy> | Draft<WrappedFileCopy> | SetDraft;
 
-interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' | 'events' | 'unknown' | 'whoCan' | 'destruction'> {
+interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' | 'events' | 'unknown' | 'whoCan' | 'destruction' | 'passages'> {
   copies: CopyDraft[];
+  passages: Passage[];
   events: KeyEvent[];
   unknown: Set<string>;
   /** It was active once: what it is again, should a copy come back after its last one was destroyed. */
@@ -332,7 +375,7 @@ const LEAVES_NOTHING: readonly ActionName[] = [
   'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'sign-seal', 'sign-resume',
   'locate-copies', 'approve', 'wait', 'confirm-gone',
 ];
-const CHANGES_NO_OBJECT: readonly (ChangeKind | 'log-out')[] = ['log-out', 'set-user-pin', 'change-pin'];
+const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
 
 function spkiCheck(spki: string): KeyCheck {
   return { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(fromBase64url(spki))) };
@@ -439,35 +482,78 @@ class Estate {
     const taken = this.keys.some((key) => key.identity === identity);
     const key: KeyDraft = {
       identity: taken ? `${identity}, ${about.place.module}:${about.place.token} ${about.place.id ?? ''}` : identity, label: about.label, algorithm: about.algorithm.name, standing: about.algorithm.standing,
-      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, copies: [], lastRecovery: null, events: [], unknown: new Set(), used: false, believed: this.#believed,
+      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, passages: [], period: null, copies: [], lastRecovery: null, events: [], unknown: new Set(), used: false, believed: this.#believed,
     };
     this.keys.push(key);
     this.#pass(key, 'pre-activation', sourceOf(step.entry));
     return key;
   }
 
-  #event(key: KeyDraft, { entry, before }: Pick<Step, 'entry' | 'before'>, what: string): void {
-    const person = entry.by === undefined ? undefined : personAt(before, entry.by);
-    key.events.push({ ...sourceOf(entry), by: person === undefined ? 'the conductor' : `${person.name} (${person.seat})`, what, believed: this.#believed });
+  #event(key: KeyDraft, step: Pick<Step, 'entry' | 'before'>, what: string): void {
+    key.events.push({ ...sourceOf(step.entry), by: this.#by(step), what, believed: this.#believed });
   }
 
   /** Passes to a state where section 7 lets it; else says that it cannot have. */
-  #pass(key: KeyDraft, to: KeyState, source: Source): void {
+  #pass(key: KeyDraft, to: KeyState, source: Source, signed: Passage['signed'] = null): void {
     if (key.state === to) return;
     const passage = transition(key.state, to);
     if ('expected' in passage) this.findings.push({ ...passage, found: `${key.label}: ${passage.found}`, source, keys: [key.identity] });
+    key.passages.push({ ...source, from: key.state, to, rule: passage.rule, clause: 'expected' in passage ? '' : passage.clause, signed });
     key.state = to;
   }
 
+  /** What somebody signed goes before what could be told from the records alone. */
   #use(key: KeyDraft, step: Step, what: string): void {
     this.#event(key, step, what);
     key.used = true;
-    this.#pass(key, 'active', sourceOf(step.entry));
+    const source = sourceOf(step.entry);
+    const { notBefore = null, notAfter = null } = key.period ?? {};
+    if ((notBefore !== null && source.at < notBefore) || (notAfter !== null && source.at >= notAfter)) {
+      this.findings.push({ ...refuse('PERIOD-USE', `no use of "${key.label}" ${notBefore === null ? '' : `before ${notBefore} or `}from ${notAfter ?? ''} on`, what, 'Investigate: who needed it, and why. Let its officer end its use, or sign a longer period.'), source, keys: [key.identity] });
+    }
+    const signed = key.passages.findLast((passage) => passage.signed !== null);
+    if (signed === undefined || key.state === 'active' || key.state === 'destroyed') this.#pass(key, 'active', source);
+    else this.findings.push({ ...refuse('STATE-USE', `no use of "${key.label}" while it is ${signed.to}`, what, `Investigate: who used it, and why. ${signed.to === 'compromised' ? 'Do not rely on what it signed or protected here.' : 'Where that was right, sign the state that allows it.'}`), source, keys: [key.identity] });
+  }
+
+  #stated(step: Step, order: StateSigned): void {
+    const source = sourceOf(step.entry);
+    const key = this.#statedKey(step, order);
+    if (key === null) return;
+    if (key.state !== order.from) this.findings.push({ ...refuse('STATE-FROM', `"${key.label}" ${order.from}, as was signed`, key.state ?? 'no state', 'Investigate: find the record that is missing here, or sign the state again.'), source, keys: [key.identity] });
+    // Copies that are gone are gone whatever somebody signs, and no use has made it active since.
+    if (key.state === 'destroyed') return;
+    key.state = order.from;
+    this.#pass(key, order.to, source, { by: this.#by(step), reason: order.reason, since: order.since });
+    const passage = transition(order.from, order.to);
+    this.#event(key, step, `passes from ${order.from} to ${order.to}${order.since === null ? '' : `, since ${order.since}`}: ${order.reason}${'expected' in passage ? '' : ` (${passageText(passage)})`}`);
+  }
+
+  #periodStated(step: Step, order: PeriodSigned): void {
+    const key = this.#statedKey(step, order);
+    if (key === null) return;
+    const { notBefore, notAfter, reason } = order;
+    key.period = { ...sourceOf(step.entry), by: this.#by(step), reason, notBefore, notAfter };
+    this.#event(key, step, `may be used ${notBefore === null ? '' : `from ${notBefore} `}until ${notAfter}: ${reason}`);
+  }
+
+  /** The key that a statement is about. A rehearsal says nothing of one that is in earnest. */
+  #statedKey({ entry, before }: Step, { key: identity, label }: Pick<StateSigned, 'key' | 'label'>): KeyDraft | null {
+    const key = this.keys.find((one) => one.identity === identity);
+    const fault = key === undefined ? refuse('KEY-KNOWN', 'a statement on a key that the records know', `"${label}" ${identity}`, 'Investigate: find the record in which it was made.')
+      : before.opening?.mode === 'rehearsal' && !key.rehearsal ? refuse('STATE-REHEARSAL', 'a statement in earnest on a key that is', `one of a rehearsal on "${label}"`, 'It counts for nothing. Sign it for real, if it is meant.') : null;
+    if (fault !== null) this.findings.push({ ...fault, source: sourceOf(entry), keys: key === undefined ? [] : [key.identity] });
+    return fault === null ? key ?? null : null;
+  }
+
+  #by({ entry, before }: Pick<Step, 'entry' | 'before'>): string {
+    const person = entry.by === undefined ? undefined : personAt(before, entry.by);
+    return person === undefined ? 'the conductor' : `${person.name} (${person.seat})`;
   }
 
   #add(key: KeyDraft, copy: CopyDraft): void {
     key.copies.push(copy);
-    if (key.state === 'destroyed' && holdsSecret(copy)) this.#pass(key, key.used ? 'active' : 'pre-activation', copy.since);
+    if (key.state === 'destroyed' && holdsSecret(copy)) this.#pass(key, key.passages.findLast(({ signed }) => signed !== null)?.to ?? (key.used ? 'active' : 'pre-activation'), copy.since);
   }
 
   #hold(key: KeyDraft | null, source: Source, place: { readonly module: string; readonly token: string }, about: Pick<Holding, 'class' | 'id' | 'label' | 'keyType' | 'check' | 'attributes' | 'what' | 'pair'>): HoldingDraft {
@@ -538,9 +624,10 @@ class Estate {
 
   /** Those keys that an act without an outcome was about. */
   #aimedAt({ source, action, intent }: Begun): KeyDraft[] {
+    if (action === 'zeroise-token') return this.keys.filter((key) => this.#holdings().some(({ holding, key: own }) => own === key && stands(holding) && holding.token === (intent as Intent<'zeroise-token'>).token));
     if (action !== 'administer') return [this.#ownKeys.get(source.ceremony) ?? []].flat();
     const change = intent as Intent<'administer'>;
-    if (change.change === 'log-out') return [];
+    if (!goesToToken(change)) return [];
     const order = change.order as Partial<Record<'object' | 'key' | 'under', ObjectReference | null>>;
     return [order.object, order.key].flatMap((object) => (object ? this.#pointedAt(change, object)?.key ?? [] : []));
   }
@@ -564,6 +651,9 @@ class Estate {
         if (reference.wrapping !== null) this.#wrappingKey({ entry, after }, on, label, reference.wrapping, null, 'earlier');
         key.events.push({ ...source, by: 'the opening', what: `brought as ${name} (${input.file}): it was there before`, believed: this.#believed });
         this.#certificate(source, record.certificate);
+        // It has a certificate: it became available for use, whenever that was.
+        key.used = true;
+        this.#pass(key, 'active', source);
       }
       this.#ownKeys.set(entry.ceremony, key);
     }
@@ -747,6 +837,12 @@ class Estate {
         return;
       }
       case 'wipe-backup-key': if (own) this.#event(own, step, `the backup key outside the shares is gone (${(evidence as Evidence<'wipe-backup-key'>).how})`); return;
+      case 'set-state': this.#stated(step, evidence as Evidence<'set-state'>); return;
+      case 'zeroise-token': {
+        const { token } = intent as Intent<'zeroise-token'>;
+        this.#blanked(step, { module: moduleOf(before, token), token }, `token ${token} zeroised before witnesses`);
+        return;
+      }
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
       case 'destroy-copies': case 'confirm-gone': this.#destroyed(step); return;
       case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
@@ -789,10 +885,26 @@ class Estate {
     }
   }
 
+  /** Everything on a token ended at once. */
+  #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string): void {
+    const source = sourceOf(step.entry);
+    for (const { holding, key } of this.#holdings()) {
+      if (!stands(holding) || holding.module !== module || holding.token !== token) continue;
+      this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
+      if (key) this.#event(key, step, `${words} (with ${holding.what})`);
+    }
+    this.#settleEnds(source);
+  }
+
   // --- the logbook ---
 
   #changed(step: Step, intent: Intent<'administer'>, result: Record<string, unknown>): void {
     if (intent.change === 'log-out') return;
+    if (!goesToToken(intent)) {
+      if (intent.change === 'set-state') this.#stated(step, intent.order as StateSigned);
+      else this.#periodStated(step, intent.order as PeriodSigned);
+      return;
+    }
     const { change, module, token, order } = intent;
     const on = { module, token };
     const source = sourceOf(step.entry);
@@ -800,12 +912,7 @@ class Estate {
     switch (change) {
       case 'set-user-pin': case 'change-pin': return;
       case 'init-token': {
-        for (const { holding, key } of this.#holdings()) {
-          if (!stands(holding) || holding.module !== module || holding.token !== token) continue;
-          this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
-          if (key) this.#event(key, step, `${words} (with ${holding.what})`);
-        }
-        this.#settleEnds(source);
+        this.#blanked(step, on, words);
         return;
       }
       case 'generate-key': case 'import-key': case 'unwrap-key': case 'copy-object': this.#made(step, intent, result as Read, words); return;
@@ -840,7 +947,7 @@ class Estate {
         const { file } = result as ChangeResult<'wrap-key'>;
         const key = this.#keyPointedAt(step, on, wrapped);
         const name = under ? `"${under.label}" on token ${token}` : `the recipient's key ${file.under.label}, ${checkText(file.under.check)}`;
-        this.#add(key, { kind: 'wrapped-file', method, under: name, since: source, end: null, believed: this.#believed });
+        this.#add(key, { kind: 'wrapped-file', method, under: name, underKey: under ? this.#keyPointedAt(step, on, under).identity : identityOf(file.under.check, { module, token: '', id: null }), since: source, end: null, believed: this.#believed });
         key.unknown.add('where the wrapped file lies, and who copied it, is in no record');
         this.#event(key, step, words);
         if (under) this.#use(this.#keyPointedAt(step, on, under), step, `wrapped "${wrapped.label}"`);
@@ -855,7 +962,7 @@ class Estate {
     }
   }
 
-  #made(step: Step, intent: Exclude<Intent<'administer'>, { change: 'log-out' }>, read: Read, words: string): void {
+  #made(step: Step, intent: Extract<Intent<'administer'>, { token: string }>, read: Read, words: string): void {
     const { change, module, token } = intent;
     const order = intent.order as Partial<ChangeOrder<'generate-key'> & ChangeOrder<'import-key'> & ChangeOrder<'copy-object'>> & { readonly id: string; readonly label: string };
     const on = { module, token };
@@ -888,7 +995,7 @@ class Estate {
     for (const key of doubtful.keys) {
       const known = keys.find((one) => one.identity === key.identity);
       if (!known) {
-        keys.push({ ...key, state: null });
+        keys.push({ ...key, state: null, passages: [], period: null });
         continue;
       }
       known.events.push(...key.events);
@@ -908,6 +1015,10 @@ class Estate {
 
   /** A destruction that was begun and has no outcome: asked for, and no more than that is known. */
   #requested({ source, action, intent }: Begun): void {
+    if (action === 'zeroise-token') {
+      const { token } = intent as Intent<'zeroise-token'>;
+      for (const { holding } of this.#holdings()) if (holding.end === null && holding.token === token) this.#end(holding, source, 'L0', 'the zeroisation of its token was begun, and has no outcome');
+    }
     if (action !== 'administer') return;
     const change = intent as Intent<'administer'>;
     if (change.change === 'destroy-object') {
@@ -1020,13 +1131,18 @@ function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: read
 function whoCan(copies: readonly Copy[]): string[] {
   const who = copies.filter((copy) => stands(copy) && holdsSecret(copy)).map((copy) => {
     switch (copy.kind) {
-      case 'object': return `who has the user PIN of token ${copy.token} (${copy.module})`;
-      case 'wrapped-part': return `who has the user PIN of token ${copy.under.token} (${copy.under.module}) and the key's record`;
+      case 'object': return `who has the user PIN of token ${tokenText(copy)}`;
+      case 'wrapped-part': return `who has the user PIN of token ${tokenText(copy.under)} and the key's record`;
       case 'wrapped-file': return `who has the wrapped file and may use ${copy.under}`;
       case 'share-set': return `any ${copy.threshold} of ${copy.custodians.filter(({ object }) => stands(object)).map(({ name }) => name).join(', ')}, with the record's wrapped key`;
     }
   });
   return [...new Set(who)];
+}
+
+/** Of a key that was only spoken of, no record here tells behind which module its token is. */
+function tokenText({ module, token }: { readonly module: string; readonly token: string }): string {
+  return module === '' ? token : `${token} (${module})`;
 }
 
 const LEVEL_NAMES = Object.keys(LEVELS) as Level[];

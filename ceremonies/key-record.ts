@@ -121,6 +121,11 @@ export function keyIds(key: { readonly parts: readonly { readonly id: string | n
   return [...key.parts.flatMap((part) => part.id === null ? [] : [part.id]), ...key.wrapping === null ? [] : [key.wrapping]];
 }
 
+/** What the inventory calls the key of this record. */
+export function identityOfRecord({ key }: Pick<KeyRecord, 'key'>): string {
+  return `SHA-256 of SubjectPublicKeyInfo ${toHex(sha256(fromBase64url(key.spki)))}`;
+}
+
 /** SHA-256 over a file's bytes, hex: what people compare with their paper. */
 export function inputDigest(input: Pick<Input, 'bytes'>): string {
   return toHex(sha256(fromBase64url(input.bytes)));

@@ -11,6 +11,7 @@ import type { InputKind } from './evidence.ts';
 import { caAlgorithmNamed, componentsOf, isStateful } from './keys/algorithms.ts';
 import { heldAt } from './key-record.ts';
 import { Refused, refuse } from './refusal.ts';
+import { ALWAYS, instantOf } from './statements.ts';
 import { planOf, type Fault, type Parameters, type Place, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 
 const brand = Symbol('rehearsed');
@@ -52,7 +53,7 @@ const REORDER = 'Move the step, or add the one that is missing.';
 const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
   'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'lock-key': 'officer',
-  'wipe-backup-key': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
+  'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer',
 };
 
@@ -99,6 +100,7 @@ class Room {
   readonly #approved = new Set<string>();
   /** How far the destruction has come, as a place in DESTRUCTION; -1 before it. */
   #destruction = -1;
+  readonly #zeroised = new Map<string, PlanStep>();
   readonly #given = new Set<string>();
   readonly #readBack = new Set<string>();
 
@@ -346,8 +348,24 @@ class Room {
       case 'sign-seal': case 'sign-resume':
         this.#identityAtHand(step);
         return;
+      case 'zeroise-token': this.#zeroise(step, what.on); return;
+      case 'set-state':
+        this.#input(step, what.key, 'key');
+        if ((what.to === 'compromised') !== (what.since !== undefined)) this.#fault('STATE-SINCE', step, what.to === 'compromised' ? 'since when the key is not to be trusted' : 'a time only for a compromise', what.since ?? 'no time', 'Correct `since`.');
+        else if (what.since !== undefined && what.since !== ALWAYS && instantOf(what.since) === null) this.#fault('STATE-SINCE', step, `a day (2026-03-01), a time in UTC (2026-03-01T12:00:00Z), or ${ALWAYS}`, what.since, 'Correct the parameter.');
+        return;
       case 'put-away': case 'administer': return;
     }
+  }
+
+  /** What is destroyed is listed right before and looked at afterwards, by more than one pair of eyes; and no step of this ceremony needs it. */
+  #zeroise(step: PlanStep, token: string): void {
+    this.#onToken(step, token);
+    if (!this.#listed.delete(token)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${token} right before`, 'none', 'Add a take-inventory step before this one.');
+    if (Object.keys(step.witnesses).length === 0) this.#fault('ZEROISE-WITNESSED', step, 'a witness to what cannot be undone', 'none', 'Add `witnessed-by`.');
+    const other = this.#plan.steps.find(({ do: what }) => what.action === 'generate-key' || what.action === 'open-key' || what.action === 'make-backup-key');
+    if (other) this.#fault('ZEROISE-ALONE', step, 'a ceremony that makes and uses no key', `${other.do.action} beside it`, 'Make another ceremony for it.');
+    this.#zeroised.set(token, step);
   }
 
   #onToken(step: PlanStep, token: string): void {
@@ -457,6 +475,7 @@ class Room {
     }
     const named = Object.keys(this.#plan.inputs).filter((name) => !this.#compared.has(name) && this.#plan.inputs[name]?.optional !== true);
     if (named.length > 0) this.#fault('INPUT-CONFIRMED', last, 'every file compared by people', `not ${named.join(', ')}`, 'Add a confirm-input step.');
+    for (const [token, step] of this.#zeroised) if (!this.#listed.has(token)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${token} afterwards`, 'none', 'Add a take-inventory step after this one.');
     if (key && !key.make && !key.restored && !this.#signed) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
     if (key?.make || key?.restored) {
       if (!this.#listed.has(key.on)) this.#fault('INVENTORY-AROUND-CHANGE', key.step, `an inventory of ${key.on} afterwards`, 'none', 'Add a take-inventory step after this one.');

@@ -95,6 +95,10 @@ function shapes<Open extends boolean>(open: Open) {
     'destroy-copies': z.strictObject({ copies: name }).optional(),
     /** Every copy is looked for again, from fresh processes. */
     'confirm-gone': z.strictObject({ copies: name }).optional(),
+    /** The state of a key whose record was brought (SP 800-57 Part 1 section 7). `since`: of a compromise, a day, a time, or `always`. */
+    'set-state': z.strictObject({ key: name, to: z.enum(['active', 'suspended', 'deactivated', 'compromised']), reason: or(z.string().min(1).max(500)), since: or(z.string().min(1).max(32)).optional() }).optional(),
+    /** C_InitToken: everything on the token is destroyed. */
+    'zeroise-token': z.strictObject({ on: name }).optional(),
     'put-away': z.strictObject({}).optional(),
     /** Changes to tokens, one after another, until the officer logs out: what administration is made of. */
     administer: z.strictObject({}).optional(),

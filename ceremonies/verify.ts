@@ -14,6 +14,7 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js';
 import * as z from 'zod';
+import canonicalize from 'canonicalize';
 import { signedBy, spkiOf } from './administration.ts';
 import { bundleRemarks, checkBundle, openFile } from './bundle.ts';
 import { fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
@@ -175,6 +176,11 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       const wish = step.do;
       return [{ what: 'the CRL: TBS digest, number, revoked certificates, signature', test: () => crl(before, wish, intent as Intent<'sign-crl'>, e) }];
     }
+    case 'set-state': {
+      const e = evidence as Evidence<'set-state'>;
+      const wish = step.do;
+      return [{ what: 'since when, and which certificates it concerns: computed again from the files', test: () => compromiseFindings(before, wish, e) }];
+    }
     case 'administer': return changeClaims(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
     case 'approve': {
       const { statement, signatures } = evidence as Evidence<'approve'>;
@@ -182,7 +188,7 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     }
     case 'locate-copies': case 'wait': case 'destroy-copies': case 'confirm-gone': return [];
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
-    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': return [];
+    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': case 'zeroise-token': return [];
   }
 }
 
@@ -193,6 +199,17 @@ function changeClaims(intent: Intent<'administer'>, result: Record<string, unkno
   return [
     ...spki === null ? [] : [{ what: 'the public key read back is well formed and not weak', test: () => Promise.resolve(keyFindings(readSubjectKey(fromBase64url(spki)))) }],
     ...signed === null ? [] : [{ what: `the ${signed.kind} verifies under the key that signed it`, test: () => signedFindings(signed) }],
+  ];
+}
+
+async function compromiseFindings(before: State, wish: Extract<PlanStep['do'], { action: 'set-state' }>, { since, to, certificates, unaffected }: Evidence<'set-state'>): Promise<Refusal[]> {
+  const record = keyInput(before, wish.key);
+  const { affectedBy, sinceOf, NOTHING_AFFECTED } = await import('./compromise.ts');
+  const wanted = sinceOf(wish.since, record);
+  const found = to === 'compromised' ? await affectedBy(record, Object.values(before.opening?.inputs ?? {}).find(({ kind }) => kind === 'certificates') ?? null) : NOTHING_AFFECTED;
+  return [
+    ...since === wanted ? [] : [refuse('STATE-SINCE', wanted ?? 'no time', since ?? 'no time', NEXT)],
+    ...canonicalize({ certificates, unaffected }) === canonicalize(found) ? [] : [refuse('AFFECTED-CERTIFICATES', `${found.certificates.length} certificates, and ${found.unaffected} that it does not concern`, `${certificates.length} and ${unaffected}, or others`, NEXT)],
   ];
 }
 

@@ -18,7 +18,7 @@ import { importFault } from '../ceremonies/keys/import.ts';
 import { PURPOSE_NAMES, safeAttributes, SHIPPED_TEMPLATES, type KeyTemplate, type Purpose } from '../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { parseLine } from '../ceremonies/transcript.ts';
-import type { Answers, ChangeRequest } from './contract.ts';
+import type { Answers, ChangeRequest, StatementRequest } from './contract.ts';
 import { readInput, Usage } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask, playOn } from './rehearsal.ts';
@@ -125,7 +125,7 @@ export async function adminCommand(args: readonly string[], world: World): Promi
 }
 
 /** One volume around one change. The volume is ended and signed also where the change was refused. */
-async function inVolume(house: House<BoothPort>, values: Values, request: () => Promise<ChangeRequest>): Promise<number> {
+export async function inVolume(house: House<BoothPort>, values: Pick<Values, 'officer' | 'card' | 'real' | 'stand-in' | 'json'> & { readonly out?: string | undefined }, request: () => Promise<ChangeRequest | StatementRequest>): Promise<number> {
   const change = await request();
   const card = values.card === undefined ? null : boundCard(values.card);
   const { ceremony } = await ask(house, { call: 'log-in', name: values.officer, module: card?.module ?? 'software', card, mode: values.real ? 'real' : 'rehearsal', standIns: values['stand-in'] });

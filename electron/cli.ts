@@ -38,6 +38,7 @@ const shares = () => import('./share-cli.ts');
 const papers = () => import('./paper-cli.ts');
 const inventories = () => import('./inventory-cli.ts');
 const destructions = () => import('./destroy-cli.ts');
+const states = () => import('./state-cli.ts');
 
 const help = async () => `conclave ${version}: key ceremonies and HSM administration
 
@@ -50,7 +51,7 @@ const help = async () => `conclave ${version}: key ceremonies and HSM administra
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await papers()).PAPER_HELP}${(await bills()).CBOM_HELP}${(await inventories()).INVENTORY_HELP}${(await destructions()).DESTROY_HELP}  conclave bench [--quick] [--json] [--only NAME]...
+${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await states()).STATE_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await papers()).PAPER_HELP}${(await bills()).CBOM_HELP}${(await inventories()).INVENTORY_HELP}${(await destructions()).DESTROY_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -63,7 +64,8 @@ const DETAIL: Record<string, string> = {
 
   SCRIPT        name of a script that ships (root-ca, composite-ca, pq-root, intermediate,
                 cross-sign, crl, encryption-certificate, stateful-root, recovery,
-                recovery-rehearsal, key-destruction)
+                recovery-rehearsal, key-destruction, token-zeroise,
+                key-compromise)
   --out DIR     where the bundle goes (default: the current folder); its path is printed last
   --set N=V     a parameter of the script, e.g. --set algorithm=rsa-4096 --set threshold=3 --set shares=5
   --module N    a module of modules.json in the data folder (default: the embedded software token)
@@ -292,7 +294,7 @@ async function detailOf(command: string): Promise<string | undefined> {
     case 'destroy': return (await destructions()).DESTROY_DETAIL;
     case 'share': return `${(await shares()).SHARE_DETAIL[command] ?? ''}\n${(await papers()).PAPER_DETAIL}`;
     case 'envelope': return (await envelopes()).ENVELOPE_DETAIL[command];
-    case 'key': return `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}`;
+    case 'key': return `${(await envelopes()).ENVELOPE_DETAIL[command] ?? ''}${KEY_DETAIL}${(await states()).STATE_DETAIL}`;
     default: return DETAIL[command];
   }
 }
@@ -330,6 +332,8 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     case 'key': {
       if (isKeyCall(args)) return keyCommand(args, organisationTemplates);
+      const { isStateCall, stateCommand } = await states();
+      if (isStateCall(args)) return stateCommand(args, { openHouse });
       const { envelopeCommand, isEnvelopeCall } = await envelopes();
       return isEnvelopeCall(command, args) ? envelopeCommand(command, args) : keysCommand(command, args);
     }

@@ -11,6 +11,7 @@ import { KEY_KINDS, InputKind, OrderedAttributes, Placement, SeatId, WrapMethod,
 import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
 import type { Fact } from '../ceremonies/inputs.ts';
 import type { Inventory, InventoryKey } from '../ceremonies/inventory.ts';
+import { KEY_STATES } from '../ceremonies/keys/lifecycle.ts';
 import type { Comparison } from '../ceremonies/keys/compare.ts';
 import type { LintedTemplate } from '../ceremonies/keys/template.ts';
 import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
@@ -61,6 +62,16 @@ export const ChangeRequest = z.discriminatedUnion('change', [
   z.strictObject({ change: z.literal('self-sign'), ...OneToken, place: ObjectPlace, subject: z.string().min(1).max(400), days: z.int().min(1).max(14_610) }),
 ]);
 export type ChangeRequest = z.infer<typeof ChangeRequest>;
+
+/** `key`: its identity or label in the inventory, or the beginning of its fingerprint. */
+const OfKey = { key: z.string().min(1).max(500), reason: z.string().min(1).max(500) };
+const instant = z.string().max(32);
+/** What an officer signs of a key without touching a token. In which state it is before, the conductor's inventory says. */
+export const StatementRequest = z.discriminatedUnion('change', [
+  z.strictObject({ change: z.literal('set-state'), ...OfKey, to: z.enum(KEY_STATES), since: instant.nullable() }),
+  z.strictObject({ change: z.literal('set-period'), ...OfKey, notBefore: instant.nullable(), notAfter: instant }),
+]);
+export type StatementRequest = z.infer<typeof StatementRequest>;
 
 export const Inputs = z.record(z.string().max(40), File);
 export type Inputs = z.infer<typeof Inputs>;
@@ -142,8 +153,8 @@ export const Request = z.discriminatedUnion('call', [
    * rehearsal card on `module`, made where there is none. The two steps before the work are carried out with `act`.
    */
   z.strictObject({ call: z.literal('log-in'), name: z.string().min(1).max(80), module: z.string().max(64), card: Bound.nullable(), mode: z.enum(['rehearsal', 'real']), standIns: z.boolean() }),
-  /** One change to one token, written down before it is touched and after it was read back. */
-  z.strictObject({ call: z.literal('administer'), ceremony: CeremonyId, request: ChangeRequest, acceptFinalTry: z.boolean().default(false) }),
+  /** One change to one token, written down before it is touched and after it was read back; or one statement on a key. */
+  z.strictObject({ call: z.literal('administer'), ceremony: CeremonyId, request: z.union([ChangeRequest, StatementRequest]), acceptFinalTry: z.boolean().default(false) }),
   /** Ends the work: what is left is the officer's signature (`act` of the seal). */
   z.strictObject({ call: z.literal('log-out'), ceremony: CeremonyId }),
   /** Writes what a change gave (a wrapped key, a request, a certificate) into the data folder, as the record has it. `entry`: number of the change's `done`. */
@@ -153,7 +164,7 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('entries'), ceremony: CeremonyId, from: z.int().min(0) }),
 
   /** Carries out the pending step on behalf of the person whose step it is. */
-  z.strictObject({ call: z.literal('act'), ceremony: CeremonyId, step: z.string().max(80), acceptFinalTry: z.boolean().default(false) }),
+  z.strictObject({ call: z.literal('act'), ceremony: CeremonyId, step: z.string().max(80), acceptFinalTry: z.boolean().default(false), /** What the step asks the person to write out. */ typed: z.string().max(200).optional() }),
   /** The copy that is to be destroyed now is left as it is, and why: its token is not here, its place is not known. */
   z.strictObject({ call: z.literal('leave-copy'), ceremony: CeremonyId, step: z.string().max(80), reason: z.string().min(1).max(300) }),
   /** Ends what a device process computes by itself for the step under way. A token is not interrupted. */

@@ -8,11 +8,12 @@ import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { utf8 } from '../ceremonies/bytes.ts';
-import { keyNamed, planDestruction } from '../ceremonies/destroy-plan.ts';
+import { planDestruction } from '../ceremonies/destroy-plan.ts';
 import { actedOn, claimsOn, LEVELS, listOf, readCopyList, waitsUntil } from '../ceremonies/destruction.ts';
-import { foldInventory, type JudgedRecord } from '../ceremonies/inventory.ts';
 import { foldRecord } from '../ceremonies/minutes.ts';
+import { keyNamed } from '../ceremonies/statements.ts';
 import type { Hasher } from '../ceremonies/transcript.ts';
+import { readInventory } from './inventory-cli.ts';
 import { newFile, Usage, write } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
@@ -55,10 +56,8 @@ export async function destroyCommand(args: readonly string[], { hasher, openHous
   const house = await openHouse(resolve(values.home ?? dataFolder(process.env, homedir())));
   try {
     if (verb === 'status') return await status(house, hasher, values.json);
-    const records: JudgedRecord[] = [];
-    for (const { ceremony } of await ask(house, { call: 'ceremonies' })) records.push(await ask(house, { call: 'verify-own', ceremony }));
-    const inventory = foldInventory(records, hasher);
-    const list = planDestruction(inventory, keyNamed(inventory, name ?? ''), { people, retention, despite: values.despite });
+    const inventory = await readInventory(house);
+    const list = planDestruction(inventory, keyNamed(inventory.keys, name ?? ''), { people, retention, despite: values.despite });
     const bytes = utf8(`${JSON.stringify(list, null, 2)}\n`);
     readCopyList(bytes); // as the ceremony will read it: what it refuses is refused here
     write(newFile(values.out ?? ''), bytes);

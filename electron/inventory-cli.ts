@@ -5,13 +5,16 @@
  * It asks what the Keys room asks, and changes nothing. Exit code 0: nothing was found. 1: findings, by rule name, or a token that
  * was not read as asked. 2: a wrong call. A PIN is typed on the terminal, or on a rehearsal token by a stand-in.
  */
+import { existsSync, renameSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { alerts, deadlines } from '../ceremonies/alerts.ts';
+import { utf8 } from '../ceremonies/bytes.ts';
 import { LEVELS } from '../ceremonies/destruction.ts';
 import { holdsSecret, stands, type Copy, type Inventory, type InventoryFinding, type InventoryKey } from '../ceremonies/inventory.ts';
 import type { Compared } from './contract.ts';
-import { Usage } from './keys-cli.ts';
+import { newFile, Usage, write } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
 import { requireTerminal } from './terminal-booth.ts';
@@ -19,11 +22,11 @@ import { requireTerminal } from './terminal-booth.ts';
 /** Keys in one answer. */
 const PAGE = 500;
 
-export const INVENTORY_HELP = `  conclave inventory [--reconcile] [--json]
+export const INVENTORY_HELP = `  conclave inventory [--reconcile] [--calendar FILE.ics] [--json]
       What keys there are, where each copy lives, who can use it and who did: from the signed records; compared with the tokens.
 `;
 
-export const INVENTORY_DETAIL = `conclave inventory [--home DIR] [--json]
+export const INVENTORY_DETAIL = `conclave inventory [--calendar FILE.ics [--overwrite]] [--home DIR] [--json]
 conclave inventory --reconcile [--all-tokens | --module M --token SERIAL ...] [--login | --stand-in] [--home DIR] [--json]
 
   Folded from every ceremony and logbook volume of the data folder. Each is verified; what does not verify is a finding.
@@ -34,9 +37,14 @@ conclave inventory --reconcile [--all-tokens | --module M --token SERIAL ...] [-
                 this token; both may be given again, in pairs
   --login       logs in, so that private objects are compared too: asks for the PIN of each token on the terminal
   --stand-in    logs in with the published rehearsal PIN; for rehearsal tokens only
+  --calendar FILE.ics
+                writes when certificates expire and cryptoperiods end, with alarms 90, 30 and 7 days before (iCalendar, RFC 5545)
+  --overwrite   in place of a calendar that is there; else nothing is ever overwritten
   --home DIR    the data folder        --json        the whole answer
 
-  Findings of the records: RECORD-NOT-BELIEVED, LOGBOOK-CHAIN, LEFT-BEHIND, BEGUN-UNEXPLAINED, STATE-TRANSITION.
+  Findings of the records: RECORD-NOT-BELIEVED, LOGBOOK-CHAIN, LEFT-BEHIND, BEGUN-UNEXPLAINED, STATE-TRANSITION, STATE-FROM, STATE-USE,
+  STATE-REHEARSAL, PERIOD-USE, KEY-KNOWN.
+  Findings of today (within 90, 30 or 7 days): CERTIFICATE-EXPIRES, CERTIFICATE-EXPIRED, PERIOD-ENDS, PERIOD-OVER.
   Findings of the tokens: UNKNOWN-OBJECT, VANISHED-OBJECT, CHANGED-ATTRIBUTE, HALF-PAIR.
   How much is known of a copy's end:
 ${Object.entries(LEVELS).map(([level, words]) => `    ${level}  ${words}`).join('\n')}
@@ -50,6 +58,7 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
     options: {
       'reconcile': { type: 'boolean', default: false }, 'all-tokens': { type: 'boolean', default: false }, 'module': { type: 'string', multiple: true, default: [] }, 'token': { type: 'string', multiple: true, default: [] },
       'login': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
+      'calendar': { type: 'string' }, 'overwrite': { type: 'boolean', default: false },
     },
   });
   const { module: modules, token: serials, reconcile: reconciles, 'all-tokens': all, login, 'stand-in': standIn } = values;
@@ -57,18 +66,23 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
   if (all && serials.length > 0) throw new Usage('inventory: --all-tokens, or --module and --token');
   if (!reconciles && (all || serials.length > 0 || login || standIn)) throw new Usage('inventory: tokens and logins are for --reconcile');
   if (login && standIn) throw new Usage('inventory: --login or --stand-in, not both');
+  if (values.overwrite && values.calendar === undefined) throw new Usage('inventory: --overwrite is for --calendar');
+  const calendar = values.calendar === undefined ? null : values.overwrite ? resolve(values.calendar) : newFile(resolve(values.calendar));
   if (login) requireTerminal();
   const house = await openHouse(resolve(values.home ?? dataFolder(process.env, homedir())));
   try {
-    const inventory = await wholeInventory(house);
+    const inventory = await readInventory(house);
     const wanted = serials.map((token, i) => ({ module: modules[i] ?? '', token }));
     const reconciliation = reconciles ? await ask(house, { call: 'reconcile', tokens: wanted, login: login ? 'ask' : standIn ? 'stand-in' : 'none' }) : null;
-    const findings = [...inventory.findings, ...reconciliation?.findings ?? []];
+    const now = new Date();
+    const findings = [...inventory.findings, ...alerts(inventory, now), ...reconciliation?.findings ?? []];
+    if (calendar !== null) await writeCalendar(calendar, inventory, now);
     process.stdout.write(values.json ? `${JSON.stringify({ ...inventory, reconciliation, findings }, null, 2)}\n`
       : [
         ...inventory.keys.flatMap(inWords),
         ...reconciliation === null ? [] : inTokens(reconciliation),
         ...findings.map((finding) => findingLine(finding, inventory.keys)),
+        ...calendar === null ? [] : [calendar],
         `${inventory.keys.length} keys from ${inventory.records.believed} records that verify${inventory.records.refused === 0 ? '' : `, and ${inventory.records.refused} that ${inventory.records.refused === 1 ? 'does' : 'do'} not`}`,
         findings.length === 0 ? `✓ nothing was found${reconciliation === null ? '; the tokens were not asked (--reconcile)' : ''}` : `✕ ${findings.length} findings`,
       ].map((line) => `${line}\n`).join(''));
@@ -78,7 +92,8 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
   }
 }
 
-async function wholeInventory(house: House<BoothPort>): Promise<Inventory> {
+/** What the records of this machine come to, each verified: page by page, until all pages are of one look. */
+export async function readInventory(house: House<BoothPort>): Promise<Inventory> {
   const keys: InventoryKey[] = [];
   for (;;) {
     const page = await ask(house, { call: 'inventory', from: 0, limit: PAGE });
@@ -93,12 +108,28 @@ async function wholeInventory(house: House<BoothPort>): Promise<Inventory> {
   }
 }
 
+/** In place of one that is there only at a stroke: never a calendar that is half written. */
+async function writeCalendar(path: string, inventory: Inventory, now: Date): Promise<void> {
+  const { calendarOf } = await import('./calendar.ts');
+  const fresh = existsSync(path) ? newFile(`${path}.new`) : path;
+  write(fresh, utf8(calendarOf(deadlines(inventory), now)));
+  if (fresh !== path) renameSync(fresh, path);
+}
+
 // --- for people --------------------------------------------------------------------------------------------------------
 
 const ORIGIN: Readonly<Record<InventoryKey['origin'], string>> = {
   generated: 'generated here', imported: 'imported from a file', unwrapped: 'unwrapped here', copied: 'a copy', earlier: 'there before the first record',
 };
 const MARK = { attested: '✓ attested', verified: '✓ verified', reported: '! reported' } as const;
+
+/** In which state it is, and who says so. */
+export function stateWords({ state, passages }: Pick<InventoryKey, 'state' | 'passages'>): string {
+  const last = passages.at(-1);
+  if (state === null || last === undefined) return 'no state';
+  const by = last.signed === null ? 'as the records tell' : `set by ${last.signed.by}: ${last.signed.reason}${last.signed.since === null ? '' : ` (since ${last.signed.since})`}`;
+  return `${state}, ${by} [${last.ceremony.slice(0, 8)} ${last.seq}]`;
+}
 
 function inWords(key: InventoryKey): string[] {
   const { standing } = key;
@@ -107,7 +138,8 @@ function inWords(key: InventoryKey): string[] {
     `${key.label}${key.rehearsal ? ' (REHEARSAL)' : ''}${key.believed ? '' : '  ✕ from a record that does not verify'}`,
     ...column('what', [
       key.identity, `${key.algorithm}${standing === null ? '' : ` (${standing.state}${standing.until === undefined ? '' : ` until ${standing.until}`}: ${standing.clause})`}`,
-      `${ORIGIN[key.origin]}, ${MARK[key.proof]}; ${key.state === null ? 'no state' : `${key.state}, as the records tell`}`,
+      `${ORIGIN[key.origin]}, ${MARK[key.proof]}; ${stateWords(key)}`,
+      ...key.period === null ? [] : [`to be used ${key.period.notBefore === null ? '' : `from ${key.period.notBefore.slice(0, 10)} `}until ${key.period.notAfter.slice(0, 10)}, set by ${key.period.by} [${key.period.ceremony.slice(0, 8)} ${key.period.seq}]`],
       ...key.certificates.map(({ subject, notAfter, sha256 }) => `certificate of ${subject} until ${notAfter.slice(0, 10)}, SHA-256 ${sha256}`),
     ]),
     ...column('where', [...key.copies.map(where), key.destruction.words, ...key.unknown.map((words) => `! not known: ${words}`)]),
@@ -122,8 +154,8 @@ function where(copy: Copy): string {
   const ended = copy.end === null ? '' : `: ${stands(copy) ? '!' : '✕'} ${copy.end.level} ${copy.end.how} [${copy.end.ceremony.slice(0, 8)} ${copy.end.seq}]`;
   const mark = !stands(copy) ? '·' : holdsSecret(copy) ? '●' : '○';
   switch (copy.kind) {
-    case 'object': return `${mark} ${copy.class} "${copy.label}" ${copy.id ?? ''} on ${copy.module}:${copy.token}${ended}`;
-    case 'wrapped-part': return `${mark} ${copy.part === 'key' ? 'the key' : `the ${copy.part} half`}, wrapped in its record under ${copy.under.id} on ${copy.under.module}:${copy.under.token}${ended}`;
+    case 'object': return `${mark} ${copy.class} "${copy.label}" ${copy.id ?? ''} on ${at(copy)}${ended}`;
+    case 'wrapped-part': return `${mark} ${copy.part === 'key' ? 'the key' : `the ${copy.part} half`}, wrapped in its record under ${copy.under.id} on ${at(copy.under)}${ended}`;
     case 'wrapped-file': return `${mark} a file, wrapped by ${copy.method} under ${copy.under}${ended}`;
     case 'share-set': {
       const left = copy.custodians.filter(({ object }) => stands(object));
@@ -132,6 +164,9 @@ function where(copy: Copy): string {
     }
   }
 }
+
+/** Where the module is not known, the serial number has to do. */
+const at = ({ module, token }: { readonly module: string; readonly token: string }) => (module === '' ? token : `${module}:${token}`);
 
 function inTokens({ tokens, notSeen, failed }: Compared): string[] {
   return [

@@ -3,7 +3,7 @@
  * wants. The terminal's rehearsal, the benchmark and the tests are carried out by this file; it can do nothing that a
  * person at the screen could not do, because it uses the same calls and the same `pendingAction`.
  */
-import { mayBeKept, pendingAction, type Pending, type State } from '../ceremonies/ceremony.ts';
+import { mayBeKept, pendingAction, typedAt, type Pending, type State } from '../ceremonies/ceremony.ts';
 import { waitsUntil } from '../ceremonies/destruction.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { readBackupRecord } from '../ceremonies/backup-record.ts';
@@ -95,7 +95,7 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
         // The work of an administration ends when somebody says so; stand-ins have nothing to change by themselves.
         case 'step':
           if (pending.step.do.action === 'wait') await until(waitsUntil(state, pending.step.do.hours) ?? '');
-          await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false })); break;
+          await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false, typed: typedAt(state) ?? '' })); break;
         case 'witness': {
           const role = Object.keys(pending.missing)[0] as Role;
           const witness = state.people.find((person) => person.role === role && person.seat !== pending.step.who && !(state.current?.witnesses.includes(person.seat) ?? false));

@@ -14,6 +14,8 @@ import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts
 import { isStatefulKey } from '../ceremonies/keys/provenance.ts';
 import { backupInput } from '../ceremonies/recovery.ts';
 import type { PlanStep } from '../ceremonies/script.ts';
+import { affectedText, whatToDo } from '../ceremonies/statements.ts';
+import { endsHere } from '../ceremonies/zeroise.ts';
 import { algorithmName, placeWords, profileOf } from './algorithms.ts';
 import { fact, objectLine, type Fact, type Told } from './reading.ts';
 import { seatTitle, t } from './texts.ts';
@@ -84,7 +86,23 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
           [...shown.map(objectLine), ...(more > 0 ? [`and ${more} more, in the record`] : [])],
           'reported',
         ),
+        ...(e.known === undefined ? [] : [list(t.ceremony.endsHere(e.known.length, e.objects.length), e.known.map(endsHere), 'reported')]),
       ];
+    }
+    case 'set-state': {
+      const e = evidence as Evidence<'set-state'> | null;
+      if (!e) return [text('Key', keyInput(state, step.do.key).label), text('State', step.do.to), text('What happened', step.do.reason), ...(step.do.since === undefined ? [] : [text('Since', step.do.since)])];
+      return [
+        text('Key', `${e.label}: ${e.from} → ${e.to}${e.since === null ? '' : `, since ${e.since}`}`),
+        text('What happened', e.reason),
+        ...(e.to === 'compromised' ? [list(t.ceremony.toDo, whatToDo(e)), list(t.ceremony.affected(e.certificates.length), e.certificates.map(affectedText), e.certificates.every(({ proven }) => proven) ? 'verified' : 'reported')] : []),
+        ...(e.dependants.length > 0 ? [list(t.ceremony.dependants(e.dependants.length), e.dependants.map(({ label, how }) => `“${label}”: ${how}`), 'reported')] : []),
+      ];
+    }
+    case 'zeroise-token': {
+      const e = evidence as Evidence<'zeroise-token'> | null;
+      if (!e) return token(step.do.on);
+      return [hex('Token, serial', e.after.serial), mono('Label', e.after.label, 'reported'), text('Afterwards', t.ceremony.zeroised(e.objects.length), 'reported')];
     }
     case 'generate-key': {
       const e = evidence as Evidence<'generate-key'> | null;

@@ -151,6 +151,13 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'Fresh processes are started, and every token and card is asked again.',
     pin: 'maybe',
   },
+  'set-state': { button: 'State it', key: 'S', working: 'The statement is written down, with whom it concerns.', pin: 'none' },
+  'zeroise-token': {
+    button: 'Destroy everything on the token',
+    key: 'D', // shown nowhere: no key of the keyboard destroys
+    working: 'The token is initialised anew as its security officer, and looked at from a fresh session.',
+    pin: 'doer',
+  },
   'put-away': { button: 'It is put away', key: 'I', working: 'Writing down that it is put away.', pin: 'none' },
   administer: { button: 'Change the token', key: 'C', working: 'The change is written down, carried out, and read back.', pin: 'maybe' },
   'sign-seal': {
@@ -617,6 +624,13 @@ export const t = {
     keep: 'Keep what is there and go on',
     clear: 'Destroy what is there and begin the step again',
     keepHalf: 'Half a key pair cannot be kept.',
+    keepBlank: 'Take it as blank and go on',
+    toDo: 'What to do, in this order',
+    affected: (n: number) => `${plural(n, 'certificate')} that it concerns`,
+    dependants: (n: number) => `${plural(n, 'key')} wrapped under it`,
+    writeSerial: 'Write out the serial number, as it stands on the case of the token',
+    zeroised: (objects: number) => `${objects === 0 ? 'no object' : plural(objects, 'object')}, no user PIN, from a fresh session`,
+    endsHere: (known: number, all: number) => `${known} of ${plural(all, 'object')} known to the records of this machine: what ends`,
     clearHint: 'Clearing destroys objects on the token. Officer and witness must agree.',
     clearHintAlone: 'Clearing destroys objects on the token.',
     found: {

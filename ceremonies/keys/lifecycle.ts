@@ -1,8 +1,8 @@
 /**
  * The states of a key, and from which it may pass to which: SP 800-57 Part 1 Rev. 5 section 7.
  *
- * A table and one question. What state a key is in is derived from the records (inventory.ts); nothing here, and nothing yet
- * anywhere, sets one: a state that nobody signed for is no fact.
+ * A table and one question. What state a key is in, the records say (inventory.ts): people sign it (statements.ts), and where nobody
+ * did it is derived from what was done with the key.
  */
 import { refuse, type Refusal } from '../refusal.ts';
 

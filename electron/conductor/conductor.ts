@@ -9,15 +9,15 @@
  * terminal and in the tests.
  */
 import * as z from 'zod';
-import { createdId, fileOf, orderText } from '../../ceremonies/administration.ts';
+import { createdId, fileOf, goesToToken, orderText } from '../../ceremonies/administration.ts';
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
-  issuerOf, keyInput, resumeStatement, sealStatement, type Data, type Entry, type Kind, type State,
+  issuerOf, keyInput, resumeStatement, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { approvalStatement, listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
-import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk } from '../../ceremonies/evidence.ts';
-import { idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
+import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
+import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
@@ -25,6 +25,9 @@ import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
+import { keyNamed, passageOf } from '../../ceremonies/statements.ts';
+import { labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
+import type { Inventory } from '../../ceremonies/inventory.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
 import type { Blocklist } from './blocklist.ts';
@@ -94,6 +97,9 @@ interface Room {
   readonly losses: Map<string, number>;
 }
 
+/** What an act is given beside its step: a change that was ordered, the file of it, words that were written out. */
+interface Acting { readonly ordered?: Intent<'administer'> | Intent<'destroy-copies'>; readonly file?: Uint8Array | null; readonly typed?: string }
+
 /** Requests that change one record. */
 type RoomRequest = Extract<Request, { call: 'act' | 'leave-copy' | 'witness' | 'decide' | 'note' | 'exception' | 'break' | 'back' | 'disagree' | 'abort' | 'resume' | 'log-out' }>;
 
@@ -103,6 +109,10 @@ const reading = () => import('../../ceremonies/inputs.ts');
 /** The Tokens room, and the Keys room. */
 const looking = () => import('./looking.ts');
 const keeping = () => import('./inventory.ts');
+
+const inventories = () => import('../../ceremonies/inventory.ts');
+/** What the records say of the keys, and statements on them. */
+const stating = () => import('./stating.ts');
 
 /** Judging brings X.509 with it, which the first screen does not need: it is loaded when it is first asked for. */
 const judging = () => import('../../ceremonies/verify.ts');
@@ -322,6 +332,9 @@ export class Conductor {
         wanted.push({ label: `REHEARSAL ${card.split('-')[0] ?? card} ${seat.id}`.slice(0, 32), bind: (bindings, serial) => { (bindings.cards[card] ??= {})[seat.id] = { module, serial }; } });
       }
     }
+    // A key that is only spoken of stands on no token of the room.
+    const elsewhere: { bound: Bindings['tokens'][string] | null } = { bound: null };
+    if (plan.tokens.length === 0 && Object.entries(plan.inputs).some(([name, { kind }]) => kind === 'key' && !brought.includes(name))) wanted.push({ label: 'REHEARSAL CA', bind: (_bindings, serial) => { elsewhere.bound = { module, serial }; } });
     await this.#world.devices.call(config, 'start', { module: config });
     const { tokens } = await this.#world.devices.call(config, 'provision', { labels: wanted.map((item) => item.label) });
     const bindings: MutableBindings = { tokens: { ...existing }, cards: structuredClone(held) };
@@ -330,17 +343,16 @@ export class Conductor {
       if (!token) throw new Refused(refuse('PROVISION', `${wanted.length} rehearsal tokens`, `${tokens.length}`, 'Look at the tokens, and try again.'));
       item.bind(bindings, token.serial);
     });
-    return { bindings, inputs: await this.#props(plan, bindings, brought, ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }, kem ?? 'ml-kem-768') };
+    return { bindings, inputs: await this.#props(plan, bindings, elsewhere.bound ?? Object.values(bindings.tokens)[0], brought, ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }, kem ?? 'ml-kem-768') };
   }
 
   /** The files of a rehearsal: made for it, of keys that are worth nothing. */
-  async #props(plan: Plan, bindings: Bindings, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kem: string): Promise<Inputs> {
+  async #props(plan: Plan, bindings: Bindings, bound: Bindings['tokens'][string] | undefined, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kem: string): Promise<Inputs> {
     const inputs: Inputs = {};
     let made: { readonly key: KeyReference; readonly certificate: string } | undefined;
     const { devices, clock, random } = this.#world;
-    for (const [name, { kind }] of Object.entries(plan.inputs)) {
-      if (brought.includes(name)) continue;
-      const bound = Object.values(bindings.tokens)[0];
+    for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
+      if (brought.includes(name) || optional === true) continue;
       if (!bound) throw new Refused(refuse('PROVISION', 'a token for the rehearsal\'s CA', 'none', 'Add a token under room.'));
       const config = this.#module(bound.module);
       const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
@@ -371,7 +383,7 @@ export class Conductor {
           break;
         }
         case 'backup': file('json', utf8(JSON.stringify(await this.#backupFor(bindings, config, bound.serial, ca)))); break;
-        case 'crl': break; // optional everywhere: a first list has none before it
+        case 'crl': case 'certificates': break; // optional everywhere: a first list has none before it
       }
     }
     return inputs;
@@ -525,6 +537,11 @@ export class Conductor {
     return this.#alone(this.#room(ceremony), false, async (room) => {
       await this.#settle(room);
       const step = workOf(room.fold.state);
+      if (!('token' in request)) {
+        const { statementOf } = await stating();
+        const intent = statementOf(request, { inventory: await this.#inventory(), mode: room.fold.state.opening?.mode ?? 'rehearsal', now: clock.now() });
+        return { result: (await this.#act(room, step.id, acceptFinalTry, { ordered: intent }) as Evidence<'administer'>).result };
+      }
       const busy = this.#ceremonyWith(request.token);
       if (busy !== null) throw new Refused(refuse('TOKEN-IN-CEREMONY', 'a token that no ceremony is using', `one that "${busy}" is using`, 'Wait until the ceremony is over. Nothing was touched.'));
       if (room.fold.state.opening?.mode === 'rehearsal') this.#notInProduction([{ serial: request.token }]);
@@ -532,9 +549,24 @@ export class Conductor {
       await devices.call(module, 'start', { module });
       const { orderOf } = await import('./ordering.ts');
       const { intent, file } = await orderOf(request, { call: (operation, body) => devices.call(module, operation, body), random, now: () => clock.now() });
-      const evidence = await this.#act(room, step.id, acceptFinalTry, intent, file);
+      const evidence = await this.#act(room, step.id, acceptFinalTry, { ordered: intent, file });
       return { result: (evidence as Evidence<'administer'>).result };
     });
+  }
+
+  async #inventory(): Promise<Inventory> {
+    return (await stating()).inventoryNow(this.#world.ledger, this.#world.hasher);
+  }
+
+  /** The passage of a key whose record was brought, and whom it concerns. Throws `Refused` as `passageOf` does. */
+  async #stated(state: State, { key: input, to, reason, since }: Extract<PlanStep['do'], { action: 'set-state' }>): Promise<Evidence<'set-state'>> {
+    const [{ affectedBy, NOTHING_AFFECTED, sinceOf }, { dependantsOf }, inventory] = await Promise.all([import('../../ceremonies/compromise.ts'), inventories(), this.#inventory()]);
+    const record = keyInput(state, input);
+    const key = keyNamed(inventory.keys, identityOfRecord(record));
+    const passage = passageOf(key, { to, reason, since: sinceOf(since, record) }, { mode: state.opening?.mode ?? 'rehearsal', now: this.#world.clock.now() });
+    if (to !== 'compromised') return { ...passage, ...NOTHING_AFFECTED, certificates: [], dependants: [] };
+    const file = Object.values(state.opening?.inputs ?? {}).find(({ kind }) => kind === 'certificates') ?? null;
+    return { ...passage, ...await affectedBy(record, file), dependants: dependantsOf(inventory, key.identity) };
   }
 
   async #saveFile(ceremony: string, entry: number): Promise<Answers['save-file']> {
@@ -631,14 +663,14 @@ export class Conductor {
     await this.#settle(room);
     const { state } = room.fold;
     switch (call) {
-      case 'act': await this.#act(room, request.step, request.acceptFinalTry); return;
+      case 'act': await this.#act(room, request.step, request.acceptFinalTry, { typed: request.typed ?? '' }); return;
       case 'leave-copy': {
         const next = state.current?.step.do.action === 'destroy-copies' ? nextCopy(state.destruction) : null;
         if (!next) throw new Refused(refuse('IN-ORDER', 'a copy that is to be destroyed now', 'none', 'Do what the screen asks for now.'));
-        await this.#act(room, request.step, false, { copy: next.number, left: request.reason });
+        await this.#act(room, request.step, false, { ordered: { copy: next.number, left: request.reason } });
         return;
       }
-      case 'log-out': await this.#act(room, workOf(state).id, false, { change: 'log-out' }); return;
+      case 'log-out': await this.#act(room, workOf(state).id, false, { ordered: { change: 'log-out' } }); return;
       case 'witness': this.#write(room, 'witnessed', {}, { step: request.step, by: request.seat }); return;
       case 'note': this.#write(room, 'noted', { text: request.text }, { by: request.seat }); return;
       case 'exception': {
@@ -684,6 +716,11 @@ export class Conductor {
           break;
         }
         case 'look': {
+          if (pending.step.do.action === 'zeroise-token') {
+            const intent = state.current?.intent as Intent<'zeroise-token'>;
+            this.#write(room, 'found', { begun, observation: observedZeroise(intent, state.inventories[intent.token] ?? [], await this.#shown(room, intent.token)) }, { step: pending.step.id });
+            break;
+          }
           const { module, token, ids } = this.#begunOn(state);
           const observation = await this.#device(room, module, 'look', { token, ids, asked: this.#asked(room, officerOf(state), 'look for the key that was begun') });
           this.#write(room, 'found', { begun, observation }, { step: pending.step.id });
@@ -758,20 +795,38 @@ export class Conductor {
     return this.#module(Object.values(state.opening?.bindings.tokens ?? {})[0]?.module ?? SOFTWARE_MODULE);
   }
 
-  /** One change on its token. A log-out closes what was left logged in, and changes nothing. */
+  /** One change on its token. A log-out closes what was left logged in, and changes nothing; no more does a statement. */
   async #change(room: Room, intent: Intent<'administer'>, asked: Asked, file: Uint8Array | null, kept: boolean): Promise<unknown> {
-    if (intent.change !== 'log-out') {
+    if (goesToToken(intent)) {
       const { token, change, order } = intent;
       return this.#device(room, this.#module(intent.module), 'administer', { token, change, order, file: file === null ? null : toBase64url(file), kept, asked });
     }
     return { result: {} };
   }
 
+  /** A token as it names itself now. Throws `Refused` TOKEN-PRESENT. */
+  async #factsOf(module: ModuleConfig, serial: string): Promise<TokenFacts> {
+    await this.#world.devices.call(module, 'start', { module });
+    const { slots } = await this.#world.devices.call(module, 'slots', {});
+    const facts = slots.find(({ token }) => token?.serial === serial)?.token;
+    if (!facts) throw new Refused(refuse('TOKEN-PRESENT', `token ${serial}`, 'no such token', 'Put it in, and try again. A token that got another serial number when it was initialised is not found any more: abort, and say so.'));
+    return facts;
+  }
+
+  /** A token and what it shows to whoever has not logged in, from a fresh session. */
+  async #shown(room: Room, serial: string): Promise<{ facts: TokenFacts; objects: readonly ObjectFact[] }> {
+    const module = this.#tokenModule(room.fold.state);
+    await this.#device(room, module, 'log-out', { token: serial });
+    const facts = await this.#factsOf(module, serial);
+    const { objects } = await this.#device(room, module, 'objects', { token: serial, offset: 0, limit: 2000 });
+    return { facts, objects };
+  }
+
   /** Where to look for what an act had begun to make. */
   #begunOn(state: State): { module: ModuleConfig; token: string; ids: string[] } {
     const intent = state.current?.intent;
     if (state.current?.step.do.action !== 'administer') return { ...intent as Intent<'generate-key'>, module: this.#tokenModule(state) };
-    const change = intent as Exclude<Intent<'administer'>, { change: 'log-out' }>;
+    const change = intent as Extract<Intent<'administer'>, { token: string }>;
     return { module: this.#module(change.module), token: change.token, ids: [createdId(change) ?? []].flat() };
   }
 
@@ -791,7 +846,7 @@ export class Conductor {
 
   // --- one step ------------------------------------------------------------------------------------------------------
 
-  async #act(room: Room, stepId: string, acceptFinalTry: boolean, ordered?: Intent<'administer'> | Intent<'destroy-copies'>, file: Uint8Array | null = null): Promise<Evidence | null> {
+  async #act(room: Room, stepId: string, acceptFinalTry: boolean, { ordered, file = null, typed = '' }: Acting): Promise<Evidence | null> {
     const { state } = room.fold;
     const pending = pendingAction(state);
     if (pending.kind !== 'step' || pending.step.id !== stepId) {
@@ -802,11 +857,18 @@ export class Conductor {
     const who = { step: step.id, by: step.who };
     if (isHuman(action)) {
       const input = step.do.action === 'confirm-input' ? state.opening?.inputs[step.do.input] : undefined;
+      if (step.do.action === 'set-state') {
+        const entry = this.#propose(room, 'done', { begun: null, evidence: await this.#stated(state, step.do) }, who);
+        const refusal = await refusalOf(state, entry);
+        if (refusal) throw new Refused(refusal);
+        this.#commit(room, entry);
+        return null;
+      }
       const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : input ? { sha256: inputDigest(input) } : {};
       this.#write(room, 'done', { begun: null, evidence }, who);
       return null;
     }
-    const intent = ordered ?? await this.#intent(state, step);
+    const intent = ordered ?? await this.#intent(state, step, typed);
     const begun = this.#write(room, 'begun', { intent }, who);
     let evidence: Evidence;
     try {
@@ -859,12 +921,18 @@ export class Conductor {
       await this.#outcome(room, step, begun, { ...read, quorum });
       return;
     }
+    if (step.do.action === 'zeroise-token') {
+      const { token: serial, seen } = state.current?.intent as Intent<'zeroise-token'>;
+      const { facts, objects } = await this.#shown(room, serial);
+      await this.#outcome(room, step, begun, { before: seen, after: facts, objects: [...objects] });
+      return;
+    }
     const { token, ids, algorithm } = state.current?.intent as Intent<'generate-key'>;
     const asked = this.#asked(room, officerOf(state), 'read back the key that is kept');
     await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-key', { token, ids, algorithm, asked }));
   }
 
-  async #intent(state: State, step: PlanStep): Promise<Intent> {
+  async #intent(state: State, step: PlanStep, typed: string): Promise<Intent> {
     const { random, clock } = this.#world;
     const token = Object.values(state.opening?.bindings.tokens ?? {})[0]?.serial ?? '';
     const ids = state.key ? keyIds(state.key) : [];
@@ -916,8 +984,12 @@ export class Conductor {
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
       case 'destroy-copies': return { copy: nextCopy(state.destruction)?.number ?? 1, left: null };
+      case 'zeroise-token': {
+        const seen = await this.#factsOf(this.#tokenModule(state), token);
+        return { token, label: labelAfter(state.inspected[token] ?? seen), seen, typed };
+      }
       case 'administer': throw new Refused(refuse('IN-ORDER', 'a change that somebody asks for', 'none', 'Choose what is to be changed.'));
-      case 'confirm-script': case 'confirm-input': case 'wait': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': return {};
     }
   }
 
@@ -951,7 +1023,15 @@ export class Conductor {
       }
       case 'inspect-token': return this.#device(room, token, 'inspect-token', { ...intent as Intent<'inspect-token'>, needs: step.do.needs, algorithm: step.do.algorithm ?? null, place: step.do.place ?? 'token', asked: ask('open the token') });
       case 'test-random': return this.#device(room, token, 'test-random', intent as Intent<'test-random'>);
-      case 'take-inventory': return this.#device(room, token, 'take-inventory', { ...intent as Intent<'take-inventory'>, asked: ask('list the token') });
+      case 'take-inventory': {
+        const listed = await this.#device(room, token, 'take-inventory', { ...intent as Intent<'take-inventory'>, asked: ask('list the token') });
+        return zeroises(state, step.do.on) && state.inventories[listed.token] === undefined
+          ? { ...listed, known: (await inventories()).knownObjects(await this.#inventory(), { module: token.name, token: listed.token }, listed.objects) } : listed;
+      }
+      case 'zeroise-token': {
+        const { token: serial, label, seen } = intent as Intent<'zeroise-token'>;
+        return this.#device(room, token, 'zeroise-token', { token: serial, label, seen, asked: ask('destroy everything on the token, as its security officer') });
+      }
       case 'generate-key': return this.#device(room, token, 'generate-key', { ...intent as Intent<'generate-key'>, extractable: step.do.attributes.extractable === 'until-locked', asked: ask('generate the key') });
       case 'prove-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'prove-key'>).token, key: referenceOf(state), asked: ask('let the key prove itself') });
       case 'open-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'open-key'>).token, key: keyInput(state, step.do.from).key, asked: ask('find the key and let it prove itself') });
@@ -1013,7 +1093,7 @@ export class Conductor {
         return { statement, signatures: signatures[0] };
       }
       case 'destroy-copies': return this.#destroyCopy(room, intent as Intent<'destroy-copies'>, ask);
-      case 'confirm-script': case 'confirm-input': case 'wait': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': return {};
     }
   }
 

@@ -14,7 +14,7 @@ import { dangerFault, risksAfter, UNSAID } from '../../ceremonies/administration
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex } from '../../ceremonies/bytes.ts';
 import type { ObjectPlace } from '../../ceremonies/estate.ts';
 import {
-  CHANGES, type ChangeKind, type ChangeOrder, type ChangeResult, type KeyAttributes, type KeyCheck, type ObjectFact, type ObjectReference, type OrderedAttribute,
+  CHANGES, type ChangeKind, type ChangeOrder, type ChangeResult, type Evidence, type KeyAttributes, type KeyCheck, type ObjectFact, type ObjectReference, type OrderedAttribute,
   type OrderedAttributes, type WrappedKeyFile,
 } from '../../ceremonies/evidence.ts';
 import { CURVE_FACTS, ML_KEMS, MONTGOMERY_FACTS } from '../../ceremonies/keys/algorithms.ts';
@@ -52,7 +52,11 @@ export function isAboutPins(change: ChangeKind): change is PinChange {
 
 export async function administerPins(token: Token, change: PinChange, order: unknown, desk: Desk): Promise<Record<string, unknown>> {
   switch (change) {
-    case 'init-token': return resultOf(change, await initialise(token, orderOf(change, order), desk));
+    case 'init-token': {
+      const { before, after, objects } = await initialise(token, orderOf(change, order), desk);
+      if (objects.length > 0) throw new Refused(refuse('NOT-DESTROYED', 'no object left on the token', `${objects.length}`, 'The token reported success. Treat it as not initialised, and have it examined.'));
+      return resultOf(change, { before, after, objects: objects.length });
+    }
     case 'set-user-pin': {
       orderOf(change, order);
       return resultOf(change, await setUserPin(token, desk));
@@ -61,16 +65,16 @@ export async function administerPins(token: Token, change: PinChange, order: unk
   }
 }
 
-async function initialise(token: Token, { label, seen }: ChangeOrder<'init-token'>, { pins, asked, work }: Desk): Promise<ChangeResult<'init-token'>> {
+/** As the SO, and only while the token is what was `seen`. Gives what a fresh session shows afterwards: at most as many objects as a record holds. */
+export async function initialise(token: Token, { label, seen }: ChangeOrder<'init-token'>, { pins, asked, work }: Desk): Promise<Evidence<'zeroise-token'>> {
   cleanLabel(label);
   const before = await token.facts();
   const wanted = before.flags.includes('CKF_TOKEN_INITIALIZED') ? 'so-pin' : 'new-so-pin';
   const again = await pins.ask(token, asked, wanted, (pin) => work.write(() => token.initialise(label, pin, seen)), label);
   const session = await again.open();
   try {
-    const { total } = await session.list(0, 0);
-    if (total > 0) throw new Refused(refuse('NOT-DESTROYED', 'no object left on the token', `${total}`, 'The token reported success. Treat it as not initialised, and have it examined.'));
-    return { before, after: await again.facts(), objects: total };
+    const { objects } = await session.list(0, 2000);
+    return { before, after: await again.facts(), objects };
   } finally {
     await quietly(session.close());
   }

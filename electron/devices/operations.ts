@@ -162,6 +162,7 @@ export class Operations {
       case 'issue-certificate': return this.#issueCertificate(body as Body<'issue-certificate'>, work);
       case 'sign-crl': return this.#signCrl(body as Body<'sign-crl'>, work);
       case 'lock-key': return this.#lockKey(body as Body<'lock-key'>, work);
+      case 'zeroise-token': return this.#zeroise(body as Body<'zeroise-token'>, work);
       case 'prove-providers': return proveSoftware(body as Body<'prove-providers'>);
       case 'provision-ca': return this.#provisionCa(body as Body<'provision-ca'>, work);
       case 'provision-stated-request': return this.#provisionStatedRequest(body as Body<'provision-stated-request'>, work);
@@ -485,12 +486,28 @@ export class Operations {
   }
 
   async #takeInventory({ token: serial, asked }: Body<'take-inventory'>): Promise<Answer<'take-inventory'>> {
-    const { session } = await this.#root(serial, asked);
+    const token = await this.#tokens().token(serial);
+    if ((await token.facts()).flags.includes('CKF_USER_PIN_INITIALIZED')) return this.#listed(serial, (await this.#root(serial, asked)).session);
+    const session = await token.open();
+    try {
+      return await this.#listed(serial, session);
+    } finally {
+      await quietly(session.close());
+    }
+  }
+
+  async #listed(serial: string, session: Session): Promise<Answer<'take-inventory'>> {
     const { total, objects } = await session.list(0, 2000);
     if (total > 2000) {
       throw new Refused(refuse('INVENTORY-SIZE', 'at most 2000 objects on the token', `${total}`, 'Use a token of its own for the root key.'));
     }
     return { token: serial, objects };
+  }
+
+  async #zeroise({ token: serial, asked, ...order }: Body<'zeroise-token'>, work: Work): Promise<Answer<'zeroise-token'>> {
+    await this.#logOut({ token: serial });
+    const { initialise } = await import('./administration.ts');
+    return initialise(await this.#tokens().token(serial), order, { pins: this.#pins, asked, work });
   }
 
   async #generateKey(body: Body<'generate-key'>, work: Work): Promise<Answer<'generate-key'>> {

@@ -150,6 +150,7 @@ export const OPERATIONS = {
     answer: EVIDENCE['inspect-token'],
   },
   'test-random': { request: z.strictObject({ token: serial, bytes: z.int().min(2048).max(16_777_216) }), answer: EVIDENCE['test-random'] },
+  /** Of a token without a user PIN, to which nobody can log in: what a fresh session shows. */
   'take-inventory': { request: z.strictObject({ token: serial, asked: Asked }), answer: EVIDENCE['take-inventory'] },
   /** Every part made and opened again, or the failure says what may be there: `ids` are all that can have been used. */
   'generate-key': {
@@ -182,6 +183,8 @@ export const OPERATIONS = {
     answer: EVIDENCE['sign-crl'],
   },
   'lock-key': { request: z.strictObject({ token: serial, key: KeyReference, asked: Asked }), answer: EVIDENCE['lock-key'] },
+  /** Logs out, then C_InitToken as the SO, only while the token is `seen` to the last flag. What a fresh session then shows is evidence, whatever it is. */
+  'zeroise-token': { request: z.strictObject({ token: serial, label: z.string().min(1).max(32), seen: TokenFacts, asked: Asked }), answer: EVIDENCE['zeroise-token'] },
   /** A CA for the rehearsal of a ceremony that needs one: key and self-signed certificate, on a token that stand-ins may open. */
   'provision-ca': {
     request: z.strictObject({ token: serial, algorithm, place: Placement }),

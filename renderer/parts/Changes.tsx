@@ -40,7 +40,7 @@ interface FormProps {
 /** Changes that the SO makes, or that end every session: a user who is logged in would be in their way. */
 const NOBODY_LOGGED_IN: readonly ChangeKind[] = ['init-token', 'set-user-pin', 'change-pin'];
 /** What these give is for keeping outside the token. */
-const GIVES_FILE: readonly ChangeKind[] = ['wrap-key', 'sign-request', 'self-sign'];
+const GIVES_FILE: readonly Made['intent']['change'][] = ['wrap-key', 'sign-request', 'self-sign'];
 
 export function ChangeDialog({
   wanted,

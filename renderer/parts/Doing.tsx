@@ -5,10 +5,11 @@
  * It presses on behalf of the person whose step it is; whether it may be done at all, the conductor decides.
  */
 import { useEffect, useMemo, useState } from 'react';
-import { mayBeKept, personAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
+import { mayBeKept, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
 import { nextCopy, waitsUntil } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
+import { sameSerial } from '../../ceremonies/zeroise.ts';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
 import { lastDuration, objectLine, spanOf, timeOf } from '../reading.ts';
 import { canBeStopped } from '../stage.ts';
@@ -48,6 +49,7 @@ function Doing({
       if (action === 'administer') return <Changing state={state} busy={busy} />;
       if (action === 'wait') return <Waiting state={state} hours={step.do.hours} busy={busy} press={() => act()} />;
       if (action === 'destroy-copies') return <Destroying state={state} step={step.id} again={again} busy={busy} act={act} />;
+      if (action === 'zeroise-token') return <WriteOut key={step.id} record={record} step={step} busy={busy} again={again} />;
       return (
         <>
           <Failure state={state} acceptFinalTry={() => act(true)} />
@@ -87,6 +89,21 @@ function Doing({
     case 'witness':
       return <Witnesses state={state} pending={pending} busy={busy} />;
   }
+}
+
+/** What destroys is done by whoever has written out what is destroyed: no key of the keyboard does it, and no button before. */
+function WriteOut({ record: { state }, step, busy, again }: { readonly record: Record; readonly step: PlanStep; readonly busy: boolean; readonly again: boolean }) {
+  const [typed, setTyped] = useState('');
+  const act = (acceptFinalTry: boolean) =>
+    void store.getState().ask({ call: 'act', ceremony: state.ceremony, step: step.id, acceptFinalTry, typed: typed.trim() });
+  const { button } = t.actions[step.do.action];
+  return (
+    <>
+      <Failure state={state} acceptFinalTry={() => act(true)} />
+      <Field label={t.ceremony.writeSerial} value={typed} set={setTyped} />
+      <Primary text={again ? `${t.ceremony.again}: ${button}` : button} letter="" busy={busy || !sameSerial(typed, typedAt(state) ?? '-')} press={() => act(false)} destroys />
+    </>
+  );
 }
 
 /** The work of a logbook is chosen in the Tokens room, thing by thing; here it can only be ended. */
@@ -365,10 +382,12 @@ function Decide({
   const decide = (decision: 'keep' | 'clear') =>
     void store.getState().ask({ call: 'decide', ceremony: state.ceremony, decision, why: why.trim() });
   const half = !mayBeKept(state);
+  /** There is nothing to clear on a token that is blank. */
+  const blank = pending.step.do.action === 'zeroise-token';
   return (
     <section className="decide">
       <p className="lead">
-        <Mark name="reported" quiet /> {t.ceremony.found[observation.state]} {observation.detail}
+        <Mark name="reported" quiet /> {blank ? '' : t.ceremony.found[observation.state]} {observation.detail}
       </p>
       <ul className="plain mono">
         {observation.objects.map((object, index) => (
@@ -384,15 +403,17 @@ function Decide({
           disabled={busy || half || why.trim() === ''}
           onClick={() => decide('keep')}
         >
-          {t.ceremony.keep}
+          {blank ? t.ceremony.keepBlank : t.ceremony.keep}
         </button>
-        <button type="button" className="destroys" disabled={busy || why.trim() === ''} onClick={() => decide('clear')}>
-          {t.ceremony.clear}
-        </button>
+        {blank ? null : (
+          <button type="button" className="destroys" disabled={busy || why.trim() === ''} onClick={() => decide('clear')}>
+            {t.ceremony.clear}
+          </button>
+        )}
       </p>
       <p className="note">
         {half ? `${t.ceremony.keepHalf} ` : ''}
-        {hasWitness(state) ? t.ceremony.clearHint : t.ceremony.clearHintAlone}
+        {blank ? '' : hasWitness(state) ? t.ceremony.clearHint : t.ceremony.clearHintAlone}
       </p>
     </section>
   );

@@ -3,6 +3,7 @@
  * who is logged in to the logbook asks for, in a dialog of its own; a login to a token is only for looking.
  */
 import { lazy, Suspense, useCallback, useEffect, useRef, useState, type KeyboardEvent } from 'react';
+import { goesToToken } from '../../ceremonies/administration.ts';
 import type { TokenDetails } from '../../ceremonies/estate.ts';
 import type { ChangeKind, ChangeResult, TokenFacts } from '../../ceremonies/evidence.ts';
 import { bridge } from '../client.ts';
@@ -68,6 +69,7 @@ export function Tokens() {
   const ceremony = volume.at === 'work' ? volume.record.ceremony : null;
   const ask: AskChange = ceremony === null ? null : (wanted) => setDialog({ wanted, ceremony });
   const changed = ({ intent, result }: Made) => {
+    if (!goesToToken(intent)) return;
     setChanges((before) => before + 1);
     void store.getState().refreshEstate();
     // Objects stand in other places now: the one that is shown would be looked for in the wrong one.

@@ -49,6 +49,8 @@ const composite = await scriptedRecord({ script: 'composite-ca', place: 'split' 
 const kept = await scriptedRecord({ script: 'composite-ca', place: 'split', happenings: { 'make-root': [{ kind: 'crash', found: 'present', decision: 'clear' }] } });
 const existing = await scriptedRecord({ script: 'crl' });
 const destruction = await scriptedRecord({ script: 'key-destruction' });
+const compromised = await scriptedRecord({ script: 'key-compromise' });
+const zeroised = await scriptedRecord({ script: 'token-zeroise', happenings: { zeroise: [{ kind: 'crash', found: 'present', decision: 'keep' }] } });
 
 const opened = at(plain, 'opened');
 const openedReal = at(await scriptedRecord({ script: 'mini', mode: 'real' }), 'opened');
@@ -166,6 +168,25 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['RANDOM-PLAUSIBLE', 'a smaller sample', inside(done('token-random'), (e) => { e['bytes'] = 2048; })],
   ['INVENTORY-EXPLAINED', 'an object that nobody explains', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).push({ class: 'data', id: '', label: 'x', keyType: '' }); })],
   ['INVENTORY-EXPLAINED', 'an object is missing', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).pop(); })],
+  ['KEY-BOUND', 'another key than that of the record', inside(done('compromised', compromised), (e) => { e['key'] = `SHA-256 of SubjectPublicKeyInfo ${'0'.repeat(64)}`; })],
+  ['AS-SCRIPTED', 'another state', inside(done('compromised', compromised), (e) => { e['to'] = 'suspended'; })],
+  ['AS-SCRIPTED', 'other words than the officer\'s', inside(done('compromised', compromised), (e) => { e['reason'] = 'Nothing happened.'; })],
+  ['STATE-SINCE', 'since when, left out', inside(done('compromised', compromised), (e) => { e['since'] = null; })],
+  ['STATE-TRANSITION', 'a key that is compromised already', inside(done('compromised', compromised), (e) => { e['from'] = 'compromised'; })],
+  ['DESTROY-TYPED', 'no serial number', inside(begun('zeroise', zeroised), (i) => { i['typed'] = ''; })],
+  ['DESTROY-TYPED', 'that of another token', inside(begun('zeroise', zeroised), (i) => { i['typed'] = 'TOKEN-other'; })],
+  ['TOKEN-BOUND', 'another token is zeroised', inside(begun('zeroise', zeroised), (i) => { i['token'] = 'TOKEN-other'; i['typed'] = 'TOKEN-other'; })],
+  ['TOKEN-MOVED', 'another token with this number', inside(begun('zeroise', zeroised), (i) => { (i['seen'] as Loose)['model'] = 'Another'; })],
+  ['AS-SCRIPTED', 'another label than it had', inside(begun('zeroise', zeroised), (i) => { i['label'] = 'NEW'; })],
+  ['INVENTORY-AROUND-CHANGE', 'nobody looked what is on it', withState(begun('zeroise', zeroised), { inventories: {} })],
+  ['INVENTORY-AROUND-CHANGE', 'nobody looked which token it is', withState(begun('zeroise', zeroised), { inspected: {} })],
+  ['ZEROISED-KEPT', 'a blank token is to be cleared', edit(at(zeroised, 'decided'), (data) => { data['decision'] = 'clear'; })],
+  ['TOKEN-MOVED', 'another token was wiped', inside(done('zeroise', zeroised), (e) => { (e['before'] as Loose)['firmware'] = '9'; })],
+  ['NOT-ZEROISED', 'an object is left', inside(done('zeroise', zeroised), (e) => { e['objects'] = [{ class: 'data', id: '', label: 'x', keyType: '' }]; })],
+  ['NOT-ZEROISED', 'the user PIN is left', inside(done('zeroise', zeroised), (e) => { ((e['after'] as Loose)['flags'] as string[]).push('CKF_USER_PIN_INITIALIZED'); })],
+  ['TOKEN-INITIALISED', 'it is not initialised', inside(done('zeroise', zeroised), (e) => { (e['after'] as Loose)['flags'] = []; })],
+  ['INVENTORY-EXPLAINED', 'an object named that was not listed', inside(done('token-before', zeroised), (e) => { e['known'] = [{ object: { class: 'data', id: '', label: 'x', keyType: '' }, what: 'x', key: null, label: '', elsewhere: 0 }]; })],
+  ['INVENTORY-EXPLAINED', 'something is on it afterwards', inside(done('token-after', zeroised), (e) => { e['objects'] = [{ class: 'data', id: '', label: 'x', keyType: '' }]; })],
   ['AS-SCRIPTED', 'another algorithm', inside(begun('make-root'), (i) => { i['algorithm'] = 'ed25519'; })],
   ['AS-SCRIPTED', 'another label', inside(begun('make-root'), (i) => { i['label'] = 'Root'; })],
   ['KEY-ONCE', 'a second key', withState(begun('make-root'), { key: begun('certify').before.key })],

@@ -4,8 +4,7 @@ import { test } from 'node:test';
 import { toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { check, type Entry, type State } from '../../ceremonies/ceremony.ts';
 import { claimsOn, listOf, NOTHING_DESTROYED, readCopyList, REHEARSAL_WAIT, waitsUntil, type CopyList, type Destruction, type Outcome } from '../../ceremonies/destruction.ts';
-import { keyNamed } from '../../ceremonies/destroy-plan.ts';
-import { foldInventory, type InventoryKey } from '../../ceremonies/inventory.ts';
+import { foldInventory } from '../../ceremonies/inventory.ts';
 import { destructionCertificateHtml, foldRecord } from '../../ceremonies/minutes.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
@@ -184,17 +183,4 @@ test('the inventory ends the copies that a destruction names, and takes an end b
   const inventory = foldInventory([{ verdict: { verdict: 'valid', ceremony: lying.entries[0]!.ceremony, findings: [] }, lines: lying.lines }]);
   assert.ok(inventory.findings.every(({ rule }) => rule !== 'NOT-DESTROYED'), 'objects that no record made are not known here');
   assert.equal(listOf(lying.state.destruction).copies.length, 7);
-});
-
-test('a key is named by its label, its identity, or the beginning of its fingerprint; what means several is refused with all of them', () => {
-  const keys = [['Root', 'SHA-256 of SubjectPublicKeyInfo abcd01'], ['Root', 'SHA-256 of SubjectPublicKeyInfo abce02'], ['Other', 'CKA_CHECK_VALUE a1b2c3']].map(([label, identity]) => ({ label, identity }) as InventoryKey);
-  const named = (wanted: string) => {
-    try {
-      return keyNamed({ keys }, wanted).identity.slice(-6);
-    } catch (error) {
-      return error instanceof Refused ? error.refusal.rule : 'thrown';
-    }
-  };
-  assert.deepEqual(['other', ' Other ', 'abcd', 'ABCE02', 'SHA-256 of SubjectPublicKeyInfo abcd01', 'a1b2'].map(named), ['a1b2c3', 'a1b2c3', 'abcd01', 'abce02', 'abcd01', 'a1b2c3']);
-  assert.deepEqual(['root', 'abc', 'SHA-', 'a1b2c4', ''].map(named), ['KEY-AMBIGUOUS', 'KEY-KNOWN', 'KEY-KNOWN', 'KEY-KNOWN', 'KEY-KNOWN']);
 });

@@ -117,6 +117,7 @@ test('the generated parts are those of the code', async () => {
     kinds: Object.entries(ENTRY_DATA).map(([kind, schema]) => sectionOf(`\`${kind}\``, schema)).join('\n'),
     actions: evidence.ACTION_NAMES.map((action) => `${sectionOf(`\`${action}\`, intent`, evidence.INTENTS[action])}\n${sectionOf(`\`${action}\`, evidence`, evidence.EVIDENCE[action])}`).join('\n'),
     changes: evidence.CHANGE_KINDS.map((change) => `${sectionOf(`\`${change}\`, order`, evidence.CHANGES[change].order)}\n${sectionOf(`\`${change}\`, result`, evidence.CHANGES[change].result)}`).join('\n'),
+    statements: evidence.STATEMENT_KINDS.map((change) => sectionOf(`\`${change}\`, order`, evidence.STATEMENTS[change].order)).join('\n'),
     shapes: Object.entries(SHAPES).map(([name, schema]) => sectionOf(`*${name}*`, schema, new Map([...NAMED].filter(([, other]) => other !== name)))).join('\n'),
     record: sectionOf('key record', KeyRecord),
     copies: sectionOf('list of copies', CopyList),

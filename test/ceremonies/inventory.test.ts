@@ -5,8 +5,9 @@ import fc from 'fast-check';
 import { p256 } from '@noble/curves/nist.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
-import type { ChangeKind, Intent, KeyAttributes, KeyCheck, ObjectReference, TokenFacts, WrappedKeyFile } from '../../ceremonies/evidence.ts';
+import type { ChangeKind, Intent, KeyAttributes, KeyCheck, ObjectReference, StateSigned, TokenFacts, WrappedKeyFile } from '../../ceremonies/evidence.ts';
 import { destructionOf, foldInventory, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
+import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest } from '../../ceremonies/keys/request.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
@@ -168,6 +169,59 @@ test('a key that comes back after its last copy was destroyed is a finding, and 
   const { keys, findings } = fold(await judged((await volume({}, make, destroy('0417', ecReference('ec', 'Signer')), bring)).lines));
   assert.deepEqual(findings.map(({ rule, keys: about }) => [rule, about.length]), [['STATE-TRANSITION', 1]]);
   assert.deepEqual([keys.length, keys[0]?.state, keys[0]?.origin], [1, 'pre-activation', 'generated']);
+});
+
+const state = (key: string, from: KeyState, to: KeyState, more: Partial<StateSigned> = {}): Change => ({ intent: { change: 'set-state', order: { key, label: 'Signer', reason: 'As decided.', from, to, since: to === 'compromised' ? '2026-03-01T00:00:00Z' : null, ...more } }, result: {} });
+const period = (key: string, notAfter: string, notBefore: string | null = null): Change => ({ intent: { change: 'set-period', order: { key, label: 'Signer', reason: 'Policy 7.', notBefore, notAfter } }, result: {} });
+const SIGNER = `SHA-256 of SubjectPublicKeyInfo ${EC_CHECK.value}`;
+const makeSigner: Change = { intent: order('generate-key', '0417', { id: id('ec'), label: 'Signer', kind: 'ec-p256', attributes: {} }), result: { mechanism: 'CKM_EC_KEY_PAIR_GEN', ...ecRead('ec', 'Signer', true) } };
+
+test('a state is the one that was signed, with the entry; use cannot change it back, and is a finding', async () => {
+  const [, , , , , request] = await workbook();
+  assert.ok(request);
+  const rows: readonly (readonly [string, readonly Change[], KeyState, readonly string[]])[] = [
+    ['nobody signed: used', [request], 'active', []],
+    ['activated by signature', [state(SIGNER, 'pre-activation', 'active')], 'active', []],
+    ['activated, and used', [state(SIGNER, 'pre-activation', 'active'), request], 'active', []],
+    ['suspended', [request, state(SIGNER, 'active', 'suspended')], 'suspended', []],
+    ['used while suspended', [request, state(SIGNER, 'active', 'suspended'), request], 'suspended', ['STATE-USE']],
+    ['suspended, restored, used', [request, state(SIGNER, 'active', 'suspended'), state(SIGNER, 'suspended', 'active'), request], 'active', []],
+    ['used while deactivated', [request, state(SIGNER, 'active', 'deactivated'), request], 'deactivated', ['STATE-USE']],
+    ['used while compromised, twice', [request, state(SIGNER, 'active', 'compromised'), request, request], 'compromised', ['STATE-USE', 'STATE-USE']],
+    ['compromised before it was ever used', [state(SIGNER, 'pre-activation', 'compromised')], 'compromised', []],
+    ['destroyed after the compromise', [request, state(SIGNER, 'active', 'compromised'), destroy('0417', ecReference('ec', 'Signer'))], 'destroyed', []],
+    ['signed from a state that it was not in', [request, state(SIGNER, 'suspended', 'deactivated')], 'deactivated', ['STATE-FROM']],
+    ['of a key that is gone', [request, destroy('0417', ecReference('ec', 'Signer')), state(SIGNER, 'active', 'suspended')], 'destroyed', ['STATE-FROM']],
+    ['of a key that nobody knows', [request, state('SHA-256 of SubjectPublicKeyInfo 00', 'active', 'suspended')], 'active', ['KEY-KNOWN']],
+    ['a period, and used within', [period(SIGNER, '2027-01-01T00:00:00Z'), request], 'active', []],
+    ['used after its period', [period(SIGNER, '2026-01-01T00:00:00Z'), request], 'active', ['PERIOD-USE']],
+    ['used before its period', [period(SIGNER, '2028-01-01T00:00:00Z', '2027-01-01T00:00:00Z'), request], 'active', ['PERIOD-USE']],
+    ['a longer period was signed before', [period(SIGNER, '2026-01-01T00:00:00Z'), period(SIGNER, '2027-01-01T00:00:00Z'), request], 'active', []],
+  ];
+  for (const [what, changes, expected, rules] of rows) {
+    const record = await volume({}, makeSigner, ...changes);
+    const { keys, findings } = fold(await judged(record.lines));
+    assert.deepEqual([keys[0]?.state, findings.map(({ rule }) => rule)], [expected, rules], what);
+    assert.equal(keys[0]?.passages.at(-1)?.to, expected, `${what}: how it came to it`);
+    for (const { seq, at } of [...keys[0]?.passages ?? [], ...findings.flatMap(({ source }) => source ?? [])]) assert.equal(record.entries[seq]?.at, at, `${what}: the entry`);
+  }
+  const { keys } = fold(await judged((await volume({}, makeSigner, request, state(SIGNER, 'active', 'compromised', { reason: 'The card was copied.' }), period(SIGNER, '2027-01-01T00:00:00Z'))).lines));
+  assert.deepEqual(keys[0]?.passages.map(({ rule, signed }) => [rule, signed?.reason]), [['STATE-BORN', undefined], ['STATE-ACTIVATED', undefined], ['STATE-COMPROMISED', 'The card was copied.']]);
+  assert.deepEqual([keys[0]?.passages.at(-1)?.signed?.by, keys[0]?.passages.at(-1)?.signed?.since, keys[0]?.period?.notAfter], ['Ada Ofterdingen (officer)', '2026-03-01T00:00:00Z', '2027-01-01T00:00:00Z']);
+});
+
+test('a key that comes back is what was signed of it; a rehearsal states nothing of a key in earnest, and a record that does not verify nothing at all', async () => {
+  const bring = { intent: order('import-key', '0417', { id: id('again'), label: 'Again', kind: 'ec-p256', attributes: {}, file: 'key.p8', sha256: '0'.repeat(64) }), result: ecRead('again', 'Again', false) };
+  const back = fold(await judged((await volume({}, makeSigner, state(SIGNER, 'pre-activation', 'compromised'), destroy('0417', ecReference('ec', 'Signer')), bring)).lines));
+  assert.deepEqual([back.keys[0]?.state, back.findings.map(({ rule }) => rule)], ['compromised', ['STATE-TRANSITION']]);
+  const real = await volume({ mode: 'real' }, makeSigner);
+  const stated = await volume({ seed: 'second', after: { ceremony: real.state.ceremony, last: real.state.lastHash }, opensAt: Date.UTC(2026, 5, 1) }, state(SIGNER, 'pre-activation', 'compromised'));
+  const { keys, findings } = fold(await judged(stated.lines), await judged(real.lines));
+  assert.deepEqual([keys[0]?.state, findings.map(({ rule }) => rule)], ['pre-activation', ['STATE-REHEARSAL']]);
+  const forged = await volume({ seed: 'forged', opensAt: Date.UTC(2026, 5, 1) }, makeSigner, state(SIGNER, 'pre-activation', 'compromised'));
+  const tampered = await judged(forged.lines.map((line, i, all) => (i === all.length - 1 ? line.replace(/"signature":"../, '"signature":"AA') : line)));
+  assert.equal(fold(tampered, await judged(real.lines)).keys[0]?.state, 'pre-activation');
+  assert.deepEqual([fold(tampered).keys[0]?.state, fold(tampered).keys[0]?.passages], [null, []]);
 });
 
 test('begun without an outcome: a finding, and of a destruction no more than that it was asked for', async () => {

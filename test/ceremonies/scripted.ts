@@ -23,16 +23,18 @@ import { approvalStatement, listOf, nextCopy, tokenCopies, waitsUntil, type Copy
 import type {
   Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
-import { heldAt, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
+import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { ALGORITHMS, caAlgorithmNamed, componentsOf, ML_KEMS, type Component, type RootAlgorithmName } from '../../ceremonies/keys/algorithms.ts';
 import { ML_DSA, signComposite } from '../../ceremonies/keys/composite.ts';
 import { CRL_LINTS, issueCrl, throwawayLintCrl, type CrlProfile } from '../../ceremonies/keys/crl.ts';
+import { affectedBy, sinceOf } from '../../ceremonies/compromise.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
 import { ML_KEM } from '../../ceremonies/keys/kem.ts';
 import { parsePublicKey, publicKeyFromParts, toJwk, type PublicKey } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest, makeStatedRequest } from '../../ceremonies/keys/request.ts';
 import { ecdsaRawToDer, mlDsaPublicFromSeed, signMlDsa65 } from '../../ceremonies/keys/signatures.ts';
 import { compositeFromParts, subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
+import { pem } from '../../ceremonies/keys/signed.ts';
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
@@ -40,7 +42,7 @@ import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '.
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction', 'token-zeroise', 'key-compromise'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -102,6 +104,8 @@ export interface RecordOptions {
   readonly place?: Placement;
   /** Algorithm and placement of a CA that is there before, for the scripts that use one. */
   readonly ca?: { readonly algorithm: string; readonly place: Placement };
+  /** Certificates that are brought as one file. */
+  readonly certificates?: readonly Uint8Array[];
   /** True: the CRL before, number 41 with one entry of its own, is brought too. */
   readonly previous?: boolean;
   /** Of a destruction: the list, the copies that are there again afterwards, and those that can still be used. */
@@ -343,6 +347,7 @@ export class ScriptedRoom {
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
         case 'copies': file(utf8(JSON.stringify(this.#options.copies ?? COPIES))); break;
         case 'backup': file(utf8(JSON.stringify(await this.#backup(plan)))); break;
+        case 'certificates': if (this.#options.certificates) file(utf8(this.#options.certificates.map((der) => pem('CERTIFICATE', der)).join(''))); break;
         case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
       }
     }
@@ -458,7 +463,7 @@ export class ScriptedRoom {
     if (step.do.action === 'wait') this.#clock = Math.max(this.#clock, Date.parse(waitsUntil(this.state, step.do.hours) ?? ''));
     if (isHuman(step.do.action)) {
       const input = step.do.action === 'confirm-input' ? this.state.opening?.inputs[step.do.input] : undefined;
-      const evidence = step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : input ? { sha256: inputDigest(input) } : {};
+      const evidence = step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : step.do.action === 'set-state' ? await this.#compromised(step.do) : input ? { sha256: inputDigest(input) } : {};
       this.append('done', { begun: null, evidence }, { step: step.id, by: step.who });
       return;
     }
@@ -473,6 +478,12 @@ export class ScriptedRoom {
       return;
     }
     this.resume(happening.officer ?? 'same');
+  }
+
+  async #compromised({ key, to, reason, since }: Extract<PlanStep['do'], { action: 'set-state' }>): Promise<Evidence<'set-state'>> {
+    const record = keyInput(this.state, key);
+    const file = this.state.opening?.inputs['certificates'] ?? null;
+    return { key: identityOfRecord(record), label: record.label, from: 'active', to, reason, since: sinceOf(since, record), ...await affectedBy(record, file), dependants: [] };
   }
 
   async #outcome(step: PlanStep): Promise<void> {
@@ -539,7 +550,7 @@ export class ScriptedRoom {
     const ids = state.key ? keyIds(state.key) : [];
     const set = state.backup?.set.id ?? '';
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'wait': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)), expires: new Date(this.#clock + 30 * 86_400_000).toISOString() };
       case 'destroy-copies': return { copy: nextCopy(state.destruction)?.number ?? 0, left: null };
@@ -578,6 +589,7 @@ export class ScriptedRoom {
       }
       case 'sign-seal': return { card, statement: sealStatement(state) };
       case 'sign-resume': return { card, statement: resumeStatement(state) };
+      case 'zeroise-token': return { token, label: tokenFacts(token).label, seen: tokenFacts(token), typed: token };
       case 'administer': return this.changes[0]?.intent ?? { change: 'log-out' };
     }
   }
@@ -587,7 +599,7 @@ export class ScriptedRoom {
     const { intent } = state.current ?? assert.fail('no step');
     const given = intent as Intent;
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'wait': case 'put-away': return assert.fail('people alone');
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': return assert.fail('people alone');
       case 'locate-copies': case 'confirm-gone':
         return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'locate-copies' ? 1 : this.#options.stillThere?.includes(number) === true ? 1 : 0, why: '' })) };
       case 'approve': {
@@ -598,6 +610,11 @@ export class ScriptedRoom {
         const { copy } = given as Intent<'destroy-copies'>;
         const { means } = listOf(state.destruction).copies[copy - 1]?.by ?? assert.fail('no such copy');
         return means === 'token' ? { copy, how: 'token', device: { before: 1, after: 0, use: { tried: 'a signature under the old handle', worked: this.#options.stillSigns?.includes(copy) === true, answer: 'CKR_KEY_HANDLE_INVALID' } } } : { copy, how: means === 'people' ? 'people' : 'pending' };
+      }
+      case 'zeroise-token': {
+        const { token } = given as Intent<'zeroise-token'>;
+        this.#objects = [];
+        return { before: tokenFacts(token), after: { ...tokenFacts(token), flags: tokenFacts(token).flags.filter((flag) => flag !== 'CKF_USER_PIN_INITIALIZED') }, objects: [] };
       }
       case 'administer': return { result: this.changes.shift()?.result ?? {} };
       case 'enrol': {

@@ -62,7 +62,7 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
   ];
   const digest = toHex(sha256(file.bytes));
   const content = fromUtf8(file.bytes);
-  const pem = { request: 'CERTIFICATE REQUEST', 'stated-request': 'CERTIFICATE REQUEST', certificate: 'CERTIFICATE', crl: 'X509 CRL' };
+  const pem = { request: 'CERTIFICATE REQUEST', 'stated-request': 'CERTIFICATE REQUEST', certificate: 'CERTIFICATE', certificates: 'CERTIFICATE', crl: 'X509 CRL' };
   try {
     switch (kind) {
       case 'key': {
@@ -108,6 +108,7 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
       case 'request':
       case 'stated-request':
       case 'certificate':
+      case 'certificates':
       case 'crl': {
         if (!content.startsWith(`-----BEGIN ${pem[kind]}-----`))
           throw new Refused(
@@ -121,6 +122,7 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
             { name: 'possession', value: 'stated, not proven (RFC 9883)' },
           ],
           certificate: certificate('Another Root CA'),
+          certificates: certificate('Another Root CA'),
           crl: [{ name: 'CRL number', value: '7' }],
         };
         return { sha256: digest, facts: facts[kind], findings: [] };
@@ -395,6 +397,7 @@ export class PretendBridge implements Bridge {
       }
       case 'administer': {
         const room = this.#room(request.ceremony);
+        if (!('token' in request.request)) throw new Problem({ code: 'PRETENDED', message: 'No key is known here that anything could be stated of.', hint: '' });
         const seen = this.#token(request.request.token);
         const intent = pretendOrder(request.request, seen);
         const fault = orderFault(intent, room.state.opening?.modules ?? [], room.state.opening?.mode ?? 'rehearsal');

@@ -10,7 +10,7 @@ import type { ObjectPlace } from '../../ceremonies/estate.ts';
 import { KINDS } from '../../ceremonies/keys/template.ts';
 import type { ChangeRequest } from '../../electron/contract.ts';
 
-type Change = Exclude<Intent<'administer'>, { change: 'log-out' }>;
+type Change = Extract<Intent<'administer'>, { token: string }>;
 const fresh = () => randomBytes(16).toString('hex');
 const b64 = (bytes: number) => randomBytes(bytes).toString('base64url');
 

@@ -39,7 +39,7 @@ export function pretendedKey(label: string, copies: readonly Copy[], more: Parti
   const unknown = more.unknown ?? [];
   return {
     identity: spki(label), label, algorithm: 'ECDSA P-384', standing: { state: 'approved', until: 2035, clause: 'FIPS 186-5; NIST IR 8547 (initial public draft) table 2: disallowed after 2035' }, rehearsal: false,
-    origin: 'generated', proof: 'verified', state: 'active', copies, certificates: [], lastRecovery: null, whoCan: [`who has the user PIN of token ${HSM} (softhsm)`],
+    origin: 'generated', proof: 'verified', state: 'active', copies, certificates: [], lastRecovery: null, passages: [], period: null, whoCan: [`who has the user PIN of token ${HSM} (softhsm)`],
     events: [{ ...source(21), by: 'Ada Ofterdingen (officer)', what: `generated on token ${HSM}`, believed: true }], unknown, believed: true, destruction: destructionOf(copies, unknown.length > 0), ...more,
   };
 }

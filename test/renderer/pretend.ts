@@ -36,7 +36,8 @@ import type {
   TokenFacts,
 } from '../../ceremonies/evidence.ts';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
-import { heldAt, inputDigest, keyIds, type KeyRecord } from '../../ceremonies/key-record.ts';
+import { heldAt, identityOfRecord, inputDigest, keyIds, type KeyRecord } from '../../ceremonies/key-record.ts';
+import { instantOf } from '../../ceremonies/statements.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
@@ -161,6 +162,8 @@ export function inputFile(
       return { file: 'rehearsal-stated.csr', text: `-----BEGIN CERTIFICATE REQUEST-----\n${b64(1900)}\n` };
     case 'certificate':
       return { file: 'rehearsal-other.crt', text: `-----BEGIN CERTIFICATE-----\n${b64(600)}\n` };
+    case 'certificates':
+      return { file: 'certificates.pem', text: `-----BEGIN CERTIFICATE-----\n${b64(600)}\n` };
     case 'revocations':
       return { file: 'rehearsal-revocations.csv', text: `${hex(10)},2026-11-20T09:00:00Z,keyCompromise\n` };
     case 'copies':
@@ -525,6 +528,7 @@ export class Room {
       case 'confirm-script':
       case 'confirm-input':
       case 'wait':
+      case 'set-state':
       case 'put-away':
         return {};
       case 'locate-copies':
@@ -602,6 +606,10 @@ export class Room {
         return { card: identity, statement: sealStatement(state) };
       case 'sign-resume':
         return { card: identity, statement: resumeStatement(state) };
+      case 'zeroise-token': {
+        const seen = state.inspected[token] ?? factsOf(token, this.labels[token] ?? 'a token');
+        return { token, label: seen.label, seen, typed: token };
+      }
       case 'administer':
         return this.changes[0]?.intent ?? { change: 'log-out' };
     }
@@ -624,6 +632,19 @@ export class Room {
       case 'confirm-input': {
         const input = state.opening?.inputs[step.do.input];
         return { sha256: input ? inputDigest(input) : '' };
+      }
+      case 'zeroise-token': {
+        const { seen } = intent as unknown as Intent<'zeroise-token'>;
+        return { before: seen, after: { ...seen, flags: seen.flags.filter((flag) => flag !== 'CKF_USER_PIN_INITIALIZED') }, objects: [] };
+      }
+      case 'set-state': {
+        const { key, to, reason, since } = step.do;
+        const record = keyInput(state, key);
+        return {
+          key: identityOfRecord(record), label: record.label, from: 'active', to, reason, since: since === undefined ? null : (instantOf(since) ?? '2026-01-01T00:00:00.000Z'),
+          certificates: [{ why: 'own', subject: 'CN=Example Composite Root CA', issuer: 'CN=Example Composite Root CA', serial: '1a2b3c4d', sha256: hex(32), notAfter: '2046-01-01T00:00:00.000Z', proven: true }],
+          unaffected: 0, dependants: [],
+        };
       }
       case 'administer':
         return { result: this.changes.shift()?.result ?? {} };

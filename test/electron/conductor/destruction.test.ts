@@ -11,10 +11,11 @@ import { fileURLToPath } from 'node:url';
 import { openFile } from '../../../ceremonies/bundle.ts';
 import { forWebCrypto, utf8 } from '../../../ceremonies/bytes.ts';
 import { pendingAction, type Data, type Entry, type State } from '../../../ceremonies/ceremony.ts';
-import { keyNamed, planDestruction } from '../../../ceremonies/destroy-plan.ts';
+import { planDestruction } from '../../../ceremonies/destroy-plan.ts';
 import { claimsOn, type CopyList } from '../../../ceremonies/destruction.ts';
 import { foldInventory, type Inventory } from '../../../ceremonies/inventory.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
+import { keyNamed } from '../../../ceremonies/statements.ts';
 import { parseLine } from '../../../ceremonies/transcript.ts';
 import { verifyFile } from '../../../ceremonies/verify.ts';
 import { nativeHasher } from '../../../electron/conductor/machine.ts';
@@ -91,12 +92,12 @@ test('a root key with its shares: listed from the records, destroyed on token an
   try {
     await playRehearsal(own, { script: 'root-ca', parameters: { algorithm: 'ecdsa-p256' }, module: 'softhsm', hasher: nativeHasher });
     const known = await inventory(own);
-    const key = keyNamed(known, 'root ca');
+    const key = keyNamed(known.keys, 'Root CA');
     const list = planDestruction(known, key, { people: [{ what: 'the printed backup, bag 12', how: 'shred it' }], retention: [], despite: '' });
     assert.deepEqual(list.copies.map(({ by }) => by.means), ['token', 'token', 'token', 'token', 'erasure', 'people', 'token']);
     const token = list.copies[0]!.by.means === 'token' ? list.copies[0]!.by.token : '';
     await playRehearsal(own, { script, parameters: {}, module: 'softhsm', hasher: nativeHasher, tokens: { 'key-hsm': { module: 'softhsm', serial: token } }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } } });
-    const after = keyNamed(await inventory(own), key.identity);
+    const after = keyNamed((await inventory(own)).keys, key.identity);
     assert.deepEqual([after.state, after.destruction.level, after.destruction.destroyed, after.whoCan], ['destroyed', 'L1', after.destruction.known, []]);
     assert.throws(() => planDestruction({ keys: [after] }, after, { people: [], retention: [], despite: '' }), opened('COPIES-NONE-LEFT'));
     const there = (await allObjects('pkcs11', other, REHEARSAL_PIN)).filter(({ label }) => !label.startsWith('conclave-identity'));
@@ -184,7 +185,7 @@ test('lists that are refused before anything is opened', async () => {
   const bring = (text: string) => playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(text)) } } });
   await assert.rejects(bring('{}'), opened('INPUT-COPIES'));
   const known = await inventory(house);
-  assert.throws(() => keyNamed(known, 'no such key'), opened('KEY-KNOWN'));
+  assert.throws(() => keyNamed(known.keys, 'no such key'), opened('KEY-KNOWN'));
 });
 
 test('killed for real around every act of the destruction, and carried on to the end: nothing twice, nothing left', async (t) => {

@@ -347,6 +347,26 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
     await generate(made.serial, 'ec-p256');
   });
 
+  test('a token is zeroised while a ceremony is logged in to it: byte for byte the one that was seen, and blank from a fresh session', async () => {
+    const { serial } = await blank();
+    const seen = async () => (await device.call('slots', {})).slots.find((slot) => slot.token?.serial === serial)!.token!;
+    if (!so) return;
+    await generate(serial, 'ec-p256');
+    await generate(serial, 'aes-256');
+    assert.equal((await device.call('take-inventory', { token: serial, asked: officer })).objects.length, 3);
+    const before = await seen();
+    const zeroise = (from: TokenFacts, asked: Asked = officer) => device.call('zeroise-token', { token: serial, label: before.label, seen: from, asked });
+    for (const moved of [{ label: 'REHEARSAL other' }, { firmware: '9.9' }, { flags: [] }]) await assert.rejects(zeroise({ ...before, ...moved }), failure('TOKEN-MOVED', true));
+    device.atBooth = ({ ticket }) => device.type(ticket, '000000');
+    await assert.rejects(zeroise(before, typed), failure('CKR_PIN_INCORRECT', true));
+    assert.equal((await device.call('take-inventory', { token: serial, asked: officer })).objects.length, 3, 'what was refused destroyed nothing');
+    device.atBooth = ({ ticket }) => device.type(ticket, REHEARSAL_PIN);
+    const evidence = await zeroise(await seen(), typed);
+    assert.equal(device.notices.findLast((notice) => notice.kind === 'pin-wanted')?.wanted, 'so-pin');
+    assert.deepEqual([evidence.objects, evidence.after.label, evidence.after.flags.includes('CKF_USER_PIN_INITIALIZED')], [[], before.label, false]);
+    assert.deepEqual(await device.call('take-inventory', { token: evidence.after.serial, asked: officer }), { token: evidence.after.serial, objects: [] });
+  });
+
   test('a blank token without a serial number goes by its slot, and gets its first PINs', async () => {
     const empty = (await device.call('slots', {})).slots.find(({ token }) => token !== null && !token.flags.includes('CKF_TOKEN_INITIALIZED'))?.token;
     // Only SoftHSM has a slot with a blank token in it.

@@ -38,7 +38,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const { token: facts } of await module.slots()) {
     if (!facts?.flags.includes('CKF_TOKEN_INITIALIZED') || (only !== undefined && facts.label !== only)) continue;
     const session = await (await module.token(facts.serial)).open();
-    await session.login(new TextEncoder().encode(pin));
+    // To a blank token nobody can log in: what it shows without is all there is to see.
+    const blank = !facts.flags.includes('CKF_USER_PIN_INITIALIZED');
+    if (!blank) await session.login(new TextEncoder().encode(pin));
     const { objects } = await session.list(0, 10_000);
     seen.push(...objects.map((object) => ({ ...object, serial: facts.serial, tokenLabel: facts.label })));
     if (kind === 'values') {
@@ -46,7 +48,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
         values.push({ name: label, value: Buffer.from((await session.getData(label)).bytes).toString('base64') });
       }
     }
-    await session.logout();
+    if (!blank) await session.logout();
     await session.close();
   }
   process.stdout.write(JSON.stringify(kind === 'values' ? values : seen));

@@ -1,0 +1,68 @@
+/**
+ * The ceremony step that re-initialises a token: what must be so before, what proves it afterwards, and what is found where the outcome
+ * was never written down. C_InitToken (PKCS#11 3.2 section 5.5.7) destroys every object and ends the user's PIN; the token says both itself, so
+ * that nothing of it is left is observed by software and no more.
+ *
+ * Pure. It never decides that a token is blank from one sign alone, and never calls one blank that it could not look at.
+ */
+import canonicalize from 'canonicalize';
+import type { Evidence, Intent, ObjectFact, Observation, TokenFacts } from './evidence.ts';
+import { refuse, type Refusal } from './refusal.ts';
+
+type Zeroise = Intent<'zeroise-token'>;
+
+const NOW = 'Correct it; the token was not touched.';
+const EXAMINE = 'Treat the token as not zeroised: keep it under seal, and have it examined or destroyed.';
+const HAS_USER_PIN = 'CKF_USER_PIN_INITIALIZED';
+
+/** Cases and screens print serial numbers in groups and in either case; a number is the same number. */
+export function sameSerial(one: string, other: string): boolean {
+  const plain = (text: string) => text.replace(/ /g, '').toLowerCase();
+  return plain(one) === plain(other);
+}
+
+/** The label stays: it is how people find the token. One that had none gets one, as C_InitToken demands. */
+export function labelAfter({ label }: Pick<TokenFacts, 'label'>): string {
+  return label === '' ? 'zeroised' : label;
+}
+
+/** `inspected`, `listed`: the token as it was identified in this ceremony, and what was on it. */
+export function zeroiseIntentFault({ inspected, listed }: { readonly inspected: TokenFacts | undefined; readonly listed: readonly ObjectFact[] | undefined }, { token, label, seen, typed }: Zeroise): Refusal | null {
+  const same = (facts: TokenFacts) => [facts.serial, facts.manufacturer, facts.model, facts.hardware].join(', ');
+  if (inspected === undefined || listed === undefined) return refuse('INVENTORY-AROUND-CHANGE', `token ${token} identified, and everything on it listed`, 'neither or one of them', NOW);
+  if (!sameSerial(typed, token)) return refuse('DESTROY-TYPED', `the serial number: ${token}`, typed === '' ? 'nothing' : 'something else', 'Read it from the case of the token and write it exactly so. Nothing was destroyed.');
+  // Flags change with each PIN that is typed: the device holds them against `seen`, to the last one, right before.
+  if (seen.serial !== token || same(seen) !== same(inspected)) return refuse('TOKEN-MOVED', `the token that was identified: ${same(inspected)}`, same(seen), 'Identify the token again. Nothing was destroyed.');
+  return label === labelAfter(inspected) ? null : refuse('AS-SCRIPTED', labelAfter(inspected), label, NOW);
+}
+
+export function zeroiseEvidenceFault({ seen, label }: Zeroise, { before, after, objects }: Evidence<'zeroise-token'>): Refusal | null {
+  if (canonicalize(before) !== canonicalize(seen)) return refuse('TOKEN-MOVED', `${seen.label}, ${seen.serial}, as it was looked at`, `${before.label}, ${before.serial}`, EXAMINE);
+  if (objects.length > 0) return refuse('NOT-ZEROISED', 'no object, from a fresh session', `${objects.length}: ${objects.slice(0, 5).map((object) => `${object.class} "${object.label}"`).join(', ')}`, EXAMINE);
+  if (after.flags.includes(HAS_USER_PIN)) return refuse('NOT-ZEROISED', 'a token whose user PIN is gone', 'one that still has it', EXAMINE);
+  return after.label === label && after.flags.includes('CKF_TOKEN_INITIALIZED') ? null : refuse('TOKEN-INITIALISED', `an initialised token ${label}`, after.label, EXAMINE);
+}
+
+/**
+ * What a token is, whose initialisation has no outcome in the record. `present`: it is blank, so it was initialised. `absent`: it is not;
+ * then the officer decides anew whether to initialise it.
+ */
+export function observedZeroise({ seen }: Pick<Zeroise, 'seen'>, listed: readonly ObjectFact[], now: { readonly facts: TokenFacts; readonly objects: readonly ObjectFact[] }): Observation {
+  const had = seen.flags.includes(HAS_USER_PIN);
+  const has = now.facts.flags.includes(HAS_USER_PIN);
+  const objects = now.objects.slice(0, 64);
+  const shows = `${now.objects.length === 0 ? 'no object' : `${now.objects.length} objects`} from a fresh session without login`;
+  if (has) return { state: 'absent', objects, detail: `It still has its user PIN, and shows ${shows}: it was not initialised.` };
+  if (now.objects.length > 0) return { state: 'absent', objects, detail: `It ${had ? 'has no user PIN any more, and yet' : 'has no user PIN, as before, and'} shows ${shows}: it is not zeroised.` };
+  // Without a PIN and without an object before, it looks afterwards as it did: nobody can tell.
+  return had || listed.length > 0 ? { state: 'present', objects, detail: `It has no user PIN any more, and shows ${shows}: it was initialised.` }
+    : { state: 'absent', objects, detail: `It is blank, and was blank before: whether it was initialised, nobody can tell.` };
+}
+
+/** One line for each, for everybody to hear before it is gone. */
+export function endsHere({ object, what, key, label, elsewhere }: NonNullable<Evidence<'take-inventory'>['known']>[number]): string {
+  const name = `${object.class} "${object.label}"`;
+  if (key === null) return `${name} is known: ${what}; it ends here`;
+  return object.class === 'public-key' || object.class === 'certificate' ? `${name} belongs to the key "${label}" (${key})`
+    : `${name} is a copy of the key "${label}" (${key}); it ends here, and ${elsewhere === 0 ? 'no known copy is left' : `${elsewhere} known ${elsewhere === 1 ? 'copy is' : 'copies are'} left elsewhere`}`;
+}

@@ -1,0 +1,50 @@
+/** What keys will run into: every notice with the moment before and after it, and what is no alert. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { alerts, deadlines } from '../../ceremonies/alerts.ts';
+import type { InventoryKey } from '../../ceremonies/inventory.ts';
+import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
+
+const END = '2027-01-01T00:00:00.000Z';
+const DAY = 86_400_000;
+const source = { ceremony: '0a'.repeat(16), seq: 7, at: '2026-01-01T00:00:00.000Z' };
+const certificate = (notAfter: string, subject = 'CN=Root CA', sha256 = notAfter) => ({ ...source, subject, sha256, notAfter });
+function key(state: KeyState | null, more: Partial<InventoryKey>): InventoryKey {
+  return {
+    identity: 'SHA-256 of SubjectPublicKeyInfo 0a', label: 'Root CA', algorithm: 'ECDSA P-256', standing: null, rehearsal: false, origin: 'generated', proof: 'reported', state, passages: [], period: null, lastRecovery: null, copies: [],
+    certificates: [], whoCan: [], events: [], unknown: [], destruction: { destroyed: 0, known: 1, level: null, words: '' }, believed: state !== null, ...more,
+  };
+}
+const period = { period: { ...source, by: 'Ada', reason: 'Policy 7.', notBefore: null, notAfter: END } };
+const said = (one: InventoryKey, left: number) => alerts({ keys: [one] }, new Date(Date.parse(END) - left)).map(({ rule, found }) => `${rule} ${/within (\d+)/.exec(found)?.[1] ?? 'over'}`);
+
+test('each notice, at its boundary', () => {
+  const rows: readonly (readonly [number, string | null])[] = [
+    [365 * DAY, null], [90 * DAY + 1, null], [90 * DAY, '90'], [30 * DAY + 1, '90'], [30 * DAY, '30'], [7 * DAY + 1, '30'], [7 * DAY, '7'], [1, '7'], [0, 'over'], [-365 * DAY, 'over'],
+  ];
+  for (const [left, notice] of rows) {
+    assert.deepEqual(said(key('active', { certificates: [certificate(END)] }), left), notice === null ? [] : [`${notice === 'over' ? 'CERTIFICATE-EXPIRED' : 'CERTIFICATE-EXPIRES'} ${notice}`], `certificate, ${left} ms before`);
+    assert.deepEqual(said(key('active', period), left), notice === null ? [] : [`${notice === 'over' ? 'PERIOD-OVER' : 'PERIOD-ENDS'} ${notice}`], `period, ${left} ms before`);
+  }
+});
+
+test('of which keys', () => {
+  const both = { ...period, certificates: [certificate(END)] };
+  const rows: readonly (readonly [KeyState | null, number])[] = [['pre-activation', 2], ['active', 2], ['suspended', 2], ['deactivated', 0], ['compromised', 0], ['destroyed', 0], [null, 0]];
+  for (const [state, count] of rows) assert.equal(said(key(state, both), 0).length, count, String(state));
+});
+
+test('a certificate that a later one of its subject outlasts is none', () => {
+  const later = '2030-01-01T00:00:00.000Z';
+  assert.deepEqual(said(key('active', { certificates: [certificate(END), certificate(later)] }), 0), []);
+  assert.deepEqual(said(key('active', { certificates: [certificate(END), certificate(later, 'CN=Other')] }), 0), ['CERTIFICATE-EXPIRED over']);
+  assert.deepEqual(deadlines({ keys: [key('active', { ...period, certificates: [certificate(later), certificate(later, 'CN=Other', 'other')] })] }).map(({ at, what }) => `${at.slice(0, 4)} ${what}`),
+    ['2027 cryptoperiod', '2030 certificate of CN=Root CA', '2030 certificate of CN=Other']);
+});
+
+test('every alert has a next step, the entry behind it, and the key', () => {
+  for (const finding of alerts({ keys: [key('active', { ...period, certificates: [certificate(END)] })] }, new Date(END))) {
+    assert.ok(finding.next.length > 20);
+    assert.deepEqual([finding.source, finding.keys], [source, ['SHA-256 of SubjectPublicKeyInfo 0a']]);
+  }
+});

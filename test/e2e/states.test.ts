@@ -1,0 +1,72 @@
+/**
+ * The ceremonies about the end of keys, with stand-ins in the real window to the verdict: a token is zeroised only when its serial number is
+ * written out, and a compromise tells whom it concerns and what to do.
+ */
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { remove, temporaryFolder } from '../electron/house.ts';
+import { launch } from './stage.ts';
+import { root } from '../../build/machine.mjs';
+import { accessible, chooseScript, picture, play } from './table.ts';
+
+async function open(t: TestContext, script: string) {
+  const home = temporaryFolder(`e2e-${script}`);
+  const app = await launch(root, { CONCLAVE_HOME: home });
+  t.after(async () => {
+    await app.close().catch(() => undefined);
+    remove(home);
+  });
+  const page = await app.firstWindow();
+  await chooseScript(page, script);
+  await page.getByTestId('make-cards').click();
+  await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
+  await picture(page, `states-${script}-open`);
+  await accessible(page, `Open, ${script}`);
+  await page.getByTestId('primary').click();
+  await page.locator('main[data-pending]').waitFor();
+  return { app, page, home, labels: new Map<string, string>(), output: () => '' };
+}
+
+test('token-zeroise: nothing is destroyed before the serial number is written out', { timeout: 6 * 60_000 }, async (t) => {
+  const table = await open(t, 'token-zeroise');
+  const { page } = table;
+  const { modules } = await page.evaluate(async () => {
+    const answer = await window.conclave.call({ call: 'estate' });
+    return answer.ok ? answer.value : { modules: [] };
+  });
+  const serial = modules.flatMap(({ slots }) => slots).find(({ token }) => token?.label === 'REHEARSAL hsm')?.token?.serial ?? assert.fail('no token');
+  await play(table, ({ step, pending }) => step === 'zeroise' && pending === 'step');
+  const button = page.getByTestId('primary');
+  const field = page.getByLabel(/serial number/i);
+  await field.waitFor();
+  await picture(page, 'states-zeroise');
+  await accessible(page, 'token-zeroise at zeroise');
+  for (const typed of ['', 'destroy', serial.slice(0, -1), `${serial}0`]) {
+    await field.fill(typed);
+    assert.equal(await button.isDisabled(), true, `"${typed}"`);
+    await field.press('Enter');
+  }
+  assert.equal(await page.locator('main[data-pending]').getAttribute('data-step'), 'zeroise', 'Enter does nothing');
+  await field.fill(serial);
+  await button.click();
+  await play(table, ({ pending }) => pending === 'over', async (step) => {
+    if (step === 'token-after') await picture(page, 'states-token-after');
+  });
+  await picture(page, 'states-zeroise-over');
+  await page.getByTestId('verify-own').click();
+  await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
+  assert.equal(await page.locator('[role=alert]').count(), 0);
+});
+
+test('key-compromise: whom it concerns and what to do, read aloud before anybody signs', { timeout: 6 * 60_000 }, async (t) => {
+  const table = await open(t, 'key-compromise');
+  const { page } = table;
+  await play(table, ({ step, pending }) => step === 'compromised' && pending === 'witness');
+  await page.getByText('Stop every use', { exact: false }).first().waitFor();
+  await picture(page, 'states-compromised');
+  await accessible(page, 'key-compromise at compromised');
+  await play(table, ({ pending }) => pending === 'over');
+  await page.getByTestId('verify-own').click();
+  await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
+  assert.equal(await page.locator('[role=alert]').count(), 0);
+});
