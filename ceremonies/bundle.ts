@@ -96,7 +96,7 @@ function resultsOf({ key, issued }: State): { readonly name: string; readonly ki
   return [...own, ...issued].map(({ kind, bytes }) => ({ name: ordinal(seen, kind), kind, bytes }));
 }
 
-const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', revocations: 'csv', crl: 'crl' };
+const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', revocations: 'csv', crl: 'crl', movements: 'csv' };
 
 type Jws = Parameters<typeof writeGeneral>[0];
 

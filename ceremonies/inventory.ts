@@ -316,7 +316,7 @@ interface Begun {
 const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 /** Acts that leave nothing behind, whatever became of them. */
 const LEAVES_NOTHING: readonly ActionName[] = [
-  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'sign-seal', 'sign-resume',
+  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
 ];
 const CHANGES_NO_OBJECT: readonly (ChangeKind | 'log-out')[] = ['log-out', 'set-user-pin', 'change-pin'];
 
@@ -680,7 +680,7 @@ class Estate {
       }
       case 'wipe-backup-key': if (own) this.#event(own, step, `the backup key outside the shares is gone (${(evidence as Evidence<'wipe-backup-key'>).how})`); return;
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
-      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'put-away': case 'hand-over': case 'sign-seal': case 'sign-resume': return;
     }
   }
 

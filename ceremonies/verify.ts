@@ -167,7 +167,7 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     }
     case 'administer': return changeClaims(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
-    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': return [];
+    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': case 'hand-over': return [];
   }
 }
 

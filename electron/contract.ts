@@ -146,7 +146,7 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('witness'), ceremony: CeremonyId, step: z.string().max(80), seat: SeatId }),
   z.strictObject({ call: z.literal('decide'), ceremony: CeremonyId, decision: z.enum(['keep', 'clear']), why: sentence }),
   z.strictObject({ call: z.literal('note'), ceremony: CeremonyId, seat: SeatId, text: sentence }),
-  z.strictObject({ call: z.literal('exception'), ceremony: CeremonyId, seat: SeatId, expected: sentence, happened: sentence, decided: sentence }),
+  z.strictObject({ call: z.literal('exception'), ceremony: CeremonyId, seat: SeatId, expected: sentence, happened: sentence, decided: sentence, /** The thing of this step is not handed over: that ends the step. */ step: z.string().max(80).optional() }),
   z.strictObject({ call: z.literal('break'), ceremony: CeremonyId, present: z.int().min(1).max(1000), reason: sentence }),
   z.strictObject({ call: z.literal('back'), ceremony: CeremonyId, present: z.int().min(1).max(1000) }),
   z.strictObject({ call: z.literal('disagree'), ceremony: CeremonyId, seat: SeatId, words: sentence }),

@@ -195,7 +195,7 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
 
     async ask(request) {
       if (get().work !== null) return null;
-      const step = 'step' in request ? request.step : null;
+      const step = ('step' in request ? request.step : null) ?? null;
       set({ work: { call: request.call, step, since: world.now(), stopping: 'no' }, trouble: null });
       const since = world.now();
       const answer = await bridge.call(request);

@@ -5,7 +5,7 @@
  * flags are never translated. This file never decides anything: it only says what was decided elsewhere.
  */
 import type { Pending } from '../ceremonies/ceremony.ts';
-import type { ActionName, ChangeKind, OrderedAttribute } from '../ceremonies/evidence.ts';
+import type { ActionName, ChangeKind, OrderedAttribute, ThingKind } from '../ceremonies/evidence.ts';
 import type { Purpose } from '../ceremonies/keys/template.ts';
 import type { Place, Role } from '../ceremonies/script.ts';
 
@@ -121,6 +121,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
     pin: 'none',
   },
   'put-away': { button: 'It is put away', key: 'I', working: 'Writing down that it is put away.', pin: 'none' },
+  'hand-over': { button: 'It is handed over', key: 'I', working: 'Writing down that it has changed hands.', pin: 'none' },
   administer: { button: 'Change the token', key: 'C', working: 'The change is written down, carried out, and read back.', pin: 'maybe' },
   'sign-seal': {
     button: 'Sign the record',
@@ -331,6 +332,17 @@ export const t = {
   utc: 'UTC',
 
   mode: { rehearsal: 'Rehearsal', real: 'Real ceremony' },
+  custody: {
+    notHandedOver: 'It is not handed over…',
+    endsMovement: 'The thing is not handed over: this exception ends its movement',
+    endsMovementHint: 'The register then has it where it was, and unaccounted for until somebody finds out.',
+    kinds: { card: 'Card', token: 'Token', bag: 'Bag', sheet: 'Sheet', envelope: 'Envelope', backup: 'Backup' } satisfies Record<ThingKind, string>,
+    holds: 'It holds',
+    share: (x: number, set: string) => `share ${x} of set ${set}`,
+    from: 'From',
+    to: 'To',
+    reason: 'Reason',
+  },
   nav: { home: 'Ceremonies', scripts: 'Scripts', tokens: 'Tokens', audit: 'Audit', help: 'Keys', label: 'Rooms' },
   theme: { label: 'Theme', paper: 'Paper', night: 'Night', system: 'As the system' },
 

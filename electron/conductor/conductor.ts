@@ -21,6 +21,7 @@ import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
+import { rehearsalMovements } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
@@ -315,6 +316,10 @@ export class Conductor {
     const { devices, clock, random } = this.#world;
     for (const [name, { kind }] of Object.entries(plan.inputs)) {
       if (brought.includes(name)) continue;
+      if (kind === 'movements') {
+        inputs[name] = { file: `rehearsal-${name}.csv`, bytes: forWebCrypto(rehearsalMovements(plan, random)) };
+        continue;
+      }
       const bound = Object.values(bindings.tokens)[0];
       if (!bound) throw new Refused(refuse('PROVISION', 'a token for the rehearsal\'s CA', 'none', 'Add a token under room.'));
       const config = this.#module(bound.module);
@@ -557,8 +562,8 @@ export class Conductor {
       case 'witness': this.#write(room, 'witnessed', {}, { step: request.step, by: request.seat }); return;
       case 'note': this.#write(room, 'noted', { text: request.text }, { by: request.seat }); return;
       case 'exception': {
-        const { expected, happened, decided } = request;
-        this.#write(room, 'exception', { number: state.exceptions + 1, expected, happened, decided }, { by: request.seat });
+        const { expected, happened, decided, step } = request;
+        this.#write(room, 'exception', { number: state.exceptions + 1, expected, happened, decided }, { by: request.seat, ...(step !== undefined && { step }) });
         return;
       }
       case 'break': this.#write(room, 'break', { present: request.present, reason: request.reason }); return;
@@ -709,7 +714,8 @@ export class Conductor {
     const who = { step: step.id, by: step.who };
     if (isHuman(action)) {
       const input = step.do.action === 'confirm-input' ? state.opening?.inputs[step.do.input] : undefined;
-      const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : input ? { sha256: inputDigest(input) } : {};
+      const { movement } = step;
+      const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : movement ? { movement: movement.number, kind: movement.kind, identifier: movement.identifier } : input ? { sha256: inputDigest(input) } : {};
       this.#write(room, 'done', { begun: null, evidence }, who);
       return null;
     }
@@ -807,7 +813,7 @@ export class Conductor {
       case 'prove-recovery': return { token, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
       case 'wipe-backup-key': return { set };
       case 'administer': throw new Refused(refuse('IN-ORDER', 'a change that somebody asks for', 'none', 'Choose what is to be changed.'));
-      case 'confirm-script': case 'confirm-input': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'put-away': case 'hand-over': return {};
     }
   }
 
@@ -894,7 +900,7 @@ export class Conductor {
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
       case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(clipped(orderText(intent as Intent<'administer'>))), file, false);
-      case 'confirm-script': case 'confirm-input': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'put-away': case 'hand-over': return {};
     }
   }
 

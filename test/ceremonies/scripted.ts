@@ -15,7 +15,7 @@ import { p256, p384, p521 } from '@noble/curves/nist.js';
 import { sha256, sha512 } from '@noble/hashes/sha2.js';
 import { concat, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
-  cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, pendingAction, presenceStatement, resumeStatement, sealStatement,
+  cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import type {
@@ -34,10 +34,11 @@ import { compositeFromParts, subjectKeyOf } from '../../ceremonies/keys/subject-
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
 import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '../../ceremonies/script.ts';
+import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'custody-movement'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** The smallest ceremony there is: three people, one act, no token. For tests that look at every byte. */
@@ -94,6 +95,8 @@ export interface RecordOptions {
   readonly seed?: string;
   /** The volume of the logbook before this one. */
   readonly after?: Data<'opened'>['after'];
+  /** The list of a `custody-movement`; default: a bag and a share card that two custodians exchange. */
+  readonly movements?: string;
   /** When it is opened, by the machine's clock. */
   readonly opensAt?: number;
 }
@@ -126,6 +129,10 @@ const NAMES: Readonly<Record<string, string>> = {
   officer: 'Ada Ofterdingen', 'custodian-1': 'Bela Custis', 'custodian-2': 'Chiara Custos', 'custodian-3': 'Dmitri Kustov', witness: 'Wanda Zeuge', auditor: 'Anselm Prüfer',
 };
 const MODULE = 'embedded';
+const MOVEMENTS = `${MOVEMENTS_HEADER}
+bag,B-0417,,,Bela Custis,head-office,Chiara Custos,north-branch,Distribution
+card,SHARE-7,AAAAAAAAAAAAAAAAAAAAAA,2,custodian-2,head-office,custodian-1,south-branch,Exchange for the bag
+`;
 
 export class ScriptedRoom {
   readonly fold = new Fold();
@@ -203,7 +210,7 @@ export class ScriptedRoom {
         return;
       case 'witness': {
         for (const [role, wanted] of Object.entries(pending.missing)) {
-          const able = this.state.people.filter((person) => person.role === role && person.seat !== pending.step.who && !this.state.current?.witnesses.includes(person.seat));
+          const able = this.state.people.filter((person) => person.role === role && this.state.current !== null && mayWitness(this.state.current, person) && !this.state.current?.witnesses.includes(person.seat));
           for (const person of able.slice(0, wanted)) this.append('witnessed', {}, { step: pending.step.id, by: person.seat });
         }
         return;
@@ -314,6 +321,7 @@ export class ScriptedRoom {
         case 'stated-request': file(await this.#statedRequest(readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? '')).certificate)); break;
         case 'certificate': file(await this.#selfSigned(makeKey('ecdsa-p384', this.#digest('other')), 'Another Root CA')); break;
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
+        case 'movements': file(utf8(this.#options.movements ?? MOVEMENTS)); break;
         case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
       }
     }
@@ -415,7 +423,8 @@ export class ScriptedRoom {
     }
     if (isHuman(step.do.action)) {
       const input = step.do.action === 'confirm-input' ? this.state.opening?.inputs[step.do.input] : undefined;
-      const evidence = step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : input ? { sha256: inputDigest(input) } : {};
+      const { movement } = step;
+      const evidence = movement ? { movement: movement.number, kind: movement.kind, identifier: movement.identifier } : step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : input ? { sha256: inputDigest(input) } : {};
       this.append('done', { begun: null, evidence }, { step: step.id, by: step.who });
       return;
     }
@@ -447,7 +456,7 @@ export class ScriptedRoom {
         this.append('noted', { text: happening.text }, { by: 'witness' });
         return;
       case 'exception':
-        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer' });
+        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer', ...this.state.current?.step.movement && { step: this.state.current.step.id } });
         return;
       case 'break':
         this.append('break', { present: happening.present ?? this.state.people.length, reason: 'Lunch.' }, { by: 'officer' });
@@ -496,7 +505,7 @@ export class ScriptedRoom {
     const ids = state.key ? keyIds(state.key) : [];
     const set = state.backup?.set.id ?? '';
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
+      case 'confirm-script': case 'confirm-input': case 'put-away': case 'hand-over': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
       case 'enrol': return { card, id: this.#fresh(16), challenge: toBase64url(this.#digest(`challenge ${this.#counter++}`)) };
       case 'inspect-token': case 'take-inventory': return { token };
       case 'test-random': return { token, bytes: step.do.bytes };
@@ -533,7 +542,7 @@ export class ScriptedRoom {
     const { intent } = state.current ?? assert.fail('no step');
     const given = intent as Intent;
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'put-away': return assert.fail('people alone');
+      case 'confirm-script': case 'confirm-input': case 'put-away': case 'hand-over': return assert.fail('people alone');
       case 'administer': return { result: this.changes.shift()?.result ?? {} };
       case 'enrol': {
         const { card, challenge } = given as Intent<'enrol'>;

@@ -13,6 +13,7 @@ import { fromUtf8, toHex } from '../../ceremonies/bytes.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { readTemplates } from '../../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
+import { readMovements, thingName } from '../../ceremonies/shares/movements.ts';
 import { bindingsFor, factsOf, inputFile, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 import { listedAfter, pretendOrder, pretendResult } from './pretend-changes.ts';
 import {
@@ -76,6 +77,12 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
         ];
         return { sha256: digest, facts, findings: [] };
       }
+      case 'movements':
+        return {
+          sha256: digest,
+          findings: [],
+          facts: readMovements(file.bytes).map((movement) => ({ name: thingName(movement), value: `${movement.from}, ${movement.fromSite} → ${movement.to}, ${movement.toSite}: ${movement.reason}` })),
+        };
       case 'revocations':
         return {
           sha256: digest,
@@ -454,7 +461,7 @@ export class PretendBridge implements Bridge {
         this.#room(request.ceremony).note(request.seat, request.text);
         return null;
       case 'exception':
-        this.#room(request.ceremony).exception(request.seat, request.expected, request.happened, request.decided);
+        this.#room(request.ceremony).exception(request.seat, request.expected, request.happened, request.decided, request.step);
         return null;
       case 'break':
         this.#room(request.ceremony).pause(request.present, request.reason);

@@ -19,6 +19,7 @@ import {
   disagreementStatement,
   isHuman,
   keyInput,
+  mayWitness,
   type Data,
   type Entry,
   type Kind,
@@ -37,6 +38,7 @@ import type {
 import { heldAt, inputDigest, keyIds, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
+import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, pushLine } from '../../ceremonies/transcript.ts';
 import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
@@ -114,6 +116,11 @@ export function inputFile(kind: Input['kind'], token: string): { file: string; t
       return { file: 'rehearsal-other.crt', text: `-----BEGIN CERTIFICATE-----\n${b64(600)}\n` };
     case 'revocations':
       return { file: 'rehearsal-revocations.csv', text: `${hex(10)},2026-11-20T09:00:00Z,keyCompromise\n` };
+    case 'movements':
+      return {
+        file: 'rehearsal-movements.csv',
+        text: `${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,head-office,custodian-2,north-branch,Distribution of the shares\ncard,8A41-0093,AAAAAAAAAAAAAAAAAAAAAA,2,custodian-2,head-office,custodian-1,south-branch,Exchange for the bag\n`,
+      };
     case 'crl':
       return { file: 'previous.crl', text: `-----BEGIN X509 CRL-----\n${b64(300)}\n` };
   }
@@ -332,7 +339,8 @@ export class Room {
       .filter(
         (person) =>
           (missing[person.role] ?? 0) > 0 &&
-          person.seat !== this.state.current?.step.who &&
+          this.state.current !== null &&
+          mayWitness(this.state.current, person) &&
           !this.state.current?.witnesses.includes(person.seat),
       )
       .map((person) => person.seat);
@@ -353,8 +361,8 @@ export class Room {
   note(by: string, text: string): void {
     this.#append('noted', { text }, { by });
   }
-  exception(by: string, expected: string, happened: string, decided: string): void {
-    this.#append('exception', { number: this.state.exceptions + 1, expected, happened, decided }, { by });
+  exception(by: string, expected: string, happened: string, decided: string, step?: string): void {
+    this.#append('exception', { number: this.state.exceptions + 1, expected, happened, decided }, { by, ...(step !== undefined && { step }) });
   }
   pause(present: number, reason: string): void {
     this.#append('break', { present, reason });
@@ -471,6 +479,7 @@ export class Room {
       case 'confirm-script':
       case 'confirm-input':
       case 'put-away':
+      case 'hand-over':
         return {};
       case 'enrol':
         return { card: identity, id: hex(16), challenge: b64(32) };
@@ -556,6 +565,10 @@ export class Room {
         return { result: this.changes.shift()?.result ?? {} };
       case 'put-away':
         return {};
+      case 'hand-over': {
+        const { number = 0, kind = 'bag', identifier = '' } = step.movement ?? {};
+        return { movement: number, kind, identifier };
+      }
       case 'enrol':
         return {
           card: label(intent['card'] ?? ''),
