@@ -187,7 +187,8 @@ export function stands({ end }: Pick<Lasting, 'end'>): boolean {
 
 // --- the records in one order ------------------------------------------------------------------------------------------
 
-interface Step {
+/** One entry, with the state in front of it and behind it. */
+export interface Step {
   readonly entry: Entry;
   readonly before: State;
   readonly after: State;
@@ -246,6 +247,11 @@ function inOrder(records: readonly ReadRecord[]): Step[] {
     const floor = notBefore(record);
     return record.steps.map((step) => ({ step, at: step.entry.at > floor ? step.entry.at : floor, floor }));
   }).sort((a, b) => byText(a.at, b.at) || byText(a.floor, b.floor) || byText(a.step.entry.ceremony, b.step.entry.ceremony) || a.step.entry.seq - b.step.entry.seq).map(({ step }) => step);
+}
+
+/** Every entry of those records that are believed, as things happened: what other registers are folded from. */
+export function believedSteps(records: readonly JudgedRecord[], hasher: Hasher = portableHasher): Step[] {
+  return inOrder(records.flatMap((record) => readRecord(record, hasher) ?? []).filter(({ believed }) => believed));
 }
 
 /** The inventory of a machine. The order in which its records are given does not matter. */
