@@ -86,6 +86,8 @@ export interface RecordOptions {
   readonly previous?: boolean;
   readonly mode?: 'rehearsal' | 'real';
   readonly people?: Readonly<Record<string, string>>;
+  /** Serial numbers of identity cards, by seat; default: named after the seat. */
+  readonly identityCards?: Readonly<Record<string, string>>;
   readonly warnings?: readonly string[];
   /** By step id. */
   readonly happenings?: Readonly<Record<string, readonly Happening[]>>;
@@ -294,7 +296,7 @@ export class ScriptedRoom {
       bindings: {
         tokens: Object.fromEntries(plan.tokens.map((token) => [token, bound(`TOKEN-${token}`)])),
         cards: Object.fromEntries(Object.entries(plan.room.cards).map(([card, spec]) => [card, Object.fromEntries(
-          plan.seats.filter((seat) => spec.for === 'person' || seat.role === 'custodian').map((seat) => [seat.id, bound(`${card === 'share-card' ? 'SHARE' : 'CARD'}-${seat.id}`)]))])),
+          plan.seats.filter((seat) => spec.for === 'person' || seat.role === 'custodian').map((seat) => [seat.id, bound(card === 'share-card' ? `SHARE-${seat.id}` : this.#options.identityCards?.[seat.id] ?? `CARD-${seat.id}`)]))])),
       },
       modules: [{
         name: MODULE, kind: real ? 'pkcs11' : 'software', path: real ? '/usr/lib/vendor/libvendor.so' : '(embedded)', sha256: toHex(this.#digest('module')),
