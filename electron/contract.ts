@@ -15,6 +15,8 @@ import type { LintedTemplate } from '../ceremonies/keys/template.ts';
 import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { Fault } from '../ceremonies/script.ts';
+import type { Custody } from '../ceremonies/shares/custody.ts';
+import type { PlacementFinding, Site } from '../ceremonies/shares/placement.ts';
 import type { Verdict } from '../ceremonies/verify.ts';
 
 const CeremonyId = z.string().regex(/^[0-9a-f]{32}$/);
@@ -162,6 +164,8 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('verify'), name: z.string().max(200), bytes: z.instanceof(Uint8Array).refine((bytes) => bytes.length <= 268_435_456) }),
   /** The verdict on a record of this machine. */
   z.strictObject({ call: z.literal('verify-own'), ceremony: CeremonyId }),
+  /** Who has what and where, folded from every record of this machine, each verified; and whether shares lie well. */
+  z.strictObject({ call: z.literal('custody') }),
 ]);
 export type Request = z.infer<typeof Request>;
 export type Call = Request['call'];
@@ -170,6 +174,13 @@ export interface ScriptSummary {
   readonly name: string;
   readonly text: string;
   readonly faults: readonly Fault[];
+}
+
+/** The register, the sites of sites.yaml (or what is wrong with that file), and what is wrong with where shares lie. */
+export interface CustodyReport extends Custody {
+  readonly sites: readonly Site[];
+  readonly sitesFault: Refusal | null;
+  readonly placement: readonly PlacementFinding[];
 }
 
 export interface CeremonySummary {
@@ -298,6 +309,7 @@ export interface Answers {
   export: { readonly path: string; readonly sha256: string };
   verify: { readonly verdict: Verdict; readonly lines: readonly string[] };
   'verify-own': { readonly verdict: Verdict; readonly lines: readonly string[] };
+  custody: CustodyReport;
 }
 
 /** A refusal names its rule; a problem (a device, the disk, a bug) has a code. Either says what to do next. */

@@ -27,6 +27,7 @@ const Ceremony = lazy(() => screen(async () => ({ default: (await import('./scre
 const Replay = lazy(() => screen(async () => ({ default: (await import('./screens/Replay.tsx')).Replay })));
 const Tokens = lazy(() => screen(async () => ({ default: (await import('./screens/Tokens.tsx')).Tokens })));
 const Scripts = lazy(() => screen(async () => ({ default: (await import('./screens/Scripts.tsx')).Scripts })));
+const Custody = lazy(() => screen(async () => ({ default: (await import('./screens/Custody.tsx')).Custody })));
 const Audit = lazy(() => screen(async () => ({ default: (await import('./screens/Audit.tsx')).Audit })));
 
 function Page() {
@@ -44,6 +45,8 @@ function Page() {
       return <Tokens />;
     case 'scripts':
       return <Scripts />;
+    case 'custody':
+      return <Custody />;
     case 'audit':
       return <Audit key={screen.own?.ceremony ?? ''} screen={screen} />;
   }

@@ -42,6 +42,7 @@ export type Screen =
     }
   | { readonly at: 'tokens' }
   | { readonly at: 'scripts' }
+  | { readonly at: 'custody' }
   | {
       readonly at: 'audit';
       /** A record of this machine, to be verified at once. */

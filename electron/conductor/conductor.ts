@@ -16,6 +16,7 @@ import {
   issuerOf, keyInput, resumeStatement, sealStatement, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk } from '../../ceremonies/evidence.ts';
+import type { JudgedRecord } from '../../ceremonies/inventory.ts';
 import { idsNeeded, inputDigest, keyIds, keyReference, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
@@ -182,6 +183,7 @@ export class Conductor {
         const { verdict } = await verifyFile(new TextEncoder().encode(lines.map((line) => `${line}\n`).join('')), { hasher: this.#world.hasher });
         return { verdict, lines };
       }
+      case 'custody': return this.#custody();
       case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'compare-tokens': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
@@ -272,6 +274,17 @@ export class Conductor {
         entries: count, openedAt: opening.at, lastAt: last.at(-1)?.at ?? opening.at,
       };
     });
+  }
+
+  async #custody(): Promise<Answers['custody']> {
+    const [{ custodyReport }, { verifyFile }] = await Promise.all([import('./custody.ts'), judging()]);
+    const { ledger, hasher, home } = this.#world;
+    const records: JudgedRecord[] = [];
+    for (const { ceremony } of ledger.ceremonies()) {
+      const lines = ledger.lines(ceremony, 0);
+      records.push({ ...await verifyFile(utf8(lines.map((line) => `${line}\n`).join('')), { hasher }), lines });
+    }
+    return custodyReport(home, records, hasher);
   }
 
   async #export(ceremony: string): Promise<Answers['export']> {

@@ -4,10 +4,11 @@ import { store, useConclave } from '../page.ts';
 import type { Screen, Theme } from '../store.ts';
 import { t } from '../texts.ts';
 
-const ROOMS: readonly Extract<Screen['at'], 'home' | 'scripts' | 'tokens' | 'audit'>[] = [
+const ROOMS: readonly Extract<Screen['at'], 'home' | 'scripts' | 'tokens' | 'custody' | 'audit'>[] = [
   'home',
   'scripts',
   'tokens',
+  'custody',
   'audit',
 ];
 

@@ -15,6 +15,7 @@ import { readTemplates } from '../../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import { readMovements, thingName } from '../../ceremonies/shares/movements.ts';
 import { bindingsFor, factsOf, inputFile, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
+import { NOTHING } from './pretend-custody.ts';
 import { listedAfter, pretendOrder, pretendResult } from './pretend-changes.ts';
 import {
   pretendComparison,
@@ -141,6 +142,7 @@ export class PretendBridge implements Bridge {
   readonly #movedListeners = new Set<(moved: Moved) => void>();
   /** Answers to give instead of the real ones, once each, by call. */
   readonly failNext = new Map<Call, Failure>();
+  custody = NOTHING;
   interrupted = new Set<string>();
   development = true;
   warnings: string[] = ['Swap is in use: memory may be written to disk.'];
@@ -223,6 +225,8 @@ export class PretendBridge implements Bridge {
           modules: ['software', 'softhsm'],
           first: this.rooms.length === 0,
         };
+      case 'custody':
+        return this.custody;
       case 'estate':
         return this.estate();
       case 'objects': {
