@@ -66,7 +66,7 @@ export interface CustodyMap {
 }
 
 /** In pixels: the map is drawn as large as it is, so that its text stays as large as it is. */
-export const MAP = { box: 350, gap: 56, head: 62, finding: 24, person: 34, thing: 28, foot: 14, lane: 24, channel: 22, most: 9 } as const;
+export const MAP = { box: 322, gap: 54, head: 62, finding: 24, person: 34, thing: 28, foot: 14, lane: 24, channel: 22, most: 9 } as const;
 
 /** The movements of the ceremony in which something last changed places. */
 export function latestMovements(movements: readonly CustodyMovement[]): readonly CustodyMovement[] {
@@ -84,7 +84,7 @@ export function layOutMap({ things, sites, placement, movements }: CustodyReport
   const regionOf = (name: string) => known.get(name)?.region ?? null;
   names.sort((a, b) => (regionOf(a) ?? '~').localeCompare(regionOf(b) ?? '~') || a.localeCompare(b));
   const ordered: (string | null)[] = [...names, ...placed.some(({ site }) => site === null) ? [null] : []];
-  const columns = Math.max(1, Math.min(ordered.length, Math.floor((width - MAP.gap) / (MAP.box + MAP.gap))));
+  const columns = Math.max(1, Math.min(ordered.length, Math.floor(width / (MAP.box + MAP.gap))));
   const contents = ordered.map((site) => {
     const region = site === null ? null : regionOf(site);
     const findings = placement.filter(({ at }) => (at?.kind === 'site' && at.name === site) || (at?.kind === 'region' && at.name === region));
@@ -109,7 +109,7 @@ export function layOutMap({ things, sites, placement, movements }: CustodyReport
     tops.push(y);
     y += Math.max(...contents.slice(row * columns, (row + 1) * columns).map(({ height }) => height));
   }
-  const boxes = contents.map((content, i): SiteBox => ({ ...content, x: MAP.gap / 2 + (i % columns) * (MAP.box + MAP.gap), y: tops[Math.floor(i / columns)] ?? 0, width: MAP.box }));
+  const boxes = contents.map((content, i): SiteBox => ({ ...content, x: MAP.gap - 8 + (i % columns) * (MAP.box + MAP.gap), y: tops[Math.floor(i / columns)] ?? 0, width: MAP.box }));
   const boxOf = (site: string) => boxes.find((box) => box.site === site);
   const arrows = routes.flatMap(({ from, to, things: count, start, end, first, last }, i): Arrow[] => {
     const [a, b] = [boxOf(from), boxOf(to)];
@@ -119,12 +119,12 @@ export function layOutMap({ things, sites, placement, movements }: CustodyReport
     // Leaving on the right half, arriving on the left: two arrows between the same boxes do not lie on each other.
     const xa = a.x + MAP.box * 0.6 + (i % 5) * 14;
     const xb = b.x + MAP.box * 0.2 + (i % 5) * 14;
-    const gutter = b.x - MAP.gap / 2 + 8 + (i % 5) * 8;
+    const gutter = b.x - MAP.gap + 12 + (i % 4) * 9;
     const points: [number, number][] = start === end ? [[xa, a.y], [xa, ya], [xb, ya], [xb, b.y]] : [[xa, a.y], [xa, ya], [gutter, ya], [gutter, yb], [xb, yb], [xb, b.y]];
     const end1 = points[2] ?? [xa, ya];
     return [{ from, to, things: count, points, label: [(xa + end1[0]) / 2, ya - 5] }];
   });
-  return { width: MAP.gap + columns * (MAP.box + MAP.gap) - MAP.gap, height: y + MAP.foot, boxes, arrows };
+  return { width: columns * (MAP.box + MAP.gap), height: y + MAP.foot, boxes, arrows };
 }
 
 function keepersOf(things: readonly Thing[], placement: readonly PlacementFinding[]): Keeper[] {
@@ -133,7 +133,7 @@ function keepersOf(things: readonly Thing[], placement: readonly PlacementFindin
     const loose = kept.filter(({ inside }) => !kept.some(({ key }) => key === inside)).sort((a, b) => weight(b, kept) - weight(a, kept));
     const list = loose.flatMap((thing) => [{ ...thing, packed: false }, ...kept.filter(({ inside }) => inside === thing.key).map((one) => ({ ...one, packed: true }))]);
     const shown = list.length > MAP.most ? list.slice(0, MAP.most - 1) : list;
-    return { person: person === '' ? null : person, things: shown, more: list.length - shown.length, meets: placement.some(({ rule, at }) => rule === 'PLACEMENT-PERSON-REACHES-M' && at?.name === person) };
+    return { person: person === '' ? null : person, things: shown, more: list.length - shown.length, meets: placement.some(({ rule, at, things: about }) => rule === 'PLACEMENT-PERSON-REACHES-M' && at?.name === person && kept.some(({ key }) => about.includes(key))) };
   });
 }
 

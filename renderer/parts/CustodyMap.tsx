@@ -27,12 +27,12 @@ export function CustodyMapPicture({ map }: { readonly map: CustodyMap }) {
           </marker>
         </defs>
         {map.arrows.map((arrow) => (
-          <g key={`${arrow.from} ${arrow.to}`}>
-            <polyline className="arrow" points={arrow.points.map((point) => point.join(',')).join(' ')} markerEnd={`url(#${id}-head)`} />
-            <text className="arrow-says" x={arrow.label[0]} y={arrow.label[1]} textAnchor="middle">
-              {t.custody.moved(arrow.things)}
-            </text>
-          </g>
+          <polyline key={`${arrow.from} ${arrow.to}`} className="arrow" points={arrow.points.map((point) => point.join(',')).join(' ')} markerEnd={`url(#${id}-head)`} />
+        ))}
+        {map.arrows.map((arrow) => (
+          <text key={`${arrow.from} ${arrow.to}`} className="arrow-says" x={arrow.label[0]} y={arrow.label[1]} textAnchor="middle">
+            {t.custody.moved(arrow.things)}
+          </text>
         ))}
         {map.boxes.map((box) => (
           <Box key={box.site ?? ''} box={box} />
@@ -50,7 +50,7 @@ function Box({ box }: { readonly box: SiteBox }) {
     <g transform={`translate(${x} ${y})`} className={`site${meets ? ' meets' : ''}${site === null ? ' nowhere' : ''}`}>
       <rect className="site-box" width={width} height={height} rx="9" />
       <text className="site-name" x="16" y="29">
-        {site === null ? t.custody.nowhere : clip(title, 30)}
+        {site === null ? t.custody.nowhere : clip(title, 27)}
       </text>
       <text className="site-region" x="16" y="50">
         {site === null ? t.custody.nowhereHint : region === null ? t.custody.noRegion : t.custody.region(region)}
@@ -75,7 +75,7 @@ function KeeperRows({ keeper: { person, things, more, meets }, at, width }: { re
     <g transform={`translate(0 ${at})`}>
       {meets ? <rect className="keeper-meets" x="8" y="2" width={width - 16} height={height} rx="6" /> : <path className="keeper-line" d={`M16 2H${width - 16}`} />}
       <text className="keeper" x="16" y="24">
-        {clip(person ?? t.custody.nobody, meets ? 18 : 34)}
+        {clip(person ?? t.custody.nobody, meets ? 16 : 32)}
       </text>
       {meets ? (
         <text className="site-meets" x={width - 16} y="24" textAnchor="end">
@@ -87,7 +87,7 @@ function KeeperRows({ keeper: { person, things, more, meets }, at, width }: { re
           <path className="thing-shape" d={SHAPES[thing.kind]} transform="translate(0 3)" />
           <text className="thing-name" x="31" y="16">
             {thing.unaccounted === null ? '' : `✕ ${t.custody.lost}: `}
-            {clip(thing.identifier, thing.packed ? 16 : 18)}
+            {clip(thing.identifier, thing.packed ? 14 : 16)}
             <tspan className="thing-says" dx="8">
               {thing.shares.length > 0 ? t.custody.shareBrief(thing.shares.map(({ x }) => x)) : thing.unaccounted === null && thing.what !== thing.kind ? t.custody.brief(thing.what) : ''}
             </tspan>

@@ -262,13 +262,6 @@ export function Unexpected({
       </p>
       <div className="form">
         {kind === 'pause' ? null : <SeatField people={people} value={seat} set={setSeat} />}
-        {kind === 'exception'
-          ? [
-              field('expected', t.unexpected.expected),
-              field('happened', t.unexpected.happened),
-              field('decided', t.unexpected.decided),
-            ]
-          : null}
         {kind === 'exception' && excepted ? (
           <div className="checks">
             <label>
@@ -280,6 +273,13 @@ export function Unexpected({
             </label>
           </div>
         ) : null}
+        {kind === 'exception'
+          ? [
+              field('expected', t.unexpected.expected),
+              field('happened', t.unexpected.happened),
+              field('decided', t.unexpected.decided),
+            ]
+          : null}
         {kind === 'pause' ? <NumberField label={t.unexpected.present} value={present} set={setPresent} /> : null}
         {kind === 'pause' || kind === 'abort' ? field('reason', t.unexpected.reason) : null}
         {kind === 'disagree' ? field('words', t.unexpected.words) : null}

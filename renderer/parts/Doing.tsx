@@ -48,19 +48,21 @@ function Doing({
       return (
         <>
           <Failure state={state} acceptFinalTry={() => act(true)} />
-          <Primary
-            text={again ? `${t.ceremony.again}: ${t.actions[action].button}` : t.actions[action].button}
-            letter={t.actions[action].key}
-            busy={busy}
-            press={() => act()}
-          />
-          {mayBeExcepted(state, step.id) ? (
-            <p className="press">
-              <button type="button" disabled={busy} data-testid="not-handed-over" onClick={() => store.getState().show('unexpected')}>
-                {t.custody.notHandedOver}
-              </button>
-            </p>
-          ) : null}
+          <div className="either">
+            <Primary
+              text={again ? `${t.ceremony.again}: ${t.actions[action].button}` : t.actions[action].button}
+              letter={t.actions[action].key}
+              busy={busy}
+              press={() => act()}
+            />
+            {mayBeExcepted(state, step.id) ? (
+              <p className="press">
+                <button type="button" disabled={busy} data-testid="not-handed-over" onClick={() => store.getState().show('unexpected')}>
+                  {t.custody.notHandedOver}
+                </button>
+              </p>
+            ) : null}
+          </div>
         </>
       );
     case 'outcome':
