@@ -82,7 +82,7 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
         case 'step': await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false })); break;
         case 'witness': {
           const role = Object.keys(pending.missing)[0] as Role;
-          const witness = state.people.find((person) => person.role === role && state.current !== null && mayWitness(state.current, person) && !(state.current?.witnesses.includes(person.seat) ?? false));
+          const witness = state.people.find((person) => person.role === role && state.current !== null && mayWitness(state.current, person) && !state.current.witnesses.includes(person.seat));
           await ask(table, { call: 'witness', ceremony, step: pending.step.id, seat: witness?.seat ?? '' });
           break;
         }
