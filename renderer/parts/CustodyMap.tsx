@@ -86,10 +86,9 @@ function KeeperRows({ keeper: { person, things, more, meets }, at, width }: { re
         <g key={thing.key} transform={`translate(${thing.packed ? 40 : 18} ${MAP.person + i * MAP.thing})`} className={`thing${thing.unaccounted === null ? '' : ' lost'}${thing.shares.length > 0 ? ' holds' : ''}`}>
           <path className="thing-shape" d={SHAPES[thing.kind]} transform="translate(0 3)" />
           <text className="thing-name" x="31" y="16">
-            {thing.unaccounted === null ? '' : `✕ ${t.custody.lost}: `}
-            {clip(thing.identifier, thing.packed ? 14 : 16)}
+            {clip(thing.identifier, thing.unaccounted !== null ? 12 : thing.packed ? 14 : 16)}
             <tspan className="thing-says" dx="8">
-              {thing.shares.length > 0 ? t.custody.shareBrief(thing.shares.map(({ x }) => x)) : thing.unaccounted === null && thing.what !== thing.kind ? t.custody.brief(thing.what) : ''}
+              {thing.unaccounted !== null ? `✕ ${t.custody.lost}` : thing.shares.length > 0 ? t.custody.shareBrief(thing.shares.map(({ x }) => x)) : thing.what !== thing.kind ? t.custody.brief(thing.what) : ''}
             </tspan>
           </text>
         </g>
