@@ -101,7 +101,7 @@ function resultsOf({ key, issued }: State): { readonly name: string; readonly ki
   return [...own, ...issued].map(({ kind, bytes }) => ({ name: ordinal(seen, kind), kind, bytes }));
 }
 
-const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json' };
+const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json', movements: 'csv' };
 
 type Jws = Parameters<typeof writeGeneral>[0];
 

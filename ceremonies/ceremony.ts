@@ -26,6 +26,7 @@ import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
 import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type Role, type Script } from './script.ts';
+import { layOutMovements, thingName } from './shares/movements.ts';
 import { ALWAYS, instantOf, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
 import { zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
@@ -199,7 +200,7 @@ export const EMPTY: State = {
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
-const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait', 'set-state', 'put-away'];
+const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait', 'set-state', 'put-away', 'hand-over'];
 /**
  * Acts whose repetition would leave a second object behind, or destroy what is there by now: when their outcome is unknown somebody must look first.
  * The others are safe to repeat: enrolment finds or completes the identity that is there, a share object that may lie
@@ -328,6 +329,8 @@ function judge(state: State, entry: Entry): Refusal | null {
     case 'exception': {
       const data = entry.data as Data<'exception'>;
       if (data.number !== state.exceptions + 1) return refuse('EXCEPTION-NUMBER', `exception ${state.exceptions + 1}`, `${data.number}`, NOW);
+      // Named with a movement's step, it ends that step: the thing is not handed over, and here stands why.
+      if (entry.step !== undefined && !mayBeExcepted(state, entry.step)) return refuse('HAND-OVER-EXCEPTION', 'a step only where its thing is to be handed over now', entry.step, NOW);
       return texts(entry.by ? null : refuse('BY-WHOM', 'who decided', 'nobody', NOW), ['expected', data.expected], ['happened', data.happened], ['decided', data.decided]);
     }
     case 'break': return state.onBreak ? refuse('ON-BREAK', 'one break at a time', 'a second one', NOW) : texts(null, ['reason', (entry.data as Data<'break'>).reason]);
@@ -411,6 +414,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
   const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {});
   if (inputs) return inputs;
+  layOutMovements(plan, data.inputs, data.people);
   if (data.mode === 'real') {
     if (data.runtime.development) return refuse('REAL-NEEDS-RELEASE', 'the release runtime', 'a development runtime', 'A real ceremony needs a current, supported Electron. Install the release build.');
     const soft = data.modules.find((module) => module.kind === 'software');
@@ -512,6 +516,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
       const missing = missingWitnesses(state);
       return phaseIs('witnessing')
         ?? (current.witnesses.includes(witness.seat) ? refuse('WITNESS-ONCE', 'every witness once', witness.seat, NOW) : null)
+        ?? (mayWitness(current, witness) ? null : refuse('HAND-OVER-RECEIVER', current.step.movement?.receiver ?? '', witness.seat, 'The custodian who received it says so.'))
         ?? ((missing[witness.role] ?? 0) > 0 ? null : refuse('WITNESS-WANTED', `witnesses: ${Object.keys(missing).join(', ')}`, witness.role, NOW));
     }
     case 'opened': case 'noted': case 'exception': case 'break': case 'back': case 'disagreed': case 'checkpoint': case 'lost': case 'resumed':
@@ -622,7 +627,7 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       if (fault) return fault;
       break;
     }
-    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'destroy-copies': case 'wait': case 'set-state': case 'put-away': break;
+    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'destroy-copies': case 'wait': case 'set-state': case 'put-away': case 'hand-over': break;
   }
   const early = destructionIntentFault(state, step, intent, at);
   if (early) return early;
@@ -675,6 +680,11 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const input = state.opening?.inputs[step.do.input];
       const digest = input ? inputDigest(input) : 'no file';
       return must((evidence as Evidence<'confirm-input'>).sha256 === digest, 'INPUT-CONFIRMED', digest, (evidence as Evidence<'confirm-input'>).sha256);
+    }
+    case 'hand-over': {
+      const e = evidence as Evidence<'hand-over'>;
+      const { number = 0, kind = '', identifier = '' } = step.movement ?? {};
+      return must(e.movement === number && e.kind === kind && e.identifier === identifier, 'HAND-OVER-MOVEMENT', `movement ${number}: ${thingName({ kind, identifier })}`, `movement ${e.movement}: ${thingName(e)}`);
     }
     case 'confirm-script': {
       const e = evidence as Evidence<'confirm-script'>;
@@ -880,7 +890,7 @@ function applyKind(state: State, entry: Entry): State {
   switch (entry.kind) {
     case 'opened': return open(state, entry as Entry<'opened'>);
     case 'checkpoint': case 'noted': return state;
-    case 'exception': return { ...state, exceptions: state.exceptions + 1 };
+    case 'exception': return entry.step === undefined ? { ...state, exceptions: state.exceptions + 1 } : complete({ ...state, exceptions: state.exceptions + 1 });
     case 'break': return { ...state, onBreak: { present: (entry.data as Data<'break'>).present } };
     case 'back': return { ...state, onBreak: null };
     case 'disagreed': return { ...state, disagreements: [...state.disagreements, { seq: entry.seq, seat: entry.by ?? '', words: (entry.data as Data<'disagreed'>).words }] };
@@ -958,7 +968,8 @@ function complete(state: State): State {
 function open(state: State, entry: Entry<'opened'>): State {
   const result = planned(entry.data);
   if ('rule' in result) return state;
-  const { script, plan } = result;
+  const { script } = result;
+  const plan = layOutMovements(result.plan, entry.data.inputs, entry.data.people);
   return {
     ...state, phase: 'open', ceremony: entry.ceremony, opening: entry.data, script, plan,
     people: entry.data.people.map((person) => ({ ...person, role: plan.seats.find((seat) => seat.id === person.seat)?.role ?? 'auditor', identity: null })),
@@ -1127,7 +1138,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return { ...state, destruction, inventories: listedAfter(state.inventories, state.destruction, destruction) };
     }
     case 'wait': return { ...state, destruction: { ...state.destruction, waited: true } };
-    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'sign-resume': case 'administer': case 'set-state': return state;
+    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': return state;
   }
 }
 
@@ -1190,6 +1201,17 @@ export function missingWitnesses(state: State): Partial<Record<Role, number>> {
     if (seen < wanted) missing[role] = wanted - seen;
   }
   return missing;
+}
+
+/** Anybody else than the doer; of a thing that changes hands, among the custodians, the one who received it. */
+export function mayWitness({ step }: Current, { seat, role }: Pick<Person, 'seat' | 'role'>): boolean {
+  const { movement } = step;
+  return seat !== step.who && (movement === undefined || role !== 'custodian' || movement.receiver === movement.giver || seat === movement.receiver);
+}
+
+/** Does this step wait for a thing to be handed over? Then an exception can end it. */
+export function mayBeExcepted({ current, onBreak }: State, step: string): boolean {
+  return current?.step.id === step && current.step.movement !== undefined && current.phase === 'ready' && onBreak === null;
 }
 
 /** The certificate of the key that signs, DER. Throws `Refused` where it has none yet. */

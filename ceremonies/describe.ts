@@ -15,6 +15,8 @@ import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { isStatefulKey } from './keys/provenance.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { inputDigest } from './key-record.ts';
+import type { PlanStep } from './script.ts';
+import { thingName } from './shares/movements.ts';
 import { affectedText, statementLines, statementText, whatToDo } from './statements.ts';
 import { fingerprintWords } from './words.ts';
 import { endsHere } from './zeroise.ts';
@@ -119,7 +121,7 @@ function worded(entry: Entry, before: State): Worded {
     case 'noted': return [entry.by === undefined ? 'Note' : `Note by ${who}`, remark((entry.data as Data<'noted'>).text)];
     case 'exception': {
       const data = entry.data as Data<'exception'>;
-      return [`Exception ${data.number}`, remark(`expected: ${data.expected}`), remark(`happened: ${data.happened}`), remark(`decided: ${data.decided}, by ${who}`)];
+      return [`Exception ${data.number}${entry.step === undefined ? '' : `: ${handedThing(step)} is not handed over`}`, remark(`expected: ${data.expected}`), remark(`happened: ${data.happened}`), remark(`decided: ${data.decided}, by ${who}`)];
     }
     case 'break': {
       const { present, reason } = entry.data as Data<'break'>;
@@ -148,6 +150,8 @@ function worded(entry: Entry, before: State): Worded {
     case 'closed': return ['The record is closed'];
   }
 }
+
+const handedThing = (step: PlanStep | undefined): string => (step?.movement ? thingName(step.movement) : step?.title ?? '');
 
 function begun(intent: Intent): Detail[] {
   const given = intent as Readonly<Record<string, unknown>>;
@@ -388,6 +392,15 @@ function done(before: State, evidence: Evidence): Worded {
     }
     case 'put-away':
       return [step.title, ...step.moves.map((move) => reported(`${move.what} from ${move.from} to ${move.to}`)), ...step.moves.length === 0 ? [reported('a person\'s word')] : []];
+    case 'hand-over': {
+      const { movement } = step;
+      if (!movement) return [step.title];
+      const { share, fromSite, toSite, reason } = movement;
+      return [
+        `${who} handed over ${handedThing(step)} to ${movement.receiver === movement.giver ? 'their own keeping at another site' : personName(before, movement.receiver)}`,
+        reported(`from ${fromSite} to ${toSite}: ${reason}`), ...share ? [reported(`it holds share ${share.x} of set ${share.set}`)] : [],
+      ];
+    }
     case 'administer': {
       const change = before.current?.intent as Intent<'administer'>;
       return change.change === 'log-out' ? [`${who} logged out`] : [`Done: ${orderText(change)}`, ...resultLines(change, (evidence as Evidence<'administer'>).result)];

@@ -195,10 +195,14 @@ export type WrappedPart = z.infer<typeof WrappedPart>;
 const ids = z.array(hex(64).min(2)).max(3);
 
 /** A file that people brought to the opening: public, kept whole in the record. */
-export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl', 'backup', 'copies']);
+export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl', 'backup', 'copies', 'movements']);
 export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;
+
+/** What can be in somebody's custody. A `backup` is a medium with wrapped keys, a `sheet` is of paper. */
+export const ThingKind = z.enum(['card', 'token', 'bag', 'sheet', 'envelope', 'backup']);
+export type ThingKind = z.infer<typeof ThingKind>;
 
 // --- changes outside a ceremony: one `administer` step each (administration.ts judges them) ------------------------------
 
@@ -387,6 +391,7 @@ export const INTENTS = {
   'zeroise-token': z.strictObject({ token: text(64), label: text(32).min(1), seen: TokenFacts, typed: text(200) }),
   'set-state': z.strictObject({}),
   'put-away': z.strictObject({}),
+  'hand-over': z.strictObject({}),
   /** One change to one token, or one statement; `log-out` ends the work, and changes nothing. The order is of its own shape (CHANGES, STATEMENTS). */
   administer: z.union([
     z.strictObject({ change: z.literal('log-out') }), z.strictObject({ change: z.enum(CHANGE_KINDS), module: text(64), token: text(64), order: z.looseObject({}) }),
@@ -481,6 +486,8 @@ export const EVIDENCE = {
     dependants: z.array(z.strictObject({ key: text(500), label: text(128), how: text(300) })).max(2000),
   }),
   'put-away': z.strictObject({}),
+  /** Which movement of the list, and the thing that it names. */
+  'hand-over': z.strictObject({ movement: z.int().min(1).max(1000), kind: ThingKind, identifier: text(64) }),
   administer: z.strictObject({ result: z.looseObject({}) }),
   'sign-seal': z.strictObject({ signatures: SignaturePair }),
   'sign-resume': z.strictObject({ signatures: SignaturePair }),

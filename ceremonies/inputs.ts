@@ -16,6 +16,7 @@ import { checkRequest, checkStatedRequest, readRequest } from './keys/request.ts
 import { derOf, nameText, PEM_LABELS, readPem } from './keys/signed.ts';
 import { compositeFromParts, keyFindings, readSubjectKey } from './keys/subject-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
+import { readMovements, thingName } from './shares/movements.ts';
 
 /** The DER of a request, certificate or CRL that came as PEM or as DER. Throws `Refused` PEM. */
 export function inputDer(input: Input & { kind: keyof typeof PEM_LABELS }): Uint8Array {
@@ -53,6 +54,7 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
       // What makes or reads a CRL brings a library along that the first screen does not need.
       case 'revocations': (await import('./keys/crl.ts')).parseRevocations(fromBase64url(input.bytes)); return [];
       case 'copies': readCopyList(fromBase64url(input.bytes)); return [];
+      case 'movements': readMovements(fromBase64url(input.bytes)); return [];
       case 'crl': return (await import('./keys/crl.ts')).lintCrl(inputDer({ ...input, kind: 'crl' }));
     }
   } catch (error) {
@@ -134,6 +136,13 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
       if (list.dependants.length > 0) facts.push(['depends on it', list.dependants.join('; ')], ['destroyed all the same because', list.despite]);
       break;
     }
+    // Every line: the people in the room compare each with their paper.
+    case 'movements':
+      for (const movement of readMovements(fromBase64url(input.bytes))) {
+        const { share, from, fromSite, to, toSite, reason } = movement;
+        facts.push([thingName(movement), `${from}, ${fromSite} → ${to}, ${toSite}${share ? `; share ${share.x} of set ${share.set}` : ''}: ${reason}`]);
+      }
+      break;
     case 'crl': {
       const { number, thisUpdate, revoked } = (await import('./keys/crl.ts')).readCrl(inputDer({ ...input, kind: 'crl' }));
       facts.push(['CRL number', number === null ? 'none' : `${number}`], ['of', thisUpdate.toISOString()], ['certificates on it', `${revoked.length}`]);

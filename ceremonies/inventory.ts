@@ -224,7 +224,8 @@ export function stands({ end }: Pick<Lasting, 'end'>): boolean {
 
 // --- the records in one order ------------------------------------------------------------------------------------------
 
-interface Step {
+/** One entry, with the state in front of it and behind it. */
+export interface Step {
   readonly entry: Entry;
   readonly before: State;
   readonly after: State;
@@ -286,11 +287,20 @@ function inOrder(records: readonly ReadRecord[]): Step[] {
   }).sort((a, b) => byText(a.at, b.at) || byText(a.floor, b.floor) || byText(a.step.entry.ceremony, b.step.entry.ceremony) || a.step.entry.seq - b.step.entry.seq).map(({ step }) => step);
 }
 
+/** Every entry of those records that are believed, as things happened: what other registers are folded from. */
+export function believedSteps(records: readonly JudgedRecord[], hasher: Hasher = portableHasher): Step[] {
+  return inOrder(records.flatMap((record) => atOnce(readRecord(record, hasher)) ?? []).filter(({ believed }) => believed));
+}
+
 /** The inventory of a machine. The order in which its records are given does not matter. */
 export function foldInventory(records: readonly JudgedRecord[], hasher: Hasher = portableHasher): Inventory {
-  const folding = inventoryByEntries(records, hasher);
+  return atOnce(inventoryByEntries(records, hasher));
+}
+
+/** What a generator comes to, for whoever has nobody to answer in between. */
+function atOnce<T>(work: Generator<void, T>): T {
   for (;;) {
-    const { done, value } = folding.next();
+    const { done, value } = work.next();
     if (done === true) return value;
   }
 }
@@ -372,7 +382,7 @@ interface Begun {
 const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 /** Acts that leave nothing behind, whatever became of them. */
 const LEAVES_NOTHING: readonly ActionName[] = [
-  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'sign-seal', 'sign-resume',
+  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
   'locate-copies', 'approve', 'wait', 'confirm-gone',
 ];
 const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
@@ -845,7 +855,7 @@ class Estate {
       }
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
       case 'destroy-copies': case 'confirm-gone': this.#destroyed(step); return;
-      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'hand-over': case 'sign-seal': case 'sign-resume': return;
     }
   }
 

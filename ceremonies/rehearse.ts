@@ -54,7 +54,7 @@ const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
   'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'lock-key': 'officer',
   'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
-  'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer',
+  'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer', 'hand-over': 'custodian',
 };
 
 /** The order of a destruction: nothing is destroyed that nobody looked for, approved and slept on, and nothing counts that was not looked for again. */
@@ -96,6 +96,9 @@ class Room {
   #backup: { readonly step: PlanStep; wiped: boolean } | null = null;
   /** Files that somebody has compared with their paper. */
   readonly #compared = new Set<string>();
+  /** Who compared which of them, as `file seat`. */
+  readonly #comparedBy = new Set<string>();
+  readonly #handedOver = new Set<string>();
   #signed = false;
   readonly #approved = new Set<string>();
   /** How far the destruction has come, as a place in DESTRUCTION; -1 before it. */
@@ -293,6 +296,10 @@ class Room {
       case 'confirm-input':
         if (!Object.hasOwn(this.#plan.inputs, what.input)) this.#fault('INPUT-KNOWN', step, 'a file that the script asks for', what.input, 'Declare it under inputs, or correct its name.');
         this.#compared.add(what.input);
+        this.#comparedBy.add(`${what.input} ${step.who}`);
+        return;
+      case 'hand-over':
+        this.#handOver(step, what.list);
         return;
       case 'make-backup-key':
         this.#onToken(step, what.on);
@@ -431,6 +438,17 @@ class Room {
     if (make.attributes.extractable !== 'never') this.#fault('STATEFUL-NEVER-COPIED', step, 'extractable: never', make.attributes.extractable, 'A stateful key is never backed up, shared, cloned or exported.');
   }
 
+  /** Every line of the list becomes a step of its own (shares/movements.ts), so one `hand-over` is all of them. */
+  #handOver(step: PlanStep, list: string): void {
+    this.#input(step, list, 'movements');
+    const without = this.#plan.seats.filter(({ id }) => !this.#comparedBy.has(`${list} ${id}`)).map(({ id }) => id).join(', ');
+    if (without !== '') this.#fault('INPUT-CONFIRMED', step, `${list} compared by everybody before anything changes hands`, `not by ${without}`, 'Let the confirm-input step be for-each: person.');
+    if (this.#handedOver.has(list)) this.#fault('HAND-OVER-ONCE', step, 'every movement of the list carried out once', `${list} again`, 'Remove one of the two.');
+    this.#handedOver.add(list);
+    const { custodian = 0, witness = 0 } = step.witnesses;
+    if (custodian !== 1 || witness < 1) this.#fault('HAND-OVER-WITNESSED', step, 'the custodian who receives, and a witness', `${custodian} custodians and ${witness} witnesses`, 'Write witnessed-by: { custodian: 1, witness: 1 }.');
+  }
+
   #give(step: PlanStep): void {
     this.#cardInReader(step, step.who);
     if (!this.#backup || this.#backup.wiped) this.#fault('SHARES-AFTER-SPLIT', step, 'a backup key that has been split', this.#backup ? 'one that is wiped' : 'none');
@@ -475,6 +493,8 @@ class Room {
     }
     const named = Object.keys(this.#plan.inputs).filter((name) => !this.#compared.has(name) && this.#plan.inputs[name]?.optional !== true);
     if (named.length > 0) this.#fault('INPUT-CONFIRMED', last, 'every file compared by people', `not ${named.join(', ')}`, 'Add a confirm-input step.');
+    const waiting = Object.entries(this.#plan.inputs).filter(([name, { kind }]) => kind === 'movements' && !this.#handedOver.has(name)).map(([name]) => name);
+    if (waiting.length > 0) this.#fault('HAND-OVER-ONCE', last, 'every movement of the list carried out once', `${waiting.join(', ')} never`, 'Add a hand-over step.');
     for (const [token, step] of this.#zeroised) if (!this.#listed.has(token)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${token} afterwards`, 'none', 'Add a take-inventory step after this one.');
     if (key && !key.make && !key.restored && !this.#signed) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
     if (key?.make || key?.restored) {

@@ -10,7 +10,7 @@ import { visit } from 'yaml';
 import * as z from 'zod';
 import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url } from './bytes.ts';
-import { InputKind, Placement } from './evidence.ts';
+import { InputKind, Placement, type ThingKind } from './evidence.ts';
 import { CA_ALGORITHMS } from './keys/algorithms.ts';
 import { readPlainYaml, shapeFaults, type YamlFault } from './plain-yaml.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -100,6 +100,8 @@ function shapes<Open extends boolean>(open: Open) {
     /** C_InitToken: everything on the token is destroyed. */
     'zeroise-token': z.strictObject({ on: name }).optional(),
     'put-away': z.strictObject({}).optional(),
+    /** Things change hands, one by one, as a list of movements says: one step for each of them, once the list is there. */
+    'hand-over': z.strictObject({ list: name }).optional(),
     /** Changes to tokens, one after another, until the officer logs out: what administration is made of. */
     administer: z.strictObject({}).optional(),
   }).refine((value) => Object.keys(value).length === 1, 'exactly one action');
@@ -274,6 +276,27 @@ export interface Move {
   readonly to: Place;
 }
 
+/** One line of a list of movements. People are named as in the opening, or by their seat. */
+export interface Movement {
+  readonly kind: ThingKind;
+  /** What stands on the thing: a serial number, a bag's or a sheet's number. */
+  readonly identifier: string;
+  /** The share that it holds, where it holds one. */
+  readonly share: { readonly set: string; readonly x: number } | null;
+  readonly from: string;
+  readonly fromSite: string;
+  readonly to: string;
+  readonly toSite: string;
+  readonly reason: string;
+}
+
+/** A movement in the plan of an opened record: its place in the list, counted from 1, and the seats of both parties. */
+export interface HandedOver extends Movement {
+  readonly number: number;
+  readonly giver: string;
+  readonly receiver: string;
+}
+
 /** One thing that one person does. `sign-seal` steps are added at the end of every act. */
 export interface PlanStep {
   readonly id: string;
@@ -288,6 +311,8 @@ export interface PlanStep {
   readonly witnesses: Readonly<Partial<Record<Role, number>>>;
   /** Line in the script; 0 for the seals. */
   readonly line: number;
+  /** Only of a `hand-over` whose list is there (shares/movements.ts). */
+  readonly movement?: HandedOver;
 }
 
 export interface Plan {

@@ -39,6 +39,7 @@ const papers = () => import('./paper-cli.ts');
 const inventories = () => import('./inventory-cli.ts');
 const destructions = () => import('./destroy-cli.ts');
 const states = () => import('./state-cli.ts');
+const custodies = () => import('./custody-cli.ts');
 
 const help = async () => `conclave ${version}: key ceremonies and HSM administration
 
@@ -51,7 +52,7 @@ const help = async () => `conclave ${version}: key ceremonies and HSM administra
       The script grammar as JSON Schema, for editors.
   conclave tokens [--home DIR] [--json]
       Modules, slots and tokens as they are now.
-${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await states()).STATE_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await papers()).PAPER_HELP}${(await bills()).CBOM_HELP}${(await inventories()).INVENTORY_HELP}${(await destructions()).DESTROY_HELP}  conclave bench [--quick] [--json] [--only NAME]...
+${TOKEN_HELP}${ADMIN_HELP}${KEYS_HELP}${KEY_HELP}${(await states()).STATE_HELP}${(await envelopes()).ENVELOPE_HELP}${(await shares()).SHARE_HELP}${(await papers()).PAPER_HELP}${(await bills()).CBOM_HELP}${(await inventories()).INVENTORY_HELP}${(await destructions()).DESTROY_HELP}${(await custodies()).CUSTODY_HELP}  conclave bench [--quick] [--json] [--only NAME]...
       Measures, and prints ratios against raw operations in the same run.
 
 Every command has --help. The data folder is $CONCLAVE_HOME or ~/.local/share/conclave.
@@ -65,7 +66,7 @@ const DETAIL: Record<string, string> = {
   SCRIPT        name of a script that ships (root-ca, composite-ca, pq-root, intermediate,
                 cross-sign, crl, encryption-certificate, stateful-root, recovery,
                 recovery-rehearsal, key-destruction, token-zeroise,
-                key-compromise)
+                key-compromise, custody-movement)
   --out DIR     where the bundle goes (default: the current folder); its path is printed last
   --set N=V     a parameter of the script, e.g. --set algorithm=rsa-4096 --set threshold=3 --set shares=5
   --module N    a module of modules.json in the data folder (default: the embedded software token)
@@ -291,6 +292,7 @@ async function detailOf(command: string): Promise<string | undefined> {
   switch (command) {
     case 'cbom': return (await bills()).CBOM_DETAIL;
     case 'inventory': return (await inventories()).INVENTORY_DETAIL;
+    case 'custody': return (await custodies()).CUSTODY_DETAIL;
     case 'destroy': return (await destructions()).DESTROY_DETAIL;
     case 'share': return `${(await shares()).SHARE_DETAIL[command] ?? ''}\n${(await papers()).PAPER_DETAIL}`;
     case 'envelope': return (await envelopes()).ENVELOPE_DETAIL[command];
@@ -325,6 +327,7 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'cbom': return (await bills()).cbomCommand(args, { version, hasher: nativeHasher, openHouse });
     case 'destroy': return (await destructions()).destroyCommand(args, { hasher: nativeHasher, openHouse });
     case 'inventory': return (await inventories()).inventoryCommand(args, { openHouse });
+    case 'custody': return (await custodies()).custodyCommand(args, openHouse);
     case 'envelope': return (await envelopes()).envelopeCommand(command, args);
     case 'share': {
       const { isPaperCall, paperCommand } = await papers();

@@ -18,6 +18,8 @@ import type { provenanceOf, risksOf } from '../ceremonies/keys/provenance.ts';
 import type { Reconciliation } from '../ceremonies/reconcile.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
 import type { Fault } from '../ceremonies/script.ts';
+import type { Custody } from '../ceremonies/shares/custody.ts';
+import type { PlacementFinding, Site } from '../ceremonies/shares/placement.ts';
 import type { Verdict } from '../ceremonies/verify.ts';
 
 const CeremonyId = z.string().regex(/^[0-9a-f]{32}$/);
@@ -172,7 +174,7 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('witness'), ceremony: CeremonyId, step: z.string().max(80), seat: SeatId }),
   z.strictObject({ call: z.literal('decide'), ceremony: CeremonyId, decision: z.enum(['keep', 'clear']), why: sentence }),
   z.strictObject({ call: z.literal('note'), ceremony: CeremonyId, seat: SeatId, text: sentence }),
-  z.strictObject({ call: z.literal('exception'), ceremony: CeremonyId, seat: SeatId, expected: sentence, happened: sentence, decided: sentence }),
+  z.strictObject({ call: z.literal('exception'), ceremony: CeremonyId, seat: SeatId, expected: sentence, happened: sentence, decided: sentence, /** The thing of this step is not handed over: that ends the step. */ step: z.string().max(80).optional() }),
   z.strictObject({ call: z.literal('break'), ceremony: CeremonyId, present: z.int().min(1).max(1000), reason: sentence }),
   z.strictObject({ call: z.literal('back'), ceremony: CeremonyId, present: z.int().min(1).max(1000) }),
   z.strictObject({ call: z.literal('disagree'), ceremony: CeremonyId, seat: SeatId, words: sentence }),
@@ -188,6 +190,8 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('verify'), name: z.string().max(200), bytes: z.instanceof(Uint8Array).refine((bytes) => bytes.length <= 268_435_456) }),
   /** The verdict on a record of this machine. */
   z.strictObject({ call: z.literal('verify-own'), ceremony: CeremonyId }),
+  /** Who has what and where, folded from every record of this machine, each verified; and whether shares lie well. */
+  z.strictObject({ call: z.literal('custody') }),
 ]);
 export type Request = z.infer<typeof Request>;
 export type Call = Request['call'];
@@ -196,6 +200,13 @@ export interface ScriptSummary {
   readonly name: string;
   readonly text: string;
   readonly faults: readonly Fault[];
+}
+
+/** The register, the sites of sites.yaml (or what is wrong with that file), and what is wrong with where shares lie. */
+export interface CustodyReport extends Custody {
+  readonly sites: readonly Site[];
+  readonly sitesFault: Refusal | null;
+  readonly placement: readonly PlacementFinding[];
 }
 
 export interface CeremonySummary {
@@ -336,6 +347,7 @@ export interface Answers {
   export: { readonly path: string; readonly sha256: string };
   verify: { readonly verdict: Verdict; readonly lines: readonly string[] };
   'verify-own': { readonly verdict: Verdict; readonly lines: readonly string[] };
+  custody: CustodyReport;
 }
 
 /** A refusal names its rule; a problem (a device, the disk, a bug) has a code. Either says what to do next. */

@@ -3,7 +3,7 @@
  * wants. The terminal's rehearsal, the benchmark and the tests are carried out by this file; it can do nothing that a
  * person at the screen could not do, because it uses the same calls and the same `pendingAction`.
  */
-import { mayBeKept, pendingAction, typedAt, type Pending, type State } from '../ceremonies/ceremony.ts';
+import { mayBeKept, mayWitness, pendingAction, typedAt, type Pending, type State } from '../ceremonies/ceremony.ts';
 import { waitsUntil } from '../ceremonies/destruction.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { readBackupRecord } from '../ceremonies/backup-record.ts';
@@ -98,7 +98,7 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
           await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false, typed: typedAt(state) ?? '' })); break;
         case 'witness': {
           const role = Object.keys(pending.missing)[0] as Role;
-          const witness = state.people.find((person) => person.role === role && person.seat !== pending.step.who && !(state.current?.witnesses.includes(person.seat) ?? false));
+          const witness = state.people.find((person) => person.role === role && state.current !== null && mayWitness(state.current, person) && !state.current.witnesses.includes(person.seat));
           await ask(table, { call: 'witness', ceremony, step: pending.step.id, seat: witness?.seat ?? '' });
           break;
         }

@@ -28,6 +28,7 @@ const Replay = lazy(() => screen(async () => ({ default: (await import('./screen
 const Tokens = lazy(() => screen(async () => ({ default: (await import('./screens/Tokens.tsx')).Tokens })));
 const Keys = lazy(() => screen(async () => ({ default: (await import('./screens/Keys.tsx')).Keys })));
 const Scripts = lazy(() => screen(async () => ({ default: (await import('./screens/Scripts.tsx')).Scripts })));
+const Custody = lazy(() => screen(async () => ({ default: (await import('./screens/Custody.tsx')).Custody })));
 const Audit = lazy(() => screen(async () => ({ default: (await import('./screens/Audit.tsx')).Audit })));
 
 function Page() {
@@ -47,6 +48,8 @@ function Page() {
       return <Keys chosen={screen.key ?? null} />;
     case 'scripts':
       return <Scripts />;
+    case 'custody':
+      return <Custody />;
     case 'audit':
       return <Audit key={screen.own?.ceremony ?? ''} screen={screen} />;
   }

@@ -40,7 +40,7 @@ export interface Told {
   readonly step: PlanStep | null;
 }
 
-const PEOPLE_ALONE: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait', 'set-state', 'put-away'];
+const PEOPLE_ALONE: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait', 'set-state', 'put-away', 'hand-over'];
 const SIGNATURES: readonly ActionName[] = ['sign-seal', 'sign-resume'];
 
 /** `description` is what describe.ts says of `entry` in front of `before`. */

@@ -18,7 +18,7 @@ import { affectedText, whatToDo } from '../ceremonies/statements.ts';
 import { endsHere } from '../ceremonies/zeroise.ts';
 import { algorithmName, placeWords, profileOf } from './algorithms.ts';
 import { fact, objectLine, type Fact, type Told } from './reading.ts';
-import { seatTitle, t } from './texts.ts';
+import { personTitle, seatTitle, t } from './texts.ts';
 
 const { text, mono, hex, list } = fact;
 
@@ -52,6 +52,19 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       const change = intent as Intent<'administer'>;
       const came = evidence ? resultLines(change, (evidence as Evidence<'administer'>).result).map((line) => line.text) : [];
       return [text(t.change.ordered, orderText(change)), ...(came.length > 0 ? [list(t.change.came, came)] : [])];
+    }
+    case 'hand-over': {
+      const { movement } = step;
+      if (movement === undefined) return [];
+      const { identifier, kind, share, giver, receiver, fromSite, toSite, reason } = movement;
+      const person = (seat: string) => personTitle(seat, state.people.find((one) => one.seat === seat)?.name ?? '');
+      return [
+        mono(t.custody.kinds[kind], identifier),
+        ...(share === null ? [] : [text(t.custody.holds, t.custody.share(share.x, share.set))]),
+        text(t.custody.from, `${person(giver)}, ${fromSite}`),
+        text(t.custody.to, `${person(receiver)}, ${toSite}`),
+        text(t.custody.reason, reason),
+      ];
     }
     case 'enrol':
     case 'sign-seal':

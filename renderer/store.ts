@@ -48,6 +48,7 @@ export type Screen =
   /** `key`: identity of the one that is looked at. */
   | { readonly at: 'keys'; readonly key?: string }
   | { readonly at: 'scripts' }
+  | { readonly at: 'custody' }
   | {
       readonly at: 'audit';
       /** A record of this machine, to be verified at once. */
@@ -217,7 +218,7 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
 
     async ask(request) {
       if (get().work !== null) return null;
-      const step = 'step' in request ? request.step : null;
+      const step = ('step' in request ? request.step : null) ?? null;
       set({ work: { call: request.call, step, since: world.now(), stopping: 'no' }, trouble: null });
       const since = world.now();
       const answer = await bridge.call(request);

@@ -5,9 +5,11 @@
  * flags are never translated. This file never decides anything: it only says what was decided elsewhere.
  */
 import type { Pending } from '../ceremonies/ceremony.ts';
-import type { ActionName, ChangeKind, OrderedAttribute } from '../ceremonies/evidence.ts';
+import type { ActionName, ChangeKind, OrderedAttribute, ThingKind } from '../ceremonies/evidence.ts';
 import type { Purpose } from '../ceremonies/keys/template.ts';
 import type { Place, Role } from '../ceremonies/script.ts';
+import type { Whereabouts } from '../ceremonies/shares/custody.ts';
+import type { PlacementRule } from '../ceremonies/shares/placement.ts';
 
 /** What the one button of a step says, and what is said while the step runs. */
 export interface ActionText {
@@ -159,6 +161,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
     pin: 'doer',
   },
   'put-away': { button: 'It is put away', key: 'I', working: 'Writing down that it is put away.', pin: 'none' },
+  'hand-over': { button: 'It is handed over', key: 'I', working: 'Writing down that it has changed hands.', pin: 'none' },
   administer: { button: 'Change the token', key: 'C', working: 'The change is written down, carried out, and read back.', pin: 'maybe' },
   'sign-seal': {
     button: 'Sign the record',
@@ -369,7 +372,67 @@ export const t = {
   utc: 'UTC',
 
   mode: { rehearsal: 'Rehearsal', real: 'Real ceremony' },
-  nav: { home: 'Ceremonies', scripts: 'Scripts', tokens: 'Tokens', keys: 'Keys', audit: 'Audit', help: 'Keyboard', label: 'Rooms' },
+  custody: {
+    title: 'Custody',
+    move: 'Move things…',
+    again: 'Read again',
+    reading: 'Reading and verifying every record of this machine.',
+    empty: 'No record of this machine tells of a card, a bag or a sheet yet. Whatever a ceremony uses or hands over appears here by itself.',
+    worlds: 'Real things, or those of rehearsals',
+    real: 'Real things',
+    rehearsals: 'Rehearsals',
+    findings: 'Findings',
+    nothingFound: 'Nothing was found.',
+    found: (n: number) => `${plural(n, 'finding')}.`,
+    balances: 'Whatever came is there, or left with a reason.',
+    doesNotBalance: 'The books do not balance: see the table below.',
+    map: 'Custody map',
+    mapTitle: 'Who keeps what, and where',
+    set: (m: number, n: number, key: string) => `${key}: any ${m} of ${n} shares recover it. Set`,
+    nowhere: 'Site not known',
+    nowhereHint: 'no record says where',
+    nobody: 'nobody that a record names',
+    thisMachine: 'this machine',
+    region: (region: string) => `region ${region}`,
+    noRegion: 'region not known',
+    at: {
+      'PLACEMENT-SITE-REACHES-M': (n) => `${n} shares can meet here`,
+      'PLACEMENT-REGION-REACHES-M': (n) => `${n} shares can meet in this region`,
+      'PLACEMENT-PERSON-REACHES-M': (n) => `${n} shares with one person`,
+      'PLACEMENT-PERSON-HOLDS-TWO': (n) => `${n} shares with one person`,
+      'PLACEMENT-LOSS-LEAVES-TOO-FEW': () => 'too few shares are left without it',
+      'PLACEMENT-UNKNOWN': () => 'its region stands in no file',
+    } satisfies Record<PlacementRule, (things: number) => string>,
+    personMeets: 'shares can meet',
+    lost: 'not accounted for',
+    shareBrief: (numbers: readonly number[]) => `share ${numbers.join(', ')}`,
+    /** On the map there is room for one word. */
+    brief: (what: string) => what.split(' ')[0] ?? '',
+    more: (n: number) => `and ${n} more, in the table`,
+    moved: (n: number) => plural(n, 'thing'),
+    arrow: (n: number, from: string, to: string) => `${plural(n, 'thing')} moved from ${from} to ${to}`,
+    latest: 'The latest movements',
+    earlier: (n: number) => `${plural(n, 'movement')} before these, in the records.`,
+    fromTo: (from: Whereabouts, to: Whereabouts) => `from ${from.person} at ${from.site} to ${to.person} at ${to.site}`,
+    states: { 'signed': 'signed by giver and receiver', 'unsigned': 'not signed by both', 'not-handed-over': 'not handed over' },
+    entry: (where: string) => `entry ${where}`,
+    things: 'Every thing',
+    columns: ['Thing', 'It holds', 'With', 'Site', 'Where', 'Since entry'],
+    places: { safe: 'in the safe', table: 'on the table', holder: 'in hand', reader: 'in the reader', bag: 'in its bag', record: 'in its record' },
+    balance: 'What came and went',
+    balanceColumns: ['Site or person', 'At first', 'In', 'Out', 'There', 'Balance'],
+    unaccounted: (n: number) => (n === 0 ? 'balances' : n > 0 ? `${n} not accounted for` : `${-n} more than came`),
+    notHandedOver: 'It is not handed over…',
+    endsMovement: 'The thing is not handed over: this exception ends its movement',
+    endsMovementHint: 'The register then has it where it was, and unaccounted for until somebody finds out.',
+    kinds: { card: 'Card', token: 'Token', bag: 'Bag', sheet: 'Sheet', envelope: 'Envelope', backup: 'Backup' } satisfies Record<ThingKind, string>,
+    holds: 'It holds',
+    share: (x: number, set: string) => `share ${x} of set ${set}`,
+    from: 'From',
+    to: 'To',
+    reason: 'Reason',
+  },
+  nav: { home: 'Ceremonies', scripts: 'Scripts', tokens: 'Tokens', keys: 'Keys', custody: 'Custody', audit: 'Audit', help: 'Keyboard', label: 'Rooms' },
   theme: { label: 'Theme', paper: 'Paper', night: 'Night', system: 'As the system' },
 
   verdicts: {

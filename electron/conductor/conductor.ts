@@ -17,6 +17,7 @@ import {
 } from '../../ceremonies/ceremony.ts';
 import { approvalStatement, listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
+import type { JudgedRecord } from '../../ceremonies/inventory.ts';
 import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
@@ -24,6 +25,7 @@ import { rehearse } from '../../ceremonies/rehearse.ts';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
+import { rehearsalMovements } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
 import { keyNamed, passageOf } from '../../ceremonies/statements.ts';
 import { labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
@@ -203,6 +205,7 @@ export class Conductor {
         return { verdict, lines };
       }
       case 'inventory': case 'reconcile': case 'inventory-progress': return (await this.#keysRoom()).answer(request);
+      case 'custody': return this.#custody();
       case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'compare-tokens': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
@@ -308,6 +311,17 @@ export class Conductor {
     });
   }
 
+  async #custody(): Promise<Answers['custody']> {
+    const [{ custodyReport }, { verifyFile }] = await Promise.all([import('./custody.ts'), judging()]);
+    const { ledger, hasher, home } = this.#world;
+    const records: JudgedRecord[] = [];
+    for (const { ceremony } of ledger.ceremonies()) {
+      const lines = ledger.lines(ceremony, 0);
+      records.push({ ...await verifyFile(utf8(lines.map((line) => `${line}\n`).join('')), { hasher }), lines });
+    }
+    return custodyReport(home, records, hasher);
+  }
+
   async #export(ceremony: string): Promise<Answers['export']> {
     const [{ makeBundle }, { fileDigest }] = await Promise.all([import('../../ceremonies/bundle.ts'), judging()]);
     const lines = this.#world.ledger.lines(ceremony, 0);
@@ -353,6 +367,10 @@ export class Conductor {
     const { devices, clock, random } = this.#world;
     for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
       if (brought.includes(name) || optional === true) continue;
+      if (kind === 'movements') {
+        inputs[name] = { file: `rehearsal-${name}.csv`, bytes: forWebCrypto(rehearsalMovements(plan, random)) };
+        continue;
+      }
       if (!bound) throw new Refused(refuse('PROVISION', 'a token for the rehearsal\'s CA', 'none', 'Add a token under room.'));
       const config = this.#module(bound.module);
       const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
@@ -674,8 +692,8 @@ export class Conductor {
       case 'witness': this.#write(room, 'witnessed', {}, { step: request.step, by: request.seat }); return;
       case 'note': this.#write(room, 'noted', { text: request.text }, { by: request.seat }); return;
       case 'exception': {
-        const { expected, happened, decided } = request;
-        this.#write(room, 'exception', { number: state.exceptions + 1, expected, happened, decided }, { by: request.seat });
+        const { expected, happened, decided, step } = request;
+        this.#write(room, 'exception', { number: state.exceptions + 1, expected, happened, decided }, { by: request.seat, ...(step !== undefined && { step }) });
         return;
       }
       case 'break': this.#write(room, 'break', { present: request.present, reason: request.reason }); return;
@@ -864,7 +882,8 @@ export class Conductor {
         this.#commit(room, entry);
         return null;
       }
-      const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : input ? { sha256: inputDigest(input) } : {};
+      const { movement } = step;
+      const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : movement ? { movement: movement.number, kind: movement.kind, identifier: movement.identifier } : input ? { sha256: inputDigest(input) } : {};
       this.#write(room, 'done', { begun: null, evidence }, who);
       return null;
     }
@@ -989,7 +1008,7 @@ export class Conductor {
         return { token, label: labelAfter(state.inspected[token] ?? seen), seen, typed };
       }
       case 'administer': throw new Refused(refuse('IN-ORDER', 'a change that somebody asks for', 'none', 'Choose what is to be changed.'));
-      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': case 'hand-over': return {};
     }
   }
 
@@ -1093,7 +1112,7 @@ export class Conductor {
         return { statement, signatures: signatures[0] };
       }
       case 'destroy-copies': return this.#destroyCopy(room, intent as Intent<'destroy-copies'>, ask);
-      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': return {};
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': case 'hand-over': return {};
     }
   }
 

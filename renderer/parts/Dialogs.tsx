@@ -158,6 +158,12 @@ function SeatField({
   );
 }
 
+/** Null where nothing is to be handed over now. The step is only there while its thing waits: nothing else has to be asked. */
+function exceptedStep(): string | null {
+  const { current = null, phase } = store.getState().record?.state ?? {};
+  return phase === 'open' && current?.phase === 'ready' && current.step.movement !== undefined ? current.step.id : null;
+}
+
 const KINDS = ['exception', 'pause', 'disagree', 'note', 'abort'] as const;
 type UnexpectedKind = (typeof KINDS)[number];
 
@@ -174,6 +180,9 @@ export function Unexpected({
   const [seat, setSeat] = useState(people[0]?.seat ?? 'officer');
   const [texts, setTexts] = useState<Partial<Record<string, string>>>({});
   const [present, setPresent] = useState(people.length);
+  /** The step whose thing is to be handed over now: an exception may end it. */
+  const [excepted] = useState(() => exceptedStep());
+  const [ends, setEnds] = useState(true);
   const work = useConclave((state) => state.work);
   const trouble = useConclave((state) => state.trouble);
   const field = (name: string, label: string, hint?: string) => (
@@ -200,6 +209,7 @@ export function Unexpected({
             expected: text('expected'),
             happened: text('happened'),
             decided: text('decided'),
+            ...(excepted && ends ? { step: excepted } : {}),
           },
           filled('expected', 'happened', 'decided'),
           u.writeException,
@@ -252,6 +262,17 @@ export function Unexpected({
       </p>
       <div className="form">
         {kind === 'pause' ? null : <SeatField people={people} value={seat} set={setSeat} />}
+        {kind === 'exception' && excepted ? (
+          <div className="checks">
+            <label>
+              <input type="checkbox" name="ends-movement" checked={ends} onChange={(event) => setEnds(event.target.checked)} />
+              <span>
+                {t.custody.endsMovement}
+                <span className="note">{t.custody.endsMovementHint}</span>
+              </span>
+            </label>
+          </div>
+        ) : null}
         {kind === 'exception'
           ? [
               field('expected', t.unexpected.expected),

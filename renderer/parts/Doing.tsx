@@ -5,7 +5,7 @@
  * It presses on behalf of the person whose step it is; whether it may be done at all, the conductor decides.
  */
 import { useEffect, useMemo, useState } from 'react';
-import { mayBeKept, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
+import { mayBeExcepted, mayBeKept, mayWitness, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
 import { nextCopy, waitsUntil } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
@@ -53,12 +53,21 @@ function Doing({
       return (
         <>
           <Failure state={state} acceptFinalTry={() => act(true)} />
-          <Primary
-            text={again ? `${t.ceremony.again}: ${t.actions[action].button}` : t.actions[action].button}
-            letter={t.actions[action].key}
-            busy={busy}
-            press={() => act()}
-          />
+          <div className="either">
+            <Primary
+              text={again ? `${t.ceremony.again}: ${t.actions[action].button}` : t.actions[action].button}
+              letter={t.actions[action].key}
+              busy={busy}
+              press={() => act()}
+            />
+            {mayBeExcepted(state, step.id) ? (
+              <p className="press">
+                <button type="button" disabled={busy} data-testid="not-handed-over" onClick={() => store.getState().show('unexpected')}>
+                  {t.custody.notHandedOver}
+                </button>
+              </p>
+            ) : null}
+          </div>
         </>
       );
     case 'outcome':
@@ -310,7 +319,7 @@ function Witnesses({
   const { missing, step } = pending;
   const seen = state.current?.witnesses ?? [];
   const eligible = state.people.filter(
-    (person) => (missing[person.role] ?? 0) > 0 && person.seat !== step.who && !seen.includes(person.seat),
+    (person) => (missing[person.role] ?? 0) > 0 && state.current !== null && mayWitness(state.current, person) && !seen.includes(person.seat),
   );
   const wanted = Object.entries(missing)
     .map(([role, count]) => t.plural(count, t.roles[role as keyof typeof t.roles].toLowerCase()))

@@ -4,11 +4,12 @@ import { store, useConclave, useShortcut } from '../page.ts';
 import type { Screen, Theme } from '../store.ts';
 import { t } from '../texts.ts';
 
-const ROOMS: readonly Extract<Screen['at'], 'home' | 'scripts' | 'tokens' | 'keys' | 'audit'>[] = [
+const ROOMS: readonly Extract<Screen['at'], 'home' | 'scripts' | 'tokens' | 'keys' | 'custody' | 'audit'>[] = [
   'home',
   'scripts',
   'tokens',
   'keys',
+  'custody',
   'audit',
 ];
 

@@ -48,6 +48,7 @@ const OTHERS: Readonly<Record<string, { readonly options: RecordOptions; readonl
     files: ['certificate.der', 'certificate.pem', 'inputs/ca.json', 'inputs/other.crt', 'issuer.der', 'issuer.pem'],
   },
   crl: { options: { script: 'crl', ca: classicalCa }, files: ['crl.der', 'crl.pem', 'inputs/ca.json', 'inputs/revocations.csv', 'issuer.der', 'issuer.pem'] },
+  'custody-movement': { options: { script: 'custody-movement' }, files: ['inputs/movements.csv'] },
 };
 const others = new Map(await Promise.all(Object.entries(OTHERS).map(async ([name, { options }]) => [name, await scriptedRecord(options)] as const)));
 const bundle = makeBundle(whole.lines);

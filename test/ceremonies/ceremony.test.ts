@@ -13,6 +13,7 @@ import {
 } from '../../ceremonies/ceremony.ts';
 import { fromBase64url, fromUtf8, toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { scriptHash } from '../../ceremonies/script.ts';
+import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { SEED } from './keys/seed.ts';
 import { fileOf, rewritten, scriptedRecord, ScriptedRoom, type ScriptedRecord } from './scripted.ts';
 
@@ -51,6 +52,13 @@ const existing = await scriptedRecord({ script: 'crl' });
 const destruction = await scriptedRecord({ script: 'key-destruction' });
 const compromised = await scriptedRecord({ script: 'key-compromise' });
 const zeroised = await scriptedRecord({ script: 'token-zeroise', happenings: { zeroise: [{ kind: 'crash', found: 'present', decision: 'keep' }] } });
+const moved = await scriptedRecord({ script: 'custody-movement' });
+
+/** Three custodians of whom two exchange something; and a thing that was not there. */
+const crowd = await scriptedRecord({ script: readFileSync(join(import.meta.dirname, '../../ceremonies/scripts/custody-movement.yaml'), 'utf8').replace('default: 2', 'default: 3'), movements: `${MOVEMENTS_HEADER}\nbag,B-1,,,custodian-1,a,custodian-2,b,Because\nbag,B-2,,,custodian-3,a,custodian-1,b,Because\n` });
+const lost = await scriptedRecord({ script: 'custody-movement', happenings: { 'hand-over/2': [{ kind: 'exception' }] } });
+const moveList = at(moved, 'opened');
+const withList = (text: string) => edit(moveList, (data) => { ((data['inputs'] as Loose)['movements'] as Loose)['bytes'] = toBase64url(utf8(text)); });
 
 const opened = at(plain, 'opened');
 const openedReal = at(await scriptedRecord({ script: 'mini', mode: 'real' }), 'opened');
@@ -263,6 +271,20 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['TBS-IDENTICAL', 'another CRL was signed', inside(done('sign-list', existing), (e) => { e['signedTbs'] = otherDigest; })],
   ['PROVEN-BEFORE-CERTIFIED', 'a CRL by a key that has proven nothing', withKey(done('sign-list', existing), { proven: false })],
   ['HALF-KEY', 'a key kept whose wrapped half was never written down', edit(at(kept, 'decided'), (data) => { data['decision'] = 'keep'; })],
+  ['HAND-OVER-MOVEMENT', 'another movement', inside(done('hand-over/2', moved), (e) => { e['movement'] = 1; })],
+  ['HAND-OVER-MOVEMENT', 'another thing', inside(done('hand-over/1', moved), (e) => { e['identifier'] = 'B-0418'; })],
+  ['HAND-OVER-MOVEMENT', 'a thing of another kind', inside(done('hand-over/1', moved), (e) => { e['kind'] = 'sheet'; })],
+  ['RIGHT-PERSON', 'somebody else hands it over', edit(done('hand-over/1', moved), (_, entry) => { entry['by'] = 'custodian-2'; })],
+  ['WITNESS-NOT-DOER', 'the giver says it was received', edit(at(moved, 'witnessed', 'hand-over/1'), (_, entry) => { entry['by'] = 'custodian-1'; })],
+  ['HAND-OVER-RECEIVER', 'another custodian received it', edit(at(crowd, 'witnessed', 'hand-over/1'), (_, entry) => { entry['by'] = 'custodian-3'; })],
+  ['WITNESS-WANTED', 'the auditor says it', edit(at(moved, 'witnessed', 'hand-over/1'), (_, entry) => { entry['by'] = 'auditor'; })],
+  ['HAND-OVER-EXCEPTION', 'an exception ends another step', misplaced(edit(at(lost, 'exception'), (data) => { data['number'] = 1; }), done('compare-list/officer', moved).before)],
+  ['HAND-OVER-EXCEPTION', 'of a thing that was handed over', edit(misplaced(at(lost, 'exception'), at(moved, 'witnessed', 'hand-over/1').before), (_, entry) => { entry['step'] = 'hand-over/1'; })],
+  ['HAND-OVER-EXCEPTION', 'during a break', withState(at(lost, 'exception'), { onBreak: { present: 5 } })],
+  ['MOVEMENT-PARTY', 'a receiver who is not here', edit(moveList, (data) => { (data['people'] as Loose[])[2]!['name'] = 'Somebody Else'; })],
+  ['MOVEMENT-PARTY', 'from a seat to the name of who sits there', withList(`${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,a,Bela Custis,a,Because\nbag,B-1,,,custodian-2,a,custodian-1,b,Because\n`)],
+  ['MOVEMENTS-HEADER', 'a list without its header', withList('bag,B-0417,,,custodian-1,a,custodian-2,b,Because\n')],
+  ['MOVEMENT-PARTY', 'a custodian whom no line names', withList(`${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,a,custodian-1,b,Because\n`)],
   ['WIPED-AFTER-PROOF', 'wiped before the proof', withKey(begun('wipe-backup'), { recoveryProven: false })],
   ['WIPED-AFTER-PROOF', 'ended with a process that is alive', inside(done('wipe-backup'), (e) => { e['how'] = 'process-ended'; })],
   ['SEAL-STATEMENT', 'a seal over something else', inside(begun('seal-2/officer'), (i) => { i['statement'] = 'e30'; })],
@@ -305,6 +327,21 @@ test('a record ends closed, every act sealed by everybody with one statement', (
     assert.equal(pendingAction(record.state).kind, 'over');
     assert.deepEqual(record.state.seals.map((seal) => [seal.act, Object.keys(seal.signatures).length]), [0, 1, 2, 3, 4, 5].map((act) => [act, 6]));
   }
+});
+
+test('every movement is a step of its giver, and is over when handed over or excepted: it cannot close before', () => {
+  assert.deepEqual(moved.state.plan?.steps.filter(({ movement }) => movement).map(({ id, who, movement }) => [id, who, movement?.receiver]), [['hand-over/1', 'custodian-1', 'custodian-2'], ['hand-over/2', 'custodian-2', 'custodian-1']]);
+  assert.deepEqual(moved.state.plan?.acts.map(({ first, last }) => [first, last]), [[0, 14], [15, 24], [25, 31]]);
+  for (const record of [moved, crowd, lost]) assert.equal(record.state.phase, 'closed');
+  const { before } = done('hand-over/2', moved);
+  assert.equal(check(before, of(before, 'closed', {}).entry)?.rule, 'IN-ORDER');
+  const ends = lost.entries.filter(({ step }) => step === 'hand-over/2').map(({ kind }) => kind);
+  assert.deepEqual(ends, ['exception']);
+  assert.deepEqual(pendingAction(lost.before[1 + lost.entries.findIndex(({ kind }) => kind === 'exception')] ?? EMPTY), { kind: 'checkpoint' });
+  const self = `${MOVEMENTS_HEADER}\nbag,B-1,,,custodian-1,a,custodian-2,b,Because\ncard,C-1,,,custodian-2,a,custodian-2,b,Taken along\n`;
+  return scriptedRecord({ script: 'custody-movement', movements: self }).then(({ entries }) => {
+    assert.deepEqual(entries.filter(({ step, kind }) => step === 'hand-over/2' && kind === 'witnessed').map(({ by }) => by), ['custodian-1', 'witness']);
+  });
 });
 
 test('a checkpoint follows the opening, every step and the end; 64 entries never pass without one', async () => {

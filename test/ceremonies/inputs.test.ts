@@ -27,6 +27,7 @@ const sound: Readonly<Record<InputKind, Input>> = {
   certificate: crossed.state.opening?.inputs['other'] ?? assert.fail(),
   copies: destroyed.state.opening?.inputs['copies'] ?? assert.fail(),
   certificates: { kind: 'certificates', file: 'all.pem', bytes: toBase64url(utf8([issued, crossed].map(({ state }) => pem('CERTIFICATE', fromBase64url(state.issued[0]?.bytes ?? assert.fail()))).join(''))) },
+  movements: (await scriptedRecord({ script: 'custody-movement' })).state.opening?.inputs['movements'] ?? assert.fail(),
   crl: { kind: 'crl', file: 'previous.crl', bytes: revoked.state.issued[0]?.bytes ?? assert.fail() },
   backup: recovered.state.opening?.inputs['backup'] ?? assert.fail(),
 };
@@ -59,6 +60,9 @@ test('what a file says, for the people who compare it', async () => {
   assert.equal(key['traditional'], 'on the token');
   assert.equal(key['made under the draft'], 'lamps-composite-sigs-19');
   assert.equal(key['subject'], 'CN=Example CA');
+  assert.deepEqual(await facts('movements'), {
+    'bag B-0417': 'Bela Custis, head-office → Chiara Custos, north-branch: Distribution', 'card SHARE-7': 'custodian-2, head-office → custodian-1, south-branch; share 2 of set AAAAAAAAAAAAAAAAAAAAAA: Exchange for the bag',
+  });
   const certificate = await facts('certificate');
   assert.deepEqual([certificate['subject'], certificate['issuer'], certificate['public key'], certificate['valid']], ['CN=Another Root CA', 'CN=Another Root CA', 'ECDSA P-384', '2026-01-01 to 2056-01-01']);
   assert.deepEqual(await facts('revocations'), { 'certificates to revoke': '1', '1a2b3c4d5e6f7081': '2026-01-02, keyCompromise' });
@@ -94,6 +98,7 @@ const WRONG: readonly (readonly [what: string, input: Input, rule: string])[] = 
   ['a list with a day that there is not', withBytes(sound.revocations, utf8('01,2026-02-30T03:04:05Z,superseded\n')), 'REVOCATIONS-LINE'],
   ['a list with one number twice', withBytes(sound.revocations, utf8('01,2026-01-02T03:04:05Z,superseded\n0001,2026-01-02T03:04:05Z,superseded\n')), 'REVOCATIONS-DUPLICATE'],
   ['a list that never ends', withBytes(sound.revocations, utf8(Array.from({ length: 2001 }, (_, i) => `${(i + 1).toString(16).padStart(4, '0')},2026-01-02T03:04:05Z,superseded`).join('\n'))), 'REVOCATIONS-SIZE'],
+  ['a list of movements without its header', withBytes(sound.movements, utf8('bag,B-1,,,A,a,B,b,Because\n')), 'MOVEMENTS-HEADER'],
   ['a certificate where a CRL belongs', { ...sound.crl, bytes: sound.certificate.bytes }, 'CRL-DER'],
 ];
 

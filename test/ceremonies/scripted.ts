@@ -16,7 +16,7 @@ import { sha256, sha512 } from '@noble/hashes/sha2.js';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { concat, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
-  cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, pendingAction, presenceStatement, resumeStatement, sealStatement,
+  cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { approvalStatement, listOf, nextCopy, tokenCopies, waitsUntil, type CopyList } from '../../ceremonies/destruction.ts';
@@ -39,10 +39,11 @@ import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificatePro
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '../../ceremonies/script.ts';
+import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction', 'token-zeroise', 'key-compromise'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -114,6 +115,8 @@ export interface RecordOptions {
   readonly stillSigns?: readonly number[];
   readonly mode?: 'rehearsal' | 'real';
   readonly people?: Readonly<Record<string, string>>;
+  /** Serial numbers of identity cards, by seat; default: named after the seat. */
+  readonly identityCards?: Readonly<Record<string, string>>;
   readonly warnings?: readonly string[];
   /** By step id. */
   readonly happenings?: Readonly<Record<string, readonly Happening[]>>;
@@ -123,6 +126,8 @@ export interface RecordOptions {
   readonly seed?: string;
   /** The volume of the logbook before this one. */
   readonly after?: Data<'opened'>['after'];
+  /** The list of a `custody-movement`; default: a bag and a share card that two custodians exchange. */
+  readonly movements?: string;
   /** When it is opened, by the machine's clock. */
   readonly opensAt?: number;
 }
@@ -155,6 +160,10 @@ const NAMES: Readonly<Record<string, string>> = {
   officer: 'Ada Ofterdingen', 'custodian-1': 'Bela Custis', 'custodian-2': 'Chiara Custos', 'custodian-3': 'Dmitri Kustov', witness: 'Wanda Zeuge', auditor: 'Anselm Prüfer',
 };
 const MODULE = 'embedded';
+const MOVEMENTS = `${MOVEMENTS_HEADER}
+bag,B-0417,,,Bela Custis,head-office,Chiara Custos,north-branch,Distribution
+card,SHARE-7,AAAAAAAAAAAAAAAAAAAAAA,2,custodian-2,head-office,custodian-1,south-branch,Exchange for the bag
+`;
 
 export class ScriptedRoom {
   readonly fold = new Fold();
@@ -234,7 +243,7 @@ export class ScriptedRoom {
         return;
       case 'witness': {
         for (const [role, wanted] of Object.entries(pending.missing)) {
-          const able = this.state.people.filter((person) => person.role === role && person.seat !== pending.step.who && !this.state.current?.witnesses.includes(person.seat));
+          const able = this.state.people.filter((person) => person.role === role && this.state.current !== null && mayWitness(this.state.current, person) && !this.state.current?.witnesses.includes(person.seat));
           for (const person of able.slice(0, wanted)) this.append('witnessed', {}, { step: pending.step.id, by: person.seat });
         }
         return;
@@ -318,7 +327,7 @@ export class ScriptedRoom {
       bindings: {
         tokens: Object.fromEntries(plan.tokens.map((token) => [token, bound(`TOKEN-${token}`)])),
         cards: Object.fromEntries(Object.entries(plan.room.cards).map(([card, spec]) => [card, Object.fromEntries(
-          plan.seats.filter((seat) => spec.for === 'person' || seat.role === 'custodian').map((seat) => [seat.id, bound(`${card === 'share-card' ? 'SHARE' : 'CARD'}-${seat.id}`)]))])),
+          plan.seats.filter((seat) => spec.for === 'person' || seat.role === 'custodian').map((seat) => [seat.id, bound(card === 'share-card' ? `SHARE-${seat.id}` : this.#options.identityCards?.[seat.id] ?? `CARD-${seat.id}`)]))])),
       },
       modules: [{
         name: MODULE, kind: real ? 'pkcs11' : 'software', path: real ? '/usr/lib/vendor/libvendor.so' : '(embedded)', sha256: toHex(this.#digest('module')),
@@ -348,6 +357,7 @@ export class ScriptedRoom {
         case 'copies': file(utf8(JSON.stringify(this.#options.copies ?? COPIES))); break;
         case 'backup': file(utf8(JSON.stringify(await this.#backup(plan)))); break;
         case 'certificates': if (this.#options.certificates) file(utf8(this.#options.certificates.map((der) => pem('CERTIFICATE', der)).join(''))); break;
+        case 'movements': file(utf8(this.#options.movements ?? MOVEMENTS)); break;
         case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
       }
     }
@@ -463,7 +473,8 @@ export class ScriptedRoom {
     if (step.do.action === 'wait') this.#clock = Math.max(this.#clock, Date.parse(waitsUntil(this.state, step.do.hours) ?? ''));
     if (isHuman(step.do.action)) {
       const input = step.do.action === 'confirm-input' ? this.state.opening?.inputs[step.do.input] : undefined;
-      const evidence = step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : step.do.action === 'set-state' ? await this.#compromised(step.do) : input ? { sha256: inputDigest(input) } : {};
+      const { movement } = step;
+      const evidence = movement ? { movement: movement.number, kind: movement.kind, identifier: movement.identifier } : step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : step.do.action === 'set-state' ? await this.#compromised(step.do) : input ? { sha256: inputDigest(input) } : {};
       this.append('done', { begun: null, evidence }, { step: step.id, by: step.who });
       return;
     }
@@ -501,7 +512,7 @@ export class ScriptedRoom {
         this.append('noted', { text: happening.text }, { by: 'witness' });
         return;
       case 'exception':
-        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer' });
+        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer', ...this.state.current?.step.movement && { step: this.state.current.step.id } });
         return;
       case 'break':
         this.append('break', { present: happening.present ?? this.state.people.length, reason: 'Lunch.' }, { by: 'officer' });
@@ -550,7 +561,7 @@ export class ScriptedRoom {
     const ids = state.key ? keyIds(state.key) : [];
     const set = state.backup?.set.id ?? '';
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': case 'hand-over': case 'wipe-backup-key': return step.do.action === 'wipe-backup-key' ? { set } : {};
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)), expires: new Date(this.#clock + 30 * 86_400_000).toISOString() };
       case 'destroy-copies': return { copy: nextCopy(state.destruction)?.number ?? 0, left: null };
@@ -599,7 +610,7 @@ export class ScriptedRoom {
     const { intent } = state.current ?? assert.fail('no step');
     const given = intent as Intent;
     switch (step.do.action) {
-      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': return assert.fail('people alone');
+      case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': case 'hand-over': return assert.fail('people alone');
       case 'locate-copies': case 'confirm-gone':
         return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'locate-copies' ? 1 : this.#options.stillThere?.includes(number) === true ? 1 : 0, why: '' })) };
       case 'approve': {

@@ -118,6 +118,10 @@ const press = async () => {
   await page.getByTestId('primary').click();
 };
 const room = (name: string) => page.locator('nav').getByRole('button', { name, exact: true }).click();
+const custodyRoom = async () => {
+  await room('Custody');
+  await page.locator('main[data-busy=false]').waitFor();
+};
 const trouble = () => page.locator('[role=alert]').first().waitFor();
 /** To a token with ten thousand objects, and its first rows. */
 const officersCard = async () => {
@@ -449,6 +453,43 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
       await press();
       await page.getByTestId('stop').click();
       await page.locator('.trouble-stopped').waitFor();
+    },
+  ],
+  ...['custody', 'custody-empty', 'custody-found'].map((name): [string, string, () => Promise<void>] => [name, name, () => custodyRoom()]),
+  [
+    'custody-rehearsals',
+    'custody-worlds',
+    async () => {
+      await custodyRoom();
+      await page.getByLabel('Rehearsals').check();
+      await page.locator('.hatch').waitFor();
+    },
+  ],
+  [
+    'custody-refused',
+    'custody-refused',
+    async () => {
+      await room('Custody');
+      await trouble();
+    },
+  ],
+  ['hand-over', 'hand-over', enter],
+  ['hand-over-received', 'hand-over-received', enter],
+  [
+    'hand-over-exception',
+    'hand-over',
+    async () => {
+      await enter();
+      await page.getByTestId('not-handed-over').click();
+      await page.locator('dialog').getByLabel('What happened').fill('The folder was empty.');
+    },
+  ],
+  [
+    'compare-movements',
+    'compare-movements',
+    async () => {
+      await enter();
+      await page.locator('.comparison .facts').waitFor();
     },
   ],
   ['audit', 'over', () => room('Audit')],

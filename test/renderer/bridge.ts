@@ -16,8 +16,10 @@ import { readCopyList } from '../../ceremonies/destruction.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { readTemplates } from '../../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
+import { readMovements, thingName } from '../../ceremonies/shares/movements.ts';
 import { bindingsFor, factsOf, inputFile, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 import { pretendCompared } from './pretend-keys.ts';
+import { NOTHING } from './pretend-custody.ts';
 import { listedAfter, pretendOrder, pretendResult } from './pretend-changes.ts';
 import {
   pretendComparison,
@@ -91,6 +93,12 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
         ];
         return { sha256: digest, facts, findings: [] };
       }
+      case 'movements':
+        return {
+          sha256: digest,
+          findings: [],
+          facts: readMovements(file.bytes).map((movement) => ({ name: thingName(movement), value: `${movement.from}, ${movement.fromSite} → ${movement.to}, ${movement.toSite}: ${movement.reason}` })),
+        };
       case 'revocations':
         return {
           sha256: digest,
@@ -155,6 +163,7 @@ export class PretendBridge implements Bridge {
   readonly #movedListeners = new Set<(moved: Moved) => void>();
   /** Answers to give instead of the real ones, once each, by call. */
   readonly failNext = new Map<Call, Failure>();
+  custody = NOTHING;
   interrupted = new Set<string>();
   development = true;
   warnings: string[] = ['Swap is in use: memory may be written to disk.'];
@@ -241,6 +250,8 @@ export class PretendBridge implements Bridge {
           modules: ['software', 'softhsm'],
           first: this.rooms.length === 0,
         };
+      case 'custody':
+        return this.custody;
       case 'estate':
         return this.estate();
       case 'objects': {
@@ -497,7 +508,7 @@ export class PretendBridge implements Bridge {
         this.#room(request.ceremony).note(request.seat, request.text);
         return null;
       case 'exception':
-        this.#room(request.ceremony).exception(request.seat, request.expected, request.happened, request.decided);
+        this.#room(request.ceremony).exception(request.seat, request.expected, request.happened, request.decided, request.step);
         return null;
       case 'break':
         this.#room(request.ceremony).pause(request.present, request.reason);

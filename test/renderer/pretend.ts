@@ -19,6 +19,7 @@ import {
   disagreementStatement,
   isHuman,
   keyInput,
+  mayWitness,
   type Data,
   type Entry,
   type Kind,
@@ -41,12 +42,13 @@ import { instantOf } from '../../ceremonies/statements.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
+import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, pushLine } from '../../ceremonies/transcript.ts';
 import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'key-destruction'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'key-destruction', 'custody-movement'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -168,6 +170,11 @@ export function inputFile(
       return { file: 'rehearsal-revocations.csv', text: `${hex(10)},2026-11-20T09:00:00Z,keyCompromise\n` };
     case 'copies':
       return { file: 'rehearsal-copies.json', text: JSON.stringify(copyList(token)) };
+    case 'movements':
+      return {
+        file: 'rehearsal-movements.csv',
+        text: `${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,head-office,custodian-2,north-branch,Distribution of the shares\ncard,8A41-0093,AAAAAAAAAAAAAAAAAAAAAA,2,custodian-2,head-office,custodian-1,south-branch,Exchange for the bag\n`,
+      };
     case 'crl':
       return { file: 'previous.crl', text: `-----BEGIN X509 CRL-----\n${b64(300)}\n` };
   }
@@ -389,7 +396,8 @@ export class Room {
       .filter(
         (person) =>
           (missing[person.role] ?? 0) > 0 &&
-          person.seat !== this.state.current?.step.who &&
+          this.state.current !== null &&
+          mayWitness(this.state.current, person) &&
           !this.state.current?.witnesses.includes(person.seat),
       )
       .map((person) => person.seat);
@@ -410,8 +418,8 @@ export class Room {
   note(by: string, text: string): void {
     this.#append('noted', { text }, { by });
   }
-  exception(by: string, expected: string, happened: string, decided: string): void {
-    this.#append('exception', { number: this.state.exceptions + 1, expected, happened, decided }, { by });
+  exception(by: string, expected: string, happened: string, decided: string, step?: string): void {
+    this.#append('exception', { number: this.state.exceptions + 1, expected, happened, decided }, { by, ...(step !== undefined && { step }) });
   }
   pause(present: number, reason: string): void {
     this.#append('break', { present, reason });
@@ -530,6 +538,7 @@ export class Room {
       case 'wait':
       case 'set-state':
       case 'put-away':
+      case 'hand-over':
         return {};
       case 'locate-copies':
       case 'confirm-gone':
@@ -662,6 +671,10 @@ export class Room {
         if (left !== null) return { copy, how: 'left', words: left };
         if (means !== 'token') return { copy, how: means === 'people' ? 'people' : 'pending' };
         return { copy, how: 'token', device: { before: 1, after: 0, use: { tried: 'a signature under the old handle', worked: false, answer: 'CKR_KEY_HANDLE_INVALID' } } };
+      }
+      case 'hand-over': {
+        const { number = 0, kind = 'bag', identifier = '' } = step.movement ?? {};
+        return { movement: number, kind, identifier };
       }
       case 'enrol':
         return {

@@ -9,6 +9,7 @@ import type { Request } from '../../electron/contract.ts';
 import { POLICIES, webPreferences } from '../../electron/hardening.ts';
 import { PretendBridge, pretendVerdict } from './bridge.ts';
 import { pretendInventory } from './pretend-keys.ts';
+import { BADLY_PLACED, TWO_WORLDS, WELL_PLACED } from './pretend-custody.ts';
 import { peopleFor, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 
 const { SCREENS_PAGE: folder = '', SCREENS_PRELOAD: preload = '' } = process.env;
@@ -38,6 +39,8 @@ const volume = () =>
     SCRIPTS['administration'],
   );
 
+const movementRoom = () => new Room({}, SCRIPTS['custody-movement']);
+
 /** What the page meets, by name. Each begins from nothing. */
 const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
   first: () => undefined,
@@ -52,6 +55,29 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
     b.development = false;
     b.warnings = [];
     b.add(new Room({ mode: 'real', development: false }).until('certify'));
+  },
+  'custody-empty': () => undefined,
+  custody: (b) => {
+    b.custody = WELL_PLACED;
+  },
+  'custody-found': (b) => {
+    b.custody = BADLY_PLACED;
+  },
+  'custody-worlds': (b) => {
+    b.custody = TWO_WORLDS;
+  },
+  'custody-refused': (b) => {
+    b.failNext.set('custody', { ok: false, problem: { code: 'CONDUCTOR', message: 'The ledger could not be read.', hint: 'Nothing that was recorded is lost. Close the app and open it again.' } });
+  },
+  'hand-over': (b) => {
+    b.add(movementRoom().until('hand-over/2'));
+  },
+  'hand-over-received': (b) => {
+    const room = b.add(movementRoom().until('hand-over/2'));
+    room.finish();
+  },
+  'compare-movements': (b) => {
+    b.add(movementRoom().until('compare-list'));
   },
   words: (b) => {
     b.add(new Room());
