@@ -5,7 +5,7 @@
  * Pure. It proposes; people compare the list with their paper, add what no record knows, and approve it.
  */
 import type { Copy, CopyList } from './destruction.ts';
-import { holdsSecret, stands, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
+import { dependantsOf, holdsSecret, stands, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
 import { Refused, refuse } from './refusal.ts';
 
 export interface MoreCopies {
@@ -24,15 +24,18 @@ export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: Invento
   const objects = standing.flatMap((copy) => (copy.kind === 'object' ? [copy] : []));
   for (const object of objects.filter(holdsSecret)) add(onToken(object, null));
   const wrapping = new Map<string, number>();
+  /** Keys that end with this one. */
+  const ending = new Set([key.identity]);
   for (const copy of standing) {
     switch (copy.kind) {
       case 'object': break;
       case 'wrapped-part': {
         const place = `${copy.under.module} ${copy.under.token} ${copy.under.id}`;
-        const held = objectAt(inventory, copy.under);
+        const held = secretKeyAt(inventory, copy.under);
         if (!held) break; // what it was under is gone already
-        const number = wrapping.get(place) ?? add({ ...onToken(held, null), what: `the key that the ${copy.part} part is wrapped under, on token ${copy.under.token}` });
+        const number = wrapping.get(place) ?? add({ ...onToken(held.holding, null), what: `the key that the ${copy.part} part is wrapped under, on token ${copy.under.token}` });
         wrapping.set(place, number);
+        ending.add(held.key);
         add({ what: `${copy.part === 'key' ? 'the key' : `the ${copy.part} half`}, wrapped in its record`, secret: true, by: { means: 'erasure', of: [number], enough: 1 } });
         break;
       }
@@ -53,7 +56,8 @@ export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: Invento
   for (const object of objects.filter((one) => !holdsSecret(one))) add(onToken(object, null));
   return {
     format: 'conclave-copies/1', key: { identity: key.identity, label: key.label, algorithm: key.algorithm }, copies,
-    unknown: key.unknown.map((words) => words.slice(0, 300)), dependants: dependantsOf(inventory, key, [...wrapping.keys()]), despite: more.despite,
+    unknown: key.unknown.map((words) => words.slice(0, 300)), despite: more.despite,
+    dependants: [...ending].flatMap((one) => dependantsOf(inventory, one)).filter(({ key: other }) => !ending.has(other)).map(({ label, key: other, how }) => `${label} (${other}): ${how}`.slice(0, 300)),
   };
 }
 
@@ -64,17 +68,9 @@ function onToken({ module, token, class: kind, id, label, keyType, check, what }
   };
 }
 
-function objectAt({ keys }: Pick<Inventory, 'keys'>, at: { readonly module: string; readonly token: string; readonly id: string }): Holding | undefined {
-  return keys.flatMap(({ copies }) => copies.flatMap((copy) => (copy.kind === 'object' && stands(copy) && copy.class === 'secret-key' ? [copy] : []))).find(({ module, token, id }) => module === at.module && token === at.token && id === at.id);
-}
+interface Held { readonly holding: Holding; readonly key: string }
 
-/** Other keys of which a copy is under this one, or under a key that ends with this one. */
-function dependantsOf({ keys }: Pick<Inventory, 'keys'>, key: InventoryKey, wrapping: readonly string[]): string[] {
-  const own = key.copies.flatMap((copy) => (copy.kind === 'object' ? [copy] : []));
-  const places = [...own.map(({ module, token, id }) => `${module} ${token} ${id ?? ''}`), ...wrapping];
-  const names = own.map(({ label, token }) => `"${label}" on token ${token}`);
-  return keys.filter(({ identity }) => identity !== key.identity).flatMap((other) => {
-    const under = other.copies.filter(stands).some((copy) => (copy.kind === 'wrapped-part' && places.includes(`${copy.under.module} ${copy.under.token} ${copy.under.id}`)) || (copy.kind === 'wrapped-file' && names.includes(copy.under)));
-    return under ? [`${other.label} (${other.identity})`.slice(0, 300)] : [];
-  });
+function secretKeyAt({ keys }: Pick<Inventory, 'keys'>, at: { readonly module: string; readonly token: string; readonly id: string }): Held | undefined {
+  return keys.flatMap(({ identity, copies }) => copies.flatMap((copy): Held[] => (copy.kind === 'object' && stands(copy) && copy.class === 'secret-key' ? [{ holding: copy, key: identity }] : [])))
+    .find(({ holding: { module, token, id } }) => module === at.module && token === at.token && id === at.id);
 }

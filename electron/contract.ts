@@ -9,6 +9,7 @@
 import * as z from 'zod';
 import { KEY_KINDS, InputKind, OrderedAttributes, Placement, SeatId, WrapMethod, type ModuleFacts, type ObjectFact, type StatisticalTest, type TokenFacts } from '../ceremonies/evidence.ts';
 import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
+import type { CopyList } from '../ceremonies/destruction.ts';
 import type { Fact } from '../ceremonies/inputs.ts';
 import type { Inventory, InventoryKey } from '../ceremonies/inventory.ts';
 import { KEY_STATES } from '../ceremonies/keys/lifecycle.ts';
@@ -116,6 +117,10 @@ export const Request = z.discriminatedUnion('call', [
    */
   z.strictObject({ call: z.literal('reconcile'), tokens: z.array(z.strictObject(OneToken)).max(64), login: z.enum(['none', 'ask', 'stand-in']) }),
   /** How far either of the two is. `stop` ends a comparison before the next object. */
+  /** The list of a key's copies, by which `key-destruction` is carried out; written into the data folder where `save`. `people`: copies that no record knows, and how they are destroyed before everybody. */
+  z.strictObject({
+    call: z.literal('plan-destruction'), key: z.string().min(1).max(500), despite: z.string().max(300), people: z.array(z.strictObject({ what: z.string().min(1).max(300), how: z.string().min(1).max(300) })).max(50), save: z.boolean(),
+  }),
   z.strictObject({ call: z.literal('inventory-progress'), stop: z.boolean() }),
   /** The organisation's key templates (templates.yaml), with what speaks against each; those that ship the page knows. */
   z.strictObject({ call: z.literal('templates') }),
@@ -344,6 +349,7 @@ export interface Answers {
   ceremonies: readonly CeremonySummary[];
   entries: { readonly lines: readonly string[] };
   act: null; 'leave-copy': null; cancel: { readonly cancelled: boolean }; witness: null; decide: null; note: null; exception: null; break: null; back: null; disagree: null; abort: null; resume: null;
+  'plan-destruction': { readonly list: CopyList; readonly file: { readonly path: string; readonly sha256: string } | null };
   export: { readonly path: string; readonly sha256: string };
   verify: { readonly verdict: Verdict; readonly lines: readonly string[] };
   'verify-own': { readonly verdict: Verdict; readonly lines: readonly string[] };

@@ -15,9 +15,8 @@ import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
   issuerOf, keyInput, resumeStatement, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
-import { approvalStatement, listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
+import { approvalStatement, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
-import type { JudgedRecord } from '../../ceremonies/inventory.ts';
 import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
@@ -206,6 +205,7 @@ export class Conductor {
       }
       case 'inventory': case 'reconcile': case 'inventory-progress': return (await this.#keysRoom()).answer(request);
       case 'custody': return this.#custody();
+      case 'plan-destruction': return this.#planDestruction(request);
       case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'compare-tokens': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
@@ -312,14 +312,21 @@ export class Conductor {
   }
 
   async #custody(): Promise<Answers['custody']> {
-    const [{ custodyReport }, { verifyFile }] = await Promise.all([import('./custody.ts'), judging()]);
-    const { ledger, hasher, home } = this.#world;
-    const records: JudgedRecord[] = [];
-    for (const { ceremony } of ledger.ceremonies()) {
-      const lines = ledger.lines(ceremony, 0);
-      records.push({ ...await verifyFile(utf8(lines.map((line) => `${line}\n`).join('')), { hasher }), lines });
-    }
-    return custodyReport(home, records, hasher);
+    const [{ custodyReport }, room] = await Promise.all([import('./custody.ts'), this.#keysRoom()]);
+    const { hasher, home } = this.#world;
+    return custodyReport(home, await room.judgeAll(), hasher);
+  }
+
+  /** Read as the ceremony will read it before it is written: what it refuses is refused here. */
+  async #planDestruction({ key: name, despite, people, save }: Extract<Request, { call: 'plan-destruction' }>): Promise<Answers['plan-destruction']> {
+    const [{ planDestruction }, { fileDigest }, inventory] = await Promise.all([import('../../ceremonies/destroy-plan.ts'), judging(), this.#inventory()]);
+    const key = keyNamed(inventory.keys, name);
+    const list = planDestruction(inventory, key, { people, retention: [], despite });
+    if (!save) return { list, file: null };
+    const bytes = utf8(`${JSON.stringify(list, null, 2)}\n`);
+    readCopyList(bytes);
+    const sha256 = fileDigest(bytes);
+    return { list, file: { path: this.#world.saveBundle(`copies-${sha256.slice(0, 8)}.json`, bytes), sha256 } };
   }
 
   async #export(ceremony: string): Promise<Answers['export']> {
@@ -573,7 +580,7 @@ export class Conductor {
   }
 
   async #inventory(): Promise<Inventory> {
-    return (await stating()).inventoryNow(this.#world.ledger, this.#world.hasher);
+    return (await this.#keysRoom()).inventory();
   }
 
   /** The passage of a key whose record was brought, and whom it concerns. Throws `Refused` as `passageOf` does. */

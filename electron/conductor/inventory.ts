@@ -68,15 +68,21 @@ export function inventoryRoom({ ledger, hasher, looking, busy, told }: Inventory
     return { verdict, lines, hash };
   }
 
+  /** Every record of the ledger; those under way count as far as they go. */
+  async function judgeAll(): Promise<Awaited<ReturnType<typeof judge>>[]> {
+    const judged: Awaited<ReturnType<typeof judge>>[] = [];
+    const list = ledger.ceremonies();
+    for (const [index, { ceremony }] of list.entries()) {
+      records = { doing: 'records', at: index + 1, of: list.length };
+      judged.push(await judge(ceremony));
+      await breathe();
+    }
+    return judged;
+  }
+
   async function readRecords(): Promise<Look> {
     try {
-      const judged: Awaited<ReturnType<typeof judge>>[] = [];
-      const list = ledger.ceremonies();
-      for (const [index, { ceremony }] of list.entries()) {
-        records = { doing: 'records', at: index + 1, of: list.length };
-        judged.push(await judge(ceremony));
-        await breathe();
-      }
+      const judged = await judgeAll();
       const hashes = judged.map(({ hash }) => hash).join(' ');
       if (last?.hashes === hashes) return last;
       const folding = inventoryByEntries(judged, hasher);
@@ -174,6 +180,8 @@ export function inventoryRoom({ ledger, hasher, looking, busy, told }: Inventory
 
   return {
     judge,
+    judgeAll,
+    inventory: async () => (await current()).inventory,
     async answer(request: InventoryRequest): Promise<Answers[InventoryRequest['call']]> {
       switch (request.call) {
         case 'inventory': return page(request);

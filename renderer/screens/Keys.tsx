@@ -11,6 +11,7 @@ import {
   type CopyView, type Facets, type Filter, type Finding, type Kept, type KeyRow,
 } from '../keys.ts';
 import { Frame } from '../parts/Frame.tsx';
+import { KeyActions } from '../parts/KeyActions.tsx';
 import { KeyAndCopies, Lifecycle, MediumShape, StateRing } from '../parts/KeyPicture.tsx';
 import { Mark, ProofMark } from '../parts/Mark.tsx';
 import { Report, TroublePanel } from '../parts/Trouble.tsx';
@@ -541,6 +542,7 @@ function KeyPage({ of: row, rows, findings, nameOf }: {
           <FindingLinks finding={finding} />
         </Report>
       ))}
+      <KeyActions of={key} />
       <KeyAndCopies label={key.label} state={state} copies={copies} above={above} below={below} />
       <Question title={words.what}>
         <What of={key} />
@@ -576,6 +578,7 @@ function Question({ title, children }: { readonly title: string; readonly childr
 }
 
 function What({ of: key }: { readonly of: InventoryKey }) {
+  const signed = key.passages.at(-1);
   const [method, value] = /^(.*?)\s([0-9a-f]{6,})(.*)$/.test(key.identity) ? [key.identity.replace(/\s[0-9a-f]{6,}.*$/, ''), /\s([0-9a-f]{6,}.*)$/.exec(key.identity)?.[1] ?? ''] : ['', key.identity];
   return (
     <dl className="facts facts-small">
@@ -601,9 +604,25 @@ function What({ of: key }: { readonly of: InventoryKey }) {
       <div>
         <dt>{words.state}</dt>
         <dd>
-          {stateWord(key.state ?? 'unknown')} <span className="note">{words.stateFrom}</span>
+          {stateWord(key.state ?? 'unknown')} <span className="note">{signed?.signed ? words.stateSigned(signed.signed.by, signed.signed.reason) : words.stateFrom}</span> {signed ? <EntryLink source={signed} what={words.state} /> : null}
         </dd>
       </div>
+      {key.period === null ? null : (
+        <div>
+          <dt>{words.period}</dt>
+          <dd>
+            {words.periodUntil(key.period.notBefore?.slice(0, 10) ?? null, key.period.notAfter.slice(0, 10), key.period.by)} <EntryLink source={key.period} what={words.period} />
+          </dd>
+        </div>
+      )}
+      {key.copies.some((copy) => copy.kind === 'share-set') ? (
+        <div>
+          <dt>{words.lastRecovery}</dt>
+          <dd>
+            <Mark name={key.lastRecovery === null ? 'reported' : 'verified'} quiet /> {key.lastRecovery === null ? words.neverRecovered : key.lastRecovery.at.slice(0, 10)} {key.lastRecovery === null ? null : <EntryLink source={key.lastRecovery} what={words.lastRecovery} />}
+          </dd>
+        </div>
+      ) : null}
       <div>
         <dt>{words.certificates}</dt>
         <dd>

@@ -1001,6 +1001,39 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
       await page.locator('.question').nth(3).evaluate((element) => element.scrollIntoView());
     },
   ],
+  [
+    'keys-state',
+    'keys-work',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.getByTestId('key-state').click();
+      await page.locator('dialog select[name=key-state-to]').selectOption('compromised');
+      await dialogField('Not to be trusted since').fill('2026-11-01');
+      assert.equal(await page.getByTestId('key-state-go').isDisabled(), true, 'without a reason nothing is signed');
+      await dialogField('Why').fill('The token was out of the safe for an hour, alone.');
+      assert.equal(await page.getByTestId('key-state-go').isDisabled(), false);
+    },
+  ],
+  [
+    'keys-destruction',
+    'keys',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.getByTestId('key-destruction').click();
+      await page.locator('dialog ol li').first().waitFor();
+      await dialogField('Copies that no record knows, one on each line').fill('The printed backup in bag 4711');
+    },
+  ],
+  [
+    'keys-destruction-saved',
+    'keys',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.getByTestId('key-destruction').click();
+      await page.getByTestId('save-copies').click();
+      await page.locator('dialog .exported').waitFor();
+    },
+  ],
   ['keys-kek', 'keys', () => oneKey('Vault KEK')],
   ['keys-composite', 'keys', () => oneKey('Composite Root G2')],
   ['keys-destroyed', 'keys', () => oneKey('Payments 2019')],

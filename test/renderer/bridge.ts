@@ -17,7 +17,7 @@ import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { readTemplates } from '../../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import { readMovements, thingName } from '../../ceremonies/shares/movements.ts';
-import { bindingsFor, factsOf, inputFile, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
+import { bindingsFor, copyList, factsOf, inputFile, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 import { pretendCompared } from './pretend-keys.ts';
 import { NOTHING } from './pretend-custody.ts';
 import { listedAfter, pretendOrder, pretendResult } from './pretend-changes.ts';
@@ -483,6 +483,10 @@ export class PretendBridge implements Bridge {
         } else room.next();
         this.#settle(room);
         return null;
+      }
+      case 'plan-destruction': {
+        const list = copyList('04172203');
+        return { list: { ...list, despite: request.despite, dependants: [] }, file: request.save ? { path: '/home/somebody/.conclave/bundles/copies-a1b2c3d4.json', sha256: 'a1'.repeat(32) } : null };
       }
       case 'leave-copy': {
         const room = this.#room(request.ceremony);

@@ -105,7 +105,7 @@ export function keyRecord(token: string, algorithm: string, place: Placement): K
 }
 
 /** A key on a token and a card, as ciphertext and on paper. */
-function copyList(token: string): CopyList {
+export function copyList(token: string): CopyList {
   const on = (kind: 'private-key' | 'public-key' | 'data', serial: string, holder: string | null) => ({
     means: 'token' as const, module: 'softhsm', token: serial, class: kind, id: kind === 'data' ? '' : 'a1b2', label: 'Old root', keyType: kind === 'data' ? '' : 'CKK_EC', check: { method: 'none' as const, value: '' as const }, holder,
   });

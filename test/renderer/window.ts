@@ -374,6 +374,11 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
     b.add(new Room().toTheEnd());
     b.inventory = pretendInventory();
   },
+  'keys-work': (b) => {
+    b.add(new Room().toTheEnd());
+    b.add(volume().until('work'));
+    b.inventory = pretendInventory();
+  },
   'keys-alike': (b) => {
     b.add(new Room().toTheEnd());
     const { keys, ...inventory } = pretendInventory();
