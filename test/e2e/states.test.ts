@@ -70,3 +70,38 @@ test('key-compromise: whom it concerns and what to do, read aloud before anybody
   await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
   assert.equal(await page.locator('[role=alert]').count(), 0);
 });
+
+test('key-destruction: nothing before the waiting period is over, which a rehearsal shortens and says so; then copy by copy, and the inventory says so', { timeout: 8 * 60_000 }, async (t) => {
+  const table = await open(t, 'key-destruction');
+  const { page } = table;
+  let waited = false;
+  await play(table, ({ step, pending }) => step === 'destroy' && pending === 'step', async (step) => {
+    if (step === 'locate') await picture(page, 'destruction-locate');
+    if (step !== 'wait' || waited) return;
+    waited = true;
+    await page.getByText('3 seconds here, for 72 hours in a real ceremony').waitFor();
+    await picture(page, 'destruction-wait');
+    await accessible(page, 'key-destruction at wait');
+    await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 10_000 });
+  });
+  assert.ok(waited);
+  await page.getByText('Copy 1', { exact: false }).first().waitFor();
+  await picture(page, 'destruction-copy');
+  await accessible(page, 'key-destruction at destroy');
+  // Of the copies, one is left with its reason: by keyboard alone.
+  await page.locator('details summary', { hasText: 'not destroyed now' }).focus();
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('the token is in the other building');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  await page.getByText('Copy 2', { exact: false }).first().waitFor();
+  await play(table, ({ step, pending }) => step === 'confirm' && pending === 'witness');
+  await page.getByText('NOT DESTROYED', { exact: false }).first().waitFor();
+  await picture(page, 'destruction-gone');
+  await accessible(page, 'key-destruction at confirm');
+  await play(table, ({ pending }) => pending === 'over');
+  await page.getByTestId('verify-own').click();
+  await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
+  assert.equal(await page.locator('[role=alert]').count(), 0);
+});
