@@ -92,8 +92,10 @@ test('key-destruction: nothing before the waiting period is over, which a rehear
   await page.locator('details summary', { hasText: 'not destroyed now' }).focus();
   await page.keyboard.press('Enter');
   await page.keyboard.press('Tab');
-  await page.keyboard.type('the token is in the other building');
-  await page.keyboard.press('Tab');
+  // As fast as people type: keys that come faster are taken for a token's, and ignored.
+  await page.keyboard.type('it is elsewhere', { delay: 90 });
+  await page.keyboard.press('Tab', { delay: 90 });
+  await page.waitForTimeout(600);
   await page.keyboard.press('Enter');
   await page.getByText('Copy 2', { exact: false }).first().waitFor();
   await play(table, ({ step, pending }) => step === 'confirm' && pending === 'witness');
