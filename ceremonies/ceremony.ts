@@ -17,7 +17,7 @@ import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
   type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type TokenFacts,
 } from './evidence.ts';
-import { destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
+import { copiesFault, destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import type { Backup } from './backup-record.ts';
 import { backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredKey, restoredObjects, restoreFault, restoreIntentFault } from './recovery.ts';
@@ -412,7 +412,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {});
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data);
   if (inputs) return inputs;
   layOutMovements(plan, data.inputs, data.people);
   if (data.mode === 'real') {
@@ -910,7 +910,9 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
     case 'begun': {
       const intent = (entry.data as Data<'begun'>).intent as Intent;
       const ids = current.step.do.action === 'enrol' ? [] : freshIds(current.step, intent);
-      const destruction = current.step.do.action === 'destroy-copies' ? { ...state.destruction, tried: [...state.destruction.tried, (intent as Intent<'destroy-copies'>).copy] } : state.destruction;
+      const wanted = current.step.do.action === 'destroy-copies' ? intent as Intent<'destroy-copies'> : null;
+      // Leaving a copy as it is destroys nothing that could explain its absence later.
+      const destruction = wanted?.left === null ? { ...state.destruction, tried: [...state.destruction.tried, wanted.copy] } : state.destruction;
       return { ...state, destruction, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
     }
     case 'done': {
@@ -927,7 +929,7 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
       const data = entry.data as Data<'failed'>;
       const unexplained = !data.nothingChanged && lasting(current);
       // An attempt that changed nothing explains nothing later.
-      const tried = current.step.do.action === 'destroy-copies' && data.nothingChanged ? state.destruction.tried.slice(0, -1) : state.destruction.tried;
+      const tried = current.step.do.action === 'destroy-copies' && data.nothingChanged && (current.intent as Intent<'destroy-copies'>).left === null ? state.destruction.tried.slice(0, -1) : state.destruction.tried;
       return { ...voidBegunShare(state, current), destruction: { ...state.destruction, tried }, current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
     }
     case 'found': {

@@ -21,8 +21,15 @@ export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: Invento
   const copies: Copy[] = [];
   const add = (copy: Copy): number => copies.push(copy);
   const standing = key.copies.filter(stands);
+  const unreachable: string[] = [];
+  /** Of some things the records tell no more than a serial number: nobody can ask them. */
+  const reachable = (holding: Holding, what: string): boolean => {
+    if (holding.module !== '') return true;
+    unreachable.push(`${what}, on token ${holding.token}: no record tells where it can be reached`.slice(0, 300));
+    return false;
+  };
   const objects = standing.flatMap((copy) => (copy.kind === 'object' ? [copy] : []));
-  for (const object of objects.filter(holdsSecret)) add(onToken(object, null));
+  for (const object of objects.filter(holdsSecret)) if (reachable(object, object.what)) add(onToken(object, null));
   const wrapping = new Map<string, number>();
   /** Keys that end with this one. */
   const ending = new Set([key.identity]);
@@ -41,11 +48,12 @@ export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: Invento
       }
       case 'wrapped-file': add({ what: `a file, wrapped by ${copy.method} under ${copy.under}`.slice(0, 300), secret: true, by: { means: 'people', how: 'erase the file and every copy of it', physical: false } }); break;
       case 'share-set': {
-        const shares = copy.custodians.filter(({ object }) => stands(object));
+        const there = copy.custodians.filter(({ object }) => stands(object));
+        const shares = there.filter(({ object, name, x }) => reachable(object, `share ${x} of ${name}`));
         const numbers = shares.map(({ object, name, x }) => add({ ...onToken(object, name), what: `share ${x} of ${name}, on card ${object.token}` }));
         // Fewer than the threshold must be left.
-        const enough = shares.length - copy.threshold + 1;
-        if (enough > 0) add({ what: `the key wrapped in its record, to be opened by ${copy.threshold} of ${copy.shares} shares`, secret: true, by: { means: 'erasure', of: numbers, enough } });
+        const enough = there.length - copy.threshold + 1;
+        if (enough > 0 && enough <= shares.length) add({ what: `the key wrapped in its record, to be opened by ${copy.threshold} of ${copy.shares} shares`, secret: true, by: { means: 'erasure', of: numbers, enough } });
         break;
       }
     }
@@ -53,10 +61,10 @@ export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: Invento
   for (const { what, how } of more.people) add({ what, secret: true, by: { means: 'people', how, physical: true } });
   for (const { what, until, who } of more.retention) add({ what, secret: true, by: { means: 'retention', until, who } });
   if (!copies.some(({ secret }) => secret)) throw new Refused(refuse('COPIES-NONE-LEFT', 'a copy that could be destroyed', key.destruction.words, 'There is nothing to do, as far as the records know. Name copies that they do not know with --paper or --pending.'));
-  for (const object of objects.filter((one) => !holdsSecret(one))) add(onToken(object, null));
+  for (const object of objects.filter((one) => !holdsSecret(one))) if (object.module !== '') add(onToken(object, null));
   return {
-    format: 'conclave-copies/1', key: { identity: key.identity, label: key.label, algorithm: key.algorithm }, copies,
-    unknown: key.unknown.map((words) => words.slice(0, 300)), despite: more.despite,
+    format: 'conclave-copies/1', mode: key.rehearsal ? 'rehearsal' : 'real', key: { identity: key.identity, label: key.label, algorithm: key.algorithm }, copies,
+    unknown: [...key.unknown.map((words) => words.slice(0, 300)), ...unreachable].slice(0, 50), despite: more.despite,
     dependants: [...ending].flatMap((one) => dependantsOf(inventory, one)).filter(({ key: other }) => !ending.has(other)).map(({ label, key: other, how }) => `${label} (${other}): ${how}`.slice(0, 300)),
   };
 }

@@ -53,6 +53,8 @@ export type OnToken = Extract<Copy['by'], { means: 'token' }>;
 
 export const CopyList = z.strictObject({
   format: z.literal('conclave-copies/1'),
+  /** Of a rehearsal's key, or of a real one: a list of the one never serves the other. */
+  mode: z.enum(['rehearsal', 'real']),
   /** The key as the inventory names it. */
   key: z.strictObject({ identity: text(300), label: z.string().max(128), algorithm: text(128) }),
   copies: z.array(Copy).min(1).max(500),
@@ -90,6 +92,7 @@ export function readCopyList(bytes: Uint8Array): CopyList {
   }
   const objects = list.copies.flatMap(({ by }) => (by.means === 'token' ? [canonicalize([by.module, by.token, by.class, by.id, by.label, by.check]) ?? ''] : []));
   if (new Set(objects).size !== objects.length) throw fault('every copy once', 'one of them twice');
+  if (list.copies.some(({ by }) => by.means === 'token' && by.id === '' && by.label === '')) throw fault('a CKA_ID or a label for every object', 'neither');
   for (const [index, { by }] of list.copies.entries()) {
     if (by.means !== 'erasure') continue;
     // Only copies that something or somebody destroys by itself: no circle, and no erasure of an erasure.
@@ -121,6 +124,8 @@ export type Result = 'destroyed' | 'not-destroyed' | 'absent' | 'left' | 'done-b
 export interface Outcome {
   readonly result: Result;
   readonly words: string;
+  /** Why nobody could look for it again from a fresh process; absent where somebody could. */
+  readonly unconfirmed?: string;
 }
 
 export interface Destruction {
@@ -152,6 +157,14 @@ export interface Room {
 export function listOf({ list }: Destruction): CopyList {
   if (list === null) throw new Refused(refuse('INPUTS-COMPLETE', 'a list of copies', 'none', 'Choose the file that the script asks for.'));
   return list;
+}
+
+/** May this ceremony be opened with this list? A rehearsal waits a few seconds, and anybody may play it. */
+export function copiesFault(plan: Plan, { inputs, mode }: { readonly inputs: Readonly<Record<string, Input>>; readonly mode: 'rehearsal' | 'real' }): Refusal | null {
+  const { list } = destructionAtFirst(plan, inputs);
+  if (list === null) return null;
+  return list.mode === mode ? null
+    : refuse('COPIES-MODE', `a list of copies of a ${mode === 'real' ? 'real key' : 'rehearsal\'s key'}`, `one of a ${list.mode === 'real' ? 'real key' : 'rehearsal\'s key'}`, mode === 'real' ? 'Make the list from the real key\'s records.' : 'A rehearsal destroys keys that were made for it, and no others. Nothing was touched.');
 }
 
 /** What a record knows of destruction when it opens. Throws `Refused` for a list that cannot be read. */
@@ -196,14 +209,15 @@ export function waitsUntil(state: Pick<Room, 'destruction' | 'opening'>, hours: 
 }
 
 type Listing = Readonly<Record<string, readonly ObjectFact[]>>;
-const isObject = (object: ObjectFact, { class: kind, id, label }: OnToken): boolean => object.class === kind && object.id === id && object.label === label;
+/** As the device finds it: by its CKA_ID, whatever it is called by now. */
+const isObject = (object: ObjectFact, { class: kind, id, label }: OnToken): boolean => object.class === kind && (id === '' ? object.label === label : object.id === id);
 
 /** What tokens must list from now on: without what was destroyed just now, with what has turned out to be there. */
 export function listedAfter(before: Listing, was: Destruction, is: Destruction): Listing {
   const listings = { ...before };
   for (const { number, on } of tokenCopies(listOf(is))) {
     const listed = listings[on.token];
-    const gone = (one: Destruction) => one.outcomes[number]?.result === 'destroyed';
+    const gone = (one: Destruction) => ['destroyed', 'absent'].includes(one.outcomes[number]?.result ?? '');
     if (!listed || gone(was) === gone(is)) continue;
     const index = listed.findIndex((object) => isObject(object, on));
     if (gone(was)) listings[on.token] = [...listed, { class: on.class, id: on.id, label: on.label, keyType: on.keyType }];
@@ -234,12 +248,14 @@ export function destructionIntentFault(state: Room, step: PlanStep, intent: Inte
     return expires > at && expires <= longest ? null : refuse('APPROVAL-EXPIRED', `an approval that ends after ${at} and by ${longest}`, expires, NOW);
   }
   if (what.action === 'destroy-copies') {
-    const { copy } = intent as Intent<'destroy-copies'>;
+    const { copy, left } = intent as Intent<'destroy-copies'>;
     const next = nextCopy(destruction);
+    const unclear = left === null ? null : left.trim() === '' ? refuse('TEXT-PRINTABLE', 'why it is left', 'nothing', NOW) : plainText('reason', left, 300);
+    if (unclear) return unclear;
     if (!destruction.waited) return refuse('WAITING-PERIOD', 'the waiting period over', 'not over', NOW);
     if (next?.number !== copy) return refuse('COPY-ONCE', next ? `copy ${next.number}` : 'no copy left to destroy', `copy ${copy}`, NOW);
     const expired = destruction.approvals.find(({ expires }) => expires <= at);
-    return expired ? refuse('APPROVAL-EXPIRED', `approvals that hold at ${at}`, `that of ${expired.seat} ended at ${expired.expires}`, 'Abort, and open the ceremony again: everybody approves anew. What is destroyed already stays recorded.') : null;
+    return expired ? refuse('APPROVAL-EXPIRED', `approvals that hold at ${at}`, `that of ${expired.seat} ended at ${expired.expires}`, 'Abort, make the list anew with `conclave destroy plan`, and open the ceremony with that: everybody approves anew. What is destroyed already stays recorded.') : null;
   }
   return null; // the others ask for nothing before they begin
 }
@@ -263,12 +279,12 @@ export function destructionEvidenceFault(state: Room, step: PlanStep, intent: In
   }
   if (what.action === 'destroy-copies') {
     const e = evidence as Evidence<'destroy-copies'>;
-    const { copy } = intent as Intent<'destroy-copies'>;
+    const { copy, left } = intent as Intent<'destroy-copies'>;
     const means = listOf(destruction).copies[copy - 1]?.by.means;
     const fits = means === 'token' ? e.how === 'token' || e.how === 'left' : means === 'people' ? e.how === 'people' || e.how === 'left' : e.how === 'pending';
     return must(e.copy === copy, 'COPY-ONCE', `the outcome of copy ${copy}`, `of copy ${e.copy}`)
       ?? must(fits, 'COPY-MEANS', `an outcome that fits: ${means ?? 'no such copy'}`, e.how)
-      ?? (e.how === 'left' ? plainText('reason', e.words, 300) : null);
+      ?? must(left === null ? e.how !== 'left' : e.how === 'left' && e.words === left, 'COPY-MEANS', left === null ? 'what was begun: a destruction' : `what was begun: left, because ${left}`, e.how);
   }
   const left = what.action === 'confirm-gone' ? nextCopy(destruction) : null;
   if (left) return refuse('COPIES-SETTLED', 'an outcome for every copy', `none for copy ${left.number}`, NOW);
@@ -290,9 +306,11 @@ export function destructionAfter(before: Destruction, action: Do<'locate-copies'
     case 'confirm-gone': {
       const { seen } = evidence as Evidence<'confirm-gone'>;
       const outcomes = { ...before.outcomes };
-      for (const { copy, found } of seen) {
-        if (outcomes[copy]?.result === 'destroyed' && found !== null && found > 0) outcomes[copy] = { result: 'not-destroyed', words: `the token reported success, and a fresh process found ${found} of it` };
-        if (outcomes[copy]?.result === 'destroyed' && found === null) outcomes[copy] = { result: 'left', words: 'its token could not be asked again from a fresh process' };
+      for (const { copy, found, why } of seen) {
+        const outcome = outcomes[copy];
+        if (outcome?.result !== 'destroyed' && outcome?.result !== 'absent') continue;
+        if (found === null) outcomes[copy] = { ...outcome, unconfirmed: why };
+        else if (found > 0) outcomes[copy] = { result: 'not-destroyed', words: outcome.result === 'absent' ? `it was not there when it was to be destroyed, and a fresh process found ${found} of it` : `the token reported success, and a fresh process found ${found} of it` };
       }
       return { ...before, outcomes, confirmed: true };
     }
@@ -309,7 +327,7 @@ function outcomeOf(e: Evidence<'destroy-copies'>, triedBefore: boolean, copy: Co
       if (after > 0) return { result: 'not-destroyed', words: `the token reported success, and a fresh session found ${after} of it` };
       if (use.worked) return { result: 'not-destroyed', words: `the token reported success, and the key could still be used: ${use.tried}` };
       if (before === 0 && !triedBefore) return { result: 'absent', words: 'it was not there when it was to be destroyed: nobody here knows what became of it' };
-      return { result: 'destroyed', words: before === 0 ? 'not there any more, after an attempt whose outcome was not recorded' : `a fresh session found none, and a use was refused (${use.tried})` };
+      return { result: 'destroyed', words: before === 0 ? 'not there any more, after an attempt whose outcome was not recorded' : `a fresh session found none${use.answer === '' ? '; whether it could still be used was not to be told' : `, and ${use.tried} failed: ${use.answer}`}` };
     }
   }
 }
@@ -334,7 +352,8 @@ export function claimsOn(destruction: Destruction): { readonly claims: readonly 
     if (outcome === undefined) return { level: null, words: 'nothing was done with it' };
     switch (outcome.result) {
       // PKCS#11 tokens here have no log that could be verified: absent as far as software sees, and no more.
-      case 'destroyed': return { level: destruction.confirmed ? 'L1' : 'L0', words: `${outcome.words}${destruction.confirmed ? '; a fresh process found none either' : '; not yet looked for from a fresh process'}` };
+      case 'destroyed': return outcome.unconfirmed !== undefined ? { level: 'L0', words: `${outcome.words}; not looked for from a fresh process (${outcome.unconfirmed})` }
+        : { level: destruction.confirmed ? 'L1' : 'L0', words: `${outcome.words}${destruction.confirmed ? '; a fresh process found none either' : '; not yet looked for from a fresh process'}` };
       case 'done-by-people': return { level: by.means === 'people' && by.physical ? 'L5' : 'L0', words: outcome.words };
       case 'not-destroyed': return { level: null, words: `NOT DESTROYED: ${outcome.words}` };
       case 'absent': case 'left': case 'pending': return { level: null, words: outcome.words };
@@ -348,7 +367,8 @@ export function claimsOn(destruction: Destruction): { readonly claims: readonly 
     const of = `of copies ${by.of.join(', ')}`;
     return {
       number: index + 1, what, secret,
-      level: least === undefined ? null : least >= 'L3' && list.unknown.length === 0 ? 'L4' : least,
+      // What is called cryptographic erasure wants all copies known; what hangs on paper is itself no paper.
+      level: least === undefined ? null : least < 'L3' ? least : list.unknown.length === 0 ? 'L4' : 'L1',
       words: least === undefined ? `it can still be opened: ${reached.length} ${of} destroyed, ${by.enough} needed` : `no longer to be opened: ${reached.length} ${of} destroyed, ${by.enough} needed`,
     };
   });

@@ -400,6 +400,7 @@ class Room {
     const again = what.action === 'approve' && this.#destruction === place;
     if (place !== this.#destruction + 1 && !again) this.#fault('DESTROY-IN-ORDER', step, `${DESTRUCTION.join(', ')}, each once and in this order`, `${what.action} after ${DESTRUCTION[this.#destruction] ?? 'none of them'}`);
     this.#destruction = Math.max(this.#destruction, place);
+    if ((what.action === 'destroy-copies' || what.action === 'confirm-gone') && (step.witnesses.witness ?? 0) < 1) this.#fault('DESTROY-WITNESSED', step, 'a witness who sees what becomes of the copies', 'none', 'Add witnessed-by: { witness: 1 }.');
     if (what.action !== 'approve') return;
     this.#identityAtHand(step);
     if (this.#approved.has(step.who)) this.#fault('APPROVED-BY-SEVERAL', step, 'every approver once', `${step.who} again`, 'Remove one of the two.');

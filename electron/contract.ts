@@ -116,11 +116,11 @@ export const Request = z.discriminatedUnion('call', [
    * rehearsal tokens by a stand-in. Whoever was logged in stays so, nobody else does. Reads every object in full.
    */
   z.strictObject({ call: z.literal('reconcile'), tokens: z.array(z.strictObject(OneToken)).max(64), login: z.enum(['none', 'ask', 'stand-in']) }),
-  /** How far either of the two is. `stop` ends a comparison before the next object. */
   /** The list of a key's copies, by which `key-destruction` is carried out; written into the data folder where `save`. `people`: copies that no record knows, and how they are destroyed before everybody. */
   z.strictObject({
     call: z.literal('plan-destruction'), key: z.string().min(1).max(500), despite: z.string().max(300), people: z.array(z.strictObject({ what: z.string().min(1).max(300), how: z.string().min(1).max(300) })).max(50), save: z.boolean(),
   }),
+  /** How far reading the records or a comparison is. `stop` ends a comparison before the next object. */
   z.strictObject({ call: z.literal('inventory-progress'), stop: z.boolean() }),
   /** The organisation's key templates (templates.yaml), with what speaks against each; those that ship the page knows. */
   z.strictObject({ call: z.literal('templates') }),

@@ -79,8 +79,7 @@ function pair(given: string, option: string): [string, string] {
 
 async function status(house: House<BoothPort>, hasher: Hasher, json: boolean): Promise<number> {
   const all = [];
-  for (const { ceremony, script, mode, state: phase } of await ask(house, { call: 'ceremonies' })) {
-    if (script !== 'key-destruction') continue;
+  for (const { ceremony, mode, state: phase } of await ask(house, { call: 'ceremonies' })) {
     const { state } = foldRecord((await ask(house, { call: 'entries', ceremony, from: 0 })).lines, hasher);
     const { destruction, plan } = state;
     if (destruction.list === null) continue;
@@ -109,5 +108,6 @@ async function status(house: House<BoothPort>, hasher: Hasher, json: boolean): P
     }
     process.stdout.write(`${all.length} ${all.length === 1 ? 'destruction' : 'destructions'} on this machine\n`);
   }
-  return all.every(({ level, phase, tasks }) => level !== null && phase === 'closed' && tasks.length === 0) ? 0 : 1;
+  // An aborted one destroyed nothing more, and a rehearsal nothing at all.
+  return all.filter(({ mode, phase }) => mode === 'real' && phase !== 'aborted').every(({ level, phase, tasks }) => level !== null && phase === 'closed' && tasks.length === 0) ? 0 : 1;
 }

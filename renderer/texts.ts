@@ -1217,6 +1217,7 @@ export const t = {
     unknown: (line: string) => `Not known: ${line}`,
     paper: 'Copies that no record knows, one on each line',
     paperHint: 'Paper, disks: whatever people destroy before everybody in the room.',
+    paperTooMuch: 'At most 50 lines of 300 characters: nothing is left out silently. Make them fewer.',
     howPaper: 'people destroy it before everybody in the room, and say how',
     dependants: (list: readonly string[]) => `Something depends on it: ${list.join('; ')}. It cannot be used any more without this key.`,
     despite: 'Why it is destroyed all the same',

@@ -15,7 +15,7 @@ import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
   issuerOf, keyInput, resumeStatement, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
-import { approvalStatement, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
+import { approvalStatement, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
@@ -50,7 +50,7 @@ export class DeviceProblem extends Error {
 
 export const LOST: readonly string[] = ['DEVICE_PROCESS_LOST', 'DEVICE_HUNG'];
 /** A token that is not here: what is on it cannot be asked for, and that is no failure of the step. */
-const AWAY: readonly string[] = ['TOKEN_MISSING', 'CKR_TOKEN_NOT_PRESENT', 'CKR_DEVICE_REMOVED', 'MODULE_MISSING'];
+const AWAY: readonly string[] = ['TOKEN_MISSING', 'CKR_TOKEN_NOT_PRESENT', 'CKR_TOKEN_NOT_RECOGNIZED', 'CKR_DEVICE_REMOVED', 'CKR_DEVICE_ERROR', 'CKR_PIN_LOCKED', 'CKR_USER_PIN_NOT_INITIALIZED', 'MODULE_MISSING'];
 
 /** The conductor's view of the device processes. `call` starts the process on first use; rejects with DeviceProblem. */
 export interface Devices {
@@ -427,7 +427,7 @@ export class Conductor {
     const wrapping = copies.findIndex(({ by }) => by.means === 'token' && by.id === key.wrapping) + 1;
     for (const part of key.parts) if (part.wrapped !== null) copies.push({ what: `the ${part.part} half, wrapped in its record`, secret: true, by: { means: 'erasure', of: [wrapping], enough: 1 } });
     copies.push({ what: 'a printed copy of the wrapped key, in bag REHEARSAL-1', secret: true, by: { means: 'people', how: 'open the bag, read its number aloud, shred the sheet before everybody', physical: true } });
-    return { format: 'conclave-copies/1', key: { identity: `REHEARSAL ${inputDigest({ bytes: key.spki })}`, label: 'REHEARSAL CA', algorithm: key.algorithm }, copies, unknown: [], dependants: [], despite: '' };
+    return { format: 'conclave-copies/1', mode: 'rehearsal', key: { identity: `REHEARSAL ${inputDigest({ bytes: key.spki })}`, label: 'REHEARSAL CA', algorithm: key.algorithm }, copies, unknown: [], dependants: [], despite: '' };
   }
 
   /** The backup of a key that is thrown away at once, its shares on the cards of this rehearsal's custodians: more than half of them recover it, at least two. */
@@ -458,6 +458,12 @@ export class Conductor {
     };
   }
 
+  /** The tokens of a list of copies that was brought. */
+  async #copiesIn(plan: Plan, files: Inputs): Promise<{ readonly serial: string }[]> {
+    const { list } = destructionAtFirst(plan, await this.#inputs(plan, files));
+    return list === null ? [] : tokenCopies(list).map(({ on }) => ({ serial: on.token }));
+  }
+
   #notInProduction(tokens: readonly { readonly serial: string }[]): void {
     const found = tokens.find(({ serial }) => this.#world.configuration.production.includes(serial));
     if (found) throw new Refused(refuse('REHEARSAL-NOT-ON-PRODUCTION', 'rehearsal tokens only', `${found.serial}, which is in production`, 'Choose another token. Nothing was touched.'));
@@ -479,7 +485,7 @@ export class Conductor {
     // Copies may be anywhere, too.
     const anywhere = administers || rehearsed.plan.steps.some((step) => step.do.action === 'destroy-copies');
     const serials = [...Object.values(request.bindings.tokens), ...Object.values(request.bindings.cards).flatMap((seats) => Object.values(seats))];
-    if (request.mode === 'rehearsal') this.#notInProduction(serials);
+    if (request.mode === 'rehearsal') this.#notInProduction([...serials, ...await this.#copiesIn(rehearsed.plan, request.inputs)]);
     if (request.standIns && request.mode !== 'rehearsal') throw new Refused(refuse('STAND-INS-ONLY-REHEARSE', 'real people in a real ceremony', 'stand-ins', 'Everybody types their own PIN.'));
     const inputs = await this.#inputs(rehearsed.plan, request.inputs);
     const estate = await this.#readEstate();
@@ -488,7 +494,8 @@ export class Conductor {
       if (!slots.some((slot) => slot.token?.serial === serial)) throw new Refused(refuse('TOKEN-PRESENT', `token ${serial} on ${module}`, 'no such token', 'Put it in, and look at the list of tokens.'));
     }
     const used = new Set(serials.map(({ module }) => module));
-    const modules = estate.modules.filter((module) => anywhere || used.has(module.name)).flatMap((module) => module.facts ? [module.facts] : []);
+    // No real ceremony and no real logbook has anything to do with the software token.
+    const modules = estate.modules.filter((module) => used.has(module.name) || (anywhere && !(request.mode === 'real' && module.facts?.kind === 'software'))).flatMap((module) => module.facts ? [module.facts] : []);
     const switchedOff = await this.#switchedOff(rehearsed.plan, request.bindings);
     const recorder = await this.#newRecorder();
     const ceremony = toHex(random(16));
@@ -560,6 +567,8 @@ export class Conductor {
   async #administer({ ceremony, request, acceptFinalTry }: Extract<Request, { call: 'administer' }>): Promise<Answers['administer']> {
     const { devices, clock, random } = this.#world;
     return this.#alone(this.#room(ceremony), false, async (room) => {
+      await this.#settle(room);
+      this.#noteJump(room);
       await this.#settle(room);
       const step = workOf(room.fold.state);
       if (!('token' in request)) {
@@ -683,7 +692,12 @@ export class Conductor {
   async #carryOut(room: Room, request: RoomRequest): Promise<void> {
     const { call } = request;
     if (call === 'resume') return this.#resume(room, request);
-    await this.#settle(room);
+    try {
+      await this.#settle(room);
+    } catch (error) {
+      // Where a token is gone for good nothing can be looked at any more: what people have to say, and an end, are still written down.
+      if (call !== 'abort' && call !== 'note' && call !== 'exception') throw error;
+    }
     this.#noteJump(room);
     await this.#settle(room);
     const { state } = room.fold;
@@ -894,6 +908,7 @@ export class Conductor {
       this.#write(room, 'done', { begun: null, evidence }, who);
       return null;
     }
+    if (action === 'destroy-copies' && ordered === undefined) this.#mayDestroy(room);
     const intent = ordered ?? await this.#intent(state, step, typed);
     const begun = this.#write(room, 'begun', { intent }, who);
     let evidence: Evidence;
@@ -1131,20 +1146,49 @@ export class Conductor {
     if (copy?.by.means !== 'token') return { copy: number, how: copy?.by.means === 'people' ? 'people' : 'pending' };
     const { means: _means, module, token, holder, ...target } = copy.by;
     const asked = ask(clipped(`destroy copy ${number}: ${copy.what}${holder === null ? '' : `, on the card of ${holder}`}`));
-    return { copy: number, how: 'token', device: await this.#device(room, this.#module(module), 'destroy-copy', { token, copy: target, asked }) };
+    return { copy: number, how: 'token', device: await this.#device(room, this.#moduleOf(room, module), 'destroy-copy', { token, copy: target, asked }) };
+  }
+
+  /** A module that was there at the opening, with the file that it was then. Throws `Refused` MODULE-KNOWN. */
+  #moduleOf(room: Room, name: string): ModuleConfig {
+    const known = room.fold.state.opening?.modules.some((module) => module.name === name) === true;
+    if (!known) throw new Refused(refuse('MODULE-KNOWN', 'a module that was there at the opening', name, 'Leave this copy, or open the ceremony again when the module is there.'));
+    return this.#module(name);
+  }
+
+  /** Asked before anything is begun: what is refused here was no attempt. */
+  #mayDestroy(room: Room): void {
+    const next = nextCopy(room.fold.state.destruction)?.copy.by;
+    if (next?.means !== 'token') return;
+    this.#moduleOf(room, next.module);
+    this.#noOthers(room, [next.token]);
+  }
+
+  /** Nothing of another record's may be destroyed, or ended under its hands. Throws `Refused` TOKEN-IN-CEREMONY. */
+  #noOthers(room: Room, tokens: readonly string[], modules: readonly string[] = []): void {
+    for (const { ceremony, recorder, fold: { state } } of this.#rooms.values()) {
+      if (ceremony === room.ceremony || !recorder || state.phase !== 'open') continue;
+      const bound = Object.values(state.opening?.bindings.tokens ?? {});
+      const taken = bound.find(({ serial, module }) => tokens.includes(serial) || modules.includes(module));
+      if (taken) throw new Refused(refuse('TOKEN-IN-CEREMONY', 'a token that no other ceremony is using', `${taken.serial}, which "${state.script?.title ?? ''}" is using`, 'Wait until that ceremony is over. Nothing was touched.'));
+    }
   }
 
   /** Every copy on a token, each token asked once; from fresh processes where what old ones know must not count. */
   async #lookForCopies(room: Room, ask: (purpose: string) => Asked, fresh: boolean): Promise<Evidence<'locate-copies'>['seen']> {
     const copies = tokenCopies(listOf(room.fold.state.destruction));
     const seen = new Map<number, Evidence<'locate-copies'>['seen'][number]>();
-    if (fresh) for (const module of new Set(copies.map(({ on }) => on.module))) await this.#world.devices.restart(module);
+    const modules = [...new Set(copies.map(({ on }) => on.module))];
+    if (fresh) {
+      this.#noOthers(room, [], modules);
+      for (const module of modules) await this.#world.devices.restart(module);
+    }
     for (const place of new Set(copies.map(({ on }) => `${on.module} ${on.token}`))) {
       const here = copies.filter(({ on }) => `${on.module} ${on.token}` === place);
       const { module, token, holder } = here[0]!.on;
       try {
         const targets = here.map(({ on: { means: _means, module: _module, token: _token, holder: _holder, ...target } }) => target);
-        const { found } = await this.#device(room, this.#module(module), 'count-copies', { token, copies: targets, asked: ask(clipped(`look for ${here.length === 1 ? 'a copy' : `${here.length} copies`} of the key${holder === null ? '' : `, on the card of ${holder}`}`)) });
+        const { found } = await this.#device(room, this.#moduleOf(room, module), 'count-copies', { token, copies: targets, asked: ask(clipped(`look for ${here.length === 1 ? 'a copy' : `${here.length} copies`} of the key${holder === null ? '' : `, on the card of ${holder}`}`)) });
         here.forEach(({ number }, index) => seen.set(number, { copy: number, found: found[index] ?? 0, why: '' }));
       } catch (error) {
         const why = error instanceof DeviceProblem && AWAY.includes(error.error.code) ? error.error.code : error instanceof Refused && error.refusal.rule === 'MODULE-KNOWN' ? 'MODULE-KNOWN' : null;

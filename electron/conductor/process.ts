@@ -86,6 +86,7 @@ class RemoteDevices implements Devices {
 
   async restart(module: string): Promise<void> {
     if (!this.#started.has(module)) return;
+    if (this.busy(module)) throw new Refused(refuse('ONE-AT-A-TIME', 'a module that nobody is using', module, 'Wait until what is under way there is done.'));
     const ended = new Promise<void>((resolve) => void this.#wanted.set(module, resolve));
     post({ to: 'device', module, kill: true });
     await ended;
@@ -103,16 +104,13 @@ class RemoteDevices implements Devices {
 
   lost(module: string, lost: Lost): void {
     this.#started.delete(module);
-    const wanted = this.#wanted.get(module);
-    this.#wanted.delete(module);
-    if (wanted) {
-      wanted();
-      return;
-    }
     const waiting = [...this.#pending].filter(([, request]) => request.module === module);
     const hung = waiting.some(([, request]) => request.hung);
     const detail = hung ? 'It did not answer in time and was ended.' : `It ended with ${lost.signal ?? (lost.code === null ? 'an unknown cause' : `code ${lost.code}`)}.`;
-    this.#losses.set(module, { count: this.losses(module).count + 1, how: hung ? 'hung' : 'exited', detail });
+    // An end that was wanted is no loss; whoever waited for an answer all the same is told.
+    const wanted = this.#wanted.get(module);
+    this.#wanted.delete(module);
+    if (!wanted) this.#losses.set(module, { count: this.losses(module).count + 1, how: hung ? 'hung' : 'exited', detail });
     for (const [id, request] of waiting) {
       this.#pending.delete(id);
       clearTimeout(request.timer);
@@ -122,6 +120,7 @@ class RemoteDevices implements Devices {
         nothingChanged: false,
       }));
     }
+    wanted?.();
   }
 }
 

@@ -21,8 +21,8 @@ export interface Target extends ObjectFact {
   readonly check: KeyCheck;
 }
 
-/** Whatever may be this copy, as far as the token tells: by its CKA_ID, or where the records have none by its label. In doubt it is counted, for a copy that may be there is not gone. */
-async function fitting(session: Session, { class: kind, id, label, keyType, check }: Target): Promise<ObjectAt[]> {
+/** Whatever may be this copy, as far as the token tells: by its CKA_ID, or where the records have none by its label. In doubt it is counted, for a copy that may be there is not gone; `certain`: in doubt it is not, for nothing else may be destroyed. */
+async function fitting(session: Session, { class: kind, id, label, keyType, check }: Target, certain = false): Promise<ObjectAt[]> {
   const objectClass = CLASSES[kind];
   if (objectClass === undefined || (id === '' && label === '')) throw new Fault('REQUEST_INVALID', 'At: copies.');
   await session.list(0, 0);
@@ -31,7 +31,8 @@ async function fitting(session: Session, { class: kind, id, label, keyType, chec
     const here = await listedAs(session, position);
     if (keyType !== '' && here.keyType !== '' && here.keyType !== keyType) continue;
     const own = await checkOf(session, { position }, here);
-    if (check.method === 'none' || own.method !== check.method || own.value === check.value) fits.push({ position });
+    const same = own.method === check.method && own.value === check.value;
+    if (check.method === 'none' || same || (!certain && own.method !== check.method)) fits.push({ position });
   }
   return fits;
 }
@@ -50,7 +51,7 @@ export async function countCopies(token: Token, targets: readonly Target[]): Pro
 
 /** Throws `Refused` ONE-MATCH where several fit, and what the token says where it does not destroy. */
 export async function destroyCopy(token: Token, session: Session, target: Target, work: Work): Promise<CopyDestroyed> {
-  const fits = await fitting(session, target);
+  const fits = await fitting(session, target, true);
   if (fits.length === 0) return { before: 0, after: 0, use: { tried: 'nothing: there was no object', worked: false, answer: '' } };
   const which = theOne(fits, named(target));
   // Another session keeps its handle of the object across the destruction.
@@ -59,7 +60,7 @@ export async function destroyCopy(token: Token, session: Session, target: Target
     const [kept] = await fitting(keeper, target);
     const use = await useOf(keeper, kept ?? which, target);
     await work.write(() => session.destroy(which));
-    const used = await tried(use.run);
+    const used = await tried(use.run) ?? await tried(attributesOf(keeper, kept ?? which).run) ?? { worked: false, answer: '' };
     const [after = 0] = await countCopies(token, [target]);
     return { before: fits.length, after, use: { tried: use.what, ...used } };
   } finally {
@@ -75,9 +76,11 @@ interface Use {
 /** What this object does: a key signs; of anything else an attribute is read, which no token answers for an object that is gone. */
 async function useOf(session: Session, which: ObjectAt, target: Target): Promise<Use> {
   const algorithm = target.class === 'private-key' ? await signsWith(session, which, target) : null;
-  return algorithm === null
-    ? { what: 'its attributes read under the old handle', run: async () => shown((await session.read(which, ['CKA_CLASS', 'CKA_LABEL'])).size) }
-    : { what: 'a signature under the old handle', run: () => session.sign(which, algorithm, randomFillSync(secretBytes(32))) };
+  return algorithm === null ? attributesOf(session, which) : { what: 'a signature under the old handle', run: () => session.sign(which, algorithm, randomFillSync(secretBytes(32))) };
+}
+
+function attributesOf(session: Session, which: ObjectAt): Use {
+  return { what: 'its attributes read under the old handle', run: async () => shown((await session.read(which, ['CKA_CLASS', 'CKA_LABEL'])).size) };
 }
 
 async function signsWith(session: Session, which: ObjectAt, target: Target): Promise<TokenAlgorithm | null> {
@@ -97,12 +100,16 @@ function shown(answered: number): void {
 }
 const GONE = 'no attribute was answered';
 
-async function tried(run: Use['run']): Promise<Pick<CopyDestroyed['use'], 'worked' | 'answer'>> {
+/** These say that there is no such object; any other answer may have another cause, and tells nothing: null. */
+const NO_OBJECT = ['CKR_OBJECT_HANDLE_INVALID', 'CKR_KEY_HANDLE_INVALID'];
+
+async function tried(run: Use['run']): Promise<Pick<CopyDestroyed['use'], 'worked' | 'answer'> | null> {
   try {
     await run();
     return { worked: true, answer: 'CKR_OK' };
   } catch (thrown) {
     if (tokenIsGone(thrown)) throw thrown;
-    return { worked: false, answer: isTokenError(thrown) ? thrown.code : thrown instanceof Error && thrown.message === GONE ? GONE : 'refused' };
+    if (isTokenError(thrown, ...NO_OBJECT)) return { worked: false, answer: thrown.code };
+    return thrown instanceof Error && thrown.message === GONE ? { worked: false, answer: GONE } : null;
   }
 }

@@ -100,7 +100,8 @@ function DestructionDialog({ of: { identity, label }, close }: { readonly of: In
   const [despite, setDespite] = useState('');
   const busy = useConclave((conclave) => conclave.work !== null);
   const trouble = useConclave((conclave) => conclave.trouble);
-  const people = paper.split('\n').map((line) => line.trim()).filter((line) => line !== '').slice(0, 50).map((what) => ({ what: what.slice(0, 300), how: words.howPaper }));
+  const people = paper.split('\n').map((line) => line.trim()).filter((line) => line !== '').map((what) => ({ what, how: words.howPaper }));
+  const tooMuch = people.length > 50 || people.some(({ what }) => what.length > 300);
   const plan = async (save: boolean) => {
     const answer = await store.getState().ask({ call: 'plan-destruction', key: identity, despite: despite.trim().slice(0, 300), people, save });
     if (answer === null) return;
@@ -135,7 +136,7 @@ function DestructionDialog({ of: { identity, label }, close }: { readonly of: In
                 </p>
               ))}
               <div className="form">
-                <Field label={words.paper} value={paper} set={setPaper} long hint={words.paperHint} />
+                <Field label={words.paper} value={paper} set={setPaper} long hint={tooMuch ? words.paperTooMuch : words.paperHint} />
                 {list.dependants.length > 0 ? (
                   <>
                     <p className="warning">{words.dependants(list.dependants)}</p>
@@ -154,7 +155,7 @@ function DestructionDialog({ of: { identity, label }, close }: { readonly of: In
             {t.close}
           </button>
         ) : (
-          <button type="button" className="main" data-testid="save-copies" disabled={busy || list === null || (list.dependants.length > 0 && despite.trim() === '')} onClick={() => void plan(true)}>
+          <button type="button" className="main" data-testid="save-copies" disabled={busy || tooMuch || list === null || (list.dependants.length > 0 && despite.trim() === '')} onClick={() => void plan(true)}>
             {words.save}
           </button>
         )}

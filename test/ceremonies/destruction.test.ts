@@ -63,6 +63,9 @@ const withDestruction = ({ before, entry }: Place, change: Partial<Destruction>)
 const { before: waiting, entry: waited } = at(plain, 'done', 'wait');
 const until = waitsUntil(at(real, 'done', 'wait').before, 72) ?? assert.fail('nobody has approved');
 
+const begunLast = at(plain, 'done', 'destroy', 5);
+const leftOne: Place = edit({ ...begunLast, before: { ...begunLast.before, current: { ...begunLast.before.current!, intent: { copy: 7, left: 'the bag is not here' } } } }, (data) => { data['evidence'] = { copy: 7, how: 'left', words: 'the bag is not here' }; });
+
 const ROWS: readonly (readonly [rule: string | null, what: string, place: Place])[] = [
   [null, 'as it was', at(plain, 'done', 'locate')],
   ['COPIES-ALL-LOOKED-FOR', 'another number of copies', edit(at(plain, 'begun', 'locate'), (data) => { given(data)['copies'] = 1; })],
@@ -88,7 +91,12 @@ const ROWS: readonly (readonly [rule: string | null, what: string, place: Place]
   ['COPY-ONCE', 'the outcome of another copy', edit(at(plain, 'done', 'destroy'), (data) => { given(data)['copy'] = 3; })],
   ['COPY-MEANS', 'a token\'s copy destroyed by people', edit(at(plain, 'done', 'destroy'), (data) => { data['evidence'] = { copy: 1, how: 'people' }; })],
   ['COPY-MEANS', 'paper that ends later', edit(at(plain, 'done', 'destroy', 5), (data) => { data['evidence'] = { copy: 7, how: 'pending' }; })],
-  [null, 'paper that is left', edit(at(plain, 'done', 'destroy', 5), (data) => { data['evidence'] = { copy: 7, how: 'left', words: 'the bag is not here' }; })],
+  ['COPY-MEANS', 'left, though its destruction was begun', edit(at(plain, 'done', 'destroy', 5), (data) => { data['evidence'] = { copy: 7, how: 'left', words: 'the bag is not here' }; })],
+  [null, 'paper that is left', leftOne],
+  ['COPY-MEANS', 'left for another reason than was begun', edit(leftOne, (data) => { data['evidence'] = { copy: 7, how: 'left', words: 'another' }; })],
+  ['COPY-MEANS', 'destroyed, though it was begun to be left', edit(leftOne, (data) => { data['evidence'] = { copy: 7, how: 'people' }; })],
+  ['TEXT-PRINTABLE', 'left without a reason', edit(at(plain, 'begun', 'destroy', 5), (data) => { given(data)['left'] = ' '; })],
+  ['COPIES-MODE', 'a rehearsal with the list of a real key', edit({ before: plain.before[0]!, entry: plain.entries[0]! }, (data) => { ((data['inputs'] as Loose)['copies'] as Loose)['bytes'] = toBase64url(utf8(JSON.stringify({ ...COPIES, mode: 'real' }))); })],
   ['COPIES-SETTLED', 'looked for again while one is open', withDestruction(at(plain, 'done', 'confirm'), { outcomes: {} })],
 ];
 for (const [rule, what, { before, entry }] of ROWS) {
@@ -144,7 +152,7 @@ test('cryptographic erasure at L4 wants a key destroyed at L3 or better, and no 
   const list: Partial<CopyList> = { copies: [{ what: 'the card that it is under, shredded', secret: true, by: { means: 'people', how: 'shred', physical: true } }, { what: 'ciphertext', secret: true, by: { means: 'erasure', of: [1], enough: 1 } }] };
   const outcomes = { 1: { result: 'done-by-people', words: '' } } as const;
   assert.equal(levels(outcomes, { list }), 'L5 L4');
-  assert.equal(levels(outcomes, { list: { ...list, unknown: ['another'] } }), 'L5 L5');
+  assert.equal(levels(outcomes, { list: { ...list, unknown: ['another'] } }), 'L5 L1');
 });
 
 // --- whole records -----------------------------------------------------------------------------------------------------------

@@ -199,6 +199,7 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['key-destruction', 'DESTROY-IN-ORDER', 'no waiting period', (s) => { without(s, 'wait'); delete (s.parameters)['hours']; }, 'destroy'],
   ['key-destruction', 'DESTROY-IN-ORDER', 'destroyed twice', (s) => { again(s, 'destroy', 'confirm'); }, 'destroy-again'],
   ['key-destruction', 'DESTROY-IN-ORDER', 'never looked for again', (s) => { without(s, 'confirm'); }, 'token-in'],
+  ['key-destruction', 'DESTROY-WITNESSED', 'copies destroyed before nobody', (s) => { delete step(s, 'destroy')['witnessed-by']; }, 'destroy'],
   ['key-destruction', 'APPROVED-BY-SEVERAL', 'one person approves', (s) => { delete step(s, 'approve')['for-each']; step(s, 'approve').who = 'custodian'; }, 'token-in'],
   ['key-destruction', 'APPROVED-BY-SEVERAL', 'everybody approves twice', (s) => { again(s, 'approve', 'approve'); }, 'approve'],
   ['key-destruction', 'APPROVAL-EXPIRED', 'approvals that end while people wait', (s) => { parameter(s, 'days', 3 as unknown as string); }, 'token-in'],

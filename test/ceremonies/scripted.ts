@@ -48,7 +48,7 @@ const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
 export const COPIES: CopyList = {
-  format: 'conclave-copies/1', key: { identity: `SHA-256 of SubjectPublicKeyInfo ${'ab'.repeat(32)}`, label: 'Old root', algorithm: 'ECDSA P-384' },
+  format: 'conclave-copies/1', mode: 'rehearsal', key: { identity: `SHA-256 of SubjectPublicKeyInfo ${'ab'.repeat(32)}`, label: 'Old root', algorithm: 'ECDSA P-384' },
   copies: [
     ...(['private-key', 'public-key'] as const).map((kind): CopyList['copies'][number] => ({
       what: `${kind} of Old root`, secret: kind === 'private-key',
@@ -354,7 +354,7 @@ export class ScriptedRoom {
         case 'stated-request': file(await this.#statedRequest(readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? '')).certificate)); break;
         case 'certificate': file(await this.#selfSigned(makeKey('ecdsa-p384', this.#digest('other')), 'Another Root CA')); break;
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
-        case 'copies': file(utf8(JSON.stringify(this.#options.copies ?? COPIES))); break;
+        case 'copies': file(utf8(JSON.stringify({ ...this.#options.copies ?? COPIES, mode: this.#options.mode ?? 'rehearsal' }))); break;
         case 'backup': file(utf8(JSON.stringify(await this.#backup(plan)))); break;
         case 'certificates': if (this.#options.certificates) file(utf8(this.#options.certificates.map((der) => pem('CERTIFICATE', der)).join(''))); break;
         case 'movements': file(utf8(this.#options.movements ?? MOVEMENTS)); break;

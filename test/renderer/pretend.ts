@@ -110,7 +110,7 @@ export function copyList(token: string): CopyList {
     means: 'token' as const, module: 'softhsm', token: serial, class: kind, id: kind === 'data' ? '' : 'a1b2', label: 'Old root', keyType: kind === 'data' ? '' : 'CKK_EC', check: { method: 'none' as const, value: '' as const }, holder,
   });
   return {
-    format: 'conclave-copies/1', key: { identity: `SHA-256 of SubjectPublicKeyInfo ${hex(32)}`, label: 'Old root', algorithm: 'ECDSA P-384' },
+    format: 'conclave-copies/1', mode: 'rehearsal', key: { identity: `SHA-256 of SubjectPublicKeyInfo ${hex(32)}`, label: 'Old root', algorithm: 'ECDSA P-384' },
     copies: [
       { what: 'private key of Old root', secret: true, by: on('private-key', token, null) },
       { what: 'public key of Old root', secret: false, by: on('public-key', token, null) },
