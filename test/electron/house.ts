@@ -61,6 +61,8 @@ export interface TestHouseOptions {
   /** Another program in the conductor's place, e.g. one that kills itself. */
   readonly conductor?: string;
   readonly scripts?: string;
+  /** As a release would be, for what a development runtime is refused: nothing real is at stake in a test. */
+  readonly release?: boolean;
   /** For the processes of this house only. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -72,7 +74,7 @@ export async function openHouse(home: string, options: TestHouseOptions = {}): P
   process.env = { ...before, ...options.env };
   const house = startHouse(launcher, {
     home, scriptsFolder: options.scripts ?? SCRIPTS, app: { version: '0.0.0-test', build: 'test' },
-    runtime: { node: process.versions.node, electron: null, development: true },
+    runtime: { node: process.versions.node, electron: null, development: options.release !== true },
   });
   process.env = before;
   return house;

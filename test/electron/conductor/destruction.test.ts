@@ -23,7 +23,7 @@ import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
-import { CONDUCTOR, openHouse, remove, SOFTHSM, softHsmEntry, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
+import { CONDUCTOR, openHouse, remove, SOFTHSM, softHsmEntry, softHsmToken, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
 import { each, entriesIn, goOn, killedFor } from './crash.ts';
 
 const LIES = ['keep', 'hide', 'later'] as const;
@@ -181,7 +181,50 @@ test('a token that is not here cannot be asked: its copy is no failure of lookin
   assert.deepEqual(seen.at(-1), { copy: list.copies.length, found: null, why: 'TOKEN_MISSING' });
 });
 
-test('lists that are refused before anything is opened', async () => {
+test('a real destruction opens beside the software token that is always configured; a rehearsal never with a real key\'s list, nor on a token in production', async () => {
+  const other = temporaryFolder('destruction-real');
+  const conf = withSoftHsm(other);
+  const seats = ['officer', 'custodian-1', 'custodian-2', 'witness', 'auditor'];
+  for (const label of ['HSM', ...seats]) softHsmToken(conf, label, '271828');
+  const real = await openHouse(other, { release: true });
+  try {
+    const { modules } = await ask(real, { call: 'estate' });
+    assert.ok(modules.some(({ facts }) => facts?.kind === 'software'));
+    const serial = (label: string) => modules.flatMap(({ slots }) => slots).find(({ token }) => token?.label === label)?.token?.serial ?? assert.fail(label);
+    const bound = (label: string) => ({ module: 'softhsm', serial: serial(label) });
+    const list = (mode: CopyList['mode']): CopyList => ({
+      format: 'conclave-copies/1', mode, key: { identity: 'SHA-256 of SubjectPublicKeyInfo ab', label: 'Root', algorithm: 'ECDSA P-384' }, unknown: [], dependants: [], despite: '',
+      copies: [{ what: 'the private key', secret: true, by: { means: 'token', module: 'softhsm', token: serial('HSM'), class: 'private-key', id: 'ab', label: 'Root', keyType: 'CKK_EC', check: { method: 'none', value: '' }, holder: null } }],
+    });
+    const open = (mode: 'real' | 'rehearsal', of: CopyList['mode']) => ask(real, {
+      call: 'open', script, parameters: { approvers: 2, hours: 72, days: 30 }, mode, standIns: false, people: seats.map((seat, i) => ({ seat, name: `Person ${i}` })),
+      bindings: { tokens: { 'key-hsm': bound('HSM') }, cards: { 'identity-card': Object.fromEntries(seats.map((seat) => [seat, bound(seat)])) } },
+      inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list(of)))) } },
+    });
+    await assert.rejects(open('rehearsal', 'real'), opened('COPIES-MODE'));
+    await assert.rejects(open('real', 'rehearsal'), opened('COPIES-MODE'));
+    assert.match((await open('real', 'real')).ceremony, /^[0-9a-f]{32}$/);
+    assert.match((await ask(real, { call: 'log-in', name: 'Ada', module: 'softhsm', card: bound('officer'), mode: 'real', standIns: false })).ceremony, /^[0-9a-f]{32}$/, 'and so does a real logbook');
+    writeModules(other, [softHsmEntry(conf)], [serial('HSM')]);
+  } finally {
+    await real.stop();
+  }
+  const again = await openHouse(other);
+  try {
+    const { modules } = await ask(again, { call: 'estate' });
+    const hsm = modules.flatMap(({ slots }) => slots).find(({ token }) => token?.label === 'HSM')?.token?.serial ?? assert.fail('no HSM');
+    const bytes = forWebCrypto(utf8(JSON.stringify({
+      format: 'conclave-copies/1', mode: 'rehearsal', key: { identity: 'x', label: 'Root', algorithm: 'ECDSA P-384' }, unknown: [], dependants: [], despite: '',
+      copies: [{ what: 'the private key', secret: true, by: { means: 'token', module: 'softhsm', token: hsm, class: 'private-key', id: 'ab', label: 'Root', keyType: 'CKK_EC', check: { method: 'none', value: '' }, holder: null } }],
+    } satisfies CopyList)));
+    await assert.rejects(playRehearsal(again, { script, parameters: {}, module: 'software', hasher: nativeHasher, inputs: { copies: { file: 'copies.json', bytes } } }), opened('REHEARSAL-NOT-ON-PRODUCTION'));
+  } finally {
+    await again.stop();
+    remove(other);
+  }
+});
+
+test('a list is refused before anything is opened', async () => {
   const bring = (text: string) => playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(text)) } } });
   await assert.rejects(bring('{}'), opened('INPUT-COPIES'));
   const known = await inventory(house);
