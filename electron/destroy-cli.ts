@@ -2,7 +2,7 @@
  * `conclave destroy`: the list of a key's copies, from which a destruction is carried out, and how far destructions have come.
  *
  * It reads the records of this machine and destroys nothing: that is the ceremony `key-destruction`. Exit code 0: done, or
- * nothing is left to do. 1: a refusal by rule, or a destruction that is not complete. 2: a wrong call.
+ * nothing is left to do. 1: a refusal by rule, or a real destruction with something left to do. 2: a wrong call.
  */
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
@@ -37,7 +37,7 @@ conclave destroy status [--home DIR] [--json]
   How much may be claimed of a copy's end:
 ${Object.entries(LEVELS).map(([level, words]) => `    ${level}  ${words}`).join('\n')}
 
-  Exit code 0: done. 1: a refusal by rule, or a destruction that is not complete. 2: wrong call.
+  Exit code 0: done. 1: a refusal by rule, or a real destruction, not aborted, with something left to do. 2: wrong call.
 `;
 
 export async function destroyCommand(args: readonly string[], { hasher, openHouse }: { readonly hasher: Hasher; readonly openHouse: (home: string) => Promise<House<BoothPort>> }): Promise<number> {
