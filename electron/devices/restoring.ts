@@ -106,8 +106,9 @@ async function keyIsAbsent(session: Session, reference: KeyReference): Promise<v
   const ours = new Set([reference.spki, ...reference.parts.map(({ spki }) => spki)]);
   for (let offset = 0, total = 1; offset < total; offset += PAGE) {
     const page = await scanKeys(session, offset, PAGE);
-    const same = page.keys.find(({ spki }) => spki !== null && ours.has(spki));
-    if (same && same.object.class !== 'certificate') throw there(`it is there, as ${same.object.class} "${same.object.label}" with CKA_ID ${same.object.id}`);
+    // Its certificate may well be there; it is no key, and must not hide one behind it.
+    const same = page.keys.find(({ object, spki }) => object.class !== 'certificate' && spki !== null && ours.has(spki));
+    if (same) throw there(`it is there, as ${same.object.class} "${same.object.label}" with CKA_ID ${same.object.id}`);
     total = page.total;
   }
   for (const id of [...reference.parts.map((part) => part.id), reference.wrapping]) {
