@@ -778,12 +778,18 @@ export class Operations {
   }
 
   async #provisionBackup({ token: serial, set: id, threshold, custodians, ...about }: Body<'provision-backup'>, work: Work): Promise<Answer<'provision-backup'>> {
+    if (this.#backup) {
+      throw new Refused(refuse('ONE-AT-A-TIME', 'no backup key in this process', 'one whose shares are being given out', 'Go through with the ceremony that made it; if that was aborted, end the program: the key ends with it. Nothing was touched.'));
+    }
     try {
       const { session } = await this.#root(serial, REHEARSING);
       const { set } = await this.#makeBackupKey({ token: serial, set: id, epoch: 1, threshold, custodians, asked: REHEARSING });
       const { made: certificate, key, wrapped } = await throwAwayBackup(session, { ...about, label: REHEARSAL_CA }, this.#backupKey().key.bytes, work,
         async (made) => (await certify(session, made, rehearsalRoot(REHEARSAL_CA), work)).certificate);
       return { key, certificate, wrapped, set };
+    } catch (thrown) {
+      this.#wipeBackup(); // nobody was told of its set, so nobody asks for it to be wiped
+      throw thrown;
     } finally {
       await this.#logOut({ token: serial });
     }
