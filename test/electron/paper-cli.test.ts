@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Refused } from '../../ceremonies/refusal.ts';
 import { shareToQr } from '../../ceremonies/shares/paper.ts';
 import { parseShareFile } from '../../ceremonies/shares/share-file.ts';
-import { sheetQr } from '../../ceremonies/shares/sheet.ts';
+import { readSheetHtml, sheetQr } from '../../ceremonies/shares/sheet.ts';
 import { Usage } from '../../electron/keys-cli.ts';
-import { paperCommand } from '../../electron/paper-cli.ts';
+import { paperCommand, provePage } from '../../electron/paper-cli.ts';
 import { photograph, png } from './photograph.ts';
 import { onTerminal } from './terminal.ts';
 
@@ -83,6 +84,31 @@ test('print: says what stays behind, and writes only for those who know; every p
   assert.ok(readFileSync(at('rehearsed', 'share-1.html'), 'utf8').includes('REHEARSAL'));
   assert.deepEqual(json('print', share(1), share(1, 'theirs'), ...set(), '--out', at('no'), '--for', 'x', '--i-know').told.reports.map(({ findings }) => findings[0]?.rule), [undefined, 'SHARE-FOREIGN-SET']);
   assert.equal(existsSync(at('no')), false);
+});
+
+test('print reads the finished page: another word, another number, another code, none, and it is refused', async () => {
+  for (const [page, file] of [[at('pages', 'share-2.html'), share(2)], [at('rehearsed', 'share-1.html'), share(1)]] as const) {
+    const html = readFileSync(page, 'utf8');
+    const of = parseShareFile(new Uint8Array(readFileSync(file)));
+    await provePage(html, of);
+    const { words, modules } = readSheetHtml(html);
+    assert.deepEqual(words, wordsOn(page));
+    assert.deepEqual(modules, sheetQr(of.form === 'record' ? shareToQr(of.share) : assert.fail(file)));
+    const [first, second] = words;
+    const another = readFileSync(at('pages', 'share-3.html'), 'utf8');
+    const picture = /<svg class="qr".*<\/svg>/;
+    for (const [what, spoilt] of [
+      ['a word', html.replace(`</span> ${first!}<`, `</span> ${first === 'academic' ? 'acid' : 'academic'}<`)],
+      ['two numbers', html.replace('number">1<', 'number">x<').replace('number">2<', 'number">1<').replace('number">x<', 'number">2<')],
+      ['a word less', html.replace(`</span> ${second!}<`, '</span> <')],
+      ['the code of another share', html.replace(picture, picture.exec(another)![0])],
+      ['no code', html.replace(picture, '')], ['an empty code', html.replace(/<path d="M[^"]*"\/><\/svg>/, '<path d=""/></svg>')],
+      ['another share', another],
+    ] as const) {
+      assert.notEqual(spoilt, html, what);
+      await assert.rejects(provePage(spoilt, of), Refused, what);
+    }
+  }
 });
 
 test('a page in words, one in a picture, one as a file: check names what is wrong, combine gives the key', () => {
