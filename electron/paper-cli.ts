@@ -203,7 +203,7 @@ function numberOf(file: ShareFile): number {
 
 /** What speaks against each file by itself and within its set, not how many are missing. `good` only when nothing does, with words of sheets as the shares that they are. */
 function judge(paths: readonly string[], files: readonly Read[], facts: SealedSet | null): { readonly told: Told; readonly good: readonly ShareFile[] | null } {
-  const findings: readonly (readonly Refusal[])[] = facts === null ? files.map((file) => (isRead(file) ? [] : [file])) : gather(files, facts).findings;
+  const findings: readonly (readonly Refusal[])[] = facts === null ? files.map((file, i) => byItself(file, files.slice(0, i))) : gather(files, facts).findings;
   const good = files.filter(isRead).map((file) => (facts === null ? file : asRecord(file, facts)));
   const shown = findings.flat().length === 0 ? good : files;
   return {
@@ -213,6 +213,13 @@ function judge(paths: readonly string[], files: readonly Read[], facts: SealedSe
     },
     good: findings.flat().length === 0 ? good.filter(isRead) : null,
   };
+}
+
+/** Without a set, numbers are all that tells shares apart, in the names of what is written too. */
+function byItself(file: Read, before: readonly Read[]): Refusal[] {
+  if (!isRead(file)) return [file];
+  if (!before.some((other) => isRead(other) && numberOf(other) === numberOf(file))) return [];
+  return [refuse('SHARE-DUPLICATE', 'every share once', `share ${numberOf(file)} again`, 'Bring another share. What is of another set goes into a folder of its own.')];
 }
 
 /** The file of what was read: with the facts of its set where they are at hand. The caller wipes it. */

@@ -148,6 +148,17 @@ test('scan: pictures into files that the neighbours take; a foreign one, and non
   assert.equal(existsSync(at('no')), false);
 });
 
+test('without a set: two of one number are refused before anything is written or asked', () => {
+  for (const [verb, files, more] of [
+    ['print', [share(1), share(2), share(1)], ['--for', 'x', '--i-know']], ['print', [share(1), share(2), share(1, 'theirs')], ['--for', 'x', '--i-know']],
+    ['scan', [picture(1), picture(2), picture(1)], []], ['scan', [picture(1), picture(2), picture(1, 'theirs')], []],
+  ] as const) {
+    const { code, told } = json(verb, ...files, '--out', at('no'), ...more);
+    assert.deepEqual([code, told.reports.map(({ findings }) => findings[0]?.rule)], [1, [undefined, undefined, 'SHARE-DUPLICATE']]);
+    assert.equal(existsSync(at('no')), false);
+  }
+});
+
 test('type: not shown, a wrong word typed again by its number, proven by the commitment and saved', async () => {
   const words = wordsOn(at('pages', 'share-3.html'));
   const typing = async (args: readonly string[], keys: readonly (readonly [string, RegExp])[]) => {
