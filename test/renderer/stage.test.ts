@@ -159,8 +159,8 @@ test('a restored key: the quorum before, afterwards where its parts live and tha
 });
 
 test('why what was found may not be kept: half of it, or a wrapped part that was never written down', () => {
-  const found = (what: 'present' | 'half', script?: string) => {
-    const room = begun((script === undefined ? new Room() : new Room({}, SCRIPTS[script as keyof typeof SCRIPTS])).until('make-root'));
+  const found = (what: 'present' | 'half', script?: keyof typeof SCRIPTS) => {
+    const room = begun((script === undefined ? new Room() : new Room({}, SCRIPTS[script])).until('make-root'));
     room.lost();
     room.found(what);
     return whyNotKept(room.state);
