@@ -13,7 +13,7 @@ import { Refused, refuse, type Refusal } from '../ceremonies/refusal.ts';
 import { encodeSheetWords, fileOfQr, linesOf, SHEET_WORDS, shareToQr } from '../ceremonies/shares/paper.ts';
 import { damaged } from '../ceremonies/shares/share.ts';
 import { asRecord, encodeShareFile, gather, isRead, parseShareFile, wipeFile, type SealedSet, type ShareFile } from '../ceremonies/shares/share-file.ts';
-import { blankSheetHtml, LONGEST_PURPOSE, sheetHtml, sheetQr, type SheetFacts } from '../ceremonies/shares/sheet.ts';
+import { blankSheetHtml, LONGEST_PURPOSE, readSheetHtml, sheetHtml, type SheetFacts } from '../ceremonies/shares/sheet.ts';
 import { encodeMnemonic } from '../ceremonies/shares/slip39.ts';
 import { MOST_WORDS } from '../ceremonies/shares/word-code.ts';
 import { newFile, Usage, write } from './keys-cli.ts';
@@ -35,7 +35,7 @@ conclave share scan PICTURE... --out DIR [--set FILE] [--json]
 conclave share type [--set FILE] [--out FILE] [--words N] [--json]
 
   print         makes DIR with one page (HTML) for each share: its facts, a QR code, its words with a number before each, lines
-                for signatures and the bag. Every page is read back, words and code, before it is written
+                for signatures and the bag. Words and code are read back from every finished page before it is written
   --for TEXT    what the key is for, in up to ${LONGEST_PURPOSE} characters; it stands on the sheet
   --rehearsal   marks the sheet as a rehearsal's
   --i-know      you know what a file system, a spooler and a printer keep. Without it the command says so and asks at the
@@ -143,20 +143,33 @@ async function print(paths: readonly string[], files: readonly Read[], facts: Se
   }
 }
 
-/** The page of a share whose words and whose QR code have been read again, and gave the same share. */
+/** The page of a share, proven. */
 async function provenPage(file: ShareFile, about: Omit<SheetFacts, 'of'>): Promise<Uint8Array> {
   if (file.form === 'sheet') throw new Refused(refuse('SHARE-SETS', 'the facts of the set', 'words alone', 'Give set.pem of the split with --set.'));
   const line = file.form === 'record' ? encodeSheetWords(file.share) : encodeMnemonic(file.mnemonic);
   try {
     const words = fromUtf8(line).trim().split(' ');
     const qr = file.form === 'record' ? shareToQr(file.share) : words.join(' ').toUpperCase();
-    const [code] = await qrTexts(pixelsOf(sheetQr(qr)));
-    const scanned = code === undefined ? null : fileOfQr(code);
-    if (scanned === null || !gives(line, file) || !gives(scanned, file)) throw damaged('the page as it was made', 'another one');
-    scanned.fill(0);
-    return utf8(sheetHtml({ ...about, of: file.form === 'record' ? { header: file.share.header } : { mnemonic: file.mnemonic } }, words, qr));
+    const page = sheetHtml({ ...about, of: file.form === 'record' ? { header: file.share.header } : { mnemonic: file.mnemonic } }, words, qr);
+    await provePage(page, file);
+    return utf8(page);
   } finally {
     line.fill(0);
+  }
+}
+
+/** Reads the finished page as whoever holds it will: its words, and its QR code from the picture. Throws `Refused` where either is not this share. */
+export async function provePage(page: string, file: ShareFile): Promise<void> {
+  const { words, modules } = readSheetHtml(page);
+  const line = utf8(words.join(' '));
+  let scanned: Uint8Array | null = null;
+  try {
+    const [code] = await qrTexts(pixelsOf(modules));
+    scanned = code === undefined ? null : fileOfQr(code);
+    if (scanned === null || !gives(line, file) || !gives(scanned, file)) throw damaged('the page as it was made', 'another one');
+  } finally {
+    line.fill(0);
+    scanned?.fill(0);
   }
 }
 
@@ -190,7 +203,7 @@ function numberOf(file: ShareFile): number {
 
 /** What speaks against each file by itself and within its set, not how many are missing. `good` only when nothing does, with words of sheets as the shares that they are. */
 function judge(paths: readonly string[], files: readonly Read[], facts: SealedSet | null): { readonly told: Told; readonly good: readonly ShareFile[] | null } {
-  const findings: readonly (readonly Refusal[])[] = facts === null ? files.map((file) => (isRead(file) ? [] : [file])) : gather(files, facts).findings;
+  const findings: readonly (readonly Refusal[])[] = facts === null ? files.map((file, i) => byItself(file, files.slice(0, i))) : gather(files, facts).findings;
   const good = files.filter(isRead).map((file) => (facts === null ? file : asRecord(file, facts)));
   const shown = findings.flat().length === 0 ? good : files;
   return {
@@ -200,6 +213,13 @@ function judge(paths: readonly string[], files: readonly Read[], facts: SealedSe
     },
     good: findings.flat().length === 0 ? good.filter(isRead) : null,
   };
+}
+
+/** Without a set, numbers are all that tells shares apart, in the names of what is written too. */
+function byItself(file: Read, before: readonly Read[]): Refusal[] {
+  if (!isRead(file)) return [file];
+  if (!before.some((other) => isRead(other) && numberOf(other) === numberOf(file))) return [];
+  return [refuse('SHARE-DUPLICATE', 'every share once', `share ${numberOf(file)} again`, 'Bring another share. What is of another set goes into a folder of its own.')];
 }
 
 /** The file of what was read: with the facts of its set where they are at hand. The caller wipes it. */

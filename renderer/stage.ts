@@ -6,7 +6,7 @@
  * the evidence carries.
  */
 import { orderText, resultLines } from '../ceremonies/administration.ts';
-import { keyInput, type Data, type State } from '../ceremonies/ceremony.ts';
+import { keyInput, mayBeKept, type Data, type State } from '../ceremonies/ceremony.ts';
 import { claimsOn, listOf, nextCopy, REHEARSAL_WAIT, waitsUntil } from '../ceremonies/destruction.ts';
 import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
 import { inputDigest } from '../ceremonies/key-record.ts';
@@ -350,4 +350,10 @@ export function canBeStopped(state: State, step: PlanStep): boolean {
     key !== null &&
     (key.parts.some((part) => part.held === 'wrapped') || caAlgorithmNamed(key.algorithm).family === 'slh-dsa')
   );
+}
+
+/** Why what was found may not be kept; null where it may. Half of it, or a whole of which the wrapped part is in no entry. */
+export function whyNotKept(state: State): 'half' | 'unwritten' | null {
+  if (mayBeKept(state)) return null;
+  return state.current?.observation?.state === 'half' ? 'half' : 'unwritten';
 }

@@ -686,7 +686,7 @@ export const t = {
     decideWhy: 'Why',
     keep: 'Keep what is there and go on',
     clear: 'Destroy what is there and begin the step again',
-    keepHalf: 'Half a key pair cannot be kept.',
+    notKept: { half: 'Half a key pair cannot be kept.', unwritten: 'What was wrapped was never written down, so it cannot be kept.' },
     keepBlank: 'Take it as blank and go on',
     toDo: 'What to do, in this order',
     affected: (n: number) => `${plural(n, 'certificate')} that it concerns`,

@@ -70,6 +70,16 @@ ${grid(words)}
 ${wet(['Custodian', 'Witness'])}`);
 }
 
+/** What stands on a page of `sheetHtml`, read from the page alone: its words by their numbers, and the modules that its picture draws. */
+export function readSheetHtml(page: string): { readonly words: readonly string[]; readonly modules: readonly (readonly boolean[])[] } {
+  const words: string[] = [];
+  for (const [, number, word] of page.matchAll(/<td><span class="number">(\d+)<\/span> ([^<]*)<\/td>/g)) words[Number(number) - 1] = word!;
+  const [, side = '0', path = ''] = /<svg class="qr" viewBox="0 0 (\d+) \1".*<path d="([^"]*)"\/><\/svg>/.exec(page) ?? [];
+  const modules = Array.from({ length: Number(side) }, () => Array.from({ length: Number(side) }, () => false));
+  for (const [, x, y, length] of path.matchAll(/M(\d+) (\d+)h(\d+)v1H\1z/g)) modules[Number(y)]?.fill(true, Number(x), Number(x) + Number(length));
+  return { words, modules };
+}
+
 /** The page for a copy by hand: the same places, all of them empty. */
 export function blankSheetHtml(words: number, rehearsal: boolean): string {
   const lines: readonly (readonly [string, Part])[] = [['For', line()], ['Custodian', line()], ['Share', html`${short()} of ${short()}, any ${short()} of them needed`], ['Set', line()], ['Set in words', line()], ['Epoch', short()], ['Date', line()]];

@@ -20,7 +20,7 @@ export const LONGEST_WORD = 8;
 export const MOST_WORDS = 59;
 const TELL = 'Compare it with the paper, letter by letter.';
 
-/** What the words are. The first two are the standard's, the third is a share of our own on paper (sheet-words.ts). */
+/** What the words are. The first two are the standard's, the third is a share of our own on paper (paper.ts). */
 export type Code = 'shamir' | 'shamir_extendable' | 'conclave_share';
 const CUSTOMIZATION: Readonly<Record<Code, Uint8Array>> = { shamir: utf8('shamir'), shamir_extendable: utf8('shamir_extendable'), conclave_share: utf8('conclave_share') };
 

@@ -34,7 +34,7 @@ import { PinDesk, type Booth } from './login.ts';
 import {
   OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Operation, type Slots,
 } from './protocol.ts';
-import { newReference, readRestored, restoreKey, throwAwayBackup } from './restoring.ts';
+import { forgetProven, newReference, readRestored, restoreKey, throwAwayBackup } from './restoring.ts';
 import { explanations, listedAs, probe, readDetails, readObject, scanKeys, wantedOf } from './reading.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
 import type { ObjectName, Session, Token, TokenModule } from './tokens.ts';
@@ -750,19 +750,7 @@ export class Operations {
     const { token, session } = await this.#root(serial, asked);
     const backup = await this.#combine(set, quorum);
     const recovered = await lend(backup, () => recoverKey(session, reference, wrapped, backup));
-    let ids: string[] = [];
-    const possession = await andThen(() => recovered.possess(fromBase64url(nonce), work), async () => { ids = await recovered.forget(); });
-    const fresh = await token.open();
-    try {
-      for (const id of ids) {
-        const left = await fresh.find({ class: 'private-key', id, lives: 'session' });
-        if (left.length > 0) {
-          throw new Refused(refuse('DESTROYED', 'no recovered key on the token', `${left.length}`, 'Log out of the token: what lives in a session ends with it.'));
-        }
-      }
-    } finally {
-      await quietly(fresh.close());
-    }
+    const possession = await andThen(() => recovered.possess(fromBase64url(nonce), work), () => forgetProven(token, recovered));
     return { quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })), possession, destroyed: true };
   }
 
@@ -778,12 +766,18 @@ export class Operations {
   }
 
   async #provisionBackup({ token: serial, set: id, threshold, custodians, ...about }: Body<'provision-backup'>, work: Work): Promise<Answer<'provision-backup'>> {
+    if (this.#backup) {
+      throw new Refused(refuse('ONE-AT-A-TIME', 'no backup key in this process', 'one whose shares are being given out', 'Go through with the ceremony that made it; if that was aborted, end the program: the key ends with it. Nothing was touched.'));
+    }
     try {
       const { session } = await this.#root(serial, REHEARSING);
       const { set } = await this.#makeBackupKey({ token: serial, set: id, epoch: 1, threshold, custodians, asked: REHEARSING });
       const { made: certificate, key, wrapped } = await throwAwayBackup(session, { ...about, label: REHEARSAL_CA }, this.#backupKey().key.bytes, work,
         async (made) => (await certify(session, made, rehearsalRoot(REHEARSAL_CA), work)).certificate);
       return { key, certificate, wrapped, set };
+    } catch (thrown) {
+      this.#wipeBackup(); // nobody was told of its set, so nobody asks for it to be wiped
+      throw thrown;
     } finally {
       await this.#logOut({ token: serial });
     }

@@ -30,7 +30,7 @@ const PAGE = 500;
 
 /**
  * The whole key on the token, read back. Throws `Refused` KEY-THERE, ID-FRESH, STATEFUL-NEVER-COPIED, KEY-BOUND,
- * PROOF-OF-POSSESSION and TokenError CKR_WRAPPED_KEY_INVALID before anything is written.
+ * PROOF-OF-POSSESSION, DESTROYED and TokenError CKR_WRAPPED_KEY_INVALID before anything is written.
  */
 export async function restoreKey({ token, session }: On, { key: reference, wrapped, ids, label, nonce }: RestoreOrder, backup: Uint8Array, work: Work): Promise<Restored> {
   mayBeCopied(caAlgorithmNamed(reference.algorithm), 'one to be restored from a backup');
@@ -40,7 +40,7 @@ export async function restoreKey({ token, session }: On, { key: reference, wrapp
   for (const id of ids) await idIsFree(session, id);
   const message = fromBase64url(nonce);
   const trial = await recoverKey(session, reference, wrapped, backup);
-  await andThen(() => trial.sign(message, work), async () => { await trial.forget(); });
+  await andThen(() => trial.sign(message, work), () => forgetProven(token, trial));
 
   if (placed.wrapping !== null) await work.write(() => session.generateWrappingKey({ id: placed.wrapping!, label }));
   const whole: KeyReference['parts'] = [];
@@ -63,6 +63,22 @@ export async function restoreKey({ token, session }: On, { key: reference, wrapp
     }));
   }
   return readRestored({ token, session }, { ...placed, parts: whole }, nonce, work);
+}
+
+/** `forget` says nothing of what it could not destroy, so it is looked for from a fresh session. Throws `Refused` DESTROYED. */
+export async function forgetProven(token: Token, recovered: Key): Promise<void> {
+  const ids = await recovered.forget();
+  const fresh = await token.open();
+  try {
+    for (const id of ids) {
+      const left = await fresh.find({ class: 'private-key', id, lives: 'session' });
+      if (left.length > 0) {
+        throw new Refused(refuse('DESTROYED', 'no recovered key on the token', `${left.length}`, 'Log out of the token: what lives in a session ends with it.'));
+      }
+    }
+  } finally {
+    await quietly(fresh.close());
+  }
 }
 
 /**
@@ -106,8 +122,9 @@ async function keyIsAbsent(session: Session, reference: KeyReference): Promise<v
   const ours = new Set([reference.spki, ...reference.parts.map(({ spki }) => spki)]);
   for (let offset = 0, total = 1; offset < total; offset += PAGE) {
     const page = await scanKeys(session, offset, PAGE);
-    const same = page.keys.find(({ spki }) => spki !== null && ours.has(spki));
-    if (same && same.object.class !== 'certificate') throw there(`it is there, as ${same.object.class} "${same.object.label}" with CKA_ID ${same.object.id}`);
+    // Its certificate may well be there; it is no key, and must not hide one behind it.
+    const same = page.keys.find(({ object, spki }) => object.class !== 'certificate' && spki !== null && ours.has(spki));
+    if (same) throw there(`it is there, as ${same.object.class} "${same.object.label}" with CKA_ID ${same.object.id}`);
     total = page.total;
   }
   for (const id of [...reference.parts.map((part) => part.id), reference.wrapping]) {

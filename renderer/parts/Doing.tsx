@@ -5,14 +5,14 @@
  * It presses on behalf of the person whose step it is; whether it may be done at all, the conductor decides.
  */
 import { useEffect, useMemo, useState } from 'react';
-import { mayBeExcepted, mayBeKept, mayWitness, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
+import { mayBeExcepted, mayWitness, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
 import { nextCopy, waitsUntil } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
 import { sameSerial } from '../../ceremonies/zeroise.ts';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
 import { lastDuration, objectLine, spanOf, timeOf } from '../reading.ts';
-import { canBeStopped } from '../stage.ts';
+import { canBeStopped, whyNotKept } from '../stage.ts';
 import type { Record, Work } from '../store.ts';
 import { personTitle, t } from '../texts.ts';
 import { Field, FINAL_TRY, FinalTry } from './Dialogs.tsx';
@@ -390,7 +390,7 @@ function Decide({
   const { observation } = pending;
   const decide = (decision: 'keep' | 'clear') =>
     void store.getState().ask({ call: 'decide', ceremony: state.ceremony, decision, why: why.trim() });
-  const half = !mayBeKept(state);
+  const lost = whyNotKept(state);
   /** There is nothing to clear on a token that is blank. */
   const blank = pending.step.do.action === 'zeroise-token';
   return (
@@ -409,7 +409,7 @@ function Decide({
         <button
           type="button"
           className="main"
-          disabled={busy || half || why.trim() === ''}
+          disabled={busy || lost !== null || why.trim() === ''}
           onClick={() => decide('keep')}
         >
           {blank ? t.ceremony.keepBlank : t.ceremony.keep}
@@ -421,7 +421,7 @@ function Decide({
         )}
       </p>
       <p className="note">
-        {half ? `${t.ceremony.keepHalf} ` : ''}
+        {lost === null ? '' : `${t.ceremony.notKept[lost]} `}
         {blank ? '' : hasWitness(state) ? t.ceremony.clearHint : t.ceremony.clearHintAlone}
       </p>
     </section>

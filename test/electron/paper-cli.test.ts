@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Refused } from '../../ceremonies/refusal.ts';
 import { shareToQr } from '../../ceremonies/shares/paper.ts';
 import { parseShareFile } from '../../ceremonies/shares/share-file.ts';
-import { sheetQr } from '../../ceremonies/shares/sheet.ts';
+import { readSheetHtml, sheetQr } from '../../ceremonies/shares/sheet.ts';
 import { Usage } from '../../electron/keys-cli.ts';
-import { paperCommand } from '../../electron/paper-cli.ts';
+import { paperCommand, provePage } from '../../electron/paper-cli.ts';
 import { photograph, png } from './photograph.ts';
 import { onTerminal } from './terminal.ts';
 
@@ -48,6 +49,7 @@ function wordsOn(page: string): string[] {
   return [...readFileSync(page, 'utf8').matchAll(/<td><span class="number">\d+<\/span> ([a-z]+)<\/td>/g)].map(([, word = '']) => word);
 }
 function picture(i: number, of = 'ours'): string {
+  if (existsSync(at(`${of}-${i}.png`))) return at(`${of}-${i}.png`);
   const file = parseShareFile(new Uint8Array(readFileSync(share(i, of))));
   const camera = { side: 800, turned: 11 * i, tilted: 0.1, skewed: 0.02, blurred: 1, noise: 0.1, worn: 0 };
   writeFileSync(at(`${of}-${i}.png`), png(photograph(sheetQr(file.form === 'record' ? shareToQr(file.share) : assert.fail(of)), camera), 800, 800));
@@ -83,6 +85,31 @@ test('print: says what stays behind, and writes only for those who know; every p
   assert.ok(readFileSync(at('rehearsed', 'share-1.html'), 'utf8').includes('REHEARSAL'));
   assert.deepEqual(json('print', share(1), share(1, 'theirs'), ...set(), '--out', at('no'), '--for', 'x', '--i-know').told.reports.map(({ findings }) => findings[0]?.rule), [undefined, 'SHARE-FOREIGN-SET']);
   assert.equal(existsSync(at('no')), false);
+});
+
+test('print reads the finished page: another word, another number, another code, none, and it is refused', async () => {
+  for (const [page, file] of [[at('pages', 'share-2.html'), share(2)], [at('rehearsed', 'share-1.html'), share(1)]] as const) {
+    const html = readFileSync(page, 'utf8');
+    const of = parseShareFile(new Uint8Array(readFileSync(file)));
+    await provePage(html, of);
+    const { words, modules } = readSheetHtml(html);
+    assert.deepEqual(words, wordsOn(page));
+    assert.deepEqual(modules, sheetQr(of.form === 'record' ? shareToQr(of.share) : assert.fail(file)));
+    const [first, second] = words;
+    const another = readFileSync(at('pages', 'share-3.html'), 'utf8');
+    const picture = /<svg class="qr".*<\/svg>/;
+    for (const [what, spoilt] of [
+      ['a word', html.replace(`</span> ${first!}<`, `</span> ${first === 'academic' ? 'acid' : 'academic'}<`)],
+      ['two numbers', html.replace('number">1<', 'number">x<').replace('number">2<', 'number">1<').replace('number">x<', 'number">2<')],
+      ['a word less', html.replace(`</span> ${second!}<`, '</span> <')],
+      ['the code of another share', html.replace(picture, picture.exec(another)![0])],
+      ['no code', html.replace(picture, '')], ['an empty code', html.replace(/<path d="M[^"]*"\/><\/svg>/, '<path d=""/></svg>')],
+      ['another share', another],
+    ] as const) {
+      assert.notEqual(spoilt, html, what);
+      await assert.rejects(provePage(spoilt, of), Refused, what);
+    }
+  }
 });
 
 test('a page in words, one in a picture, one as a file: check names what is wrong, combine gives the key', () => {
@@ -122,6 +149,17 @@ test('scan: pictures into files that the neighbours take; a foreign one, and non
   assert.equal(existsSync(at('no')), false);
 });
 
+test('without a set: two of one number are refused before anything is written or asked', () => {
+  for (const [verb, files, more] of [
+    ['print', [share(1), share(2), share(1)], ['--for', 'x', '--i-know']], ['print', [share(1), share(2), share(1, 'theirs')], ['--for', 'x', '--i-know']],
+    ['scan', [picture(1), picture(2), picture(1)], []], ['scan', [picture(1), picture(2), picture(1, 'theirs')], []],
+  ] as const) {
+    const { code, told } = json(verb, ...files, '--out', at('no'), ...more);
+    assert.deepEqual([code, told.reports.map(({ findings }) => findings[0]?.rule)], [1, [undefined, undefined, 'SHARE-DUPLICATE']]);
+    assert.equal(existsSync(at('no')), false);
+  }
+});
+
 test('type: not shown, a wrong word typed again by its number, proven by the commitment and saved', async () => {
   const words = wordsOn(at('pages', 'share-3.html'));
   const typing = async (args: readonly string[], keys: readonly (readonly [string, RegExp])[]) => {
@@ -137,22 +175,27 @@ test('type: not shown, a wrong word typed again by its number, proven by the com
   };
   const each = (list: readonly string[]): (readonly [string, RegExp])[] => list.map((word, i) => [`${word.slice(0, i % 2 === 0 ? 4 : 8)} `, i + 1 === list.length ? /\r {2}[✓✕]/ : new RegExp(`✓ word ${i + 1} `)] as const);
   const wrong = words[8] === 'academic' ? 'acid' : 'academic';
-  const saved = await typing([...set(), '--out', at('typed.pem')], [
-    ['xyzzy ', /word 1 is not in the list/],
-    ...each(words.with(8, wrong).slice(0, -1)),
-    [`${words[32]!}\r`, /word 9 is probably wrong\. Compare it, and type it again\./],
-    [`${words[8]!}\r`, /all 33 are in, and the checksum fits/],
+  // Three people at three terminals: none waits for another.
+  const [saved, older, ended] = await Promise.all([
+    typing([...set(), '--out', at('typed.pem')], [
+      ['xyzzy ', /word 1 is not in the list/],
+      ...each(words.with(8, wrong).slice(0, -1)),
+      [`${words[32]!}\r`, /word 9 is probably wrong\. Compare it, and type it again\./],
+      [`${words[8]!}\r`, /all 33 are in, and the checksum fits/],
+    ]),
+    typing([...set('newer')], each(words)),
+    typing([...set()], [[`${words[0]!} `, /✓ word 1 /], ['\x1b', /Nothing was kept/]]),
   ]);
   assert.equal(saved.code, 0, saved.shown);
   assert.equal(statSync(at('typed.pem')).mode & 0o777, 0o600);
   assert.equal(run('combine', at('typed.pem'), picture(1), '--out', at('from-typed')).code, 0);
   assert.deepEqual(readFileSync(at('from-typed')), key);
-  for (const word of words) assert.ok(!new RegExp(`\\b${word}\\b`).test(saved.shown.replaceAll(/word|list|type/gi, '')), 'a word is on the screen');
+  // Until they are in: afterwards the set is named, in words of its own. What the program's sentences hold may be a word of the sheet by chance.
+  const screen = saved.shown.slice(0, saved.shown.indexOf('all 33 are in')).replaceAll(/word|list|type|again|order|paper/gi, '');
+  for (const word of words) assert.ok(!new RegExp(`\\b${word}\\b`).test(screen), 'a word is on the screen');
   const dots = saved.shown.match(/••••/g)?.length;
   assert.equal(dots, 35, 'once for each word that was begun, whatever its length');
-  const older = await typing([...set('newer')], each(words));
   assert.deepEqual([older.code, /SHARE-OLD-EPOCH/.test(older.shown)], [1, true]);
-  const ended = await typing([...set()], [[`${words[0]!} `, /✓ word 1 /], ['\x1b', /Nothing was kept/]]);
   assert.deepEqual([ended.code, /SHARE-TYPED/.test(ended.shown)], [1, true]);
 });
 

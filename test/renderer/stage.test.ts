@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Placement } from '../../ceremonies/evidence.ts';
 import { timeline, type World } from '../../renderer/store.ts';
-import { canBeStopped, certifiedInput, comparedInput, resultFacts, stageFacts } from '../../renderer/stage.ts';
+import { canBeStopped, certifiedInput, comparedInput, resultFacts, stageFacts, whyNotKept } from '../../renderer/stage.ts';
 import { keyRecord, Room, SCRIPTS } from './pretend.ts';
 
 const world: World = { now: () => 0, rest: () => Promise.resolve() };
@@ -156,4 +156,14 @@ test('a restored key: the quorum before, afterwards where its parts live and tha
   assert.match(after, /The token says: LOCAL no, SENSITIVE yes, EXTRACTABLE no \[reported\]/);
   assert.match(after, /It was outside: never again LOCAL/);
   assert.match(lines(new Room({}, SCRIPTS['recovery-rehearsal']).until('recovery')), /Quorum: 2 custodians/);
+});
+
+test('why what was found may not be kept: half of it, or a wrapped part that was never written down', () => {
+  const found = (what: 'present' | 'half', script?: keyof typeof SCRIPTS) => {
+    const room = begun((script === undefined ? new Room() : new Room({}, SCRIPTS[script])).until('make-root'));
+    room.lost();
+    room.found(what);
+    return whyNotKept(room.state);
+  };
+  assert.deepEqual([found('present'), found('half'), found('present', 'composite-ca'), found('half', 'composite-ca')], [null, 'half', 'unwritten', 'half']);
 });

@@ -4,14 +4,21 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fromBase64url, toBase64url } from '../../../ceremonies/bytes.ts';
 import type { Placement } from '../../../ceremonies/evidence.ts';
 import { verifyWith } from '../../../ceremonies/keys/subject-key.ts';
 import { restoredDeviations } from '../../../ceremonies/recovery.ts';
-import type { KeyReference } from '../../../electron/devices/protocol.ts';
+import { Refused } from '../../../ceremonies/refusal.ts';
+import { Work } from '../../../electron/devices/errors.ts';
+import { openKey } from '../../../electron/devices/keys.ts';
+import { REHEARSAL_PIN, type KeyReference } from '../../../electron/devices/protocol.ts';
+import { restoreKey } from '../../../electron/devices/restoring.ts';
+import { openSoftwareModule } from '../../../electron/devices/software-token.ts';
+import type { Session } from '../../../electron/devices/tokens.ts';
 import { asked, cards, failure, place } from './device-process.ts';
-import { backUp, borrow, freshIds, give, makeKey } from './operations.ts';
+import { backUp, borrow, freshIds, give, makeKey, rootOrder } from './operations.ts';
 
 const officer = asked('officer');
 const b64 = (bytes: Uint8Array) => toBase64url(Uint8Array.from(bytes));
@@ -138,5 +145,88 @@ test('a stateful key is never restored, whatever is wrapped', async (t) => {
   const { set, wrapped, members } = await backUp(device, first!.serial, key, device, people);
   const order = { token: first!.serial, key: { ...key, algorithm: 'hss-lms' }, wrapped, ids: freshIds('ecdsa-p256', 'token'), label: 'x', nonce: b64(randomBytes(32)), set, asked: officer };
   await assert.rejects(device.call('restore-key', { ...order, quorum: await borrow(device, device, set.id, members) }), failure('STATEFUL-NEVER-COPIED', true));
+  await device.end();
+});
+
+// --- tokens that are not like the twins, and what a rehearsal leaves alone ---------------------------------------------------
+
+/** A key with its certificate on one software token, wrapped, and a session of another, in this process. */
+async function twoTokens(t: { after(tidy: () => void): void }) {
+  const at = place('software');
+  t.after(() => at.remove());
+  const device = await at.start();
+  const [first, second] = await cards(device, 'first', 'second');
+  const key = await makeKey(device, first!.serial, 'ecdsa-p256', 'token');
+  const { certificate } = await device.call('issue-certificate', { token: first!.serial, key, certificate: rootOrder, asked: officer });
+  await device.end();
+  const module = openSoftwareModule(join(at.folder, 'tokens'), 'test', '');
+  const logged = async (serial: string) => {
+    const token = await module.token(serial);
+    const session = await token.open();
+    await session.login(Buffer.from(REHEARSAL_PIN));
+    return { token, session };
+  };
+  const backup = randomBytes(32);
+  const wrapped = await (await openKey((await logged(first!.serial)).session, key)).wrap(backup);
+  const order = () => ({ key, wrapped, ids: freshIds('ecdsa-p256', 'token'), label: 'Restored CA', nonce: b64(randomBytes(32)) });
+  return { ...(await logged(second!.serial)), order, backup, certificate: fromBase64url(certificate) };
+}
+const unlike = (session: Session, ways: Partial<Session>): Session => new Proxy(session, {
+  get: (target, name) => {
+    const own: unknown = Reflect.get(target, name);
+    return (ways as Record<PropertyKey, unknown>)[name] ?? (typeof own === 'function' ? own.bind(target) as unknown : own);
+  },
+});
+const refused = (rule: string) => (thrown: unknown) => thrown instanceof Refused && thrown.refusal.rule === rule;
+
+test('the certificate of a key does not hide the key: a token that lists it first', async (t) => {
+  const { token, session, order, backup, certificate } = await twoTokens(t);
+  const none = new Uint8Array();
+  await session.importCertificate({ id: '0c', label: 'Root CA', der: certificate, subject: none, issuer: none, serialNumber: none });
+  const certificatesFirst = unlike(session, {
+    list: async (offset, limit, fresh) => {
+      const { total, objects } = await session.list(0, 500, fresh);
+      return { total, objects: objects.toSorted((a, b) => Number(b.class === 'certificate') - Number(a.class === 'certificate')).slice(offset, offset + limit) };
+    },
+    read: async (which, names) => {
+      if (!('position' in which)) return session.read(which, names);
+      const { objects } = await session.list(0, 500, false);
+      const order = objects.map((object, position) => ({ object, position })).toSorted((a, b) => Number(b.object.class === 'certificate') - Number(a.object.class === 'certificate'));
+      return session.read({ position: order[which.position]!.position }, names);
+    },
+  });
+  const on = { token, session: certificatesFirst };
+  await restoreKey(on, order(), backup, new Work()); // the certificate alone is no key
+  await assert.rejects(restoreKey(on, order(), backup, new Work()), refused('KEY-THERE'));
+});
+
+test('a token that does not destroy the trial copy: DESTROYED, and nothing of the key is stored', async (t) => {
+  const { token, session, order, backup } = await twoTokens(t);
+  const keeps = unlike(session, { destroy: (name) => ('class' in name && name.class === 'private-key' ? Promise.resolve() : session.destroy(name)) });
+  const work = new Work();
+  await assert.rejects(restoreKey({ token, session: keeps }, order(), backup, work), refused('DESTROYED'));
+  assert.deepEqual((await session.list(0, 500)).objects, []);
+});
+
+test('a backup to rehearse with never takes the place of a real one, and leaves no shares where it fails', async (t) => {
+  const at = place('software');
+  t.after(() => at.remove());
+  const device = await at.start();
+  const [ca, card] = await cards(device, 'ca', 'c1');
+  const token = ca!.serial;
+  const custodians = ['custodian-1', 'custodian-2'];
+  const rehearse = (algorithm: string) => device.call('provision-backup', { token, algorithm, place: 'token', set: b64(randomBytes(16)), threshold: 2, custodians });
+  const shareOf = async (set: string) => device.call('seal-share', { set, x: 1, to: (await device.call('transport-key', {})).key });
+
+  const { set } = await device.call('make-backup-key', { token, set: b64(randomBytes(16)), epoch: 0, threshold: 2, custodians, asked: officer });
+  await assert.rejects(rehearse('ecdsa-p256'), failure('ONE-AT-A-TIME', true));
+  const given = await give(device, device, { card: card!.serial, object: 'conclave-share-kept', set: set.id, x: 1, erases: [], asked: asked('custodian-1') });
+  assert.equal(given.commitment, set.commitments[0]);
+  await device.call('wipe-backup-key', {});
+
+  await assert.rejects(rehearse('hss-lms'), failure('STATEFUL-NEVER-COPIED'));
+  await assert.rejects(shareOf(set.id), failure('BACKUP_KEY_GONE'));
+  const made = await rehearse('ecdsa-p256');
+  await shareOf(made.set.id);
   await device.end();
 });
