@@ -722,6 +722,7 @@ export class Conductor {
       case 'decide': this.#write(room, 'decided', { begun: state.current?.begun ?? 0, decision: request.decision, why: request.why }, { step: state.current?.step.id ?? '', by: officerOf(state) }); return;
       case 'abort':
         this.#write(room, 'aborted', { reason: request.reason, left: leftBehind(state) }, { by: request.seat });
+        await this.#forgetBackup(state);
         await this.#logOut(room);
         return;
       case 'disagree': {
@@ -871,6 +872,16 @@ export class Conductor {
 
   #cardModule(state: State, seat: string, card = 'identity-card'): ModuleConfig {
     return this.#module(state.opening?.bindings.cards[card]?.[seat]?.module ?? SOFTWARE_MODULE);
+  }
+
+  /** A set that was never finished leaves no backup key behind in its process. */
+  async #forgetBackup(state: State): Promise<void> {
+    if (state.backup?.alive !== true) return;
+    try {
+      await this.#world.devices.call(this.#tokenModule(state), 'wipe-backup-key', {});
+    } catch (error) {
+      if (!(error instanceof DeviceProblem)) throw error; // it ended with its process
+    }
   }
 
   async #logOut(room: Room): Promise<void> {
