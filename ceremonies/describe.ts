@@ -387,6 +387,7 @@ function done(before: State, evidence: Evidence): Worded {
       return [
         `${who} zeroised the token`, remark(`the serial number was written out: ${was.serial}`),
         reported(`before: "${was.label}", serial ${was.serial}`), reported(`after: "${after.label}", serial ${after.serial}, without a user PIN, ${objects.length === 0 ? 'no object' : `${objects.length} objects`} from a fresh session`),
+        ...was.serial === after.serial ? [] : [remark(`the serial number changed with the initialisation: ${was.serial} before, ${after.serial} after`)],
         remark('that no copy of a key exists elsewhere is not proven by this'),
       ];
     }

@@ -190,6 +190,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['INVENTORY-AROUND-CHANGE', 'nobody looked which token it is', withState(begun('zeroise', zeroised), { inspected: {} })],
   ['ZEROISED-KEPT', 'a blank token is to be cleared', edit(at(zeroised, 'decided'), (data) => { data['decision'] = 'clear'; })],
   ['TOKEN-MOVED', 'another token was wiped', inside(done('zeroise', zeroised), (e) => { (e['before'] as Loose)['firmware'] = '9'; })],
+  ...['manufacturer', 'model', 'hardware'].map((fact) => ['TOKEN-MOVED', `another ${fact} afterwards`, inside(done('zeroise', zeroised), (e) => { (e['after'] as Loose)[fact] = 'Another'; })] as const),
   ['NOT-ZEROISED', 'an object is left', inside(done('zeroise', zeroised), (e) => { e['objects'] = [{ class: 'data', id: '', label: 'x', keyType: '' }]; })],
   ['NOT-ZEROISED', 'the user PIN is left', inside(done('zeroise', zeroised), (e) => { ((e['after'] as Loose)['flags'] as string[]).push('CKF_USER_PIN_INITIALIZED'); })],
   ['TOKEN-INITIALISED', 'it is not initialised', inside(done('zeroise', zeroised), (e) => { (e['after'] as Loose)['flags'] = []; })],
