@@ -815,7 +815,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const { key, to, reason, since } = step.do;
       const record = keyInput(state, key);
       const wanted = since === undefined ? null : since === ALWAYS ? e.since : instantOf(since);
-      return must(e.key === identityOfRecord(record), 'KEY-BOUND', `${record.label}, ${identityOfRecord(record)}`, `${e.label}, ${e.key}`)
+      return must(e.key === identityOfRecord(record) && e.label === record.label, 'KEY-BOUND', `${record.label}, ${identityOfRecord(record)}`, `${e.label}, ${e.key}`)
         ?? must(e.to === to && e.reason === reason, 'AS-SCRIPTED', `${to}: ${reason}`, `${e.to}: ${e.reason}`)
         ?? must(e.since === wanted, 'STATE-SINCE', wanted ?? 'no time', e.since ?? 'no time')
         ?? stateFault(e);

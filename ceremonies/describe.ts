@@ -376,6 +376,7 @@ function done(before: State, evidence: Evidence): Worded {
       const e = evidence as Evidence<'set-state'>;
       return [
         `${who} stated: ${statementText({ change: 'set-state', order: e })}`, ...statementLines({ change: 'set-state', order: e }).map(remark),
+        remark(`that it was ${e.from}${e.to === 'compromised' ? ', and which keys depend on it, are' : ' is'} as the recording machine's other records had it: this record alone does not show it`),
         ...e.certificates.map((one) => (one.proven ? verified : reported)(affectedText(one))),
         ...e.unaffected > 0 ? [remark(`${e.unaffected} of the certificates that were brought do not depend on it`)] : [],
         ...e.dependants.map(({ key, label, how }) => reported(`the key "${label}" (${key}) depends on it: ${how}`)),

@@ -588,7 +588,8 @@ export class Conductor {
     const [{ affectedBy, NOTHING_AFFECTED, sinceOf }, { dependantsOf }, inventory] = await Promise.all([import('../../ceremonies/compromise.ts'), inventories(), this.#inventory()]);
     const record = keyInput(state, input);
     const key = keyNamed(inventory.keys, identityOfRecord(record));
-    const passage = passageOf(key, { to, reason, since: sinceOf(since, record) }, { mode: state.opening?.mode ?? 'rehearsal', now: this.#world.clock.now() });
+    // As it is on the key record, which everybody has compared.
+    const passage = { ...passageOf(key, { to, reason, since: sinceOf(since, record) }, { mode: state.opening?.mode ?? 'rehearsal', now: this.#world.clock.now() }), label: record.label };
     if (to !== 'compromised') return { ...passage, ...NOTHING_AFFECTED, certificates: [], dependants: [] };
     const file = Object.values(state.opening?.inputs ?? {}).find(({ kind }) => kind === 'certificates') ?? null;
     return { ...passage, ...await affectedBy(record, file), dependants: dependantsOf(inventory, key.identity) };

@@ -177,6 +177,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['INVENTORY-EXPLAINED', 'an object that nobody explains', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).push({ class: 'data', id: '', label: 'x', keyType: '' }); })],
   ['INVENTORY-EXPLAINED', 'an object is missing', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).pop(); })],
   ['KEY-BOUND', 'another key than that of the record', inside(done('compromised', compromised), (e) => { e['key'] = `SHA-256 of SubjectPublicKeyInfo ${'0'.repeat(64)}`; })],
+  ['KEY-BOUND', 'that key, under another label', inside(done('compromised', compromised), (e) => { e['label'] = 'Another CA'; })],
   ['AS-SCRIPTED', 'another state', inside(done('compromised', compromised), (e) => { e['to'] = 'suspended'; })],
   ['AS-SCRIPTED', 'other words than the officer\'s', inside(done('compromised', compromised), (e) => { e['reason'] = 'Nothing happened.'; })],
   ['STATE-SINCE', 'since when, left out', inside(done('compromised', compromised), (e) => { e['since'] = null; })],
