@@ -15,7 +15,7 @@ import { createdId, orderFault, resultFault } from './administration.ts';
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
-  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type TokenFacts,
+  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type StateSigned, type TokenFacts,
 } from './evidence.ts';
 import { destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
@@ -27,7 +27,7 @@ import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
 import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 import { layOutMovements, thingName } from './shares/movements.ts';
-import { ALWAYS, instantOf, stateFault } from './statements.ts';
+import { ALWAYS, instantOf, sinceFault, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
 import { zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
 
@@ -611,7 +611,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
     case 'administer': {
-      const fault = orderFault(intent as Intent<'administer'>, opening.modules, opening.mode);
+      const wish = intent as Intent<'administer'>;
+      const fault = orderFault(wish, opening.modules, opening.mode) ?? (wish.change === 'set-state' ? sinceFault(wish.order as StateSigned, at) : null);
       if (fault) return fault;
       break;
     }
@@ -639,8 +640,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
 }
 
 /** The record of a key that people brought. Throws `Refused`; the opening has read it before. */
-export function keyInput(state: State, name: string): KeyRecord {
-  const input = state.opening?.inputs[name];
+export function keyInput({ opening }: { readonly opening: Pick<Data<'opened'>, 'inputs'> | null }, name: string): KeyRecord {
+  const input = opening?.inputs[name];
   if (input?.kind !== 'key') throw new Refused(refuse('INPUTS-COMPLETE', `a key record for ${name}`, 'none', STOP));
   return readKeyRecord(fromBase64url(input.bytes));
 }
@@ -818,7 +819,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       return must(e.key === identityOfRecord(record) && e.label === record.label, 'KEY-BOUND', `${record.label}, ${identityOfRecord(record)}`, `${e.label}, ${e.key}`)
         ?? must(e.to === to && e.reason === reason, 'AS-SCRIPTED', `${to}: ${reason}`, `${e.to}: ${e.reason}`)
         ?? must(e.since === wanted, 'STATE-SINCE', wanted ?? 'no time', e.since ?? 'no time')
-        ?? stateFault(e);
+        ?? stateFault(e) ?? sinceFault(e, at);
     }
     case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>);
     case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);

@@ -69,6 +69,14 @@ const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (da
 /** The private half of the key's part number `part`, in evidence of any kind. */
 const half = (evidence: Loose, part = 0) => ((evidence['parts'] as Loose[])[part]!)['private'] as Loose;
 const withState = (place: Place, change: Partial<State>): Place => ({ ...place, before: { ...place.before, ...change } });
+/** The time of a place's entry, some milliseconds on. */
+const tick = ({ entry }: Place, by: number) => new Date(Date.parse(entry.at) + by).toISOString();
+/** The compromise, as if its script said since then. */
+const since = (time: string): Place => {
+  const place = done('compromised', compromised);
+  const current = place.before.current ?? assert.fail('no step');
+  return inside(withState(place, { current: { ...current, step: { ...current.step, do: { ...current.step.do, since: time } as typeof current.step.do } } }), (e) => { e['since'] = time; });
+};
 const withKey = (place: Place, change: Partial<NonNullable<State['key']>>): Place => withState(place, { key: { ...place.before.key ?? assert.fail('no key'), ...change } });
 const withBackup = (place: Place, change: Partial<NonNullable<State['backup']>>): Place => withState(place, { backup: { ...place.before.backup ?? assert.fail('no backup'), ...change } });
 /** The same entry, proposed when the record is somewhere else. */
@@ -181,6 +189,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['AS-SCRIPTED', 'another state', inside(done('compromised', compromised), (e) => { e['to'] = 'suspended'; })],
   ['AS-SCRIPTED', 'other words than the officer\'s', inside(done('compromised', compromised), (e) => { e['reason'] = 'Nothing happened.'; })],
   ['STATE-SINCE', 'since when, left out', inside(done('compromised', compromised), (e) => { e['since'] = null; })],
+  ['STATE-SINCE', 'a time to come, as the script has it', since(tick(done('compromised', compromised), 1))],
   ['STATE-TRANSITION', 'a key that is compromised already', inside(done('compromised', compromised), (e) => { e['from'] = 'compromised'; })],
   ['DESTROY-TYPED', 'no serial number', inside(begun('zeroise', zeroised), (i) => { i['typed'] = ''; })],
   ['DESTROY-TYPED', 'that of another token', inside(begun('zeroise', zeroised), (i) => { i['typed'] = 'TOKEN-other'; })],
@@ -315,6 +324,11 @@ test('a token that does not tell CKA_LOCAL is said to, and a rehearsal may go on
   }
   const unenforced = inside(done('lock-root'), (e) => { e['enforced'] = false; });
   assert.equal(check(unenforced.before, unenforced.entry), null);
+});
+
+test('a compromise since the moment of its own entry is one that is known of', () => {
+  const { before, entry } = since(tick(done('compromised', compromised), 0));
+  assert.equal(check(before, entry), null);
 });
 
 test('what a row changes was allowed before it was changed', () => {
