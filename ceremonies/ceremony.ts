@@ -1210,9 +1210,13 @@ export function mayWitness({ step }: Current, { seat, role }: Pick<Person, 'seat
   return seat !== step.who && (movement === undefined || role !== 'custodian' || movement.receiver === movement.giver || seat === movement.receiver);
 }
 
-/** Does this step wait for a thing to be handed over? Then an exception can end it. */
-export function mayBeExcepted({ current, onBreak }: State, step: string): boolean {
-  return current?.step.id === step && current.step.movement !== undefined && current.phase === 'ready' && onBreak === null;
+/** Does this step wait for a thing to be handed over, or for whoever receives it to say that this is it? Then an exception can end it. */
+export function mayBeExcepted(state: State, step: string): boolean {
+  const { current, onBreak } = state;
+  if (current?.step.id !== step || current.step.movement === undefined || onBreak !== null) return false;
+  // Among the custodians only the receiver is a witness here (`mayWitness`).
+  const received = current.witnesses.some((seat) => personAt(state, seat)?.role === 'custodian');
+  return current.phase === 'ready' || (current.phase === 'witnessing' && !received);
 }
 
 /** The certificate of the key that signs, DER. Throws `Refused` where it has none yet. */

@@ -117,8 +117,7 @@ interface ThingDraft extends Draft<Omit<Thing, 'shares'>> {
   /** Left out of its place by a ceremony that was aborted, and not seen since. */
   left: { readonly source: Source; readonly place: Place; readonly home: Place } | null;
 }
-interface MovementDraft extends Draft<Omit<CustodyMovement, 'witnesses' | 'state'>> {
-  readonly witnesses: string[];
+interface MovementDraft extends Draft<Omit<CustodyMovement, 'state'>> {
   readonly act: number;
   readonly handedOver: HandedOver;
 }
@@ -155,15 +154,18 @@ class Register {
         if (!current) return;
         this.#seen(step);
         for (const move of current.step.moves) this.#moved(step, move);
-        if (current.step.movement) this.#handedOver(step, current.step.movement);
         return;
       case 'witnessed':
-        if (current?.step.movement) this.#movements.findLast((one) => one.ceremony === entry.ceremony && one.number === current.step.movement?.number)?.witnesses.push(personAt(before, entry.by ?? '')?.name ?? '');
+        // Not on the giver's word: it has moved when whoever received it, and every witness, has said so.
+        if (current?.step.movement && after.cursor !== before.cursor) this.#handedOver(step, current.step.movement);
         return;
       case 'exception':
         if (entry.step !== undefined && current?.step.movement) this.#notHandedOver(step, current.step.movement, (entry.data as Data<'exception'>).happened);
         return;
-      case 'aborted': this.#leftOut(step); return;
+      case 'aborted':
+        if (current?.step.movement && current.phase === 'witnessing') this.#notHandedOver(step, current.step.movement, 'The giver said that it was handed over; the ceremony was aborted before everybody had confirmed that.');
+        this.#leftOut(step);
+        return;
       case 'opened': case 'begun': case 'failed': case 'found': case 'decided': case 'cleared': case 'noted': case 'break': case 'back': case 'disagreed': case 'checkpoint': case 'lost': case 'resumed': case 'closed': return;
     }
   }
@@ -312,7 +314,9 @@ class Register {
   #record(step: Step, thing: ThingDraft, movement: HandedOver, happened: string | null): void {
     const at = (seat: string, site: string): Whereabouts => ({ person: personAt(step.before, seat)?.name ?? seat, site });
     const { number, giver, receiver, fromSite, toSite, reason, share } = movement;
-    this.#movements.push({ ...sourceOf(step), number, thing: thing.key, rehearsal: thing.rehearsal, from: at(giver, fromSite), to: at(receiver, toSite), reason, share, witnesses: [], happened, act: currentAct(step.before), handedOver: movement });
+    const { entry, before } = step;
+    const witnesses = [...before.current?.witnesses ?? [], ...entry.kind === 'witnessed' ? [entry.by ?? ''] : []].map((seat) => personAt(before, seat)?.name ?? seat);
+    this.#movements.push({ ...sourceOf(step), number, thing: thing.key, rehearsal: thing.rehearsal, from: at(giver, fromSite), to: at(receiver, toSite), reason, share, witnesses, happened, act: currentAct(step.before), handedOver: movement });
   }
 
   // --- the end ---

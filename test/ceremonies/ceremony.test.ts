@@ -290,7 +290,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['HAND-OVER-RECEIVER', 'another custodian received it', edit(at(crowd, 'witnessed', 'hand-over/1'), (_, entry) => { entry['by'] = 'custodian-3'; })],
   ['WITNESS-WANTED', 'the auditor says it', edit(at(moved, 'witnessed', 'hand-over/1'), (_, entry) => { entry['by'] = 'auditor'; })],
   ['HAND-OVER-EXCEPTION', 'an exception ends another step', misplaced(edit(at(lost, 'exception'), (data) => { data['number'] = 1; }), done('compare-list/officer', moved).before)],
-  ['HAND-OVER-EXCEPTION', 'of a thing that was handed over', edit(misplaced(at(lost, 'exception'), at(moved, 'witnessed', 'hand-over/1').before), (_, entry) => { entry['step'] = 'hand-over/1'; })],
+  ['HAND-OVER-EXCEPTION', 'of a thing that its receiver has taken', edit(misplaced(at(lost, 'exception'), at(moved, 'witnessed', 'hand-over/1', 1).before), (_, entry) => { entry['step'] = 'hand-over/1'; })],
   ['HAND-OVER-EXCEPTION', 'during a break', withState(at(lost, 'exception'), { onBreak: { present: 5 } })],
   ['MOVEMENT-PARTY', 'a receiver who is not here', edit(moveList, (data) => { (data['people'] as Loose[])[2]!['name'] = 'Somebody Else'; })],
   ['MOVEMENT-PARTY', 'from a seat to the name of who sits there', withList(`${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,a,Bela Custis,a,Because\nbag,B-1,,,custodian-2,a,custodian-1,b,Because\n`)],
@@ -358,6 +358,11 @@ test('every movement is a step of its giver, and is over when handed over or exc
   return scriptedRecord({ script: 'custody-movement', movements: self }).then(({ entries }) => {
     assert.deepEqual(entries.filter(({ step, kind }) => step === 'hand-over/2' && kind === 'witnessed').map(({ by }) => by), ['custodian-1', 'witness']);
   });
+});
+
+test('a receiver who says that this is not the thing ends the movement by an exception; the thing is not handed over', async () => {
+  const { state, entries } = await scriptedRecord({ script: 'custody-movement', happenings: { 'hand-over/1/witnessed': [{ kind: 'exception' }] } });
+  assert.deepEqual([state.phase, entries.filter(({ step }) => step === 'hand-over/1').map(({ kind }) => kind)], ['closed', ['done', 'exception']]);
 });
 
 test('a checkpoint follows the opening, every step and the end; 64 entries never pass without one', async () => {

@@ -69,7 +69,7 @@ test('a movement: from whom to whom and where, why, who saw it, signed by both; 
   assert.deepEqual([1, 2, 3].map((i) => where(thing(custody, `card SHARE-custodian-${i}`))), [`${BELA}@a`, `${DMITRI}@b`, `${CHIARA}@c`]);
   const { number, state, from, to, reason, witnesses, share, seq, ceremony } = custody.movements[1] ?? assert.fail();
   assert.deepEqual({ number, state, from, to, reason, witnesses, share }, { number: 2, state: 'signed', from: { person: CHIARA, site: 'hq' }, to: { person: DMITRI, site: 'b' }, reason: 'Distribution', witnesses: [DMITRI, 'Wanda Zeuge'], share: { set: SET, x: 2 } });
-  assert.deepEqual([spread.entries[seq]?.kind, spread.entries[seq]?.step, spread.state.ceremony], ['done', 'hand-over/2', ceremony]);
+  assert.deepEqual([spread.entries[seq]?.kind, spread.entries[seq]?.step, spread.state.ceremony], ['witnessed', 'hand-over/2', ceremony]);
   const row = (name: string) => { const { first, in: came, out, here } = custody.balance.find((one) => one.name === name) ?? assert.fail(name); return [first, came, out, here]; };
   assert.deepEqual([row('hq'), row('a'), row(CHIARA)], [[3, 0, 3, 0], [0, 1, 0, 1], [2, 1, 1, 2]], 'in the room of the movement each has an identity card too');
   // The order of the records does not matter, nor that one is there twice as an open one would be.
@@ -102,6 +102,9 @@ const ROWS: readonly (readonly [what: string, next: () => Promise<ScriptedRecord
   ['with another share than was written to the card', () => movement(2, [`card,SHARE-custodian-1,${SET},3,${BELA},a,${CHIARA},b,Why not`]), ['CUSTODY-OTHER-SHARE card SHARE-custodian-1'], []],
   ['not handed over, with an exception', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'hand-over/1': [{ kind: 'exception' }] } }), ['CUSTODY-NOT-HANDED-OVER card SHARE-custodian-1'], [`person ${BELA} 1`, 'site a 1']],
   ['not handed over, of a thing that nobody knew', () => movement(2, [`bag,B-1,,,${BELA},a,${CHIARA},b,Why not`], { happenings: { 'hand-over/1': [{ kind: 'exception' }] } }), ['CUSTODY-NOT-HANDED-OVER bag B-1'], [`person ${BELA} 1`, 'site a 1']],
+  ['the receiver says that this is not it', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'hand-over/1/witnessed': [{ kind: 'exception' }] } }), ['CUSTODY-NOT-HANDED-OVER card SHARE-custodian-1'], [`person ${BELA} 1`, 'site a 1']],
+  ['on the giver\'s word, aborted before the receiver\'s', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'hand-over/1/witnessed': [{ kind: 'abort' }] } }), ['CUSTODY-NOT-HANDED-OVER card SHARE-custodian-1'], [`person ${BELA} 1`, 'site a 1']],
+  ['on the giver\'s word, and the record ends there', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'hand-over/1/witnessed': [{ kind: 'stop' }] } }), [], []],
   ['handed over, and the record ends before the signatures', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'seal-3/custodian-2': [{ kind: 'stop' }] } }), ['CUSTODY-UNSIGNED card SHARE-custodian-1'], []],
   ['handed over, aborted before the signatures', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'seal-3/officer': [{ kind: 'abort' }] } }), ['CUSTODY-UNSIGNED card SHARE-custodian-1'], []],
   ['a ceremony that was aborted with token and cards out', () => scriptedRecord({ seed: 'aborted', opensAt: day(2), happenings: { 'read-share/custodian-2': [{ kind: 'abort' }] }, people: { 'custodian-1': CHIARA, 'custodian-2': BELA }, identityCards: { 'custodian-1': 'CARD-custodian-2', 'custodian-2': 'CARD-custodian-1' } }),
