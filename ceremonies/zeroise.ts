@@ -16,9 +16,12 @@ const EXAMINE = 'Treat the token as not zeroised: keep it under seal, and have i
 const HAS_USER_PIN = 'CKF_USER_PIN_INITIALIZED';
 
 /** Cases and screens print serial numbers in groups and in either case; a number is the same number. */
+export function plainSerial(text: string): string {
+  return text.replace(/ /g, '').toLowerCase();
+}
+
 export function sameSerial(one: string, other: string): boolean {
-  const plain = (text: string) => text.replace(/ /g, '').toLowerCase();
-  return plain(one) === plain(other);
+  return plainSerial(one) === plainSerial(other);
 }
 
 /** The label stays: it is how people find the token. One that had none gets one, as C_InitToken demands. */

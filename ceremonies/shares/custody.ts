@@ -14,6 +14,7 @@ import { believedSteps, foldInventory, stands, type JudgedRecord, type ShareSetC
 import { refuse, type Refusal } from '../refusal.ts';
 import type { HandedOver, Move, Place } from '../script.ts';
 import { portableHasher, type Hasher } from '../transcript.ts';
+import { plainSerial, sameSerial } from '../zeroise.ts';
 import { thingName } from './movements.ts';
 import type { PlacedShare, SetRule } from './placement.ts';
 
@@ -130,6 +131,9 @@ const KINDS: readonly ThingKind[] = ['card', 'bag', 'sheet', 'envelope', 'token'
 const keyOf = (kind: ThingKind, identifier: string, rehearsal: boolean): string => `${thingName({ kind, identifier })}${rehearsal ? ' (REHEARSAL)' : ''}`;
 const same = (one: HeldShare | null, other: HeldShare | null): boolean => one !== null && other !== null && one.set === other.set && one.x === other.x;
 
+/** One thing, however a list spells its serial number. */
+const sameThing = (kind: ThingKind, identifier: string, rehearsal: boolean): string => keyOf(kind, kind === 'card' || kind === 'token' ? plainSerial(identifier) : identifier, rehearsal);
+
 class Register {
   readonly #sets: readonly KnownSet[];
   readonly #things = new Map<string, ThingDraft>();
@@ -174,14 +178,13 @@ class Register {
 
   #thing(step: Step, kind: ThingKind, identifier: string, what: string): ThingDraft {
     const rehearsal = step.after.opening?.mode === 'rehearsal';
-    const key = keyOf(kind, identifier, rehearsal);
-    const known = this.#things.get(key);
+    const known = this.#things.get(sameThing(kind, identifier, rehearsal));
     if (known) {
       if (known.what === kind) known.what = what; // a list only said of what kind it is
       return known;
     }
-    const thing: ThingDraft = { key, kind, identifier, rehearsal, what, person: null, site: null, place: null, inside: null, since: sourceOf(step), unaccounted: null, declared: null, left: null };
-    this.#things.set(key, thing);
+    const thing: ThingDraft = { key: keyOf(kind, identifier, rehearsal), kind, identifier, rehearsal, what, person: null, site: null, place: null, inside: null, since: sourceOf(step), unaccounted: null, declared: null, left: null };
+    this.#things.set(sameThing(kind, identifier, rehearsal), thing);
     return thing;
   }
 
@@ -271,7 +274,13 @@ class Register {
     if (share && known.length > 0 && !known.some((one) => same(one, share))) {
       this.#find('CUSTODY-OTHER-SHARE', `${thing.key} with ${known.map(shareText).join(' and ')}, as it was written to it`, shareText(share), 'Correct the list by another movement, and look what the card holds.', sourceOf(step), [thing]);
     }
-    if (share && known.length === 0) thing.declared = share;
+    if (share && known.length === 0) {
+      const written = kind !== 'card' ? undefined : [...this.#things.values()].find((one) => one.rehearsal === thing.rehearsal && this.#knownShares(one).some((of) => same(of, share)));
+      if (written) {
+        this.#find('CUSTODY-OTHER-SHARE', `${shareText(share)} on ${written.key}, as it was written to it`, `on ${thing.key} too, as the list says`, 'Correct the identifier by another movement. If these are two cards, find out how the second came to hold that share.', sourceOf(step), [thing, written]);
+      }
+      thing.declared = share;
+    }
     return thing;
   }
 
@@ -328,7 +337,7 @@ class Register {
   /** Shares that the records wrote onto this card, and that are still there. */
   #knownShares({ kind, identifier, rehearsal }: ThingDraft): HeldShare[] {
     if (kind !== 'card') return [];
-    return this.#sets.filter((one) => one.rehearsal === rehearsal).flatMap(({ copy }) => copy.custodians.flatMap(({ x, object }) => (object.token === identifier && stands(object) ? [{ set: copy.set, x }] : [])));
+    return this.#sets.filter((one) => one.rehearsal === rehearsal).flatMap(({ copy }) => copy.custodians.flatMap(({ x, object }) => (sameSerial(object.token, identifier) && stands(object) ? [{ set: copy.set, x }] : [])));
   }
 
   finish(passedOn: readonly CustodyFinding[]): Omit<Custody, 'records'> {

@@ -100,6 +100,10 @@ const ROWS: readonly (readonly [what: string, next: () => Promise<ScriptedRecord
   ['from another person', () => movement(2, [line(1, `${CHIARA}@a`, `${DMITRI}@a`)]), ['CUSTODY-FROM-ELSEWHERE card SHARE-custodian-1'], [`person ${BELA} 1`, `person ${CHIARA} -1`]],
   ['from another site', () => movement(2, [line(1, `${BELA}@x`, `${CHIARA}@x`)]), ['CUSTODY-FROM-ELSEWHERE card SHARE-custodian-1'], ['site a 1', 'site x -1']],
   ['with another share than was written to the card', () => movement(2, [`card,SHARE-custodian-1,${SET},3,${BELA},a,${CHIARA},b,Why not`]), ['CUSTODY-OTHER-SHARE card SHARE-custodian-1'], []],
+  ['under its serial number in capitals', () => movement(2, [`card,share-CUSTODIAN-1,${SET},1,${BELA},a,${CHIARA},b,Why not`]), [], []],
+  ['under its serial number in groups', () => movement(2, [`card,SHARE -custodian- 1,${SET},1,${BELA},a,${CHIARA},b,Why not`]), [], []],
+  ['under another number, with a share that lies on a card', () => movement(2, [`card,SHARE-custodian-01,${SET},1,${BELA},a,${CHIARA},b,Why not`]), ['CUSTODY-OTHER-SHARE card SHARE-custodian-01 card SHARE-custodian-1'], []],
+  ['another card, with a share of a set that no record here made', () => movement(2, [`card,OTHER-1,${'B'.repeat(21)}A,1,${BELA},a,${CHIARA},b,Why not`]), [], []],
   ['not handed over, with an exception', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'hand-over/1': [{ kind: 'exception' }] } }), ['CUSTODY-NOT-HANDED-OVER card SHARE-custodian-1'], [`person ${BELA} 1`, 'site a 1']],
   ['not handed over, of a thing that nobody knew', () => movement(2, [`bag,B-1,,,${BELA},a,${CHIARA},b,Why not`], { happenings: { 'hand-over/1': [{ kind: 'exception' }] } }), ['CUSTODY-NOT-HANDED-OVER bag B-1'], [`person ${BELA} 1`, 'site a 1']],
   ['the receiver says that this is not it', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'hand-over/1/witnessed': [{ kind: 'exception' }] } }), ['CUSTODY-NOT-HANDED-OVER card SHARE-custodian-1'], [`person ${BELA} 1`, 'site a 1']],
@@ -129,6 +133,13 @@ test('every rule of custody.ts has a row', () => {
   const named = new Set([...source.matchAll(/'(CUSTODY(?:-[A-Z]+)+)'/g)].map(([, rule = '']) => rule));
   assert.deepEqual([...named].filter((rule) => !ROWS.some(([, , findings]) => findings.some((finding) => finding.startsWith(`${rule} `)))), []);
   assert.equal(named.size, 6);
+});
+
+test('a card is one thing, however a list spells its serial number', async () => {
+  const custody = await register(spread, await movement(2, [`card,share-CUSTODIAN -1,${SET},1,${BELA},a,${CHIARA},b,Why not`]));
+  assert.equal(where(thing(custody, 'card SHARE-custodian-1')), `${CHIARA}@b`);
+  assert.deepEqual([custody.things.filter(({ kind, what }) => kind === 'card' && what === 'share card').length, placedShares(custody).length], [3, 3]);
+  assert.equal(custody.movements.at(-1)?.thing, 'card SHARE-custodian-1 (REHEARSAL)');
 });
 
 test('what was not handed over is accounted for when it is seen again, and the finding is gone', async () => {
