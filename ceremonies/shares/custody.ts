@@ -355,7 +355,7 @@ class Register {
     }
     return {
       sets: this.#sets.filter(inForce).map(({ copy: { set: id, threshold, shares }, key, rehearsal }) => ({ id, threshold, shares, key, rehearsal })),
-      things: [...[...this.#things.values()].map((thing) => this.#finished(thing)), ...this.#sets.filter(inForce).map(backupOf)].sort(byKind),
+      things: this.#withBackups([...this.#things.values()].map((thing) => this.#finished(thing))).sort(byKind),
       movements, balance: this.#balance(), findings: [...passedOn, ...this.#findings],
     };
   }
@@ -373,6 +373,12 @@ class Register {
     const counts = ({ set }: HeldShare) => this.#sets.every((one) => one.copy.set !== set || inForce(one));
     const shares = (known.length > 0 ? known : [declared ?? []].flat()).filter(counts);
     return { ...told, what: shares.length > 0 && thing.kind === 'card' ? 'share card' : told.what, shares };
+  }
+
+  /** The backup of every set in force: one that a list has moved is where that says, and still what its record says that it is. */
+  #withBackups(things: readonly Thing[]): Thing[] {
+    const backups = new Map(this.#sets.filter(inForce).map((one) => backupOf(one)).map((backup) => [backup.key, backup]));
+    return [...things.map((thing) => ({ ...thing, what: backups.get(thing.key)?.what ?? thing.what })), ...[...backups.values()].filter(({ key }) => !things.some((thing) => thing.key === key))];
   }
 
   #balance(): Balance[] {

@@ -94,6 +94,15 @@ test('a sheet with a share is known from its line; two things with one share are
   assert.deepEqual(rules(custody), []);
 });
 
+test('the backup of a set that a list moves is one thing: where the list says, and what the record says', async () => {
+  const custody = await register(spread, await movement(2, [`backup,${SET},,,${BELA},hq,${CHIARA},vault,A copy of the record`]));
+  const backups = custody.things.filter(({ kind }) => kind === 'backup');
+  assert.deepEqual(backups.map((one) => [one.key, where(one), one.place]), [[`backup ${SET} (REHEARSAL)`, `${CHIARA}@vault`, null]]);
+  assert.match(backups[0]?.what ?? '', /^the wrapped key "Root CA"/);
+  assert.equal(new Set(custody.things.map(({ key }) => key)).size, custody.things.length);
+  assert.deepEqual([rules(custody), off(custody)], [[], []]);
+});
+
 /** What is wrong with a second ceremony, `n` days after the things were spread. */
 const ROWS: readonly (readonly [what: string, next: () => Promise<ScriptedRecord>, findings: readonly string[], balance: readonly string[]])[] = [
   ['from where it is', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)]), [], []],
