@@ -30,7 +30,7 @@ export interface Thing {
   readonly identifier: string;
   readonly rehearsal: boolean;
   readonly what: string;
-  /** Shares that it holds and that still count. */
+  /** Shares that it holds and that still count; what is no card holds what a list says, whatever became of the set. */
   readonly shares: readonly HeldShare[];
   /** Null: no record says so. */
   readonly person: string | null;
@@ -125,8 +125,10 @@ interface MovementDraft extends Draft<Omit<CustodyMovement, 'state'>> {
 type Count = 'first' | 'in' | 'out';
 interface KnownSet { readonly copy: ShareSetCopy; readonly key: string; readonly rehearsal: boolean }
 
+/** Given up before it was whole, or too few of its shares are left on cards. */
+const hasEnded = ({ copy }: KnownSet): boolean => copy.end !== null || !copy.complete;
 /** A set that may be given up yet, or has ended, protects nothing. */
-const inForce = ({ copy }: KnownSet): boolean => copy.end === null && copy.complete && copy.custodians.length === copy.shares;
+const inForce = (one: KnownSet): boolean => !hasEnded(one) && one.copy.custodians.length === one.copy.shares;
 const KINDS: readonly ThingKind[] = ['card', 'bag', 'sheet', 'envelope', 'token', 'backup'];
 const keyOf = (kind: ThingKind, identifier: string, rehearsal: boolean): string => `${thingName({ kind, identifier })}${rehearsal ? ' (REHEARSAL)' : ''}`;
 const same = (one: HeldShare | null, other: HeldShare | null): boolean => one !== null && other !== null && one.set === other.set && one.x === other.x;
@@ -346,6 +348,11 @@ class Register {
       if (unaccounted) this.#find('CUSTODY-NOT-HANDED-OVER', `${key} handed over, as the list says`, `not handed over; last ${whereText(thing)}`, 'Look for it. Once it is found, a custody-movement says where it is; if it is lost, count its share as lost.', unaccounted, [thing]);
       if (left) this.#find('CUSTODY-LEFT-OUT', `${key} back in the ${left.home} after the ceremony that was aborted`, `last in the ${left.place}`, 'Put it away before witnesses, in a ceremony that uses it or by a custody-movement.', left.source, [thing]);
     }
+    for (const thing of this.#things.values()) {
+      const { declared: share, kind, key } = thing;
+      const of = share === null || kind === 'card' ? [] : this.#sets.filter(({ copy, rehearsal }) => copy.set === share.set && rehearsal === thing.rehearsal);
+      if (share && of.length > 0 && of.every(hasEnded)) this.#find('CUSTODY-SHARE-OF-ENDED-SET', `no share of set ${share.set} anywhere: the set has ended`, `${shareText(share)} in ${key}, as the list says`, 'Destroy it before witnesses: with enough others of its set it opens every backup that was made under it.', thing.since, [thing]);
+    }
     const movements = this.#movements.map((movement): CustodyMovement => {
       const { act, handedOver, ...told } = movement;
       return { ...told, state: told.happened !== null ? 'not-handed-over' : this.#signed(movement) ? 'signed' : 'unsigned' };
@@ -369,8 +376,8 @@ class Register {
   #finished(thing: ThingDraft): Thing {
     const { declared, left: _left, ...told } = thing;
     const known = this.#knownShares(thing);
-    // A share of a set that has ended is none; of a set that no record here made, nobody can say.
-    const counts = ({ set }: HeldShare) => this.#sets.every((one) => one.copy.set !== set || inForce(one));
+    // On a card, a share of a set that has ended is none: the next one erases it. Nothing erases paper; of a set that no record here made, nobody can say.
+    const counts = ({ set }: HeldShare) => thing.kind !== 'card' || this.#sets.every((one) => one.copy.set !== set || inForce(one));
     const shares = (known.length > 0 ? known : [declared ?? []].flat()).filter(counts);
     return { ...told, what: shares.length > 0 && thing.kind === 'card' ? 'share card' : told.what, shares };
   }
