@@ -15,7 +15,7 @@ import { createdId, orderFault, resultFault } from './administration.ts';
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
-  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type TokenFacts,
+  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type StateSigned, type TokenFacts,
 } from './evidence.ts';
 import { copiesFault, destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
@@ -27,7 +27,7 @@ import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
 import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 import { layOutMovements, thingName } from './shares/movements.ts';
-import { ALWAYS, instantOf, stateFault } from './statements.ts';
+import { ALWAYS, instantOf, sinceFault, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
 import { zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
 
@@ -611,7 +611,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
     case 'administer': {
-      const fault = orderFault(intent as Intent<'administer'>, opening.modules, opening.mode);
+      const wish = intent as Intent<'administer'>;
+      const fault = orderFault(wish, opening.modules, opening.mode) ?? (wish.change === 'set-state' ? sinceFault(wish.order as StateSigned, at) : null);
       if (fault) return fault;
       break;
     }
@@ -639,8 +640,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
 }
 
 /** The record of a key that people brought. Throws `Refused`; the opening has read it before. */
-export function keyInput(state: State, name: string): KeyRecord {
-  const input = state.opening?.inputs[name];
+export function keyInput({ opening }: { readonly opening: Pick<Data<'opened'>, 'inputs'> | null }, name: string): KeyRecord {
+  const input = opening?.inputs[name];
   if (input?.kind !== 'key') throw new Refused(refuse('INPUTS-COMPLETE', `a key record for ${name}`, 'none', STOP));
   return readKeyRecord(fromBase64url(input.bytes));
 }
@@ -815,10 +816,10 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const { key, to, reason, since } = step.do;
       const record = keyInput(state, key);
       const wanted = since === undefined ? null : since === ALWAYS ? e.since : instantOf(since);
-      return must(e.key === identityOfRecord(record), 'KEY-BOUND', `${record.label}, ${identityOfRecord(record)}`, `${e.label}, ${e.key}`)
+      return must(e.key === identityOfRecord(record) && e.label === record.label, 'KEY-BOUND', `${record.label}, ${identityOfRecord(record)}`, `${e.label}, ${e.key}`)
         ?? must(e.to === to && e.reason === reason, 'AS-SCRIPTED', `${to}: ${reason}`, `${e.to}: ${e.reason}`)
         ?? must(e.since === wanted, 'STATE-SINCE', wanted ?? 'no time', e.since ?? 'no time')
-        ?? stateFault(e);
+        ?? stateFault(e) ?? sinceFault(e, at);
     }
     case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>);
     case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
@@ -1211,9 +1212,13 @@ export function mayWitness({ step }: Current, { seat, role }: Pick<Person, 'seat
   return seat !== step.who && (movement === undefined || role !== 'custodian' || movement.receiver === movement.giver || seat === movement.receiver);
 }
 
-/** Does this step wait for a thing to be handed over? Then an exception can end it. */
-export function mayBeExcepted({ current, onBreak }: State, step: string): boolean {
-  return current?.step.id === step && current.step.movement !== undefined && current.phase === 'ready' && onBreak === null;
+/** Does this step wait for a thing to be handed over, or for whoever receives it to say that this is it? Then an exception can end it. */
+export function mayBeExcepted(state: State, step: string): boolean {
+  const { current, onBreak } = state;
+  if (current?.step.id !== step || current.step.movement === undefined || onBreak !== null) return false;
+  // Among the custodians only the receiver is a witness here (`mayWitness`).
+  const received = current.witnesses.some((seat) => personAt(state, seat)?.role === 'custodian');
+  return current.phase === 'ready' || (current.phase === 'witnessing' && !received);
 }
 
 /** The certificate of the key that signs, DER. Throws `Refused` where it has none yet. */

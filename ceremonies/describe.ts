@@ -239,6 +239,7 @@ function done(before: State, evidence: Evidence): Worded {
       const compared = before.inventories[e.token] !== undefined;
       return [
         `${who} listed everything on the token: ${e.objects.length} objects`,
+        ...e.loggedIn === false ? [remark('without login, as its user PIN is locked or not set: private objects could not be listed')] : [],
         ...e.objects.length === 0 ? [reported('the token shows none')] : [],
         ...e.objects.slice(0, 20).map((object) => reported(objectText(object))),
         ...e.objects.length > 20 ? [reported(`and ${e.objects.length - 20} more`)] : [],
@@ -376,6 +377,7 @@ function done(before: State, evidence: Evidence): Worded {
       const e = evidence as Evidence<'set-state'>;
       return [
         `${who} stated: ${statementText({ change: 'set-state', order: e })}`, ...statementLines({ change: 'set-state', order: e }).map(remark),
+        remark(`that it was ${e.from}${e.to === 'compromised' ? ', and which keys depend on it, are' : ' is'} as the recording machine's other records had it: this record alone does not show it`),
         ...e.certificates.map((one) => (one.proven ? verified : reported)(affectedText(one))),
         ...e.unaffected > 0 ? [remark(`${e.unaffected} of the certificates that were brought do not depend on it`)] : [],
         ...e.dependants.map(({ key, label, how }) => reported(`the key "${label}" (${key}) depends on it: ${how}`)),
@@ -387,6 +389,7 @@ function done(before: State, evidence: Evidence): Worded {
       return [
         `${who} zeroised the token`, remark(`the serial number was written out: ${was.serial}`),
         reported(`before: "${was.label}", serial ${was.serial}`), reported(`after: "${after.label}", serial ${after.serial}, without a user PIN, ${objects.length === 0 ? 'no object' : `${objects.length} objects`} from a fresh session`),
+        ...was.serial === after.serial ? [] : [remark(`the serial number changed with the initialisation: ${was.serial} before, ${after.serial} after`)],
         remark('that no copy of a key exists elsewhere is not proven by this'),
       ];
     }

@@ -68,6 +68,11 @@ export function stateFault({ label, reason, from, to, since }: Pick<StateSigned,
   return wordsFault(label, reason);
 }
 
+/** Nobody knows at the time `at` of a compromise that is yet to be. */
+export function sinceFault({ since }: Pick<StateSigned, 'since'>, at: string): Refusal | null {
+  return since !== null && Date.parse(since) > Date.parse(at) ? refuse('STATE-SINCE', `a time that has come, at ${at}`, since, 'Say since when the key is not to be trusted.') : null;
+}
+
 export function periodFault({ label, reason, notBefore, notAfter }: Pick<PeriodSigned, 'label' | 'reason' | 'notBefore' | 'notAfter'>): Refusal | null {
   const wrong = [notBefore, notAfter].find((time) => time !== null && !isInstant(time));
   if (wrong !== undefined) return refuse('PERIOD-TIMES', 'times in UTC (RFC 3339)', wrong ?? '', NOTHING);
@@ -102,7 +107,7 @@ export function passageOf(key: KeyNow, { to, since, reason }: Pick<StateSigned, 
   if (state === null) throw new Refused(refuse('STATE-KNOWN', 'a key that a record which verifies knows', `"${key.label}", from a record that does not`, 'Find out what is wrong with that record first.'));
   const order = { ...about(key), from: state, to, since, reason };
   allowed(stateFault(order));
-  if (since !== null && Date.parse(since) > now.getTime()) throw new Refused(refuse('STATE-SINCE', 'a time that has come', since, 'Say since when the key is not to be trusted.'));
+  allowed(sinceFault(order, now.toISOString()));
   return order;
 }
 

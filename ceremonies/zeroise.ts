@@ -16,9 +16,12 @@ const EXAMINE = 'Treat the token as not zeroised: keep it under seal, and have i
 const HAS_USER_PIN = 'CKF_USER_PIN_INITIALIZED';
 
 /** Cases and screens print serial numbers in groups and in either case; a number is the same number. */
+export function plainSerial(text: string): string {
+  return text.replace(/ /g, '').toLowerCase();
+}
+
 export function sameSerial(one: string, other: string): boolean {
-  const plain = (text: string) => text.replace(/ /g, '').toLowerCase();
-  return plain(one) === plain(other);
+  return plainSerial(one) === plainSerial(other);
 }
 
 /** The label stays: it is how people find the token. One that had none gets one, as C_InitToken demands. */
@@ -26,9 +29,14 @@ export function labelAfter({ label }: Pick<TokenFacts, 'label'>): string {
   return label === '' ? 'zeroised' : label;
 }
 
+/** What no initialisation changes; a serial number some tokens draw anew. */
+function deviceOf({ manufacturer, model, hardware }: TokenFacts): string {
+  return [manufacturer, model, hardware].join(', ');
+}
+
 /** `inspected`, `listed`: the token as it was identified in this ceremony, and what was on it. */
 export function zeroiseIntentFault({ inspected, listed }: { readonly inspected: TokenFacts | undefined; readonly listed: readonly ObjectFact[] | undefined }, { token, label, seen, typed }: Zeroise): Refusal | null {
-  const same = (facts: TokenFacts) => [facts.serial, facts.manufacturer, facts.model, facts.hardware].join(', ');
+  const same = (facts: TokenFacts) => `${facts.serial}, ${deviceOf(facts)}`;
   if (inspected === undefined || listed === undefined) return refuse('INVENTORY-AROUND-CHANGE', `token ${token} identified, and everything on it listed`, 'neither or one of them', NOW);
   if (!sameSerial(typed, token)) return refuse('DESTROY-TYPED', `the serial number: ${token}`, typed === '' ? 'nothing' : 'something else', 'Read it from the case of the token and write it exactly so. Nothing was destroyed.');
   // Flags change with each PIN that is typed: the device holds them against `seen`, to the last one, right before.
@@ -38,6 +46,7 @@ export function zeroiseIntentFault({ inspected, listed }: { readonly inspected: 
 
 export function zeroiseEvidenceFault({ seen, label }: Zeroise, { before, after, objects }: Evidence<'zeroise-token'>): Refusal | null {
   if (canonicalize(before) !== canonicalize(seen)) return refuse('TOKEN-MOVED', `${seen.label}, ${seen.serial}, as it was looked at`, `${before.label}, ${before.serial}`, EXAMINE);
+  if (deviceOf(after) !== deviceOf(before)) return refuse('TOKEN-MOVED', `the same token afterwards: ${deviceOf(before)}`, deviceOf(after), EXAMINE);
   if (objects.length > 0) return refuse('NOT-ZEROISED', 'no object, from a fresh session', `${objects.length}: ${objects.slice(0, 5).map((object) => `${object.class} "${object.label}"`).join(', ')}`, EXAMINE);
   if (after.flags.includes(HAS_USER_PIN)) return refuse('NOT-ZEROISED', 'a token whose user PIN is gone', 'one that still has it', EXAMINE);
   return after.label === label && after.flags.includes('CKF_TOKEN_INITIALIZED') ? null : refuse('TOKEN-INITIALISED', `an initialised token ${label}`, after.label, EXAMINE);

@@ -21,7 +21,7 @@ import { requireTerminal } from './terminal-booth.ts';
 export const STATE_HELP = `  conclave key state KEY [--to STATE --reason TEXT] [--json]
       In which state a key is, since when, by which entry, and into which it may pass; or signs that it passes.
   conclave key period KEY --until DATE --reason TEXT [--json]
-      Signs until when a key may be used.
+      Signs until when a key may be used: DATE is the first moment at which it may not; a day means its beginning, UTC.
 `;
 
 export const STATE_DETAIL = `
@@ -33,7 +33,8 @@ conclave key period KEY --until DATE --reason TEXT [--from DATE] [the rest likew
   --to STATE    ${KEY_STATES.filter((state) => state !== 'destroyed' && state !== 'pre-activation').join(', ')}; destroyed follows from the copies
   --reason TEXT why: it stands in the signed line
   --since TIME  of a compromise: from when on the key is not to be trusted; a day, or 2026-03-01T12:00:00Z
-  --until DATE  the end of its cryptoperiod (SP 800-57 Part 1 section 5.3): kept here, because tokens do not give dates back reliably
+  --until DATE  the first moment at which it may not be used; a day means its beginning, UTC. It ends the cryptoperiod
+                (SP 800-57 Part 1 section 5.3), which is kept here, because tokens do not give dates back reliably
   --from DATE   its beginning, where there is one
   --officer NAME     who signs (default: Security officer)   --card M:SERIAL  the officer's identity card
   --real             not a rehearsal; only so can a key that is in earnest be spoken of

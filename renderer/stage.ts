@@ -94,6 +94,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       const more = e.objects.length - shown.length;
       return [
         hex('Token, serial', e.token),
+        ...e.loggedIn === false ? [text('Without login', 'private objects could not be listed')] : [],
         list(
           t.tokens.objectCount(e.objects.length),
           [...shown.map(objectLine), ...(more > 0 ? [`and ${more} more, in the record`] : [])],

@@ -14,6 +14,7 @@ import { believedSteps, foldInventory, stands, type JudgedRecord, type ShareSetC
 import { refuse, type Refusal } from '../refusal.ts';
 import type { HandedOver, Move, Place } from '../script.ts';
 import { portableHasher, type Hasher } from '../transcript.ts';
+import { plainSerial, sameSerial } from '../zeroise.ts';
 import { thingName } from './movements.ts';
 import type { PlacedShare, SetRule } from './placement.ts';
 
@@ -29,7 +30,7 @@ export interface Thing {
   readonly identifier: string;
   readonly rehearsal: boolean;
   readonly what: string;
-  /** Shares that it holds and that still count. */
+  /** Shares that it holds and that still count; what is no card holds what a list says, whatever became of the set. */
   readonly shares: readonly HeldShare[];
   /** Null: no record says so. */
   readonly person: string | null;
@@ -117,19 +118,23 @@ interface ThingDraft extends Draft<Omit<Thing, 'shares'>> {
   /** Left out of its place by a ceremony that was aborted, and not seen since. */
   left: { readonly source: Source; readonly place: Place; readonly home: Place } | null;
 }
-interface MovementDraft extends Draft<Omit<CustodyMovement, 'witnesses' | 'state'>> {
-  readonly witnesses: string[];
+interface MovementDraft extends Draft<Omit<CustodyMovement, 'state'>> {
   readonly act: number;
   readonly handedOver: HandedOver;
 }
 type Count = 'first' | 'in' | 'out';
 interface KnownSet { readonly copy: ShareSetCopy; readonly key: string; readonly rehearsal: boolean }
 
+/** Given up before it was whole, or too few of its shares are left on cards. */
+const hasEnded = ({ copy }: KnownSet): boolean => copy.end !== null || !copy.complete;
 /** A set that may be given up yet, or has ended, protects nothing. */
-const inForce = ({ copy }: KnownSet): boolean => copy.end === null && copy.complete && copy.custodians.length === copy.shares;
+const inForce = (one: KnownSet): boolean => !hasEnded(one) && one.copy.custodians.length === one.copy.shares;
 const KINDS: readonly ThingKind[] = ['card', 'bag', 'sheet', 'envelope', 'token', 'backup'];
 const keyOf = (kind: ThingKind, identifier: string, rehearsal: boolean): string => `${thingName({ kind, identifier })}${rehearsal ? ' (REHEARSAL)' : ''}`;
 const same = (one: HeldShare | null, other: HeldShare | null): boolean => one !== null && other !== null && one.set === other.set && one.x === other.x;
+
+/** One thing, however a list spells its serial number. */
+const sameThing = (kind: ThingKind, identifier: string, rehearsal: boolean): string => keyOf(kind, kind === 'card' || kind === 'token' ? plainSerial(identifier) : identifier, rehearsal);
 
 class Register {
   readonly #sets: readonly KnownSet[];
@@ -155,15 +160,18 @@ class Register {
         if (!current) return;
         this.#seen(step);
         for (const move of current.step.moves) this.#moved(step, move);
-        if (current.step.movement) this.#handedOver(step, current.step.movement);
         return;
       case 'witnessed':
-        if (current?.step.movement) this.#movements.findLast((one) => one.ceremony === entry.ceremony && one.number === current.step.movement?.number)?.witnesses.push(personAt(before, entry.by ?? '')?.name ?? '');
+        // Not on the giver's word: it has moved when whoever received it, and every witness, has said so.
+        if (current?.step.movement && after.cursor !== before.cursor) this.#handedOver(step, current.step.movement);
         return;
       case 'exception':
         if (entry.step !== undefined && current?.step.movement) this.#notHandedOver(step, current.step.movement, (entry.data as Data<'exception'>).happened);
         return;
-      case 'aborted': this.#leftOut(step); return;
+      case 'aborted':
+        if (current?.step.movement && current.phase === 'witnessing') this.#notHandedOver(step, current.step.movement, 'The giver said that it was handed over; the ceremony was aborted before everybody had confirmed that.');
+        this.#leftOut(step);
+        return;
       case 'opened': case 'begun': case 'failed': case 'found': case 'decided': case 'cleared': case 'noted': case 'break': case 'back': case 'disagreed': case 'checkpoint': case 'lost': case 'resumed': case 'closed': return;
     }
   }
@@ -172,14 +180,13 @@ class Register {
 
   #thing(step: Step, kind: ThingKind, identifier: string, what: string): ThingDraft {
     const rehearsal = step.after.opening?.mode === 'rehearsal';
-    const key = keyOf(kind, identifier, rehearsal);
-    const known = this.#things.get(key);
+    const known = this.#things.get(sameThing(kind, identifier, rehearsal));
     if (known) {
       if (known.what === kind) known.what = what; // a list only said of what kind it is
       return known;
     }
-    const thing: ThingDraft = { key, kind, identifier, rehearsal, what, person: null, site: null, place: null, inside: null, since: sourceOf(step), unaccounted: null, declared: null, left: null };
-    this.#things.set(key, thing);
+    const thing: ThingDraft = { key: keyOf(kind, identifier, rehearsal), kind, identifier, rehearsal, what, person: null, site: null, place: null, inside: null, since: sourceOf(step), unaccounted: null, declared: null, left: null };
+    this.#things.set(sameThing(kind, identifier, rehearsal), thing);
     return thing;
   }
 
@@ -269,7 +276,13 @@ class Register {
     if (share && known.length > 0 && !known.some((one) => same(one, share))) {
       this.#find('CUSTODY-OTHER-SHARE', `${thing.key} with ${known.map(shareText).join(' and ')}, as it was written to it`, shareText(share), 'Correct the list by another movement, and look what the card holds.', sourceOf(step), [thing]);
     }
-    if (share && known.length === 0) thing.declared = share;
+    if (share && known.length === 0) {
+      const written = kind !== 'card' ? undefined : [...this.#things.values()].find((one) => one.rehearsal === thing.rehearsal && this.#knownShares(one).some((of) => same(of, share)));
+      if (written) {
+        this.#find('CUSTODY-OTHER-SHARE', `${shareText(share)} on ${written.key}, as it was written to it`, `on ${thing.key} too, as the list says`, 'Correct the identifier by another movement. If these are two cards, find out how the second came to hold that share.', sourceOf(step), [thing, written]);
+      }
+      thing.declared = share;
+    }
     return thing;
   }
 
@@ -312,7 +325,9 @@ class Register {
   #record(step: Step, thing: ThingDraft, movement: HandedOver, happened: string | null): void {
     const at = (seat: string, site: string): Whereabouts => ({ person: personAt(step.before, seat)?.name ?? seat, site });
     const { number, giver, receiver, fromSite, toSite, reason, share } = movement;
-    this.#movements.push({ ...sourceOf(step), number, thing: thing.key, rehearsal: thing.rehearsal, from: at(giver, fromSite), to: at(receiver, toSite), reason, share, witnesses: [], happened, act: currentAct(step.before), handedOver: movement });
+    const { entry, before } = step;
+    const witnesses = [...before.current?.witnesses ?? [], ...entry.kind === 'witnessed' ? [entry.by ?? ''] : []].map((seat) => personAt(before, seat)?.name ?? seat);
+    this.#movements.push({ ...sourceOf(step), number, thing: thing.key, rehearsal: thing.rehearsal, from: at(giver, fromSite), to: at(receiver, toSite), reason, share, witnesses, happened, act: currentAct(step.before), handedOver: movement });
   }
 
   // --- the end ---
@@ -324,7 +339,7 @@ class Register {
   /** Shares that the records wrote onto this card, and that are still there. */
   #knownShares({ kind, identifier, rehearsal }: ThingDraft): HeldShare[] {
     if (kind !== 'card') return [];
-    return this.#sets.filter((one) => one.rehearsal === rehearsal).flatMap(({ copy }) => copy.custodians.flatMap(({ x, object }) => (object.token === identifier && stands(object) ? [{ set: copy.set, x }] : [])));
+    return this.#sets.filter((one) => one.rehearsal === rehearsal).flatMap(({ copy }) => copy.custodians.flatMap(({ x, object }) => (sameSerial(object.token, identifier) && stands(object) ? [{ set: copy.set, x }] : [])));
   }
 
   finish(passedOn: readonly CustodyFinding[]): Omit<Custody, 'records'> {
@@ -332,6 +347,11 @@ class Register {
       const { unaccounted, left, key } = thing;
       if (unaccounted) this.#find('CUSTODY-NOT-HANDED-OVER', `${key} handed over, as the list says`, `not handed over; last ${whereText(thing)}`, 'Look for it. Once it is found, a custody-movement says where it is; if it is lost, count its share as lost.', unaccounted, [thing]);
       if (left) this.#find('CUSTODY-LEFT-OUT', `${key} back in the ${left.home} after the ceremony that was aborted`, `last in the ${left.place}`, 'Put it away before witnesses, in a ceremony that uses it or by a custody-movement.', left.source, [thing]);
+    }
+    for (const thing of this.#things.values()) {
+      const { declared: share, kind, key } = thing;
+      const of = share === null || kind === 'card' ? [] : this.#sets.filter(({ copy, rehearsal }) => copy.set === share.set && rehearsal === thing.rehearsal);
+      if (share && of.length > 0 && of.every(hasEnded)) this.#find('CUSTODY-SHARE-OF-ENDED-SET', `no share of set ${share.set} anywhere: the set has ended`, `${shareText(share)} in ${key}, as the list says`, 'Destroy it before witnesses: with enough others of its set it opens every backup that was made under it.', thing.since, [thing]);
     }
     const movements = this.#movements.map((movement): CustodyMovement => {
       const { act, handedOver, ...told } = movement;
@@ -342,7 +362,7 @@ class Register {
     }
     return {
       sets: this.#sets.filter(inForce).map(({ copy: { set: id, threshold, shares }, key, rehearsal }) => ({ id, threshold, shares, key, rehearsal })),
-      things: [...[...this.#things.values()].map((thing) => this.#finished(thing)), ...this.#sets.filter(inForce).map(backupOf)].sort(byKind),
+      things: this.#withBackups([...this.#things.values()].map((thing) => this.#finished(thing))).sort(byKind),
       movements, balance: this.#balance(), findings: [...passedOn, ...this.#findings],
     };
   }
@@ -356,10 +376,16 @@ class Register {
   #finished(thing: ThingDraft): Thing {
     const { declared, left: _left, ...told } = thing;
     const known = this.#knownShares(thing);
-    // A share of a set that has ended is none; of a set that no record here made, nobody can say.
-    const counts = ({ set }: HeldShare) => this.#sets.every((one) => one.copy.set !== set || inForce(one));
+    // On a card, a share of a set that has ended is none: the next one erases it. Nothing erases paper; of a set that no record here made, nobody can say.
+    const counts = ({ set }: HeldShare) => thing.kind !== 'card' || this.#sets.every((one) => one.copy.set !== set || inForce(one));
     const shares = (known.length > 0 ? known : [declared ?? []].flat()).filter(counts);
     return { ...told, what: shares.length > 0 && thing.kind === 'card' ? 'share card' : told.what, shares };
+  }
+
+  /** The backup of every set in force: one that a list has moved is where that says, and still what its record says that it is. */
+  #withBackups(things: readonly Thing[]): Thing[] {
+    const backups = new Map(this.#sets.filter(inForce).map((one) => backupOf(one)).map((backup) => [backup.key, backup]));
+    return [...things.map((thing) => ({ ...thing, what: backups.get(thing.key)?.what ?? thing.what })), ...[...backups.values()].filter(({ key }) => !things.some((thing) => thing.key === key))];
   }
 
   #balance(): Balance[] {

@@ -488,6 +488,8 @@ export class Conductor {
     if (request.mode === 'rehearsal') this.#notInProduction([...serials, ...await this.#copiesIn(rehearsed.plan, request.inputs)]);
     if (request.standIns && request.mode !== 'rehearsal') throw new Refused(refuse('STAND-INS-ONLY-REHEARSE', 'real people in a real ceremony', 'stand-ins', 'Everybody types their own PIN.'));
     const inputs = await this.#inputs(rehearsed.plan, request.inputs);
+    // Nobody enrols for a statement that would be refused at its step.
+    for (const step of rehearsed.plan.steps) if (step.do.action === 'set-state') await this.#stated({ opening: { mode: request.mode, inputs } }, step.do);
     const estate = await this.#readEstate();
     for (const { module, serial } of serials) {
       const slots = estate.modules.find((candidate) => candidate.name === module)?.slots ?? [];
@@ -593,13 +595,16 @@ export class Conductor {
   }
 
   /** The passage of a key whose record was brought, and whom it concerns. Throws `Refused` as `passageOf` does. */
-  async #stated(state: State, { key: input, to, reason, since }: Extract<PlanStep['do'], { action: 'set-state' }>): Promise<Evidence<'set-state'>> {
+  async #stated({ opening }: { readonly opening: Pick<Data<'opened'>, 'mode' | 'inputs'> | null }, { key: input, to, reason, since }: Extract<PlanStep['do'], { action: 'set-state' }>): Promise<Evidence<'set-state'>> {
     const [{ affectedBy, NOTHING_AFFECTED, sinceOf }, { dependantsOf }, inventory] = await Promise.all([import('../../ceremonies/compromise.ts'), inventories(), this.#inventory()]);
-    const record = keyInput(state, input);
-    const key = keyNamed(inventory.keys, identityOfRecord(record));
-    const passage = passageOf(key, { to, reason, since: sinceOf(since, record) }, { mode: state.opening?.mode ?? 'rehearsal', now: this.#world.clock.now() });
+    const record = keyInput({ opening }, input);
+    const [identity, mode] = [identityOfRecord(record), opening?.mode ?? 'rehearsal'];
+    // One that no record names yet has a certificate, and so is in use: the opening will make it known so.
+    const key = inventory.keys.find((one) => one.identity === identity) ?? { identity, label: record.label, rehearsal: mode === 'rehearsal', state: 'active' as const };
+    // As it is on the key record, which everybody has compared.
+    const passage = { ...passageOf(key, { to, reason, since: sinceOf(since, record) }, { mode, now: this.#world.clock.now() }), label: record.label };
     if (to !== 'compromised') return { ...passage, ...NOTHING_AFFECTED, certificates: [], dependants: [] };
-    const file = Object.values(state.opening?.inputs ?? {}).find(({ kind }) => kind === 'certificates') ?? null;
+    const file = Object.values(opening?.inputs ?? {}).find(({ kind }) => kind === 'certificates') ?? null;
     return { ...passage, ...await affectedBy(record, file), dependants: dependantsOf(inventory, key.identity) };
   }
 

@@ -374,6 +374,20 @@ export class Operations {
     return held;
   }
 
+  /** As `#root`; where the token says that nobody can log in, as its user PIN is locked or there is none, in a session without login. */
+  async #withUserIfAny<T>(serial: string, asked: Asked, use: (on: Held, loggedIn: boolean) => Promise<T>): Promise<T> {
+    const token = await this.#tokens().token(serial);
+    const { flags } = await token.facts();
+    const open = flags.includes('CKF_USER_PIN_INITIALIZED') && !flags.includes('CKF_USER_PIN_LOCKED');
+    if (open || (await this.#alive(serial)) !== null) return use(await this.#root(serial, asked), true);
+    const session = await token.open();
+    try {
+      return await use({ token, session }, false);
+    } finally {
+      await quietly(session.close());
+    }
+  }
+
   /** A card: logged in for this work alone, with a session of its own, and logged out whatever happens. */
   async #card<T>(serial: string, asked: Asked, use: (card: Held) => Promise<T>): Promise<T> {
     await this.#logOut({ token: serial });
@@ -457,7 +471,11 @@ export class Operations {
 
   async #inspect({ token: serial, needs, algorithm, place, asked }: Body<'inspect-token'>, work: Work): Promise<Answer<'inspect-token'>> {
     if (algorithm !== null) caAlgorithmNamed(algorithm);
-    const { token, session } = await this.#root(serial, asked);
+    // Only what is tried needs a user: a token can be told apart, and zeroised, when nobody can log in to it any more.
+    return needs.length === 0 ? this.#withUserIfAny(serial, asked, (held) => this.#inspected(held, { needs, algorithm, place }, work)) : this.#inspected(await this.#root(serial, asked), { needs, algorithm, place }, work);
+  }
+
+  async #inspected({ token, session }: Held, { needs, algorithm, place }: Pick<Body<'inspect-token'>, 'needs' | 'algorithm' | 'place'>, work: Work): Promise<Answer<'inspect-token'>> {
     const plan = needs.length === 0 || algorithm === null ? 'No key is to be made, so nothing was tried.' : planOrReason(algorithm, place);
     const backup = needs.includes('wrap') || needs.includes('recover');
     const tried: Tried | null = typeof plan === 'string' ? null : await tryKey(session, token, plan, backup, work);
@@ -486,20 +504,13 @@ export class Operations {
   }
 
   async #takeInventory({ token: serial, asked }: Body<'take-inventory'>): Promise<Answer<'take-inventory'>> {
-    const token = await this.#tokens().token(serial);
-    if ((await token.facts()).flags.includes('CKF_USER_PIN_INITIALIZED')) return this.#listed(serial, (await this.#root(serial, asked)).session);
-    const session = await token.open();
-    try {
-      return await this.#listed(serial, session);
-    } finally {
-      await quietly(session.close());
-    }
+    return this.#withUserIfAny(serial, asked, async ({ session }, loggedIn) => ({ ...await this.#listed(serial, session), ...!loggedIn && { loggedIn: false as const } }));
   }
 
   async #listed(serial: string, session: Session): Promise<Answer<'take-inventory'>> {
     const { total, objects } = await session.list(0, 2000);
     if (total > 2000) {
-      throw new Refused(refuse('INVENTORY-SIZE', 'at most 2000 objects on the token', `${total}`, 'Use a token of its own for the root key.'));
+      throw new Refused(refuse('INVENTORY-SIZE', 'at most 2000 objects on the token', `${total}`, 'A record has no room for more. For a new key, use a token of its own; a token that is to be zeroised, initialise in the logbook.'));
     }
     return { token: serial, objects };
   }

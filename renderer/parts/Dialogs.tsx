@@ -3,7 +3,7 @@
  * ends a ceremony stays dead until its word is typed.
  */
 import { useEffect, useId, useRef, useState, type ReactNode } from 'react';
-import type { Person } from '../../ceremonies/ceremony.ts';
+import { mayBeExcepted, type Person } from '../../ceremonies/ceremony.ts';
 import type { Request } from '../../electron/contract.ts';
 import { store, useConclave } from '../page.ts';
 import { personTitle, t } from '../texts.ts';
@@ -160,8 +160,9 @@ function SeatField({
 
 /** Null where nothing is to be handed over now. The step is only there while its thing waits: nothing else has to be asked. */
 function exceptedStep(): string | null {
-  const { current = null, phase } = store.getState().record?.state ?? {};
-  return phase === 'open' && current?.phase === 'ready' && current.step.movement !== undefined ? current.step.id : null;
+  const state = store.getState().record?.state;
+  const step = state?.phase === 'open' ? state.current?.step.id : undefined;
+  return state !== undefined && step !== undefined && mayBeExcepted(state, step) ? step : null;
 }
 
 const KINDS = ['exception', 'pause', 'disagree', 'note', 'abort'] as const;

@@ -60,13 +60,7 @@ function Doing({
               busy={busy}
               press={() => act()}
             />
-            {mayBeExcepted(state, step.id) ? (
-              <p className="press">
-                <button type="button" disabled={busy} data-testid="not-handed-over" onClick={() => store.getState().show('unexpected')}>
-                  {t.custody.notHandedOver}
-                </button>
-              </p>
-            ) : null}
+            <NotHandedOver state={state} step={step} busy={busy} />
           </div>
         </>
       );
@@ -98,6 +92,16 @@ function Doing({
     case 'witness':
       return <Witnesses state={state} pending={pending} busy={busy} />;
   }
+}
+
+function NotHandedOver({ state, step, busy }: { readonly state: State; readonly step: PlanStep; readonly busy: boolean }) {
+  return mayBeExcepted(state, step.id) ? (
+    <p className="press">
+      <button type="button" disabled={busy} data-testid="not-handed-over" onClick={() => store.getState().show('unexpected')}>
+        {t.custody.notHandedOver}
+      </button>
+    </p>
+  ) : null;
 }
 
 /** What destroys is done by whoever has written out what is destroyed: no key of the keyboard does it, and no button before. */
@@ -344,6 +348,7 @@ function Witnesses({
           />
         ))}
       </ul>
+      <NotHandedOver state={state} step={step} busy={busy} />
     </section>
   );
 }

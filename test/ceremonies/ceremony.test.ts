@@ -69,6 +69,14 @@ const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (da
 /** The private half of the key's part number `part`, in evidence of any kind. */
 const half = (evidence: Loose, part = 0) => ((evidence['parts'] as Loose[])[part]!)['private'] as Loose;
 const withState = (place: Place, change: Partial<State>): Place => ({ ...place, before: { ...place.before, ...change } });
+/** The time of a place's entry, some milliseconds on. */
+const tick = ({ entry }: Place, by: number) => new Date(Date.parse(entry.at) + by).toISOString();
+/** The compromise, as if its script said since then. */
+const since = (time: string): Place => {
+  const place = done('compromised', compromised);
+  const current = place.before.current ?? assert.fail('no step');
+  return inside(withState(place, { current: { ...current, step: { ...current.step, do: { ...current.step.do, since: time } as typeof current.step.do } } }), (e) => { e['since'] = time; });
+};
 const withKey = (place: Place, change: Partial<NonNullable<State['key']>>): Place => withState(place, { key: { ...place.before.key ?? assert.fail('no key'), ...change } });
 const withBackup = (place: Place, change: Partial<NonNullable<State['backup']>>): Place => withState(place, { backup: { ...place.before.backup ?? assert.fail('no backup'), ...change } });
 /** The same entry, proposed when the record is somewhere else. */
@@ -177,9 +185,11 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['INVENTORY-EXPLAINED', 'an object that nobody explains', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).push({ class: 'data', id: '', label: 'x', keyType: '' }); })],
   ['INVENTORY-EXPLAINED', 'an object is missing', inside(done('token-after'), (e) => { (e['objects'] as unknown[]).pop(); })],
   ['KEY-BOUND', 'another key than that of the record', inside(done('compromised', compromised), (e) => { e['key'] = `SHA-256 of SubjectPublicKeyInfo ${'0'.repeat(64)}`; })],
+  ['KEY-BOUND', 'that key, under another label', inside(done('compromised', compromised), (e) => { e['label'] = 'Another CA'; })],
   ['AS-SCRIPTED', 'another state', inside(done('compromised', compromised), (e) => { e['to'] = 'suspended'; })],
   ['AS-SCRIPTED', 'other words than the officer\'s', inside(done('compromised', compromised), (e) => { e['reason'] = 'Nothing happened.'; })],
   ['STATE-SINCE', 'since when, left out', inside(done('compromised', compromised), (e) => { e['since'] = null; })],
+  ['STATE-SINCE', 'a time to come, as the script has it', since(tick(done('compromised', compromised), 1))],
   ['STATE-TRANSITION', 'a key that is compromised already', inside(done('compromised', compromised), (e) => { e['from'] = 'compromised'; })],
   ['DESTROY-TYPED', 'no serial number', inside(begun('zeroise', zeroised), (i) => { i['typed'] = ''; })],
   ['DESTROY-TYPED', 'that of another token', inside(begun('zeroise', zeroised), (i) => { i['typed'] = 'TOKEN-other'; })],
@@ -190,6 +200,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['INVENTORY-AROUND-CHANGE', 'nobody looked which token it is', withState(begun('zeroise', zeroised), { inspected: {} })],
   ['ZEROISED-KEPT', 'a blank token is to be cleared', edit(at(zeroised, 'decided'), (data) => { data['decision'] = 'clear'; })],
   ['TOKEN-MOVED', 'another token was wiped', inside(done('zeroise', zeroised), (e) => { (e['before'] as Loose)['firmware'] = '9'; })],
+  ...['manufacturer', 'model', 'hardware'].map((fact) => ['TOKEN-MOVED', `another ${fact} afterwards`, inside(done('zeroise', zeroised), (e) => { (e['after'] as Loose)[fact] = 'Another'; })] as const),
   ['NOT-ZEROISED', 'an object is left', inside(done('zeroise', zeroised), (e) => { e['objects'] = [{ class: 'data', id: '', label: 'x', keyType: '' }]; })],
   ['NOT-ZEROISED', 'the user PIN is left', inside(done('zeroise', zeroised), (e) => { ((e['after'] as Loose)['flags'] as string[]).push('CKF_USER_PIN_INITIALIZED'); })],
   ['TOKEN-INITIALISED', 'it is not initialised', inside(done('zeroise', zeroised), (e) => { (e['after'] as Loose)['flags'] = []; })],
@@ -279,7 +290,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['HAND-OVER-RECEIVER', 'another custodian received it', edit(at(crowd, 'witnessed', 'hand-over/1'), (_, entry) => { entry['by'] = 'custodian-3'; })],
   ['WITNESS-WANTED', 'the auditor says it', edit(at(moved, 'witnessed', 'hand-over/1'), (_, entry) => { entry['by'] = 'auditor'; })],
   ['HAND-OVER-EXCEPTION', 'an exception ends another step', misplaced(edit(at(lost, 'exception'), (data) => { data['number'] = 1; }), done('compare-list/officer', moved).before)],
-  ['HAND-OVER-EXCEPTION', 'of a thing that was handed over', edit(misplaced(at(lost, 'exception'), at(moved, 'witnessed', 'hand-over/1').before), (_, entry) => { entry['step'] = 'hand-over/1'; })],
+  ['HAND-OVER-EXCEPTION', 'of a thing that its receiver has taken', edit(misplaced(at(lost, 'exception'), at(moved, 'witnessed', 'hand-over/1', 1).before), (_, entry) => { entry['step'] = 'hand-over/1'; })],
   ['HAND-OVER-EXCEPTION', 'during a break', withState(at(lost, 'exception'), { onBreak: { present: 5 } })],
   ['MOVEMENT-PARTY', 'a receiver who is not here', edit(moveList, (data) => { (data['people'] as Loose[])[2]!['name'] = 'Somebody Else'; })],
   ['MOVEMENT-PARTY', 'from a seat to the name of who sits there', withList(`${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,a,Bela Custis,a,Because\nbag,B-1,,,custodian-2,a,custodian-1,b,Because\n`)],
@@ -315,6 +326,11 @@ test('a token that does not tell CKA_LOCAL is said to, and a rehearsal may go on
   assert.equal(check(unenforced.before, unenforced.entry), null);
 });
 
+test('a compromise since the moment of its own entry is one that is known of', () => {
+  const { before, entry } = since(tick(done('compromised', compromised), 0));
+  assert.equal(check(before, entry), null);
+});
+
 test('what a row changes was allowed before it was changed', () => {
   for (const record of [plain, eventful]) record.entries.forEach((entry, index) => assert.equal(check(record.before[index] ?? EMPTY, entry), null));
 });
@@ -342,6 +358,11 @@ test('every movement is a step of its giver, and is over when handed over or exc
   return scriptedRecord({ script: 'custody-movement', movements: self }).then(({ entries }) => {
     assert.deepEqual(entries.filter(({ step, kind }) => step === 'hand-over/2' && kind === 'witnessed').map(({ by }) => by), ['custodian-1', 'witness']);
   });
+});
+
+test('a receiver who says that this is not the thing ends the movement by an exception; the thing is not handed over', async () => {
+  const { state, entries } = await scriptedRecord({ script: 'custody-movement', happenings: { 'hand-over/1/witnessed': [{ kind: 'exception' }] } });
+  assert.deepEqual([state.phase, entries.filter(({ step }) => step === 'hand-over/1').map(({ kind }) => kind)], ['closed', ['done', 'exception']]);
 });
 
 test('a checkpoint follows the opening, every step and the end; 64 entries never pass without one', async () => {

@@ -84,7 +84,7 @@ test('a record of it: valid, folded into the inventory, told in words and on pap
   const at = stated.entries.findIndex((entry) => entry.kind === 'done' && entry.step === 'compromised');
   const { detail } = describe(stated.entries[at]!, stated.before[at]!);
   const words = detail.map(({ text }) => text).join('\n');
-  assert.match(words, /its own certificate\n.*issued by it\n1 of the certificates that were brought do not depend on it\nTo do, 1: Stop every use/);
+  assert.match(words, /that it was active, and which keys depend on it, are as the recording machine's other records had it: this record alone does not show it\n.*its own certificate\n.*issued by it\n1 of the certificates that were brought do not depend on it\nTo do, 1: Stop every use/);
   const paper = minutesHtml(foldRecord(stated.lines));
   for (const line of ['To do, 1: Stop every use', 'issued by it', 'A copy of the key may be in other hands.']) assert.ok(paper.includes(line), line);
 });

@@ -118,7 +118,7 @@ export interface RecordOptions {
   /** Serial numbers of identity cards, by seat; default: named after the seat. */
   readonly identityCards?: Readonly<Record<string, string>>;
   readonly warnings?: readonly string[];
-  /** By step id. */
+  /** By step id; with `/witnessed` after it: when the step is done, before anybody has witnessed it. */
   readonly happenings?: Readonly<Record<string, readonly Happening[]>>;
   /** This many notes after the opening, to make a long record. */
   readonly notes?: number;
@@ -242,6 +242,11 @@ export class ScriptedRoom {
         this.append('cleared', { begun: this.#begun(), observation: this.#observed('absent') }, { step: pending.step.id });
         return;
       case 'witness': {
+        const refused = this.#happenings.get(`${pending.step.id}/witnessed`)?.shift();
+        if (refused && refused.kind !== 'fail' && refused.kind !== 'crash') {
+          this.#happen(refused);
+          return;
+        }
         for (const [role, wanted] of Object.entries(pending.missing)) {
           const able = this.state.people.filter((person) => person.role === role && this.state.current !== null && mayWitness(this.state.current, person) && !this.state.current?.witnesses.includes(person.seat));
           for (const person of able.slice(0, wanted)) this.append('witnessed', {}, { step: pending.step.id, by: person.seat });

@@ -5,7 +5,7 @@ import { orderFault, orderText, resultFault, resultLines } from '../../ceremonie
 import type { Intent, PeriodSigned, StateSigned } from '../../ceremonies/evidence.ts';
 import { KEY_STATES, TRANSITIONS } from '../../ceremonies/keys/lifecycle.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
-import { instantOf, isInstant, keyNamed, signable } from '../../ceremonies/statements.ts';
+import { instantOf, isInstant, keyNamed, signable, sinceFault } from '../../ceremonies/statements.ts';
 
 const KEY = 'SHA-256 of SubjectPublicKeyInfo 0a0b0c';
 const SINCE = '2026-03-01T00:00:00Z';
@@ -81,4 +81,10 @@ test('days and instants', () => {
   const rows = [['2026-03-01', '2026-03-01T00:00:00.000Z'], ['2026-03-01T12:00:00Z', '2026-03-01T12:00:00.000Z'], ['2026-02-29', null], ['2028-02-29', '2028-02-29T00:00:00.000Z'], ['tomorrow', null], ['2026-03-01T12:00', null], ['2026-03-01T24:00:00Z', null], ['', null]] as const;
   for (const [text, wanted] of rows) assert.equal(instantOf(text), wanted, text);
   assert.equal(isInstant('2026-03-01T12:00:00.5Z'), false);
+});
+
+test('a compromise is known of up to this moment', () => {
+  const at = '2026-03-01T00:00:00.000Z';
+  const rows: readonly (readonly [string | null, string | null])[] = [[null, null], ['2026-02-28T23:59:59Z', null], ['2026-03-01T00:00:00Z', null], [at, null], ['2026-03-01T00:00:00.001Z', 'STATE-SINCE'], ['2026-03-01T00:00:01Z', 'STATE-SINCE']];
+  for (const [since, wanted] of rows) assert.equal(sinceFault({ since }, at)?.rule ?? null, wanted, `${since}`);
 });

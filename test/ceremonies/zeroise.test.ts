@@ -1,6 +1,7 @@
 /** Zeroising a token: what is found where the outcome was never written, what is said before it is gone, and what the inventory makes of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { check, type Entry } from '../../ceremonies/ceremony.ts';
 import type { ObjectFact, TokenFacts } from '../../ceremonies/evidence.ts';
 import { describe } from '../../ceremonies/describe.ts';
 import { foldInventory, knownObjects, type JudgedRecord } from '../../ceremonies/inventory.ts';
@@ -80,4 +81,31 @@ test('a whole record is valid, in words and on paper; after a crash somebody loo
     assert.match(`${title} ${detail.map(({ text }) => text).join(' ')}`, /zeroised the token.*without a user PIN, no object.*not proven by this/);
     assert.match(minutesHtml(foldRecord(record.lines)), /zeroised the token/);
   }
+});
+
+test('a list that was made without login says what it cannot show', async () => {
+  const { entries, before } = await scriptedRecord({ script: 'token-zeroise' });
+  const i = entries.findIndex((entry) => entry.kind === 'done' && entry.step === 'token-before');
+  const words = (more: object) => {
+    const entry = structuredClone(entries[i] ?? assert.fail()) as Entry<'done'>;
+    Object.assign(entry.data.evidence, more);
+    return check(before[i]!, entry)?.rule ?? describe(entry, before[i]!).detail.map(({ text }) => text).join('; ');
+  };
+  assert.match(words({ loggedIn: false }), /without login.*private objects could not be listed/);
+  assert.doesNotMatch(words({}), /without login/);
+  assert.equal(words({ loggedIn: true }), 'EVIDENCE-MATCHES-ACTION');
+});
+
+test('a serial number that the token drew anew is said, and one that stayed is not', async () => {
+  const { entries, before } = await scriptedRecord({ script: 'token-zeroise' });
+  const i = entries.findIndex((entry) => entry.kind === 'done' && entry.step === 'zeroise');
+  const said = (serial: (was: string) => string) => {
+    const entry = structuredClone(entries[i] ?? assert.fail()) as Entry<'done'>;
+    const { after } = entry.data.evidence as { after: { serial: string } };
+    after.serial = serial(after.serial);
+    assert.equal(check(before[i]!, entry), null);
+    return describe(entry, before[i]!).detail.map(({ text }) => text).join('; ');
+  };
+  assert.match(said(() => '0042'), /the serial number changed with the initialisation: TOKEN-hsm before, 0042 after/);
+  assert.doesNotMatch(said((was) => was), /changed/);
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Inventory, InventoryFinding } from '../../ceremonies/inventory.ts';
 import type { Estate } from '../../electron/contract.ts';
+import { STATE_DETAIL, STATE_HELP } from '../../electron/state-cli.ts';
 import { remove, temporaryFolder } from './house.ts';
 
 const CLI = join(import.meta.dirname, '../../electron/cli.ts');
@@ -106,4 +107,9 @@ test('wrong calls', async () => {
     ['key', 'period', 'Root CA', '--to', 'active'], ['key', 'state', 'Root CA', '--until', '2027-01-01'], ['inventory', '--overwrite'],
   ];
   for (const [i, { code }] of (await Promise.all(wrong.map((args) => run(...args)))).entries()) assert.equal(code, 2, wrong[i]?.join(' '));
+});
+
+test('the help says which moment the end of a period is', () => {
+  assert.match(STATE_DETAIL, /--until DATE +the first moment at which it may not be used; a day means its beginning, UTC/);
+  assert.match(STATE_HELP, /until when a key may be used: DATE is the first moment at which it may not; a day means its beginning, UTC/);
 });

@@ -63,12 +63,14 @@ test('what is not handed over ends with an exception of its step; then, and only
   assert.equal(things.find(({ identifier }) => identifier === '7')?.unaccounted?.ceremony, ceremony);
 });
 
-test('nobody else than the receiver says that it was received', async () => {
+test('nobody else than the receiver says that it was received; that it is not the thing ends the movement', async () => {
   const list = listOf('bag,B-2,,,custodian-1,hall,custodian-2,vault,Why not', 'bag,B-3,,,custodian-3,hall,custodian-1,vault,Why not');
   const ceremony = await playRehearsal(house, { ...play, parameters: { parties: 3 }, inputs: list, until: (state) => state.current?.step.id === 'hand-over/1' && state.current.phase === 'witnessing' });
   for (const [seat, wanted] of [['custodian-3', 'HAND-OVER-RECEIVER'], ['custodian-1', 'WITNESS-NOT-DOER']] as const) await assert.rejects(ask(house, { call: 'witness', ceremony, step: 'hand-over/1', seat }), rule(wanted));
+  await ask(house, { call: 'exception', ceremony, seat: 'custodian-2', expected: 'Bag B-2.', happened: 'It is another bag.', decided: 'It goes back.', step: 'hand-over/1' });
   await playOn(house, ceremony, { hasher: nativeHasher });
   assert.equal((await ask(house, { call: 'verify-own', ceremony })).verdict.verdict, 'valid');
+  assert.deepEqual((await ask(house, { call: 'custody' })).movements.filter((one) => one.ceremony === ceremony).map(({ number, state, happened }) => [number, state, happened]), [[1, 'not-handed-over', 'It is another bag.'], [2, 'signed', null]]);
 });
 
 test('a list that does not fit is refused, and nothing is opened', async () => {

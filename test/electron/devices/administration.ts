@@ -364,7 +364,37 @@ export function administration(kind: 'software' | 'softhsm2' | 'nss', { makes, s
     const evidence = await zeroise(await seen(), typed);
     assert.equal(device.notices.findLast((notice) => notice.kind === 'pin-wanted')?.wanted, 'so-pin');
     assert.deepEqual([evidence.objects, evidence.after.label, evidence.after.flags.includes('CKF_USER_PIN_INITIALIZED')], [[], before.label, false]);
-    assert.deepEqual(await device.call('take-inventory', { token: evidence.after.serial, asked: officer }), { token: evidence.after.serial, objects: [] });
+    assert.deepEqual(await device.call('take-inventory', { token: evidence.after.serial, asked: officer }), { token: evidence.after.serial, objects: [], loggedIn: false });
+  });
+
+  test('a token that nobody can log in to is identified, listed as far as it shows, and zeroised: one without a user PIN, one whose PIN is locked', async () => {
+    if (!so) return;
+    const facts = async (serial: string) => (await device.call('slots', {})).slots.find((slot) => slot.token?.serial === serial)!.token!;
+    const identify = (token: string, needs: ('sign')[], asked: Asked) => device.call('inspect-token', { token, needs, algorithm: needs.length === 0 ? null : 'ecdsa-p256', place: 'token', asked });
+    const { serial: first } = await blank();
+    const { after: { serial: without } } = await change(first, 'init-token', { label: 'REHEARSAL no PIN', seen: await facts(first) });
+    const unusable: [serial: string, refusal: string, objects: string[]][] = [[without, 'CKR_USER_PIN_NOT_INITIALIZED', []]];
+    // SoftHSM counts no tries.
+    if (kind === 'software') {
+      const { serial: locked } = await blank();
+      await generate(locked, 'ec-p256');
+      await device.call('log-out', { token: locked });
+      device.atBooth = ({ ticket }) => device.type(ticket, '000000');
+      for (const code of ['CKR_PIN_INCORRECT', 'CKR_PIN_INCORRECT', 'CKR_PIN_LOCKED']) await assert.rejects(identify(locked, [], { ...typed, acceptFinalTry: true }), failure(code, true));
+      unusable.push([locked, 'CKR_PIN_LOCKED', ['public-key']]);
+    }
+    for (const [serial, refusal, objects] of unusable) {
+      const asking = device.notices.length;
+      await assert.rejects(identify(serial, ['sign'], typed), failure(refusal, true), 'what needs a user is refused as before');
+      const { token: seen, needs } = await identify(serial, [], typed);
+      assert.deepEqual([seen.serial, needs], [serial, []]);
+      const listed = await device.call('take-inventory', { token: serial, asked: typed });
+      assert.deepEqual([listed.objects.map((object) => object.class), listed.loggedIn], [objects, false]);
+      assert.deepEqual(device.notices.slice(asking).filter(({ kind: what }) => what === 'pin-wanted'), [], 'nobody was asked for a PIN');
+      device.atBooth = ({ ticket }) => device.type(ticket, REHEARSAL_PIN);
+      const evidence = await device.call('zeroise-token', { token: serial, label: seen.label, seen, asked: typed });
+      assert.deepEqual([evidence.objects, evidence.after.flags.includes('CKF_USER_PIN_INITIALIZED'), evidence.after.flags.includes('CKF_USER_PIN_LOCKED')], [[], false, false]);
+    }
   });
 
   test('a blank token without a serial number goes by its slot, and gets its first PINs', async () => {

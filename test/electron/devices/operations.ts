@@ -392,7 +392,8 @@ export function operations(kind: 'software' | 'softhsm2'): void {
       // A stand-in does not use up the last try either.
       await assert.rejects(device.call('take-inventory', { token: card!.serial, asked: asked('officer') }), failure('PIN_FINAL_TRY', true));
       await assert.rejects(device.call('take-inventory', body(true)), failure('CKR_PIN_LOCKED', true));
-      await assert.rejects(device.call('take-inventory', body(true)), failure('CKR_PIN_LOCKED', true));
+      await assert.rejects(device.call('generate-key', { ...body(true), ids: [hexId()], label: 'locked', ...plain }), failure('CKR_PIN_LOCKED', true));
+      assert.deepEqual(await device.call('take-inventory', body(true)), { token: card!.serial, objects: [], loggedIn: false }, 'without login, and it says so');
       assert.deepEqual(device.notices.flatMap((notice) => (notice.kind === 'pin-wanted' ? [notice.attempts] : notice.kind === 'pin-settled' ? [notice.outcome] : [])), ['fine', 'refused', 'low', 'refused', 'final', 'locked']);
       await device.end();
     });
