@@ -18,7 +18,7 @@ import {
   IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned,
 } from './evidence.ts';
 import { readBackupRecord } from './backup-record.ts';
-import { LEVELS, listOf, tokenCopies, type Level, type OnToken } from './destruction.ts';
+import { claimsOn, LEVELS, listOf, type Level, type OnToken } from './destruction.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
@@ -55,11 +55,13 @@ export interface KeyEvent extends Source {
 export interface End extends Source {
   readonly level: Level;
   readonly how: string;
+  /** Only of L0. True: somebody says that it is gone, or a session saw so, and nobody has looked again. Else it was asked for, and no outcome was ever written down. */
+  readonly told?: boolean;
 }
 
 interface Lasting {
   readonly since: Source;
-  /** `level` L0: it was asked for, and no outcome was ever written down. Null: as far as the records know, it is there. */
+  /** Null: as far as the records know, it is there. */
   readonly end: End | null;
   readonly believed: boolean;
 }
@@ -219,7 +221,12 @@ export function holdsSecret(copy: Copy): boolean {
 
 /** Is it there, as far as the records know? A request without an outcome has ended nothing. */
 export function stands({ end }: Pick<Lasting, 'end'>): boolean {
-  return end === null || end.level === 'L0';
+  return end === null || (end.level === 'L0' && end.told !== true);
+}
+
+/** What a list of copies calls a wrapped file; by this it is known again when the list is carried out. */
+export function wrappedFileText({ method, under }: Pick<WrappedFileCopy, 'method' | 'under'>): string {
+  return `a file, wrapped by ${method} under ${under}`.slice(0, 300);
 }
 
 // --- the records in one order ------------------------------------------------------------------------------------------
@@ -577,23 +584,46 @@ class Estate {
     copy.end = { ...source, level, how };
   }
 
+  /** An end of which the records tell the outcome: at L0 nobody looked again, and it ended all the same. */
+  #told(copy: CopyDraft, source: Source, level: Level, how: string): void {
+    copy.end = { ...source, level, how, ...level === 'L0' && { told: true } };
+  }
+
   /** Whatever set of this ceremony is not whole by now never will be. */
   #giveUpSets(ceremony: string): void {
     for (const [name, set] of this.#sets) if (name.startsWith(`${ceremony} `) && set.custodians.length < set.shares) set.complete = false;
   }
 
-  /** After copies have ended: sets of which too few shares are left, and keys of which no copy is left. */
+  /** After copies have ended: what can no longer be opened without them, and keys of which no copy is left. An end that was only told may have been taken back since. */
   #settleEnds(source: Source): void {
-    for (const set of this.#sets.values()) {
+    const settle = (copy: CopyDraft, level: Level | null, how: string): void => {
+      if (copy.end !== null && copy.end.told !== true) return;
+      if (level === null) copy.end = null;
+      else if (copy.end?.level !== level) this.#told(copy, source, level, how);
+    };
+    for (const set of new Set(this.#sets.values())) {
       // A set that is still being given out may yet be completed.
       const givenOut = !set.complete || set.custodians.length === set.shares;
-      if (givenOut && set.end === null && set.custodians.filter(({ object }) => stands(object)).length < set.threshold) {
-        this.#end(set, source, 'L1', `fewer than ${set.threshold} shares are left: no longer recoverable`);
-      }
+      const gone = set.custodians.flatMap(({ object }) => (object.end === null || stands(object) ? [] : [object.end.level])).sort().reverse();
+      const left = set.custodians.length - gone.length;
+      // Of those that ended, as many as were needed: the surest of them.
+      if (givenOut) settle(set, left < set.threshold ? gone[Math.max(0, set.custodians.length - set.threshold)] ?? 'L1' : null, `fewer than ${set.threshold} shares are left: no longer recoverable`);
+    }
+    const parts = this.keys.flatMap(({ copies }) => copies.flatMap((copy) => (copy.kind === 'wrapped-part' && (copy.end === null || copy.end.told === true) ? [copy] : [])));
+    const at = ({ module, token, id }: { readonly module: string; readonly token: string; readonly id: string | null }) => `${module} ${token} ${id ?? ''}`;
+    const under = parts.length === 0 ? null : Map.groupBy(this.#holdings().flatMap(({ holding }) => (holding.class === 'secret-key' ? [holding] : [])), at);
+    for (const part of parts) {
+      const keys = under?.get(at(part.under)) ?? [];
+      settle(part, keys.some(stands) ? null : keys.at(-1)?.end?.level ?? null, 'the key that it was wrapped under is gone: no longer to be opened');
     }
     for (const key of this.keys) {
       const secret = key.copies.filter(holdsSecret);
-      if (key.state !== 'destroyed' && secret.length > 0 && secret.every((copy) => !stands(copy))) this.#pass(key, 'destroyed', source);
+      const gone = secret.length > 0 && secret.every((copy) => !stands(copy));
+      if (gone) this.#pass(key, 'destroyed', source);
+      else if (key.state === 'destroyed') {
+        key.passages.pop();
+        key.state = key.passages.at(-1)?.to ?? null;
+      }
     }
   }
 
@@ -859,17 +889,28 @@ class Estate {
     }
   }
 
-  /** What the ceremony of a key's destruction says of its copies, as far as it has come. */
+  /** What the ceremony of a key's destruction says of its copies, as far as it has come: no more than its certificate would. */
   #destroyed(step: Step): void {
     const { before: { destruction: was }, after: { destruction: is } } = step;
     const source = sourceOf(step.entry);
-    for (const { number, on } of tokenCopies(listOf(is))) {
+    const [claimed, claims] = [claimsOn(was).claims, claimsOn(is).claims];
+    const { copies, key: { identity } } = listOf(is);
+    for (const [index, { what, by }] of copies.entries()) {
+      const number = index + 1;
       const [before, now] = [was.outcomes[number], is.outcomes[number]];
-      if (!now || before?.result === now.result) continue;
-      const { holding, key } = this.#listed(on) ?? {};
-      if (key) this.#event(key, step, `copy ${number}, ${holding?.what ?? ''}: ${now.words}`);
+      const { level = null, words = '' } = claims[index] ?? {};
+      if (!now || (before?.result === now.result && claimed[index]?.level === level)) continue;
+      if (by.means === 'people') {
+        const owner = this.keys.find((one) => one.identity === identity);
+        const file = owner?.copies.find((copy) => copy.kind === 'wrapped-file' && stands(copy) && wrappedFileText(copy) === what);
+        if (owner) this.#event(owner, step, `copy ${number}, ${what}: ${words}`);
+        if (file && level !== null) this.#told(file, source, level, words);
+      }
+      if (by.means !== 'token') continue;
+      const { holding, key } = this.#listed(by) ?? {};
+      if (key) this.#event(key, step, `copy ${number}, ${holding?.what ?? ''}: ${words}`);
       if (!holding) continue;
-      if (now.result === 'destroyed') this.#end(holding, source, 'L1', now.words);
+      if (level !== null) this.#told(holding, source, level, words);
       else if (before?.result === 'destroyed') holding.end = null;
       if (now.result === 'not-destroyed') this.findings.push({ ...refuse('NOT-DESTROYED', `${holding.what} destroyed`, now.words, 'Treat the key as still there, and have the token examined.'), source, keys: key ? [key.identity] : [] });
     }
@@ -899,7 +940,7 @@ class Estate {
   #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string): void {
     const source = sourceOf(step.entry);
     for (const { holding, key } of this.#holdings()) {
-      if (!stands(holding) || holding.module !== module || holding.token !== token) continue;
+      if ((holding.end !== null && holding.end.level !== 'L0') || holding.module !== module || holding.token !== token) continue;
       this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
       if (key) this.#event(key, step, `${words} (with ${holding.what})`);
     }

@@ -42,7 +42,7 @@ export type Finding = InventoryFinding & { readonly on?: Compared['findings'][nu
 
 /** As far as the records know: a request without an outcome has ended nothing. */
 export function stands({ end }: Pick<Copy, 'end'>): boolean {
-  return end === null || end.level === 'L0';
+  return end === null || (end.level === 'L0' && end.told !== true);
 }
 
 /** Every object that a copy is made of: itself, or the shares of its set. */

@@ -6,7 +6,9 @@ import { p256 } from '@noble/curves/nist.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { ChangeKind, Intent, KeyAttributes, KeyCheck, ObjectReference, StateSigned, TokenFacts, WrappedKeyFile } from '../../ceremonies/evidence.ts';
-import { destructionOf, foldInventory, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
+import { planDestruction } from '../../ceremonies/destroy-plan.ts';
+import { claimsOn } from '../../ceremonies/destruction.ts';
+import { destructionOf, foldInventory, holdsSecret, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
 import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest } from '../../ceremonies/keys/request.ts';
@@ -268,6 +270,51 @@ test('a record that does not verify ends nothing, and what it alone knows is mar
   assert.deepEqual([named(keys, 'Data').state, named(keys, 'Data').destruction.destroyed], ['pre-activation', 1]);
   const invented = named(keys, 'Invented');
   assert.deepEqual([invented.believed, invented.state, invented.events.every(({ believed }) => !believed)], [false, null, true]);
+});
+
+/** The ceremony that destroys what the records know of a key, as the list is made of it. */
+async function destruction(before: readonly JudgedRecord[], label: string, options: RecordOptions = {}): Promise<ScriptedRecord> {
+  const inventory = fold(...before);
+  return scriptedRecord({ script: 'key-destruction', seed: 'destruction', opensAt: Date.UTC(2026, 8, 1), copies: planDestruction(inventory, named(inventory.keys, label), { people: [], retention: [], despite: 'Not needed.' }), ...options });
+}
+const ends = ({ copies }: InventoryKey) => copies.filter(holdsSecret).map((copy) => `${copy.kind} ${copy.end?.level ?? 'stands'}`);
+
+test('a destroyed key is destroyed for the inventory as for its certificate: with a part wrapped in its record, and with a file', async () => {
+  const composite = await judged((await scriptedRecord({ script: 'composite-ca', place: 'split' })).lines);
+  const book = await judged((await volume({}, ...await workbook())).lines);
+  const rows: readonly (readonly [JudgedRecord, string, readonly string[], string | null])[] = [
+    [composite, fold(composite).keys[0]?.label ?? '', ['wrapped-part L1', 'object L1', 'share-set L1'], 'L1'],
+    [book, 'Signer', ['object L1', 'wrapped-file L0', 'object L1'], 'L0'],
+  ];
+  for (const [before, label, copies, level] of rows) {
+    const carried = await destruction([before], label);
+    const { keys, findings } = fold(before, await judged(carried.lines));
+    const key = named(keys, label);
+    const claimed = claimsOn(carried.state.destruction);
+    assert.deepEqual([ends(key), key.state, key.destruction.level, findings], [copies, 'destroyed', level, []]);
+    assert.equal(key.destruction.level, claimed.level, 'no other than the certificate says');
+    assert.deepEqual(key.whoCan, []);
+  }
+});
+
+test('until a fresh process has looked, an end is at L0: of a ceremony that was aborted it stays there, and what is found again stands', async () => {
+  const made = await judged((await volume({}, makeSigner)).lines);
+  const rows: readonly (readonly [RecordOptions, readonly string[], KeyState, string | null, readonly string[]])[] = [
+    [{}, ['object L1'], 'destroyed', 'L1', []],
+    [{ happenings: { confirm: [{ kind: 'abort' }] } }, ['object L0'], 'destroyed', 'L0', []],
+    [{ happenings: { confirm: [{ kind: 'stop' }] } }, ['object L0'], 'destroyed', 'L0', []],
+    [{ happenings: { destroy: [{ kind: 'abort' }] } }, ['object stands'], 'pre-activation', null, []],
+    [{ stillThere: [1] }, ['object stands'], 'pre-activation', null, ['NOT-DESTROYED']],
+    [{ stillSigns: [1] }, ['object stands'], 'pre-activation', null, ['NOT-DESTROYED']],
+  ];
+  for (const [options, copies, state, level, rules] of rows) {
+    const carried = await destruction([made], 'Signer', options);
+    const { keys, findings } = fold(made, await judged(carried.lines));
+    const key = named(keys, 'Signer');
+    assert.deepEqual([ends(key), key.state, key.destruction.level, findings.map(({ rule }) => rule)], [copies, state, level, rules], JSON.stringify(options));
+    assert.equal(level, claimsOn(carried.state.destruction).level, JSON.stringify(options));
+    assert.equal(key.passages.at(-1)?.to, state);
+  }
 });
 
 test('the level of a key is the least of its copies\', and one copy that stands leaves none', () => {
