@@ -537,13 +537,17 @@ class Estate {
     const source = sourceOf(step.entry);
     const key = this.#statedKey(step, order);
     if (key === null) return;
-    if (key.state !== order.from) this.findings.push({ ...refuse('STATE-FROM', `"${key.label}" ${order.from}, as was signed`, key.state ?? 'no state', 'Investigate: find the record that is missing here, or sign the state again.'), source, keys: [key.identity] });
+    const { from, to, since, reason } = order;
+    if (key.state !== from) {
+      this.findings.push({ ...refuse('STATE-FROM', `"${key.label}" ${from}, as was signed`, key.state ?? 'no state', 'Investigate: find the record that is missing here, or sign the state again.'), source, keys: [key.identity] });
+      // That it is compromised counts whatever it was thought to be: the other way round nobody would be warned.
+      if (to !== 'compromised') return;
+    }
     // Copies that are gone are gone whatever somebody signs, and no use has made it active since.
     if (key.state === 'destroyed') return;
-    key.state = order.from;
-    this.#pass(key, order.to, source, { by: this.#by(step), reason: order.reason, since: order.since });
-    const passage = transition(order.from, order.to);
-    this.#event(key, step, `passes from ${order.from} to ${order.to}${order.since === null ? '' : `, since ${order.since}`}: ${order.reason}${'expected' in passage ? '' : ` (${passageText(passage)})`}`);
+    this.#pass(key, to, source, { by: this.#by(step), reason, since });
+    const passage = transition(from, to);
+    this.#event(key, step, `passes from ${from} to ${to}${since === null ? '' : `, since ${since}`}: ${reason}${'expected' in passage ? '' : ` (${passageText(passage)})`}`);
   }
 
   #periodStated(step: Step, order: PeriodSigned): void {
