@@ -22,10 +22,13 @@ export interface Deadline {
   readonly id: string;
 }
 
-/** Every date that lies ahead or behind, the earliest first. A certificate that a later one of the same subject outlasts is none. */
+/**
+ * Every date that lies ahead or behind, the earliest first. A certificate that a later one of the same subject and issuer outlasts is none:
+ * a cross-certificate takes no root's place. What only a record tells that does not verify, sets no date and silences none.
+ */
 export function deadlines({ keys }: Pick<Inventory, 'keys'>): Deadline[] {
   return keys.filter(({ state }) => state !== null && state !== 'destroyed').flatMap((key) => [
-    ...key.certificates.filter(({ subject, notAfter }) => !key.certificates.some((other) => other.subject === subject && other.notAfter > notAfter))
+    ...key.certificates.filter(({ believed, subject, issuer, notAfter }) => believed && !key.certificates.some((other) => other.believed && other.subject === subject && other.issuer === issuer && other.notAfter > notAfter))
       .map(({ subject, notAfter, sha256 }): Deadline => ({ kind: 'certificate', key, at: notAfter, what: `certificate of ${subject}`, id: `certificate ${sha256}` })),
     ...key.period === null ? [] : [{ kind: 'period' as const, key, at: key.period.notAfter, what: 'cryptoperiod', id: `period ${key.identity}` }],
   ]).sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : a.id < b.id ? -1 : 1));

@@ -140,6 +140,15 @@ export interface Period extends Source {
   readonly notAfter: string;
 }
 
+/** A certificate of a key, from the entry that issued or brought it. */
+export interface KeyCertificate extends Source {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly sha256: string;
+  readonly notAfter: string;
+  readonly believed: boolean;
+}
+
 export interface InventoryKey {
   /** What makes it this key: public fingerprint, else check value, else the place where it was first seen. */
   readonly identity: string;
@@ -156,7 +165,7 @@ export interface InventoryKey {
   readonly passages: readonly Passage[];
   readonly period: Period | null;
   readonly copies: readonly Copy[];
-  readonly certificates: readonly (Source & { readonly subject: string; readonly sha256: string; readonly notAfter: string })[];
+  readonly certificates: readonly KeyCertificate[];
   readonly whoCan: readonly string[];
   /** When it was last brought back out of its backup, as a proof or for good. Null: never, as far as the records know. */
   readonly lastRecovery: Source | null;
@@ -375,7 +384,7 @@ interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' |
   used: boolean;
 }
 
-interface Certificate extends Source { readonly subject: string; readonly sha256: string; readonly notAfter: string; readonly fingerprint: string }
+interface Certificate extends KeyCertificate { readonly fingerprint: string }
 
 interface Begun {
   readonly source: Source;
@@ -776,7 +785,7 @@ class Estate {
     const reading = readable(() => readCertificate(bytes));
     const digest = toHex(sha256(bytes));
     if (reading === null || this.certificates.some((one) => one.sha256 === digest)) return;
-    this.certificates.push({ ...source, subject: nameText(reading.subject), sha256: digest, notAfter: reading.notAfter.toISOString(), fingerprint: toHex(sha256(reading.key.spki)) });
+    this.certificates.push({ ...source, subject: nameText(reading.subject), issuer: nameText(reading.issuer), sha256: digest, notAfter: reading.notAfter.toISOString(), believed: this.#believed, fingerprint: toHex(sha256(reading.key.spki)) });
   }
 
   #done(step: Step, entry: Entry<'done'>): void {

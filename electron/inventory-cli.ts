@@ -140,7 +140,7 @@ function inWords(key: InventoryKey): string[] {
       key.identity, `${key.algorithm}${standing === null ? '' : ` (${standing.state}${standing.until === undefined ? '' : ` until ${standing.until}`}: ${standing.clause})`}`,
       `${ORIGIN[key.origin]}, ${MARK[key.proof]}; ${stateWords(key)}`,
       ...key.period === null ? [] : [`to be used ${key.period.notBefore === null ? '' : `from ${key.period.notBefore.slice(0, 10)} `}until ${key.period.notAfter.slice(0, 10)}, set by ${key.period.by} [${key.period.ceremony.slice(0, 8)} ${key.period.seq}]`],
-      ...key.certificates.map(({ subject, notAfter, sha256 }) => `certificate of ${subject} until ${notAfter.slice(0, 10)}, SHA-256 ${sha256}`),
+      ...key.certificates.map(({ subject, notAfter, sha256, believed }) => `certificate of ${subject} until ${notAfter.slice(0, 10)}, SHA-256 ${sha256}${believed ? '' : '  ✕ from a record that does not verify'}`),
     ]),
     ...column('where', [...key.copies.map(where), key.destruction.words, ...key.unknown.map((words) => `! not known: ${words}`)]),
     ...key.copies.some((copy) => copy.kind === 'share-set') ? column('backup', [key.lastRecovery === null ? '! a recovery was never proven' : `✓ last proven recovery ${key.lastRecovery.at.slice(0, 10)}  [${key.lastRecovery.ceremony.slice(0, 8)} ${key.lastRecovery.seq}]`]) : [],

@@ -56,8 +56,8 @@ export function pretendInventory(many = 0): Inventory {
       file('"Vault KEK" on token 0000000004172203', { end: end('L1', 'destroyed, and not found from a fresh session', 30) }),
     ], {
       certificates: [
-        { ...source(27), subject: 'CN=Example Root CA G1, O=Example Organization, C=XX', sha256: hex('root certificate'), notAfter: '2046-03-04T09:27:00.000Z' },
-        { ...source(12, BOOK), subject: 'CN=Example Root CA G1, O=Another Organization, C=XX', sha256: hex('cross certificate'), notAfter: '2026-01-10T00:00:00.000Z' },
+        { ...source(27), believed: true, issuer: 'CN=Example Root CA G1, O=Example Organization, C=XX', subject: 'CN=Example Root CA G1, O=Example Organization, C=XX', sha256: hex('root certificate'), notAfter: '2046-03-04T09:27:00.000Z' },
+        { ...source(12, BOOK), believed: true, issuer: 'CN=Another Root, C=XX', subject: 'CN=Example Root CA G1, O=Another Organization, C=XX', sha256: hex('cross certificate'), notAfter: '2026-01-10T00:00:00.000Z' },
       ],
       whoCan: [`who has the user PIN of token ${HSM} (softhsm)`, 'any 2 of Bela Custis, Chiara Custos, Dmitri Kustov, with the record\'s wrapped key'],
       events: [
