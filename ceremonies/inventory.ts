@@ -515,6 +515,11 @@ class Estate {
     return key;
   }
 
+  /** What is used in earnest is no rehearsal's key any more, wherever it was seen first. */
+  #inEarnest(key: KeyDraft, { opening }: State): void {
+    if (opening?.mode === 'real') key.rehearsal = false;
+  }
+
   #event(key: KeyDraft, step: Pick<Step, 'entry' | 'before'>, what: string): void {
     key.events.push({ ...sourceOf(step.entry), by: this.#by(step), what, believed: this.#believed });
   }
@@ -661,6 +666,7 @@ class Estate {
       check: object.check, place: { ...on, id: object.id }, label: object.label, origin: 'earlier', proof: 'reported',
       algorithm: algorithmStanding({ class: object.class === 'secret-key' ? 'secret-key' : 'private-key', key: null, attributes: typeOnly(object) }),
     });
+    this.#inEarnest(key, step.after);
     if (!found) key.unknown.add('it was there before the first record that names it');
     if (!this.#pointedAt(on, object)) {
       this.#hold(key, sourceOf(step.entry), on, { class: object.class, id: object.id, label: object.label, keyType: object.keyType, check: object.check, attributes: null, what: `${object.class} of ${key.label}`, pair: null });
@@ -708,6 +714,7 @@ class Estate {
         key.used = true;
         this.#pass(key, 'active', source);
       }
+      this.#inEarnest(key, after);
       this.#ownKeys.set(entry.ceremony, key);
     }
   }
@@ -727,6 +734,7 @@ class Estate {
         key.events.push({ ...source, by: 'the opening', what: `its backup brought as ${name} (${input.file}): it was there before`, believed: this.#believed });
         if (certificate !== null) this.#certificate(source, certificate);
       }
+      this.#inEarnest(key, after);
       this.#ownKeys.set(entry.ceremony, key);
       let copy = key.copies.find((one): one is SetDraft => one.kind === 'share-set' && one.set === set.id && one.epoch === set.epoch);
       if (!copy) {
@@ -1041,6 +1049,7 @@ class Estate {
       check, place, label: order.label, origin, proof: change === 'import-key' || (change === 'unwrap-key' && check.method !== 'none') ? 'verified' : 'reported',
       algorithm: read.spki === null ? secretAlgorithm(order.kind, read) : algorithmOfSpki(read.spki),
     });
+    this.#inEarnest(key, step.after);
     if (change === 'import-key') key.unknown.add(`the file it came from (${order.file ?? ''}) and every copy of that`);
     if (change === 'unwrap-key') key.unknown.add('the wrapped file it came from and every copy of that');
     const pair = read.private && read.public ? `${source.ceremony} ${order.id}` : null;

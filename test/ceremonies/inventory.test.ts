@@ -229,6 +229,23 @@ test('a key that comes back is what was signed of it; a rehearsal states nothing
   assert.deepEqual([fold(tampered).keys[0]?.state, fold(tampered).keys[0]?.passages], [null, []]);
 });
 
+test('a key that is used in earnest is no rehearsal\'s any more, and never becomes one again', async () => {
+  const [, , , , , request] = await workbook();
+  const bring: Change = { intent: order('import-key', '0418', { id: id('again'), label: 'Again', kind: 'ec-p256', attributes: {}, file: 'key.p8', sha256: '0'.repeat(64) }), result: ecRead('again', 'Again', false) };
+  const rows: readonly (readonly [string, readonly (readonly ['rehearsal' | 'real', readonly Change[]])[], boolean])[] = [
+    ['a rehearsal alone', [['rehearsal', [makeSigner, request!]]], true],
+    ['pointed at in earnest', [['rehearsal', [makeSigner]], ['real', [request!]]], false],
+    ['brought in earnest', [['rehearsal', [makeSigner]], ['real', [bring]]], false],
+    ['in earnest, and then in a rehearsal', [['real', [makeSigner]], ['rehearsal', [request!]]], false],
+  ];
+  for (const [what, volumes, rehearsal] of rows) {
+    const records = [];
+    for (const [index, [mode, changes]] of volumes.entries()) records.push(await judged((await volume({ mode, seed: `volume ${index}`, opensAt: Date.UTC(2026, 2 + index, 1) }, ...changes)).lines));
+    const { keys } = fold(...records);
+    assert.deepEqual(keys.map((key) => key.rehearsal), [rehearsal], what);
+  }
+});
+
 test('begun without an outcome: a finding, and of a destruction no more than that it was asked for', async () => {
   const room = new ScriptedRoom({ script: 'administration', happenings: { work: [{ kind: 'crash', found: 'absent' }] } });
   room.changes.push(makeSecret('0417', 'a', 'Data', A.check));
