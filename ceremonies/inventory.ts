@@ -1071,9 +1071,9 @@ class Estate {
         keys.push({ ...key, state: null, passages: [], period: null });
         continue;
       }
-      known.events.push(...key.events);
+      known.events = byTime(known.events, key.events);
       // It may know of copies that nobody else knows of, and ends none.
-      known.copies.push(...key.copies.filter((copy) => copy.kind !== 'object' || !known.copies.some((other) => other.kind === 'object' && sameObject(other, copy))).map((copy) => ({ ...copy, end: null })));
+      known.copies.push(...key.copies.filter((copy) => !known.copies.some((other) => sameCopy(other, copy))).map((copy) => ({ ...copy, end: null })));
     }
     for (const one of doubtful.others) if (!others.some((other) => sameObject(other, one))) others.push({ ...one, end: null });
     const certificates = [...this.certificates, ...doubtful.certificates.filter((one) => !this.certificates.some((other) => other.sha256 === one.sha256))];
@@ -1136,6 +1136,23 @@ function sameObject(one: Holding, other: Holding): boolean {
   return one.module === other.module && one.token === other.token && one.class === other.class && one.id === other.id && one.label === other.label;
 }
 
+function sameCopy(one: CopyDraft, other: CopyDraft): boolean {
+  switch (one.kind) {
+    case 'object': return other.kind === 'object' && sameObject(one, other);
+    case 'wrapped-part': return other.kind === 'wrapped-part' && one.part === other.part && canonicalize(one.under) === canonicalize(other.under);
+    case 'wrapped-file': return other.kind === 'wrapped-file' && one.method === other.method && one.under === other.under && one.since.ceremony === other.since.ceremony && one.since.seq === other.since.seq;
+    case 'share-set': return other.kind === 'share-set' && one.set === other.set && one.epoch === other.epoch;
+  }
+}
+
+/** Both as one life; neither list changes its own order, though a clock was set back within it. */
+function byTime(...lists: readonly (readonly KeyEvent[])[]): KeyEvent[] {
+  return lists.flatMap((events) => {
+    let floor = '';
+    return events.map((event) => ({ event, at: floor = event.at > floor ? event.at : floor }));
+  }).sort((a, b) => byText(a.at, b.at)).map(({ event }) => event);
+}
+
 function sourceOf({ ceremony, seq, at }: Entry): Source {
   return { ceremony, seq, at };
 }
@@ -1193,10 +1210,13 @@ function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: read
   const fingerprint = /^SHA-256 of SubjectPublicKeyInfo ([0-9a-f]{64})/.exec(key.identity)?.[1];
   const own = certificates.filter((one) => one.fingerprint === fingerprint);
   const copies = key.copies.map((copy): Copy => copy);
-  if (copies.some((copy) => copy.kind === 'object' && copy.class !== 'public-key' && copy.attributes?.extractable === true)) unknown.add('it is extractable: what other programs took out is in no record');
+  // Of a key that sound records know, what another one says is shown and counts for nothing.
+  const counted = key.believed ? copies.filter(({ believed }) => believed) : copies;
+  if (counted.length < copies.length) unknown.add('a record that does not verify names more copies');
+  if (counted.some((copy) => copy.kind === 'object' && copy.class !== 'public-key' && copy.attributes?.extractable === true)) unknown.add('it is extractable: what other programs took out is in no record');
   return {
     ...key, copies, unknown: [...unknown], certificates: own.map(({ fingerprint: _fingerprint, ...certificate }) => certificate),
-    whoCan: whoCan(copies), destruction: destructionOf(copies, unknown.size > 0),
+    whoCan: whoCan(counted), destruction: destructionOf(counted, unknown.size > 0),
   };
 }
 

@@ -289,6 +289,20 @@ test('a record that does not verify ends nothing, and what it alone knows is mar
   assert.deepEqual(records, { believed: 1, refused: 1 });
   assert.deepEqual([named(keys, 'Data').state, named(keys, 'Data').destruction.destroyed], ['pre-activation', 1]);
   const invented = named(keys, 'Invented');
+  // A sound record that lies there once more, spoiled, names no copy twice.
+  const [composite, early] = [await scriptedRecord({ script: 'composite-ca', place: 'split' }), await volume({}, ...(await workbook()).slice(0, 5))];
+  for (const lines of [composite.lines, early.lines]) {
+    const sound = fold(await judged(lines));
+    const copy = await judged(lines.map((line, i, all) => (i === all.length - 1 ? line.replace(/"signature":"../, '"signature":"AA') : line)));
+    assert.equal(copy.verdict.verdict, 'refused');
+    const both = fold(await judged(lines), copy);
+    for (const [index, key] of both.keys.entries()) assert.deepEqual([key.copies, key.destruction, key.whoCan], [sound.keys[index]?.copies, sound.keys[index]?.destruction, sound.keys[index]?.whoCan]);
+  }
+  const elsewhere = await volume({ seed: 'forged', opensAt: Date.UTC(2026, 0, 1) }, { intent: order('import-key', '0666', { id: id('ec9'), label: 'Signer 9', kind: 'ec-p256', attributes: {}, file: 'key.p8', sha256: '0'.repeat(64) }), result: ecRead('ec9', 'Signer 9', false) });
+  const more = named(fold(await judged(first.lines), await judged(elsewhere.lines.map((line, i, all) => (i === all.length - 1 ? line.replace(/"signature":"../, '"signature":"AA') : line)))).keys, 'Signer');
+  assert.deepEqual([more.destruction.known, more.whoCan, more.copies.filter(({ believed }) => !believed).map(place)], [3, named(fold(await judged(first.lines)).keys, 'Signer').whoCan, ['private-key "Signer 9" 0666', 'public-key "Signer 9" 0666']]);
+  assert.ok(more.unknown.includes('a record that does not verify names more copies'));
+  assert.deepEqual(more.events.map(({ at }) => at), more.events.map(({ at }) => at).sort(), 'one life');
   assert.deepEqual([invented.believed, invented.state, invented.events.every(({ believed }) => !believed)], [false, null, true]);
 });
 
