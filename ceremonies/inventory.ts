@@ -1158,7 +1158,7 @@ function sourceOf({ ceremony, seq, at }: Entry): Source {
 }
 
 function namesOf(action: ActionName, intent: Intent): string[] {
-  if (action === 'generate-key') return [...(intent as Intent<'generate-key'>).ids];
+  if (action === 'generate-key' || action === 'restore-key') return [...(intent as Intent<'generate-key' | 'restore-key'>).ids];
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
   if (action === 'give-share') return [(intent as Intent<'give-share'>).object];
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];

@@ -264,6 +264,14 @@ test('begun without an outcome: a finding, and of a destruction no more than tha
   assert.deepEqual(fold(await judged(making)).begun.map(({ names }) => names), [[id('a')]]);
 });
 
+test('a restore that was begun explains what may lie on the token by its names', async () => {
+  const { entries, lines } = await scriptedRecord({ script: 'recovery' });
+  const at = entries.findIndex((entry) => entry.kind === 'begun' && 'quorum' in ((entry.data as { intent: object }).intent) && 'ids' in ((entry.data as { intent: object }).intent));
+  const { ids } = (entries[at]?.data as { intent: { ids: string[] } }).intent;
+  assert.ok(ids.length > 0);
+  assert.deepEqual(fold(await judged(lines.slice(0, at + 1))).begun.map(({ names }) => names), [ids]);
+});
+
 test('what an aborted ceremony left is a finding, until somebody destroys it', async () => {
   const start = new ScriptedRoom();
   await start.run('prove-root');
