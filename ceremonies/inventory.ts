@@ -393,6 +393,8 @@ interface Begun {
   readonly intent: Intent;
   /** CKA_IDs of what it may have made; of a share, its label. */
   readonly names: readonly string[];
+  /** Of a copy that it was to destroy: the key, and its place where that is a token. */
+  readonly doomed: { readonly key: string; readonly on: OnToken | null } | null;
 }
 
 const NO_CHECK: KeyCheck = { method: 'none', value: '' };
@@ -448,7 +450,7 @@ class Estate {
       case 'begun': {
         const intent = (entry.data as Data<'begun'>).intent as Intent;
         const action = before.current?.step.do.action ?? 'put-away';
-        const begun: Begun = { source, step: entry.step ?? '', action, intent, names: namesOf(action, intent) };
+        const begun: Begun = { source, step: entry.step ?? '', action, intent, names: namesOf(action, intent), doomed: doomedBy(before, action, intent) };
         if (!LEAVES_NOTHING.includes(action) && !(action === 'administer' && CHANGES_NO_OBJECT.includes((intent as Intent<'administer'>).change))) this.#begun.push(begun);
         return;
       }
@@ -682,7 +684,8 @@ class Estate {
   }
 
   /** Those keys that an act without an outcome was about. */
-  #aimedAt({ source, action, intent }: Begun): KeyDraft[] {
+  #aimedAt({ source, action, intent, doomed }: Begun): KeyDraft[] {
+    if (doomed) return [(doomed.on ? this.#listed(doomed.on)?.key : null) ?? this.keys.find(({ identity }) => identity === doomed.key) ?? []].flat();
     if (action === 'zeroise-token') return this.keys.filter((key) => this.#holdings().some(({ holding, key: own }) => own === key && stands(holding) && holding.token === (intent as Intent<'zeroise-token'>).token));
     if (action !== 'administer') return [this.#ownKeys.get(source.ceremony) ?? []].flat();
     const change = intent as Intent<'administer'>;
@@ -1087,7 +1090,9 @@ class Estate {
   }
 
   /** A destruction that was begun and has no outcome: asked for, and no more than that is known. */
-  #requested({ source, action, intent }: Begun): void {
+  #requested({ source, action, intent, doomed }: Begun): void {
+    const listed = doomed?.on ? this.#listed(doomed.on)?.holding : undefined;
+    if (listed?.end === null) this.#end(listed, source, 'L0', 'its destruction was begun, and has no outcome');
     if (action === 'zeroise-token') {
       const { token } = intent as Intent<'zeroise-token'>;
       for (const { holding } of this.#holdings()) if (holding.end === null && holding.token === token) this.#end(holding, source, 'L0', 'the zeroisation of its token was begun, and has no outcome');
@@ -1162,6 +1167,13 @@ function namesOf(action: ActionName, intent: Intent): string[] {
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
   if (action === 'give-share') return [(intent as Intent<'give-share'>).object];
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
+}
+
+function doomedBy({ destruction }: State, action: ActionName, intent: Intent): Begun['doomed'] {
+  if (action !== 'destroy-copies' || destruction.list === null) return null;
+  const { copy, left } = intent as Intent<'destroy-copies'>;
+  const by = destruction.list.copies[copy - 1]?.by;
+  return { key: destruction.list.key.identity, on: left === null && by?.means === 'token' ? by : null };
 }
 
 function wordsOf({ action, intent }: Pick<Begun, 'action' | 'intent'>): string {

@@ -359,6 +359,16 @@ test('until a fresh process has looked, an end is at L0: of a ceremony that was 
   }
 });
 
+test('a destruction that broke off in the middle of a copy names the key, and has only asked for its end', async () => {
+  const made = await judged((await volume({}, makeSigner)).lines);
+  const { entries, lines } = await destruction([made], 'Signer');
+  const at = entries.findIndex(({ kind, step }) => kind === 'begun' && step === 'destroy');
+  const { keys, findings } = fold(made, await judged(lines.slice(0, at + 1)));
+  const key = named(keys, 'Signer');
+  assert.deepEqual(findings.map(({ rule, keys: about }) => [rule, about]), [['BEGUN-UNEXPLAINED', [key.identity]]]);
+  assert.deepEqual([ends(key), key.copies[0]?.end?.how, key.state], [['object L0'], 'its destruction was begun, and has no outcome', 'pre-activation']);
+});
+
 test('the level of a key is the least of its copies\', and one copy that stands leaves none', () => {
   const copy = (level: 'L0' | 'L1' | 'L3' | 'L5' | null): Copy => ({ kind: 'wrapped-file', method: '', under: '', since: { ceremony: '', seq: 0, at: '' }, believed: true, end: level && { level, how: '', ceremony: '', seq: 1, at: '' } });
   const rows = [[['L3', 'L1'], 'L1', 2], [['L5', 'L3'], 'L3', 2], [['L1', 'L0'], 'L0', 1], [['L5', null], null, 1], [[], null, 0]] as const;
