@@ -72,30 +72,30 @@ export function inventoryRoom({ ledger, hasher, looking, busy, told }: Inventory
   async function judgeAll(): Promise<Awaited<ReturnType<typeof judge>>[]> {
     const judged: Awaited<ReturnType<typeof judge>>[] = [];
     const list = ledger.ceremonies();
-    for (const [index, { ceremony }] of list.entries()) {
-      records = { doing: 'records', at: index + 1, of: list.length };
-      judged.push(await judge(ceremony));
-      await breathe();
+    try {
+      for (const [index, { ceremony }] of list.entries()) {
+        records = { doing: 'records', at: index + 1, of: list.length };
+        judged.push(await judge(ceremony));
+        await breathe();
+      }
+    } finally {
+      records = null;
     }
     return judged;
   }
 
   async function readRecords(): Promise<Look> {
-    try {
-      const judged = await judgeAll();
-      const hashes = judged.map(({ hash }) => hash).join(' ');
-      if (last?.hashes === hashes) return last;
-      const folding = inventoryByEntries(judged, hasher);
-      for (let since = performance.now(); ;) {
-        const { done, value } = folding.next();
-        if (done === true) return (last = { number: (last?.number ?? 0) + 1, hashes, inventory: value });
-        if (performance.now() - since > SLICE) {
-          await breathe();
-          since = performance.now();
-        }
+    const judged = await judgeAll();
+    const hashes = judged.map(({ hash }) => hash).join(' ');
+    if (last?.hashes === hashes) return last;
+    const folding = inventoryByEntries(judged, hasher);
+    for (let since = performance.now(); ;) {
+      const { done, value } = folding.next();
+      if (done === true) return (last = { number: (last?.number ?? 0) + 1, hashes, inventory: value });
+      if (performance.now() - since > SLICE) {
+        await breathe();
+        since = performance.now();
       }
-    } finally {
-      records = null;
     }
   }
 

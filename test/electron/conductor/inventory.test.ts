@@ -85,6 +85,15 @@ test('what was judged is not judged again, until one line of it is another, thou
   assert.equal((await room.judge('0')).verdict.verdict, 'valid');
 });
 
+test('whoever judges the records for another register leaves no progress behind, and a record that cannot be read does not either', async () => {
+  const { room } = setUp(() => [root.lines]);
+  await room.judgeAll();
+  assert.equal(await room.answer({ call: 'inventory-progress', stop: false }), null);
+  const broken = setUp(() => [root.lines], undefined, { ledger: { ceremonies: () => [{ ceremony: 'x', count: 1, first: '', tail: [] }], lines: () => { throw new Error('the disk'); } } });
+  await assert.rejects(broken.room.judgeAll(), /the disk/);
+  assert.equal(await broken.room.answer({ call: 'inventory-progress', stop: false }), null);
+});
+
 test('others are answered while records are verified and folded, and two who ask get one look', async () => {
   const { room } = setUp(() => [root.lines, crl.lines]);
   const seen = new Set<string>();
