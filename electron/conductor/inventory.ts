@@ -181,7 +181,11 @@ export function inventoryRoom({ ledger, hasher, looking, busy, told }: Inventory
   return {
     judge,
     judgeAll,
-    inventory: async () => (await current()).inventory,
+    /** Not a look that was begun before the latest entry: a statement or a list is made of this one. */
+    inventory: async () => {
+      await underWay?.catch(() => undefined);
+      return (await current()).inventory;
+    },
     async answer(request: InventoryRequest): Promise<Answers[InventoryRequest['call']]> {
       switch (request.call) {
         case 'inventory': return page(request);

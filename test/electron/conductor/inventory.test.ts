@@ -94,6 +94,15 @@ test('whoever judges the records for another register leaves no progress behind,
   assert.equal(await broken.room.answer({ call: 'inventory-progress', stop: false }), null);
 });
 
+test('what an act is judged by knows the latest entry, though a look from before it is under way', async () => {
+  let records: readonly (readonly string[])[] = [root.lines];
+  const { room } = setUp(() => records);
+  const before = page(room, 0);
+  records = [root.lines, crl.lines];
+  const [inventory, { total }] = await Promise.all([room.inventory(), before]);
+  assert.deepEqual([total, inventory.keys.length], [1, 3]);
+});
+
 test('others are answered while records are verified and folded, and two who ask get one look', async () => {
   const { room } = setUp(() => [root.lines, crl.lines]);
   const seen = new Set<string>();
