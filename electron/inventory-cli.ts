@@ -9,7 +9,7 @@ import { existsSync, renameSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { alerts, deadlines } from '../ceremonies/alerts.ts';
+import { deadlines } from '../ceremonies/alerts.ts';
 import { utf8 } from '../ceremonies/bytes.ts';
 import { LEVELS } from '../ceremonies/destruction.ts';
 import { holdsSecret, stands, type Copy, type Inventory, type InventoryFinding, type InventoryKey } from '../ceremonies/inventory.ts';
@@ -75,7 +75,7 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
     const wanted = serials.map((token, i) => ({ module: modules[i] ?? '', token }));
     const reconciliation = reconciles ? await ask(house, { call: 'reconcile', tokens: wanted, login: login ? 'ask' : standIn ? 'stand-in' : 'none' }) : null;
     const now = new Date();
-    const findings = [...inventory.findings, ...alerts(inventory, now), ...reconciliation?.findings ?? []];
+    const findings = [...inventory.findings, ...reconciliation?.findings ?? []];
     if (calendar !== null) await writeCalendar(calendar, inventory, now);
     process.stdout.write(values.json ? `${JSON.stringify({ ...inventory, reconciliation, findings }, null, 2)}\n`
       : [

@@ -5,6 +5,7 @@
  * What is kept from one look to the next is kept in this process alone, under a hash of every line that it was made of: a line that
  * somebody edited is judged again, and no file remembers a verdict.
  */
+import { alerts } from '../../ceremonies/alerts.ts';
 import { utf8 } from '../../ceremonies/bytes.ts';
 import { everyObject } from '../../ceremonies/estate.ts';
 import { inventoryByEntries, type Inventory, type JudgedRecord } from '../../ceremonies/inventory.ts';
@@ -24,6 +25,8 @@ export interface InventoryWorld {
   readonly ledger: Pick<Ledger, 'ceremonies' | 'lines'>;
   readonly hasher: Hasher;
   readonly looking: LookingWorld;
+  /** This machine's clock, where it is not the real one. */
+  readonly now?: () => Date;
   /** True while the process of this module works or waits for a PIN. */
   readonly busy: (module: string) => boolean;
   /** A refusal or a device's problem as people are told it; null: a fault of the program, which is thrown on. */
@@ -48,7 +51,7 @@ const breathe = () => new Promise<void>((resolve) => { setImmediate(resolve); })
 export type InventoryRoom = ReturnType<typeof inventoryRoom>;
 
 /** One for the life of the conductor. */
-export function inventoryRoom({ ledger, hasher, looking, busy, told }: InventoryWorld) {
+export function inventoryRoom({ ledger, hasher, looking, busy, told, now = () => new Date() }: InventoryWorld) {
   const verdicts = new Map<string, { readonly hash: string; readonly verdict: Verdict }>();
   let last: Look | null = null;
   let underWay: Promise<Look> | null = null;
@@ -104,7 +107,8 @@ export function inventoryRoom({ ledger, hasher, looking, busy, told }: Inventory
 
   async function page({ from, limit }: Extract<InventoryRequest, { call: 'inventory' }>): Promise<Answers['inventory']> {
     const { number, inventory: { keys, ...rest } } = from === 0 || last === null ? await current() : last;
-    return { look: number, total: keys.length, keys: keys.slice(from, from + limit), rest: from === 0 ? rest : null };
+    // What is due today is said with the first page: the look itself knows no clock.
+    return { look: number, total: keys.length, keys: keys.slice(from, from + limit), rest: from === 0 ? { ...rest, findings: [...rest.findings, ...alerts({ keys }, now())] } : null };
   }
 
   // --- beside the tokens -------------------------------------------------------------------------------------------------

@@ -68,6 +68,19 @@ test('page by page it is the inventory that the records fold to', async () => {
   assert.deepEqual((await page(room, 9)).keys, []);
 });
 
+test('what is due is said with the first page, by the clock, and the records are not folded again for it', async () => {
+  let today = new Date(Date.UTC(2026, 5, 1));
+  const { room } = setUp(() => [root.lines], undefined, { now: () => today });
+  const rules = ({ rest }: Page) => (rest as { findings: { rule: string }[] }).findings.map(({ rule }) => rule);
+  const first = await page(room, 0);
+  assert.deepEqual(rules(first), []);
+  today = new Date(Date.parse(first.keys[0]?.certificates[0]?.notAfter ?? '') - 86_400_000);
+  const second = await page(room, 0);
+  assert.deepEqual([rules(second), second.look], [['CERTIFICATE-EXPIRES'], first.look]);
+  today = new Date(today.getTime() + 2 * 86_400_000);
+  assert.deepEqual(rules(await page(room, 0)), ['CERTIFICATE-EXPIRED']);
+});
+
 test('what was judged is not judged again, until one line of it is another, though its last one is not', async () => {
   let records: readonly (readonly string[])[] = [root.lines];
   const { room, hashed } = setUp(() => records);
