@@ -42,7 +42,7 @@ test('a certificate that a later one of its subject and issuer outlasts is none'
   assert.deepEqual(said(key('active', { certificates: [certificate(END), certificate(later, 'CN=Root CA', { believed: false })] }), 0), ['CERTIFICATE-EXPIRED over'], 'one of a record that does not verify');
   assert.deepEqual(said(key('active', { certificates: [certificate(END, 'CN=Root CA', { believed: false })] }), 0), [], 'such a one alone');
   assert.deepEqual(deadlines({ keys: [key('active', { ...period, certificates: [certificate(later), certificate(later, 'CN=Other')] })] }).map(({ at, what }) => `${at.slice(0, 4)} ${what}`),
-    ['2027 cryptoperiod', '2030 certificate of CN=Root CA', '2030 certificate of CN=Other']);
+    ['2027 cryptoperiod', '2030 certificate of CN=Other', '2030 certificate of CN=Root CA']);
 });
 
 test('every alert has a next step, the entry behind it, and the key', () => {
