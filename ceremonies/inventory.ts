@@ -716,10 +716,20 @@ class Estate {
         // It has a certificate: it became available for use, whenever that was.
         key.used = true;
         this.#pass(key, 'active', source);
+      } else if (!this.#knownAt(key, on, reference)) {
+        this.#holdParts(key, source, on, label, reference, () => ({ private: null, public: null }));
+        if (reference.wrapping !== null) this.#wrappingKey({ entry, after }, on, label, reference.wrapping, null, 'earlier');
+        key.events.push({ ...source, by: 'the opening', what: `brought as ${name} (${input.file}): also on token ${token}`, believed: this.#believed });
       }
       this.#inEarnest(key, after);
       this.#ownKeys.set(entry.ceremony, key);
     }
+  }
+
+  /** Do the records tell of the parts that a key record places here, be it that they have ended since? */
+  #knownAt(key: KeyDraft, on: { readonly module: string; readonly token: string }, { parts, wrapping }: KeyReference): boolean {
+    const here = (place: { readonly module: string; readonly token: string }) => place.token === on.token && (place.module === on.module || place.module === '' || on.module === '');
+    return key.copies.some((copy) => (copy.kind === 'object' && here(copy) && parts.some(({ id }) => id !== null && id === copy.id)) || (copy.kind === 'wrapped-part' && here(copy.under) && copy.under.id === wrapping));
   }
 
   /** Backups that people brought: the set is the one that was made here, or is known from now on. */

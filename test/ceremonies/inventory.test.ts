@@ -13,6 +13,7 @@ import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest } from '../../ceremonies/keys/request.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
+import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
 import { SEED } from './keys/seed.ts';
 import { fileOf, scriptedRecord, ScriptedRoom, type RecordOptions, type ScriptedRecord } from './scripted.ts';
@@ -244,6 +245,22 @@ test('a key that is used in earnest is no rehearsal\'s any more, and never becom
     const { keys } = fold(...records);
     assert.deepEqual(keys.map((key) => key.rehearsal), [rehearsal], what);
   }
+});
+
+test('a known key that is brought as it lies on another token has a copy there, once', async () => {
+  const { lines, state: { opening } } = await scriptedRecord({ script: 'crl' });
+  const [input] = Object.values(opening?.inputs ?? {}).filter(({ kind }) => kind === 'key');
+  const { key: { spki }, label, token: home } = readKeyRecord(fromBase64url(input?.bytes ?? ''));
+  const check: KeyCheck = { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(fromBase64url(spki))) };
+  const made = await volume({}, { intent: order('import-key', '0417', { id: id('ec'), label, kind: 'ec-p384', attributes: {}, file: 'key.p8', sha256: '0'.repeat(64) }), result: { ...ecRead('ec', label, false), spki, check } });
+  const later = await scriptedRecord({ script: 'crl', opensAt: Date.UTC(2026, 6, 1) });
+  assert.notEqual(later.state.ceremony, '');
+  const { keys, findings } = fold(await judged(made.lines), await judged(later.lines));
+  assert.deepEqual(findings, []);
+  const lies = named(keys, label).copies.flatMap((copy) => (copy.kind === 'object' && copy.class === 'private-key' ? [copy.token] : []));
+  assert.deepEqual(lies, ['0417', home]);
+  assert.ok(named(keys, label).events.some(({ what }) => what.endsWith(`also on token ${home}`)));
+  assert.equal(named(fold(await judged(lines)).keys, label).copies.filter(holdsSecret).length, 1);
 });
 
 test('begun without an outcome: a finding, and of a destruction no more than that it was asked for', async () => {
