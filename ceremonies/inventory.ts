@@ -213,14 +213,28 @@ export function knownObjects(inventory: Pick<Inventory, 'keys' | 'others'>, on: 
   });
 }
 
-/** Keys of which a copy lies wrapped under this one: whoever has it has them. */
+/** Keys of which a copy lies wrapped under this one, or under one that does: whoever has it has them all. */
 export function dependantsOf({ keys }: Pick<Inventory, 'keys'>, identity: string): { readonly key: string; readonly label: string; readonly how: string }[] {
-  const own = keys.find((key) => key.identity === identity)?.copies.filter((copy) => copy.kind === 'object' && copy.class === 'secret-key') ?? [];
-  return keys.filter((key) => key.identity !== identity).flatMap(({ identity: key, label, copies }) => {
-    const wrapped = copies.filter((copy) => stands(copy) && ((copy.kind === 'wrapped-file' && copy.underKey === identity)
-      || (copy.kind === 'wrapped-part' && own.some((one) => one.kind === 'object' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module))));
-    return wrapped.length === 0 ? [] : [{ key, label, how: wrapped.map((copy) => (copy.kind === 'wrapped-file' ? `a file wrapped by ${copy.method}` : 'a part wrapped in its record')).join(', ') }];
-  });
+  const seen = new Set([identity]);
+  const found: { key: string; label: string; how: string }[] = [];
+  const waiting = [{ identity, through: '' }];
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+    const { identity: above, through } = next;
+    for (const { identity: key, label, copies } of keys) {
+      if (seen.has(key)) continue;
+      const wrapped = copies.filter((copy) => stands(copy) && liesUnder(keys, copy, above));
+      if (wrapped.length === 0) continue;
+      seen.add(key);
+      found.push({ key, label, how: `${wrapped.map((copy) => (copy.kind === 'wrapped-file' ? `a file wrapped by ${copy.method}` : 'a part wrapped in its record')).join(', ')}${through}` });
+      waiting.push({ identity: key, through: `, through "${label}"` });
+    }
+  }
+  return found;
+}
+
+function liesUnder(keys: readonly InventoryKey[], copy: Copy, identity: string): boolean {
+  if (copy.kind === 'wrapped-file') return copy.underKey === identity;
+  return copy.kind === 'wrapped-part' && keys.some((key) => key.identity === identity && key.copies.some((one) => one.kind === 'object' && one.class === 'secret-key' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module));
 }
 
 /** Does this copy hold what must be kept secret? */

@@ -8,7 +8,7 @@ import { fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.
 import type { ChangeKind, Intent, KeyAttributes, KeyCheck, ObjectReference, StateSigned, TokenFacts, WrappedKeyFile } from '../../ceremonies/evidence.ts';
 import { planDestruction } from '../../ceremonies/destroy-plan.ts';
 import { claimsOn } from '../../ceremonies/destruction.ts';
-import { destructionOf, foldInventory, holdsSecret, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
+import { dependantsOf, destructionOf, foldInventory, holdsSecret, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
 import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest } from '../../ceremonies/keys/request.ts';
@@ -261,6 +261,16 @@ test('a known key that is brought as it lies on another token has a copy there, 
   assert.deepEqual(lies, ['0417', home]);
   assert.ok(named(keys, label).events.some(({ what }) => what.endsWith(`also on token ${home}`)));
   assert.equal(named(fold(await judged(lines)).keys, label).copies.filter(holdsSecret).length, 1);
+});
+
+test('what depends on a key through another one depends on it; a circle ends', async () => {
+  const { keys } = fold(await judged((await volume({}, ...await workbook())).lines));
+  const [data, kek, signer] = [named(keys, 'Data'), named(keys, 'KEK'), named(keys, 'Signer')];
+  const file = (under: InventoryKey): Copy => ({ kind: 'wrapped-file', method: 'AES-KWP', under: '', underKey: under.identity, since: { ceremony: '', seq: 0, at: '' }, end: null, believed: true });
+  const under = (key: InventoryKey, above: InventoryKey) => ({ ...key, copies: [...key.copies, file(above)] });
+  const estate = { keys: [under(kek, data), under(data, signer), signer] };
+  assert.deepEqual(dependantsOf(estate, kek.identity).map(({ label, how }) => `${label}: ${how}`), ['Signer: a file wrapped by AES-KWP', 'Data: a file wrapped by AES-KWP, through "Signer"']);
+  assert.deepEqual(dependantsOf({ keys }, signer.identity), []);
 });
 
 test('begun without an outcome: a finding, and of a destruction no more than that it was asked for', async () => {
