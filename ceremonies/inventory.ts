@@ -29,6 +29,7 @@ import { nameText } from './keys/signed.ts';
 import { readSubjectKey } from './keys/subject-key.ts';
 import { KINDS } from './keys/template.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
+import { thingName } from './shares/movements.ts';
 import { passageText } from './statements.ts';
 import { Fold, parseLine, portableHasher, type Hasher } from './transcript.ts';
 import type { Verdict } from './verify.ts';
@@ -448,6 +449,8 @@ class Estate {
   /** The key that each ceremony makes or opens. */
   readonly #ownKeys = new Map<string, KeyDraft>();
   readonly #sets = new Map<string, SetDraft>();
+  /** By set: shares of which a custody movement says that something other than a card holds them. */
+  readonly #declared = new Map<string, Set<number>>();
 
   constructor(believed: boolean) {
     this.#believed = believed;
@@ -639,7 +642,7 @@ class Estate {
       // A set that is still being given out may yet be completed.
       const givenOut = !set.complete || set.custodians.length === set.shares;
       const gone = set.custodians.flatMap(({ object }) => (object.end === null || stands(object) ? [] : [object.end.level])).sort().reverse();
-      const left = set.custodians.length - gone.length;
+      const left = new Set([...set.custodians.filter(({ object }) => stands(object)).map(({ x }) => x), ...this.#declared.get(set.set) ?? []]).size;
       // Of those that ended, as many as were needed: the surest of them.
       if (givenOut) settle(set, left < set.threshold ? gone[Math.max(0, set.custodians.length - set.threshold)] ?? 'L1' : null, `fewer than ${set.threshold} shares are left: no longer recoverable`);
     }
@@ -659,6 +662,17 @@ class Estate {
         key.state = key.passages.at(-1)?.to ?? null;
       }
     }
+  }
+
+  /** A sheet or an envelope may hold a share besides the card that a ceremony wrote: as somebody signed, and nobody here can look. */
+  #handedOver(step: Step): void {
+    const { movement } = step.before.current?.step ?? {};
+    if (!movement?.share || movement.kind === 'card') return;
+    const { set, x } = movement.share;
+    const key = this.keys.find(({ copies }) => copies.some((copy) => copy.kind === 'share-set' && copy.set === set));
+    if (!key || (step.before.opening?.mode === 'rehearsal' && !key.rehearsal)) return;
+    key.unknown.add(`${thingName(movement)} holds share ${x} of set ${set}, says a custody movement`);
+    this.#declared.set(set, (this.#declared.get(set) ?? new Set()).add(x));
   }
 
   #holdings(): { holding: HoldingDraft; key: KeyDraft | null }[] {
@@ -933,7 +947,8 @@ class Estate {
       }
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
       case 'destroy-copies': case 'confirm-gone': this.#destroyed(step); return;
-      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'hand-over': case 'sign-seal': case 'sign-resume': return;
+      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'hand-over': this.#handedOver(step); return;
     }
   }
 

@@ -15,6 +15,7 @@ import { makeRequest } from '../../ceremonies/keys/request.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
+import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { SEED } from './keys/seed.ts';
 import { fileOf, scriptedRecord, ScriptedRoom, type RecordOptions, type ScriptedRecord } from './scripted.ts';
 
@@ -394,6 +395,27 @@ test('a destruction that broke off in the middle of a copy names the key, and ha
   const key = named(keys, 'Signer');
   assert.deepEqual(findings.map(({ rule, keys: about }) => [rule, about]), [['BEGUN-UNEXPLAINED', [key.identity]]]);
   assert.deepEqual([ends(key), key.copies[0]?.end?.how, key.state], [['object L0'], 'its destruction was begun, and has no outcome', 'pre-activation']);
+});
+
+test('a share that a custody movement says lies on a sheet keeps a set from ending, and is said', async () => {
+  const root = await scriptedRecord();
+  const set = root.state.backup?.set.id ?? assert.fail();
+  const cards = (...xs: readonly number[]) => volume({ seed: 'cards', opensAt: Date.UTC(2026, 8, 1) }, ...xs.map((x) => initialise(`SHARE-custodian-${x}`)));
+  const moved = (kind: string, identifier: string) => scriptedRecord({
+    script: 'custody-movement', seed: 'moved', opensAt: Date.UTC(2026, 7, 1), movements: `${MOVEMENTS_HEADER}\n${kind},${identifier},${set},3,Dmitri Kustov,hq,Chiara Custos,vault,Kept apart\n`,
+    people: { 'custodian-1': 'Dmitri Kustov', 'custodian-2': 'Chiara Custos' }, identityCards: { 'custodian-1': 'CARD-custodian-3', 'custodian-2': 'CARD-custodian-2' },
+  });
+  const rows: readonly (readonly [string, readonly ScriptedRecord[], boolean])[] = [
+    ['two cards gone', [await cards(2, 3)], false],
+    ['two cards gone, and a sheet has the share of one', [await moved('sheet', 'S-7'), await cards(2, 3)], true],
+    ['the card itself was moved', [await moved('card', 'SHARE-custodian-3'), await cards(2, 3)], false],
+    ['all cards gone: the sheet alone is too few', [await moved('sheet', 'S-7'), await cards(1, 2, 3)], false],
+  ];
+  for (const [what, records, left] of rows) {
+    const inventory = fold(await judged(root.lines), ...await Promise.all(records.map(({ lines }) => judged(lines))));
+    const key = named(inventory.keys, 'Root CA');
+    assert.deepEqual([key.copies.find(({ kind }) => kind === 'share-set')?.end === null, key.unknown.some((words) => words === `sheet S-7 holds share 3 of set ${set}, says a custody movement`)], [left, what.includes('sheet')], what);
+  }
 });
 
 test('the level of a key is the least of its copies\', and one copy that stands leaves none', () => {
