@@ -558,7 +558,8 @@ class Estate {
     key.used = true;
     const source = sourceOf(step.entry);
     const { notBefore = null, notAfter = null } = key.period ?? {};
-    if ((notBefore !== null && source.at < notBefore) || (notAfter !== null && source.at >= notAfter)) {
+    const moment = Date.parse(source.at);
+    if ((notBefore !== null && moment < Date.parse(notBefore)) || (notAfter !== null && moment >= Date.parse(notAfter))) {
       this.findings.push({ ...refuse('PERIOD-USE', `no use of "${key.label}" ${notBefore === null ? '' : `before ${notBefore} or `}from ${notAfter ?? ''} on`, what, 'Investigate: who needed it, and why. Let its officer end its use, or sign a longer period.'), source, keys: [key.identity] });
     }
     const signed = key.passages.findLast((passage) => passage.signed !== null);
