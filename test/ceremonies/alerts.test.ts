@@ -45,6 +45,12 @@ test('a certificate that a later one of its subject and issuer outlasts is none'
     ['2027 cryptoperiod', '2030 certificate of CN=Other', '2030 certificate of CN=Root CA']);
 });
 
+test('two certificates of one moment have each its own entry, and a calendar has no date of a key that is over', () => {
+  const two = key('active', { certificates: [certificate(END, 'CN=A', { seq: 3 }), certificate(END, 'CN=B', { seq: 9 })] });
+  assert.deepEqual(alerts({ keys: [two] }, new Date(END)).map(({ source: entry }) => entry?.seq), [3, 9]);
+  for (const state of ['deactivated', 'compromised', 'destroyed', null] as const) assert.deepEqual(deadlines({ keys: [key(state, { ...period, certificates: [certificate(END)] })] }), [], String(state));
+});
+
 test('every alert has a next step, the entry behind it, and the key', () => {
   for (const finding of alerts({ keys: [key('active', { ...period, certificates: [certificate(END)] })] }, new Date(END))) {
     assert.ok(finding.next.length > 20);
