@@ -83,7 +83,7 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
         ...reconciliation === null ? [] : inTokens(reconciliation),
         ...findings.map((finding) => findingLine(finding, inventory.keys)),
         ...calendar === null ? [] : [calendar],
-        `${inventory.keys.length} keys from ${inventory.records.believed} records that verify${inventory.records.refused === 0 ? '' : `, and ${inventory.records.refused} that ${inventory.records.refused === 1 ? 'does' : 'do'} not`}`,
+        `${inventory.keys.filter(({ believed }) => believed).length} keys from ${inventory.records.believed} records that verify${inventory.records.refused === 0 ? '' : `, and ${inventory.records.refused} that ${inventory.records.refused === 1 ? 'does' : 'do'} not`}`,
         findings.length === 0 ? `✓ nothing was found${reconciliation === null ? '; the tokens were not asked (--reconcile)' : ''}` : `✕ ${findings.length} findings`,
       ].map((line) => `${line}\n`).join(''));
     return findings.length === 0 && (reconciliation?.failed ?? []).length === 0 ? 0 : 1;

@@ -62,7 +62,7 @@ function From({ kept: { rows, rest } }: { readonly kept: Kept }) {
   const { believed, refused } = rest.records;
   return (
     <p className="note from">
-      <Mark name="verified" quiet /> {words.from(rows.length, believed)}
+      <Mark name="verified" quiet /> {words.from(rows.filter(({ key }) => key.believed).length, believed)}
       {refused > 0 ? (
         <>
           <br />
