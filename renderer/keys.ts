@@ -6,7 +6,8 @@
  * A kind, a state or a level that this page does not know yet is shown by its own name, never left out.
  */
 import type { Copy, Holding, Inventory, InventoryFinding, InventoryKey } from '../ceremonies/inventory.ts';
-import type { Level } from '../ceremonies/destruction.ts';
+import { NOTICE } from '../ceremonies/alerts.ts';
+import { LEVELS, type Level } from '../ceremonies/destruction.ts';
 import type { Answers, Compared } from '../electron/contract.ts';
 import type { MarkName } from './reading.ts';
 import { groups } from './reading.ts';
@@ -219,7 +220,7 @@ function guards({ attributes }: Holding): string[] {
 
 /** The end of a copy: its level, its level in words, and how. */
 export function endWords({ level, how }: { readonly level: Level; readonly how: string }): string {
-  return `${level}, ${(t.inventory.levels as Readonly<Record<string, string>>)[level] ?? ''}: ${how}`;
+  return `${level}, ${(LEVELS as Readonly<Record<string, string>>)[level] ?? ''}: ${how}`;
 }
 
 export function stateWord(state: string): string {
@@ -232,8 +233,8 @@ export function standingWords(key: Pick<InventoryKey, 'standing'>): string {
   return `${t.inventory.standings[standing.state]}${standing.until === undefined ? '' : ` ${t.inventory.until(standing.until)}`}`;
 }
 
-/** Days within which an end is said with a mark. */
-const SOON = 90;
+/** Days within which an end is said with a mark, as it is among the findings. */
+const [SOON] = NOTICE;
 const DAY = 86_400_000;
 
 /** How long a certificate is still good for, on this machine's clock. */
@@ -241,7 +242,7 @@ export function expiry(notAfter: string, now: number): { readonly words: string;
   const left = Date.parse(notAfter) - now;
   if (left < 0) return { words: t.inventory.expired, mark: 'refused' };
   const days = Math.floor(left / DAY);
-  return { words: t.inventory.expires(days), mark: days < SOON ? 'reported' : 'plain' };
+  return { words: t.inventory.expires(days), mark: left <= SOON * DAY ? 'reported' : 'plain' };
 }
 
 // --- a life in columns -------------------------------------------------------------------------------------------------
