@@ -24,8 +24,8 @@ export interface KeyRow {
   readonly under: readonly Wanted[];
 }
 
-/** A key by its place, or by what a file's record calls it. */
-type Wanted = { readonly token: string } & ({ readonly module: string; readonly id: string } | { readonly label: string });
+/** A key by its place, or by its identity. */
+type Wanted = { readonly module: string; readonly token: string; readonly id: string } | { readonly identity: string };
 
 /** What there is to choose from, and how many keys each choice would show. */
 export type Facets = Readonly<Record<'state' | 'standing' | 'token', ReadonlyMap<string, number>>>;
@@ -145,24 +145,21 @@ export function findingCounts(findings: readonly Finding[]): ReadonlyMap<string,
 // --- what is wrapped under what ----------------------------------------------------------------------------------------
 
 /** Keys under which a copy of this one lies wrapped, and keys of which a copy lies wrapped under this one. */
-export function relations(rows: readonly KeyRow[], { key, tokens, under }: KeyRow): { readonly above: readonly InventoryKey[]; readonly below: readonly InventoryKey[] } {
-  const above = under.length === 0 ? [] : rows.filter((other) => other.key !== key && under.some((wanted) => other.tokens.includes(wanted.token) && holds(other.key, wanted)));
-  const below = rows.filter((other) => other.key !== key && other.under.some((wanted) => tokens.includes(wanted.token) && holds(key, wanted)));
-  return { above: above.map((row) => row.key), below: below.map((row) => row.key) };
+export function relations(rows: readonly KeyRow[], row: KeyRow): { readonly above: readonly InventoryKey[]; readonly below: readonly InventoryKey[] } {
+  const { key, under } = row;
+  const above = under.length === 0 ? [] : rows.filter((other) => other.key !== key && under.some((wanted) => is(other, wanted)));
+  const below = rows.filter((other) => other.key !== key && other.under.some((wanted) => is(row, wanted)));
+  return { above: above.map((one) => one.key), below: below.map((one) => one.key) };
 }
 
-function holds({ copies }: InventoryKey, wanted: Wanted): boolean {
-  return copies.some((copy) => copy.kind === 'object' && copy.token === wanted.token
-    && ('id' in wanted ? copy.class === 'secret-key' && copy.module === wanted.module && copy.id === wanted.id : copy.label === wanted.label));
+function is({ key: { identity, copies }, tokens }: KeyRow, wanted: Wanted): boolean {
+  if ('identity' in wanted) return identity === wanted.identity;
+  return tokens.includes(wanted.token) && copies.some((copy) => copy.kind === 'object' && copy.class === 'secret-key' && copy.token === wanted.token && copy.module === wanted.module && copy.id === wanted.id);
 }
 
-/** A record names the key under which it wrapped into itself by its place; that of a file by label and token, in words. */
+/** A record names the key under which it wrapped into itself by its place; of a file the key itself is known, or it is nobody's here. */
 function wrappedUnder({ copies }: InventoryKey): Wanted[] {
-  return copies.flatMap((copy): Wanted[] => {
-    if (copy.kind === 'wrapped-part') return [copy.under];
-    const [, label = '', token = ''] = (copy.kind === 'wrapped-file' && /^"(.*)" on token (.*)$/.exec(copy.under)) || [];
-    return token === '' ? [] : [{ label, token }];
-  });
+  return copies.flatMap((copy): Wanted[] => (copy.kind === 'wrapped-part' ? [copy.under] : copy.kind === 'wrapped-file' && typeof copy.underKey === 'string' ? [{ identity: copy.underKey }] : []));
 }
 
 // --- a copy in words ---------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ test('what a key lies wrapped under, and what lies wrapped under it', () => {
   const of = (label: string) => relations(rows, rows.find(({ key }) => key.label === label) ?? assert.fail(label));
   assert.deepEqual(of('Vault KEK').below.map(({ label }) => label), ['Example Root CA G1', ...Array.from({ length: 11 }, (_, index) => `Branch ${index + 1} data key`), 'Composite Root G2']);
   assert.deepEqual(of('Branch 3 data key').above.map(({ label }) => label), ['Vault KEK']);
-  assert.deepEqual(of('Example Root CA G1').above.map(({ label }) => label), ['Vault KEK'], 'named by label and token, in words');
+  assert.deepEqual(of('Example Root CA G1').above.map(({ label }) => label), ['Vault KEK'], 'a file, by the key itself');
   assert.deepEqual(of('Partner signing'), { above: [], below: [] });
 });
 
