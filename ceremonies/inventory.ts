@@ -18,7 +18,7 @@ import {
   IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned,
 } from './evidence.ts';
 import { readBackupRecord } from './backup-record.ts';
-import { LEVELS, listOf, tokenCopies, type Level, type OnToken } from './destruction.ts';
+import { claimsOn, LEVELS, listOf, type Level, type OnToken } from './destruction.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
@@ -29,6 +29,7 @@ import { nameText } from './keys/signed.ts';
 import { readSubjectKey } from './keys/subject-key.ts';
 import { KINDS } from './keys/template.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
+import { thingName } from './shares/movements.ts';
 import { passageText } from './statements.ts';
 import { Fold, parseLine, portableHasher, type Hasher } from './transcript.ts';
 import type { Verdict } from './verify.ts';
@@ -55,11 +56,13 @@ export interface KeyEvent extends Source {
 export interface End extends Source {
   readonly level: Level;
   readonly how: string;
+  /** Only of L0. True: somebody says that it is gone, or a session saw so, and nobody has looked again. Else it was asked for, and no outcome was ever written down. */
+  readonly told?: boolean;
 }
 
 interface Lasting {
   readonly since: Source;
-  /** `level` L0: it was asked for, and no outcome was ever written down. Null: as far as the records know, it is there. */
+  /** Null: as far as the records know, it is there. */
   readonly end: End | null;
   readonly believed: boolean;
 }
@@ -138,6 +141,15 @@ export interface Period extends Source {
   readonly notAfter: string;
 }
 
+/** A certificate of a key, from the entry that issued or brought it. */
+export interface KeyCertificate extends Source {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly sha256: string;
+  readonly notAfter: string;
+  readonly believed: boolean;
+}
+
 export interface InventoryKey {
   /** What makes it this key: public fingerprint, else check value, else the place where it was first seen. */
   readonly identity: string;
@@ -154,7 +166,7 @@ export interface InventoryKey {
   readonly passages: readonly Passage[];
   readonly period: Period | null;
   readonly copies: readonly Copy[];
-  readonly certificates: readonly (Source & { readonly subject: string; readonly sha256: string; readonly notAfter: string })[];
+  readonly certificates: readonly KeyCertificate[];
   readonly whoCan: readonly string[];
   /** When it was last brought back out of its backup, as a proof or for good. Null: never, as far as the records know. */
   readonly lastRecovery: Source | null;
@@ -202,14 +214,28 @@ export function knownObjects(inventory: Pick<Inventory, 'keys' | 'others'>, on: 
   });
 }
 
-/** Keys of which a copy lies wrapped under this one: whoever has it has them. */
+/** Keys of which a copy lies wrapped under this one, or under one that does: whoever has it has them all. */
 export function dependantsOf({ keys }: Pick<Inventory, 'keys'>, identity: string): { readonly key: string; readonly label: string; readonly how: string }[] {
-  const own = keys.find((key) => key.identity === identity)?.copies.filter((copy) => copy.kind === 'object' && copy.class === 'secret-key') ?? [];
-  return keys.filter((key) => key.identity !== identity).flatMap(({ identity: key, label, copies }) => {
-    const wrapped = copies.filter((copy) => stands(copy) && ((copy.kind === 'wrapped-file' && copy.underKey === identity)
-      || (copy.kind === 'wrapped-part' && own.some((one) => one.kind === 'object' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module))));
-    return wrapped.length === 0 ? [] : [{ key, label, how: wrapped.map((copy) => (copy.kind === 'wrapped-file' ? `a file wrapped by ${copy.method}` : 'a part wrapped in its record')).join(', ') }];
-  });
+  const seen = new Set([identity]);
+  const found: { key: string; label: string; how: string }[] = [];
+  const waiting = [{ identity, through: '' }];
+  for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+    const { identity: above, through } = next;
+    for (const { identity: key, label, copies } of keys) {
+      if (seen.has(key)) continue;
+      const wrapped = copies.filter((copy) => stands(copy) && liesUnder(keys, copy, above));
+      if (wrapped.length === 0) continue;
+      seen.add(key);
+      found.push({ key, label, how: `${wrapped.map((copy) => (copy.kind === 'wrapped-file' ? `a file wrapped by ${copy.method}` : 'a part wrapped in its record')).join(', ')}${through}` });
+      waiting.push({ identity: key, through: `, through "${label}"` });
+    }
+  }
+  return found;
+}
+
+function liesUnder(keys: readonly InventoryKey[], copy: Copy, identity: string): boolean {
+  if (copy.kind === 'wrapped-file') return copy.underKey === identity;
+  return copy.kind === 'wrapped-part' && keys.some((key) => key.identity === identity && key.copies.some((one) => one.kind === 'object' && one.class === 'secret-key' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module));
 }
 
 /** Does this copy hold what must be kept secret? */
@@ -219,7 +245,12 @@ export function holdsSecret(copy: Copy): boolean {
 
 /** Is it there, as far as the records know? A request without an outcome has ended nothing. */
 export function stands({ end }: Pick<Lasting, 'end'>): boolean {
-  return end === null || end.level === 'L0';
+  return end === null || (end.level === 'L0' && end.told !== true);
+}
+
+/** What a list of copies calls a wrapped file; by this it is known again when the list is carried out. */
+export function wrappedFileText({ method, under }: Pick<WrappedFileCopy, 'method' | 'under'>): string {
+  return `a file, wrapped by ${method} under ${under}`.slice(0, 300);
 }
 
 // --- the records in one order ------------------------------------------------------------------------------------------
@@ -368,7 +399,7 @@ interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' |
   used: boolean;
 }
 
-interface Certificate extends Source { readonly subject: string; readonly sha256: string; readonly notAfter: string; readonly fingerprint: string }
+interface Certificate extends KeyCertificate { readonly fingerprint: string }
 
 interface Begun {
   readonly source: Source;
@@ -377,6 +408,8 @@ interface Begun {
   readonly intent: Intent;
   /** CKA_IDs of what it may have made; of a share, its label. */
   readonly names: readonly string[];
+  /** Of a copy that it was to destroy: the key, and its place where that is a token. */
+  readonly doomed: { readonly key: string; readonly on: OnToken | null } | null;
 }
 
 const NO_CHECK: KeyCheck = { method: 'none', value: '' };
@@ -416,6 +449,8 @@ class Estate {
   /** The key that each ceremony makes or opens. */
   readonly #ownKeys = new Map<string, KeyDraft>();
   readonly #sets = new Map<string, SetDraft>();
+  /** By set: shares of which a custody movement says that something other than a card holds them. */
+  readonly #declared = new Map<string, Set<number>>();
 
   constructor(believed: boolean) {
     this.#believed = believed;
@@ -432,7 +467,7 @@ class Estate {
       case 'begun': {
         const intent = (entry.data as Data<'begun'>).intent as Intent;
         const action = before.current?.step.do.action ?? 'put-away';
-        const begun: Begun = { source, step: entry.step ?? '', action, intent, names: namesOf(action, intent) };
+        const begun: Begun = { source, step: entry.step ?? '', action, intent, names: namesOf(action, intent), doomed: doomedBy(before, action, intent) };
         if (!LEAVES_NOTHING.includes(action) && !(action === 'administer' && CHANGES_NO_OBJECT.includes((intent as Intent<'administer'>).change))) this.#begun.push(begun);
         return;
       }
@@ -499,6 +534,11 @@ class Estate {
     return key;
   }
 
+  /** What is used in earnest is no rehearsal's key any more, wherever it was seen first. */
+  #inEarnest(key: KeyDraft, { opening }: State): void {
+    if (opening?.mode === 'real') key.rehearsal = false;
+  }
+
   #event(key: KeyDraft, step: Pick<Step, 'entry' | 'before'>, what: string): void {
     key.events.push({ ...sourceOf(step.entry), by: this.#by(step), what, believed: this.#believed });
   }
@@ -518,7 +558,8 @@ class Estate {
     key.used = true;
     const source = sourceOf(step.entry);
     const { notBefore = null, notAfter = null } = key.period ?? {};
-    if ((notBefore !== null && source.at < notBefore) || (notAfter !== null && source.at >= notAfter)) {
+    const moment = Date.parse(source.at);
+    if ((notBefore !== null && moment < Date.parse(notBefore)) || (notAfter !== null && moment >= Date.parse(notAfter))) {
       this.findings.push({ ...refuse('PERIOD-USE', `no use of "${key.label}" ${notBefore === null ? '' : `before ${notBefore} or `}from ${notAfter ?? ''} on`, what, 'Investigate: who needed it, and why. Let its officer end its use, or sign a longer period.'), source, keys: [key.identity] });
     }
     const signed = key.passages.findLast((passage) => passage.signed !== null);
@@ -530,13 +571,17 @@ class Estate {
     const source = sourceOf(step.entry);
     const key = this.#statedKey(step, order);
     if (key === null) return;
-    if (key.state !== order.from) this.findings.push({ ...refuse('STATE-FROM', `"${key.label}" ${order.from}, as was signed`, key.state ?? 'no state', 'Investigate: find the record that is missing here, or sign the state again.'), source, keys: [key.identity] });
+    const { from, to, since, reason } = order;
+    if (key.state !== from) {
+      this.findings.push({ ...refuse('STATE-FROM', `"${key.label}" ${from}, as was signed`, key.state ?? 'no state', 'Investigate: find the record that is missing here, or sign the state again.'), source, keys: [key.identity] });
+      // That it is compromised counts whatever it was thought to be: the other way round nobody would be warned.
+      if (to !== 'compromised') return;
+    }
     // Copies that are gone are gone whatever somebody signs, and no use has made it active since.
     if (key.state === 'destroyed') return;
-    key.state = order.from;
-    this.#pass(key, order.to, source, { by: this.#by(step), reason: order.reason, since: order.since });
-    const passage = transition(order.from, order.to);
-    this.#event(key, step, `passes from ${order.from} to ${order.to}${order.since === null ? '' : `, since ${order.since}`}: ${order.reason}${'expected' in passage ? '' : ` (${passageText(passage)})`}`);
+    this.#pass(key, to, source, { by: this.#by(step), reason, since });
+    const passage = transition(from, to);
+    this.#event(key, step, `passes from ${from} to ${to}${since === null ? '' : `, since ${since}`}: ${reason}${'expected' in passage ? '' : ` (${passageText(passage)})`}`);
   }
 
   #periodStated(step: Step, order: PeriodSigned): void {
@@ -577,24 +622,58 @@ class Estate {
     copy.end = { ...source, level, how };
   }
 
+  /** An end of which the records tell the outcome: at L0 nobody looked again, and it ended all the same. */
+  #told(copy: CopyDraft, source: Source, level: Level, how: string): void {
+    copy.end = { ...source, level, how, ...level === 'L0' && { told: true } };
+  }
+
   /** Whatever set of this ceremony is not whole by now never will be. */
   #giveUpSets(ceremony: string): void {
     for (const [name, set] of this.#sets) if (name.startsWith(`${ceremony} `) && set.custodians.length < set.shares) set.complete = false;
   }
 
-  /** After copies have ended: sets of which too few shares are left, and keys of which no copy is left. */
+  /** After copies have ended: what can no longer be opened without them, and keys of which no copy is left. An end that was only told may have been taken back since. */
   #settleEnds(source: Source): void {
-    for (const set of this.#sets.values()) {
+    const settle = (copy: CopyDraft, level: Level | null, how: string): void => {
+      if (copy.end !== null && copy.end.told !== true) return;
+      if (level === null) copy.end = null;
+      else if (copy.end?.level !== level) this.#told(copy, source, level, how);
+    };
+    for (const set of new Set(this.#sets.values())) {
       // A set that is still being given out may yet be completed.
       const givenOut = !set.complete || set.custodians.length === set.shares;
-      if (givenOut && set.end === null && set.custodians.filter(({ object }) => stands(object)).length < set.threshold) {
-        this.#end(set, source, 'L1', `fewer than ${set.threshold} shares are left: no longer recoverable`);
-      }
+      const gone = set.custodians.flatMap(({ object }) => (object.end === null || stands(object) ? [] : [object.end.level])).sort().reverse();
+      const left = new Set([...set.custodians.filter(({ object }) => stands(object)).map(({ x }) => x), ...this.#declared.get(set.set) ?? []]).size;
+      // Of those that ended, as many as were needed: the surest of them.
+      if (givenOut) settle(set, left < set.threshold ? gone[Math.max(0, set.custodians.length - set.threshold)] ?? 'L1' : null, `fewer than ${set.threshold} shares are left: no longer recoverable`);
+    }
+    const parts = this.keys.flatMap(({ copies }) => copies.flatMap((copy) => (copy.kind === 'wrapped-part' && (copy.end === null || copy.end.told === true) ? [copy] : [])));
+    const at = ({ module, token, id }: { readonly module: string; readonly token: string; readonly id: string | null }) => `${module} ${token} ${id ?? ''}`;
+    const under = parts.length === 0 ? null : Map.groupBy(this.#holdings().flatMap(({ holding }) => (holding.class === 'secret-key' ? [holding] : [])), at);
+    for (const part of parts) {
+      const keys = under?.get(at(part.under)) ?? [];
+      settle(part, keys.some(stands) ? null : keys.at(-1)?.end?.level ?? null, 'the key that it was wrapped under is gone: no longer to be opened');
     }
     for (const key of this.keys) {
       const secret = key.copies.filter(holdsSecret);
-      if (key.state !== 'destroyed' && secret.length > 0 && secret.every((copy) => !stands(copy))) this.#pass(key, 'destroyed', source);
+      const gone = secret.length > 0 && secret.every((copy) => !stands(copy));
+      if (gone) this.#pass(key, 'destroyed', source);
+      else if (key.state === 'destroyed') {
+        key.passages.pop();
+        key.state = key.passages.at(-1)?.to ?? null;
+      }
     }
+  }
+
+  /** A sheet or an envelope may hold a share besides the card that a ceremony wrote: as somebody signed, and nobody here can look. */
+  #handedOver(step: Step): void {
+    const { movement } = step.before.current?.step ?? {};
+    if (!movement?.share || movement.kind === 'card') return;
+    const { set, x } = movement.share;
+    const key = this.keys.find(({ copies }) => copies.some((copy) => copy.kind === 'share-set' && copy.set === set));
+    if (!key || (step.before.opening?.mode === 'rehearsal' && !key.rehearsal)) return;
+    key.unknown.add(`${thingName(movement)} holds share ${x} of set ${set}, says a custody movement`);
+    this.#declared.set(set, (this.#declared.get(set) ?? new Set()).add(x));
   }
 
   #holdings(): { holding: HoldingDraft; key: KeyDraft | null }[] {
@@ -618,6 +697,7 @@ class Estate {
       check: object.check, place: { ...on, id: object.id }, label: object.label, origin: 'earlier', proof: 'reported',
       algorithm: algorithmStanding({ class: object.class === 'secret-key' ? 'secret-key' : 'private-key', key: null, attributes: typeOnly(object) }),
     });
+    this.#inEarnest(key, step.after);
     if (!found) key.unknown.add('it was there before the first record that names it');
     if (!this.#pointedAt(on, object)) {
       this.#hold(key, sourceOf(step.entry), on, { class: object.class, id: object.id, label: object.label, keyType: object.keyType, check: object.check, attributes: null, what: `${object.class} of ${key.label}`, pair: null });
@@ -633,7 +713,8 @@ class Estate {
   }
 
   /** Those keys that an act without an outcome was about. */
-  #aimedAt({ source, action, intent }: Begun): KeyDraft[] {
+  #aimedAt({ source, action, intent, doomed }: Begun): KeyDraft[] {
+    if (doomed) return [(doomed.on ? this.#listed(doomed.on)?.key : null) ?? this.keys.find(({ identity }) => identity === doomed.key) ?? []].flat();
     if (action === 'zeroise-token') return this.keys.filter((key) => this.#holdings().some(({ holding, key: own }) => own === key && stands(holding) && holding.token === (intent as Intent<'zeroise-token'>).token));
     if (action !== 'administer') return [this.#ownKeys.get(source.ceremony) ?? []].flat();
     const change = intent as Intent<'administer'>;
@@ -664,9 +745,20 @@ class Estate {
         // It has a certificate: it became available for use, whenever that was.
         key.used = true;
         this.#pass(key, 'active', source);
+      } else if (!this.#knownAt(key, on, reference)) {
+        this.#holdParts(key, source, on, label, reference, () => ({ private: null, public: null }));
+        if (reference.wrapping !== null) this.#wrappingKey({ entry, after }, on, label, reference.wrapping, null, 'earlier');
+        key.events.push({ ...source, by: 'the opening', what: `brought as ${name} (${input.file}): also on token ${token}`, believed: this.#believed });
       }
+      this.#inEarnest(key, after);
       this.#ownKeys.set(entry.ceremony, key);
     }
+  }
+
+  /** Do the records tell of the parts that a key record places here, be it that they have ended since? */
+  #knownAt(key: KeyDraft, on: { readonly module: string; readonly token: string }, { parts, wrapping }: KeyReference): boolean {
+    const here = (place: { readonly module: string; readonly token: string }) => place.token === on.token && (place.module === on.module || place.module === '' || on.module === '');
+    return key.copies.some((copy) => (copy.kind === 'object' && here(copy) && parts.some(({ id }) => id !== null && id === copy.id)) || (copy.kind === 'wrapped-part' && here(copy.under) && copy.under.id === wrapping));
   }
 
   /** Backups that people brought: the set is the one that was made here, or is known from now on. */
@@ -684,6 +776,7 @@ class Estate {
         key.events.push({ ...source, by: 'the opening', what: `its backup brought as ${name} (${input.file}): it was there before`, believed: this.#believed });
         if (certificate !== null) this.#certificate(source, certificate);
       }
+      this.#inEarnest(key, after);
       this.#ownKeys.set(entry.ceremony, key);
       let copy = key.copies.find((one): one is SetDraft => one.kind === 'share-set' && one.set === set.id && one.epoch === set.epoch);
       if (!copy) {
@@ -742,7 +835,7 @@ class Estate {
     const reading = readable(() => readCertificate(bytes));
     const digest = toHex(sha256(bytes));
     if (reading === null || this.certificates.some((one) => one.sha256 === digest)) return;
-    this.certificates.push({ ...source, subject: nameText(reading.subject), sha256: digest, notAfter: reading.notAfter.toISOString(), fingerprint: toHex(sha256(reading.key.spki)) });
+    this.certificates.push({ ...source, subject: nameText(reading.subject), issuer: nameText(reading.issuer), sha256: digest, notAfter: reading.notAfter.toISOString(), believed: this.#believed, fingerprint: toHex(sha256(reading.key.spki)) });
   }
 
   #done(step: Step, entry: Entry<'done'>): void {
@@ -855,21 +948,33 @@ class Estate {
       }
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
       case 'destroy-copies': case 'confirm-gone': this.#destroyed(step); return;
-      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'hand-over': case 'sign-seal': case 'sign-resume': return;
+      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'hand-over': this.#handedOver(step); return;
     }
   }
 
-  /** What the ceremony of a key's destruction says of its copies, as far as it has come. */
+  /** What the ceremony of a key's destruction says of its copies, as far as it has come: no more than its certificate would. */
   #destroyed(step: Step): void {
     const { before: { destruction: was }, after: { destruction: is } } = step;
     const source = sourceOf(step.entry);
-    for (const { number, on } of tokenCopies(listOf(is))) {
+    const [claimed, claims] = [claimsOn(was).claims, claimsOn(is).claims];
+    const { copies, key: { identity } } = listOf(is);
+    for (const [index, { what, by }] of copies.entries()) {
+      const number = index + 1;
       const [before, now] = [was.outcomes[number], is.outcomes[number]];
-      if (!now || before?.result === now.result) continue;
-      const { holding, key } = this.#listed(on) ?? {};
-      if (key) this.#event(key, step, `copy ${number}, ${holding?.what ?? ''}: ${now.words}`);
+      const { level = null, words = '' } = claims[index] ?? {};
+      if (!now || (before?.result === now.result && claimed[index]?.level === level)) continue;
+      if (by.means === 'people') {
+        const owner = this.keys.find((one) => one.identity === identity);
+        const file = owner?.copies.find((copy) => copy.kind === 'wrapped-file' && stands(copy) && wrappedFileText(copy) === what);
+        if (owner) this.#event(owner, step, `copy ${number}, ${what}: ${words}`);
+        if (file && level !== null) this.#told(file, source, level, words);
+      }
+      if (by.means !== 'token') continue;
+      const { holding, key } = this.#listed(by) ?? {};
+      if (key) this.#event(key, step, `copy ${number}, ${holding?.what ?? ''}: ${words}`);
       if (!holding) continue;
-      if (now.result === 'destroyed') this.#end(holding, source, 'L1', now.words);
+      if (level !== null) this.#told(holding, source, level, words);
       else if (before?.result === 'destroyed') holding.end = null;
       if (now.result === 'not-destroyed') this.findings.push({ ...refuse('NOT-DESTROYED', `${holding.what} destroyed`, now.words, 'Treat the key as still there, and have the token examined.'), source, keys: key ? [key.identity] : [] });
     }
@@ -899,7 +1004,7 @@ class Estate {
   #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string): void {
     const source = sourceOf(step.entry);
     for (const { holding, key } of this.#holdings()) {
-      if (!stands(holding) || holding.module !== module || holding.token !== token) continue;
+      if ((holding.end !== null && holding.end.level !== 'L0') || holding.module !== module || holding.token !== token) continue;
       this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
       if (key) this.#event(key, step, `${words} (with ${holding.what})`);
     }
@@ -987,6 +1092,7 @@ class Estate {
       check, place, label: order.label, origin, proof: change === 'import-key' || (change === 'unwrap-key' && check.method !== 'none') ? 'verified' : 'reported',
       algorithm: read.spki === null ? secretAlgorithm(order.kind, read) : algorithmOfSpki(read.spki),
     });
+    this.#inEarnest(key, step.after);
     if (change === 'import-key') key.unknown.add(`the file it came from (${order.file ?? ''}) and every copy of that`);
     if (change === 'unwrap-key') key.unknown.add('the wrapped file it came from and every copy of that');
     const pair = read.private && read.public ? `${source.ceremony} ${order.id}` : null;
@@ -1008,9 +1114,9 @@ class Estate {
         keys.push({ ...key, state: null, passages: [], period: null });
         continue;
       }
-      known.events.push(...key.events);
+      known.events = byTime(known.events, key.events);
       // It may know of copies that nobody else knows of, and ends none.
-      known.copies.push(...key.copies.filter((copy) => copy.kind !== 'object' || !known.copies.some((other) => other.kind === 'object' && sameObject(other, copy))).map((copy) => ({ ...copy, end: null })));
+      known.copies.push(...key.copies.filter((copy) => !known.copies.some((other) => sameCopy(other, copy))).map((copy) => ({ ...copy, end: null })));
     }
     for (const one of doubtful.others) if (!others.some((other) => sameObject(other, one))) others.push({ ...one, end: null });
     const certificates = [...this.certificates, ...doubtful.certificates.filter((one) => !this.certificates.some((other) => other.sha256 === one.sha256))];
@@ -1024,7 +1130,9 @@ class Estate {
   }
 
   /** A destruction that was begun and has no outcome: asked for, and no more than that is known. */
-  #requested({ source, action, intent }: Begun): void {
+  #requested({ source, action, intent, doomed }: Begun): void {
+    const listed = doomed?.on ? this.#listed(doomed.on)?.holding : undefined;
+    if (listed?.end === null) this.#end(listed, source, 'L0', 'its destruction was begun, and has no outcome');
     if (action === 'zeroise-token') {
       const { token } = intent as Intent<'zeroise-token'>;
       for (const { holding } of this.#holdings()) if (holding.end === null && holding.token === token) this.#end(holding, source, 'L0', 'the zeroisation of its token was begun, and has no outcome');
@@ -1073,15 +1181,39 @@ function sameObject(one: Holding, other: Holding): boolean {
   return one.module === other.module && one.token === other.token && one.class === other.class && one.id === other.id && one.label === other.label;
 }
 
+function sameCopy(one: CopyDraft, other: CopyDraft): boolean {
+  switch (one.kind) {
+    case 'object': return other.kind === 'object' && sameObject(one, other);
+    case 'wrapped-part': return other.kind === 'wrapped-part' && one.part === other.part && canonicalize(one.under) === canonicalize(other.under);
+    case 'wrapped-file': return other.kind === 'wrapped-file' && one.method === other.method && one.under === other.under && one.since.ceremony === other.since.ceremony && one.since.seq === other.since.seq;
+    case 'share-set': return other.kind === 'share-set' && one.set === other.set && one.epoch === other.epoch;
+  }
+}
+
+/** Both as one life; neither list changes its own order, though a clock was set back within it. */
+function byTime(...lists: readonly (readonly KeyEvent[])[]): KeyEvent[] {
+  return lists.flatMap((events) => {
+    let floor = '';
+    return events.map((event) => ({ event, at: floor = event.at > floor ? event.at : floor }));
+  }).sort((a, b) => byText(a.at, b.at)).map(({ event }) => event);
+}
+
 function sourceOf({ ceremony, seq, at }: Entry): Source {
   return { ceremony, seq, at };
 }
 
 function namesOf(action: ActionName, intent: Intent): string[] {
-  if (action === 'generate-key') return [...(intent as Intent<'generate-key'>).ids];
+  if (action === 'generate-key' || action === 'restore-key') return [...(intent as Intent<'generate-key' | 'restore-key'>).ids];
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
   if (action === 'give-share') return [(intent as Intent<'give-share'>).object];
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
+}
+
+function doomedBy({ destruction }: State, action: ActionName, intent: Intent): Begun['doomed'] {
+  if (action !== 'destroy-copies' || destruction.list === null) return null;
+  const { copy, left } = intent as Intent<'destroy-copies'>;
+  const by = destruction.list.copies[copy - 1]?.by;
+  return { key: destruction.list.key.identity, on: left === null && by?.means === 'token' ? by : null };
 }
 
 function wordsOf({ action, intent }: Pick<Begun, 'action' | 'intent'>): string {
@@ -1130,10 +1262,13 @@ function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: read
   const fingerprint = /^SHA-256 of SubjectPublicKeyInfo ([0-9a-f]{64})/.exec(key.identity)?.[1];
   const own = certificates.filter((one) => one.fingerprint === fingerprint);
   const copies = key.copies.map((copy): Copy => copy);
-  if (copies.some((copy) => copy.kind === 'object' && copy.class !== 'public-key' && copy.attributes?.extractable === true)) unknown.add('it is extractable: what other programs took out is in no record');
+  // Of a key that sound records know, what another one says is shown and counts for nothing.
+  const counted = key.believed ? copies.filter(({ believed }) => believed) : copies;
+  if (counted.length < copies.length) unknown.add('a record that does not verify names more copies');
+  if (counted.some((copy) => copy.kind === 'object' && copy.class !== 'public-key' && copy.attributes?.extractable === true)) unknown.add('it is extractable: what other programs took out is in no record');
   return {
     ...key, copies, unknown: [...unknown], certificates: own.map(({ fingerprint: _fingerprint, ...certificate }) => certificate),
-    whoCan: whoCan(copies), destruction: destructionOf(copies, unknown.size > 0),
+    whoCan: whoCan(counted), destruction: destructionOf(counted, unknown.size > 0),
   };
 }
 

@@ -99,7 +99,7 @@ function reconcileToken(inventory: Inventory, token: TokenNow, here: readonly Ex
   const matched = new Set(pairs.values());
   for (const one of seen.filter((each) => !matched.has(each))) {
     const begun = inventory.begun.find(({ names }) => names.some((name) => name !== '' && (name === one.fact.id || name === one.fact.label)));
-    const was = here.find(({ object }) => object.end !== null && object.end.level !== 'L0' && object.class === one.fact.class && object.id === one.fact.id && object.label === one.fact.label);
+    const was = here.find(({ object }) => !stands(object) && object.class === one.fact.class && object.id === one.fact.id && object.label === one.fact.label);
     const why = begun ? `; entry ${begun.seq} of ${begun.ceremony} had begun to make one under this name` : was ? `; entry ${was.object.end?.seq ?? ''} of ${was.object.end?.ceremony ?? ''} says that it was destroyed` : '';
     add(refuse('UNKNOWN-OBJECT', `only what a record explains on ${on}`, `${named(one.fact)}${one.value === null ? '' : `, ${one.value}`}${why}`,
       'Decide, and write it down: adopt it into a ceremony or the logbook, explain it, destroy it (conclave token destroy), or investigate who made it.'), { object: null, key: was?.key ?? null });

@@ -9,7 +9,7 @@ import { existsSync, renameSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { alerts, deadlines } from '../ceremonies/alerts.ts';
+import { deadlines } from '../ceremonies/alerts.ts';
 import { utf8 } from '../ceremonies/bytes.ts';
 import { LEVELS } from '../ceremonies/destruction.ts';
 import { holdsSecret, stands, type Copy, type Inventory, type InventoryFinding, type InventoryKey } from '../ceremonies/inventory.ts';
@@ -75,7 +75,7 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
     const wanted = serials.map((token, i) => ({ module: modules[i] ?? '', token }));
     const reconciliation = reconciles ? await ask(house, { call: 'reconcile', tokens: wanted, login: login ? 'ask' : standIn ? 'stand-in' : 'none' }) : null;
     const now = new Date();
-    const findings = [...inventory.findings, ...alerts(inventory, now), ...reconciliation?.findings ?? []];
+    const findings = [...inventory.findings, ...reconciliation?.findings ?? []];
     if (calendar !== null) await writeCalendar(calendar, inventory, now);
     process.stdout.write(values.json ? `${JSON.stringify({ ...inventory, reconciliation, findings }, null, 2)}\n`
       : [
@@ -83,7 +83,7 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
         ...reconciliation === null ? [] : inTokens(reconciliation),
         ...findings.map((finding) => findingLine(finding, inventory.keys)),
         ...calendar === null ? [] : [calendar],
-        `${inventory.keys.length} keys from ${inventory.records.believed} records that verify${inventory.records.refused === 0 ? '' : `, and ${inventory.records.refused} that ${inventory.records.refused === 1 ? 'does' : 'do'} not`}`,
+        `${inventory.keys.filter(({ believed }) => believed).length} keys from ${inventory.records.believed} records that verify${inventory.records.refused === 0 ? '' : `, and ${inventory.records.refused} that ${inventory.records.refused === 1 ? 'does' : 'do'} not`}`,
         findings.length === 0 ? `✓ nothing was found${reconciliation === null ? '; the tokens were not asked (--reconcile)' : ''}` : `✕ ${findings.length} findings`,
       ].map((line) => `${line}\n`).join(''));
     return findings.length === 0 && (reconciliation?.failed ?? []).length === 0 ? 0 : 1;
@@ -140,7 +140,7 @@ function inWords(key: InventoryKey): string[] {
       key.identity, `${key.algorithm}${standing === null ? '' : ` (${standing.state}${standing.until === undefined ? '' : ` until ${standing.until}`}: ${standing.clause})`}`,
       `${ORIGIN[key.origin]}, ${MARK[key.proof]}; ${stateWords(key)}`,
       ...key.period === null ? [] : [`to be used ${key.period.notBefore === null ? '' : `from ${key.period.notBefore.slice(0, 10)} `}until ${key.period.notAfter.slice(0, 10)}, set by ${key.period.by} [${key.period.ceremony.slice(0, 8)} ${key.period.seq}]`],
-      ...key.certificates.map(({ subject, notAfter, sha256 }) => `certificate of ${subject} until ${notAfter.slice(0, 10)}, SHA-256 ${sha256}`),
+      ...key.certificates.map(({ subject, notAfter, sha256, believed }) => `certificate of ${subject} until ${notAfter.slice(0, 10)}, SHA-256 ${sha256}${believed ? '' : '  ✕ from a record that does not verify'}`),
     ]),
     ...column('where', [...key.copies.map(where), key.destruction.words, ...key.unknown.map((words) => `! not known: ${words}`)]),
     ...key.copies.some((copy) => copy.kind === 'share-set') ? column('backup', [key.lastRecovery === null ? '! a recovery was never proven' : `✓ last proven recovery ${key.lastRecovery.at.slice(0, 10)}  [${key.lastRecovery.ceremony.slice(0, 8)} ${key.lastRecovery.seq}]`]) : [],

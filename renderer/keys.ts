@@ -6,7 +6,8 @@
  * A kind, a state or a level that this page does not know yet is shown by its own name, never left out.
  */
 import type { Copy, Holding, Inventory, InventoryFinding, InventoryKey } from '../ceremonies/inventory.ts';
-import type { Level } from '../ceremonies/destruction.ts';
+import { NOTICE } from '../ceremonies/alerts.ts';
+import { LEVELS, type Level } from '../ceremonies/destruction.ts';
 import type { Answers, Compared } from '../electron/contract.ts';
 import type { MarkName } from './reading.ts';
 import { groups } from './reading.ts';
@@ -23,8 +24,8 @@ export interface KeyRow {
   readonly under: readonly Wanted[];
 }
 
-/** A key by its place, or by what a file's record calls it. */
-type Wanted = { readonly token: string } & ({ readonly module: string; readonly id: string } | { readonly label: string });
+/** A key by its place, or by its identity. */
+type Wanted = { readonly module: string; readonly token: string; readonly id: string } | { readonly identity: string };
 
 /** What there is to choose from, and how many keys each choice would show. */
 export type Facets = Readonly<Record<'state' | 'standing' | 'token', ReadonlyMap<string, number>>>;
@@ -42,7 +43,7 @@ export type Finding = InventoryFinding & { readonly on?: Compared['findings'][nu
 
 /** As far as the records know: a request without an outcome has ended nothing. */
 export function stands({ end }: Pick<Copy, 'end'>): boolean {
-  return end === null || end.level === 'L0';
+  return end === null || (end.level === 'L0' && end.told !== true);
 }
 
 /** Every object that a copy is made of: itself, or the shares of its set. */
@@ -144,24 +145,21 @@ export function findingCounts(findings: readonly Finding[]): ReadonlyMap<string,
 // --- what is wrapped under what ----------------------------------------------------------------------------------------
 
 /** Keys under which a copy of this one lies wrapped, and keys of which a copy lies wrapped under this one. */
-export function relations(rows: readonly KeyRow[], { key, tokens, under }: KeyRow): { readonly above: readonly InventoryKey[]; readonly below: readonly InventoryKey[] } {
-  const above = under.length === 0 ? [] : rows.filter((other) => other.key !== key && under.some((wanted) => other.tokens.includes(wanted.token) && holds(other.key, wanted)));
-  const below = rows.filter((other) => other.key !== key && other.under.some((wanted) => tokens.includes(wanted.token) && holds(key, wanted)));
-  return { above: above.map((row) => row.key), below: below.map((row) => row.key) };
+export function relations(rows: readonly KeyRow[], row: KeyRow): { readonly above: readonly InventoryKey[]; readonly below: readonly InventoryKey[] } {
+  const { key, under } = row;
+  const above = under.length === 0 ? [] : rows.filter((other) => other.key !== key && under.some((wanted) => is(other, wanted)));
+  const below = rows.filter((other) => other.key !== key && other.under.some((wanted) => is(row, wanted)));
+  return { above: above.map((one) => one.key), below: below.map((one) => one.key) };
 }
 
-function holds({ copies }: InventoryKey, wanted: Wanted): boolean {
-  return copies.some((copy) => copy.kind === 'object' && copy.token === wanted.token
-    && ('id' in wanted ? copy.class === 'secret-key' && copy.module === wanted.module && copy.id === wanted.id : copy.label === wanted.label));
+function is({ key: { identity, copies }, tokens }: KeyRow, wanted: Wanted): boolean {
+  if ('identity' in wanted) return identity === wanted.identity;
+  return tokens.includes(wanted.token) && copies.some((copy) => copy.kind === 'object' && copy.class === 'secret-key' && copy.token === wanted.token && copy.module === wanted.module && copy.id === wanted.id);
 }
 
-/** A record names the key under which it wrapped into itself by its place; that of a file by label and token, in words. */
+/** A record names the key under which it wrapped into itself by its place; of a file the key itself is known, or it is nobody's here. */
 function wrappedUnder({ copies }: InventoryKey): Wanted[] {
-  return copies.flatMap((copy): Wanted[] => {
-    if (copy.kind === 'wrapped-part') return [copy.under];
-    const [, label = '', token = ''] = (copy.kind === 'wrapped-file' && /^"(.*)" on token (.*)$/.exec(copy.under)) || [];
-    return token === '' ? [] : [{ label, token }];
-  });
+  return copies.flatMap((copy): Wanted[] => (copy.kind === 'wrapped-part' ? [copy.under] : copy.kind === 'wrapped-file' && typeof copy.underKey === 'string' ? [{ identity: copy.underKey }] : []));
 }
 
 // --- a copy in words ---------------------------------------------------------------------------------------------------
@@ -219,7 +217,7 @@ function guards({ attributes }: Holding): string[] {
 
 /** The end of a copy: its level, its level in words, and how. */
 export function endWords({ level, how }: { readonly level: Level; readonly how: string }): string {
-  return `${level}, ${(t.inventory.levels as Readonly<Record<string, string>>)[level] ?? ''}: ${how}`;
+  return `${level}, ${(LEVELS as Readonly<Record<string, string>>)[level] ?? ''}: ${how}`;
 }
 
 export function stateWord(state: string): string {
@@ -232,8 +230,8 @@ export function standingWords(key: Pick<InventoryKey, 'standing'>): string {
   return `${t.inventory.standings[standing.state]}${standing.until === undefined ? '' : ` ${t.inventory.until(standing.until)}`}`;
 }
 
-/** Days within which an end is said with a mark. */
-const SOON = 90;
+/** Days within which an end is said with a mark, as it is among the findings. */
+const [SOON] = NOTICE;
 const DAY = 86_400_000;
 
 /** How long a certificate is still good for, on this machine's clock. */
@@ -241,7 +239,7 @@ export function expiry(notAfter: string, now: number): { readonly words: string;
   const left = Date.parse(notAfter) - now;
   if (left < 0) return { words: t.inventory.expired, mark: 'refused' };
   const days = Math.floor(left / DAY);
-  return { words: t.inventory.expires(days), mark: days < SOON ? 'reported' : 'plain' };
+  return { words: t.inventory.expires(days), mark: left <= SOON * DAY ? 'reported' : 'plain' };
 }
 
 // --- a life in columns -------------------------------------------------------------------------------------------------

@@ -1297,14 +1297,6 @@ export const t = {
       copied: 'a copy',
       earlier: 'there before the first record',
     },
-    levels: {
-      L0: 'requested',
-      L1: 'observed absent by software',
-      L2: 'reported absent by the device',
-      L3: 'attested by a verifiable device log or certificate',
-      L4: 'cryptographic erasure: every copy was wrapped under a key destroyed at L3 or better',
-      L5: 'physical, before witnesses',
-    },
 
     what: 'What it is',
     where: 'Where it and every copy of it is',

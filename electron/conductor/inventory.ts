@@ -5,6 +5,7 @@
  * What is kept from one look to the next is kept in this process alone, under a hash of every line that it was made of: a line that
  * somebody edited is judged again, and no file remembers a verdict.
  */
+import { alerts } from '../../ceremonies/alerts.ts';
 import { utf8 } from '../../ceremonies/bytes.ts';
 import { everyObject } from '../../ceremonies/estate.ts';
 import { inventoryByEntries, type Inventory, type JudgedRecord } from '../../ceremonies/inventory.ts';
@@ -24,6 +25,8 @@ export interface InventoryWorld {
   readonly ledger: Pick<Ledger, 'ceremonies' | 'lines'>;
   readonly hasher: Hasher;
   readonly looking: LookingWorld;
+  /** This machine's clock, where it is not the real one. */
+  readonly now?: () => Date;
   /** True while the process of this module works or waits for a PIN. */
   readonly busy: (module: string) => boolean;
   /** A refusal or a device's problem as people are told it; null: a fault of the program, which is thrown on. */
@@ -48,7 +51,7 @@ const breathe = () => new Promise<void>((resolve) => { setImmediate(resolve); })
 export type InventoryRoom = ReturnType<typeof inventoryRoom>;
 
 /** One for the life of the conductor. */
-export function inventoryRoom({ ledger, hasher, looking, busy, told }: InventoryWorld) {
+export function inventoryRoom({ ledger, hasher, looking, busy, told, now = () => new Date() }: InventoryWorld) {
   const verdicts = new Map<string, { readonly hash: string; readonly verdict: Verdict }>();
   let last: Look | null = null;
   let underWay: Promise<Look> | null = null;
@@ -72,30 +75,30 @@ export function inventoryRoom({ ledger, hasher, looking, busy, told }: Inventory
   async function judgeAll(): Promise<Awaited<ReturnType<typeof judge>>[]> {
     const judged: Awaited<ReturnType<typeof judge>>[] = [];
     const list = ledger.ceremonies();
-    for (const [index, { ceremony }] of list.entries()) {
-      records = { doing: 'records', at: index + 1, of: list.length };
-      judged.push(await judge(ceremony));
-      await breathe();
+    try {
+      for (const [index, { ceremony }] of list.entries()) {
+        records = { doing: 'records', at: index + 1, of: list.length };
+        judged.push(await judge(ceremony));
+        await breathe();
+      }
+    } finally {
+      records = null;
     }
     return judged;
   }
 
   async function readRecords(): Promise<Look> {
-    try {
-      const judged = await judgeAll();
-      const hashes = judged.map(({ hash }) => hash).join(' ');
-      if (last?.hashes === hashes) return last;
-      const folding = inventoryByEntries(judged, hasher);
-      for (let since = performance.now(); ;) {
-        const { done, value } = folding.next();
-        if (done === true) return (last = { number: (last?.number ?? 0) + 1, hashes, inventory: value });
-        if (performance.now() - since > SLICE) {
-          await breathe();
-          since = performance.now();
-        }
+    const judged = await judgeAll();
+    const hashes = judged.map(({ hash }) => hash).join(' ');
+    if (last?.hashes === hashes) return last;
+    const folding = inventoryByEntries(judged, hasher);
+    for (let since = performance.now(); ;) {
+      const { done, value } = folding.next();
+      if (done === true) return (last = { number: (last?.number ?? 0) + 1, hashes, inventory: value });
+      if (performance.now() - since > SLICE) {
+        await breathe();
+        since = performance.now();
       }
-    } finally {
-      records = null;
     }
   }
 
@@ -104,7 +107,8 @@ export function inventoryRoom({ ledger, hasher, looking, busy, told }: Inventory
 
   async function page({ from, limit }: Extract<InventoryRequest, { call: 'inventory' }>): Promise<Answers['inventory']> {
     const { number, inventory: { keys, ...rest } } = from === 0 || last === null ? await current() : last;
-    return { look: number, total: keys.length, keys: keys.slice(from, from + limit), rest: from === 0 ? rest : null };
+    // What is due today is said with the first page: the look itself knows no clock.
+    return { look: number, total: keys.length, keys: keys.slice(from, from + limit), rest: from === 0 ? { ...rest, findings: [...rest.findings, ...alerts({ keys }, now())] } : null };
   }
 
   // --- beside the tokens -------------------------------------------------------------------------------------------------
@@ -181,7 +185,11 @@ export function inventoryRoom({ ledger, hasher, looking, busy, told }: Inventory
   return {
     judge,
     judgeAll,
-    inventory: async () => (await current()).inventory,
+    /** Not a look that was begun before the latest entry: a statement or a list is made of this one. */
+    inventory: async () => {
+      await underWay?.catch(() => undefined);
+      return (await current()).inventory;
+    },
     async answer(request: InventoryRequest): Promise<Answers[InventoryRequest['call']]> {
       switch (request.call) {
         case 'inventory': return page(request);

@@ -62,7 +62,7 @@ function From({ kept: { rows, rest } }: { readonly kept: Kept }) {
   const { believed, refused } = rest.records;
   return (
     <p className="note from">
-      <Mark name="verified" quiet /> {words.from(rows.length, believed)}
+      <Mark name="verified" quiet /> {words.from(rows.filter(({ key }) => key.believed).length, believed)}
       {refused > 0 ? (
         <>
           <br />
@@ -628,7 +628,7 @@ function What({ of: key }: { readonly of: InventoryKey }) {
         <dd>
           {key.certificates.length === 0 ? words.noCertificate : (
             <ul className="certificates">
-              {key.certificates.map(({ subject, sha256, notAfter, ceremony, seq, at }) => {
+              {key.certificates.map(({ subject, sha256, notAfter, believed, ceremony, seq, at }) => {
                 const { words: left, mark } = expiry(notAfter, Date.now());
                 return (
                   <li key={sha256}>
@@ -637,6 +637,12 @@ function What({ of: key }: { readonly of: InventoryKey }) {
                     <Mark name={mark} quiet /> {words.certificateUntil(notAfter.slice(0, 10))}, {left} <EntryLink source={{ ceremony, seq, at }} what={subject} />
                     <br />
                     <span className="note">SHA-256</span> <code className="hex">{groups(sha256)}</code>
+                    {believed ? null : (
+                      <>
+                        <br />
+                        <Mark name="refused" quiet /> {words.notBelieved}
+                      </>
+                    )}
                   </li>
                 );
               })}

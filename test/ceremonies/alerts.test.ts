@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { alerts, deadlines } from '../../ceremonies/alerts.ts';
-import type { InventoryKey } from '../../ceremonies/inventory.ts';
+import type { InventoryKey, KeyCertificate } from '../../ceremonies/inventory.ts';
 import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
 
 const END = '2027-01-01T00:00:00.000Z';
 const DAY = 86_400_000;
 const source = { ceremony: '0a'.repeat(16), seq: 7, at: '2026-01-01T00:00:00.000Z' };
-const certificate = (notAfter: string, subject = 'CN=Root CA', sha256 = notAfter) => ({ ...source, subject, sha256, notAfter });
+const certificate = (notAfter: string, subject = 'CN=Root CA', more: Partial<KeyCertificate> = {}): KeyCertificate => ({ ...source, subject, issuer: 'CN=Root CA', sha256: `${notAfter} ${subject}`, notAfter, believed: true, ...more });
 function key(state: KeyState | null, more: Partial<InventoryKey>): InventoryKey {
   return {
     identity: 'SHA-256 of SubjectPublicKeyInfo 0a', label: 'Root CA', algorithm: 'ECDSA P-256', standing: null, rehearsal: false, origin: 'generated', proof: 'reported', state, passages: [], period: null, lastRecovery: null, copies: [],
@@ -34,12 +34,21 @@ test('of which keys', () => {
   for (const [state, count] of rows) assert.equal(said(key(state, both), 0).length, count, String(state));
 });
 
-test('a certificate that a later one of its subject outlasts is none', () => {
+test('a certificate that a later one of its subject and issuer outlasts is none', () => {
   const later = '2030-01-01T00:00:00.000Z';
   assert.deepEqual(said(key('active', { certificates: [certificate(END), certificate(later)] }), 0), []);
   assert.deepEqual(said(key('active', { certificates: [certificate(END), certificate(later, 'CN=Other')] }), 0), ['CERTIFICATE-EXPIRED over']);
-  assert.deepEqual(deadlines({ keys: [key('active', { ...period, certificates: [certificate(later), certificate(later, 'CN=Other', 'other')] })] }).map(({ at, what }) => `${at.slice(0, 4)} ${what}`),
-    ['2027 cryptoperiod', '2030 certificate of CN=Root CA', '2030 certificate of CN=Other']);
+  assert.deepEqual(said(key('active', { certificates: [certificate(END), certificate(later, 'CN=Root CA', { issuer: 'CN=Old root' })] }), 0), ['CERTIFICATE-EXPIRED over'], 'a cross-certificate');
+  assert.deepEqual(said(key('active', { certificates: [certificate(END), certificate(later, 'CN=Root CA', { believed: false })] }), 0), ['CERTIFICATE-EXPIRED over'], 'one of a record that does not verify');
+  assert.deepEqual(said(key('active', { certificates: [certificate(END, 'CN=Root CA', { believed: false })] }), 0), [], 'such a one alone');
+  assert.deepEqual(deadlines({ keys: [key('active', { ...period, certificates: [certificate(later), certificate(later, 'CN=Other')] })] }).map(({ at, what }) => `${at.slice(0, 4)} ${what}`),
+    ['2027 cryptoperiod', '2030 certificate of CN=Other', '2030 certificate of CN=Root CA']);
+});
+
+test('two certificates of one moment have each its own entry, and a calendar has no date of a key that is over', () => {
+  const two = key('active', { certificates: [certificate(END, 'CN=A', { seq: 3 }), certificate(END, 'CN=B', { seq: 9 })] });
+  assert.deepEqual(alerts({ keys: [two] }, new Date(END)).map(({ source: entry }) => entry?.seq), [3, 9]);
+  for (const state of ['deactivated', 'compromised', 'destroyed', null] as const) assert.deepEqual(deadlines({ keys: [key(state, { ...period, certificates: [certificate(END)] })] }), [], String(state));
 });
 
 test('every alert has a next step, the entry behind it, and the key', () => {

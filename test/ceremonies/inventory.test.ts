@@ -6,12 +6,16 @@ import { p256 } from '@noble/curves/nist.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { ChangeKind, Intent, KeyAttributes, KeyCheck, ObjectReference, StateSigned, TokenFacts, WrappedKeyFile } from '../../ceremonies/evidence.ts';
-import { destructionOf, foldInventory, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
+import { planDestruction } from '../../ceremonies/destroy-plan.ts';
+import { claimsOn } from '../../ceremonies/destruction.ts';
+import { dependantsOf, destructionOf, foldInventory, holdsSecret, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
 import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest } from '../../ceremonies/keys/request.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
+import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
+import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { SEED } from './keys/seed.ts';
 import { fileOf, scriptedRecord, ScriptedRoom, type RecordOptions, type ScriptedRecord } from './scripted.ts';
 
@@ -190,8 +194,11 @@ test('a state is the one that was signed, with the entry; use cannot change it b
     ['used while compromised, twice', [request, state(SIGNER, 'active', 'compromised'), request, request], 'compromised', ['STATE-USE', 'STATE-USE']],
     ['compromised before it was ever used', [state(SIGNER, 'pre-activation', 'compromised')], 'compromised', []],
     ['destroyed after the compromise', [request, state(SIGNER, 'active', 'compromised'), destroy('0417', ecReference('ec', 'Signer'))], 'destroyed', []],
-    ['signed from a state that it was not in', [request, state(SIGNER, 'suspended', 'deactivated')], 'deactivated', ['STATE-FROM']],
+    ['signed from a state that it was not in', [request, state(SIGNER, 'suspended', 'deactivated')], 'active', ['STATE-FROM']],
+    ['compromised, signed from a state that it was not in', [request, state(SIGNER, 'suspended', 'compromised')], 'compromised', ['STATE-FROM']],
+    ['made active again from a state that it was not in', [request, state(SIGNER, 'active', 'compromised'), state(SIGNER, 'suspended', 'active'), request], 'compromised', ['STATE-FROM', 'STATE-USE']],
     ['of a key that is gone', [request, destroy('0417', ecReference('ec', 'Signer')), state(SIGNER, 'active', 'suspended')], 'destroyed', ['STATE-FROM']],
+    ['compromised, of a key that is gone', [request, destroy('0417', ecReference('ec', 'Signer')), state(SIGNER, 'active', 'compromised')], 'destroyed', ['STATE-FROM']],
     ['of a key that nobody knows', [request, state('SHA-256 of SubjectPublicKeyInfo 00', 'active', 'suspended')], 'active', ['KEY-KNOWN']],
     ['a period, and used within', [period(SIGNER, '2027-01-01T00:00:00Z'), request], 'active', []],
     ['used after its period', [period(SIGNER, '2026-01-01T00:00:00Z'), request], 'active', ['PERIOD-USE']],
@@ -224,6 +231,53 @@ test('a key that comes back is what was signed of it; a rehearsal states nothing
   assert.deepEqual([fold(tampered).keys[0]?.state, fold(tampered).keys[0]?.passages], [null, []]);
 });
 
+test('a key that is used in earnest is no rehearsal\'s any more, and never becomes one again', async () => {
+  const [, , , , , request] = await workbook();
+  const bring: Change = { intent: order('import-key', '0418', { id: id('again'), label: 'Again', kind: 'ec-p256', attributes: {}, file: 'key.p8', sha256: '0'.repeat(64) }), result: ecRead('again', 'Again', false) };
+  const rows: readonly (readonly [string, readonly (readonly ['rehearsal' | 'real', readonly Change[]])[], boolean])[] = [
+    ['a rehearsal alone', [['rehearsal', [makeSigner, request!]]], true],
+    ['pointed at in earnest', [['rehearsal', [makeSigner]], ['real', [request!]]], false],
+    ['brought in earnest', [['rehearsal', [makeSigner]], ['real', [bring]]], false],
+    ['in earnest, and then in a rehearsal', [['real', [makeSigner]], ['rehearsal', [request!]]], false],
+  ];
+  for (const [what, volumes, rehearsal] of rows) {
+    const records = [];
+    for (const [index, [mode, changes]] of volumes.entries()) records.push(await judged((await volume({ mode, seed: `volume ${index}`, opensAt: Date.UTC(2026, 2 + index, 1) }, ...changes)).lines));
+    const { keys } = fold(...records);
+    assert.deepEqual(keys.map((key) => key.rehearsal), [rehearsal], what);
+  }
+});
+
+test('a known key that is brought as it lies on another token has a copy there, once', async () => {
+  const crl = await scriptedRecord({ script: 'crl', ca: { algorithm: 'ecdsa-p384', place: 'token' }, opensAt: Date.UTC(2026, 6, 1) });
+  const [input] = Object.values(crl.state.opening?.inputs ?? {}).filter(({ kind }) => kind === 'key');
+  const { key: { spki, parts }, label, token: home } = readKeyRecord(fromBase64url(input?.bytes ?? ''));
+  const check: KeyCheck = { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(fromBase64url(spki))) };
+  const rows: readonly (readonly [string, string, readonly string[]])[] = [['0417', id('ec'), ['0417', home]], [home, parts[0]?.id ?? '', [home]]];
+  for (const [on, object, tokens] of rows) {
+    const read = ecRead('ec', label, false);
+    const made = await volume({}, {
+      intent: order('import-key', on, { id: object, label, kind: 'ec-p384', attributes: {}, file: 'key.p8', sha256: '0'.repeat(64) }),
+      result: { ...read, private: { ...read.private, id: object }, public: { ...read.public, id: object }, spki, check },
+    });
+    const { keys, findings } = fold(await judged(made.lines), await judged(crl.lines));
+    assert.deepEqual(findings, []);
+    const key = named(keys, label);
+    assert.deepEqual(key.copies.flatMap((copy) => (copy.kind === 'object' && copy.class === 'private-key' ? [copy.token] : [])), tokens);
+    assert.equal(key.events.some(({ what }) => what.endsWith(`also on token ${home}`)), tokens.length === 2);
+  }
+});
+
+test('what depends on a key through another one depends on it; a circle ends', async () => {
+  const { keys } = fold(await judged((await volume({}, ...await workbook())).lines));
+  const [data, kek, signer] = [named(keys, 'Data'), named(keys, 'KEK'), named(keys, 'Signer')];
+  const file = (under: InventoryKey): Copy => ({ kind: 'wrapped-file', method: 'AES-KWP', under: '', underKey: under.identity, since: { ceremony: '', seq: 0, at: '' }, end: null, believed: true });
+  const under = (key: InventoryKey, above: InventoryKey) => ({ ...key, copies: [...key.copies, file(above)] });
+  const estate = { keys: [under(kek, data), under(data, signer), signer] };
+  assert.deepEqual(dependantsOf(estate, kek.identity).map(({ label, how }) => `${label}: ${how}`), ['Signer: a file wrapped by AES-KWP', 'Data: a file wrapped by AES-KWP, through "Signer"']);
+  assert.deepEqual(dependantsOf({ keys }, signer.identity), []);
+});
+
 test('begun without an outcome: a finding, and of a destruction no more than that it was asked for', async () => {
   const room = new ScriptedRoom({ script: 'administration', happenings: { work: [{ kind: 'crash', found: 'absent' }] } });
   room.changes.push(makeSecret('0417', 'a', 'Data', A.check));
@@ -240,6 +294,14 @@ test('begun without an outcome: a finding, and of a destruction no more than tha
   assert.deepEqual([keys[0]?.destruction.words, keys[0]?.state, keys[0]?.whoCan.length], ['0 of 1 known copy destroyed, L0: requested', 'pre-activation', 1]);
   const making = room.lines.slice(0, room.entries.findIndex((entry) => entry.kind === 'begun' && entry.step === 'work') + 1);
   assert.deepEqual(fold(await judged(making)).begun.map(({ names }) => names), [[id('a')]]);
+});
+
+test('a restore that was begun explains what may lie on the token by its names', async () => {
+  const { entries, lines } = await scriptedRecord({ script: 'recovery' });
+  const at = entries.findIndex((entry) => entry.kind === 'begun' && 'quorum' in ((entry.data as { intent: object }).intent) && 'ids' in ((entry.data as { intent: object }).intent));
+  const { ids } = (entries[at]?.data as { intent: { ids: string[] } }).intent;
+  assert.ok(ids.length > 0);
+  assert.deepEqual(fold(await judged(lines.slice(0, at + 1))).begun.map(({ names }) => names), [ids]);
 });
 
 test('what an aborted ceremony left is a finding, until somebody destroys it', async () => {
@@ -267,7 +329,97 @@ test('a record that does not verify ends nothing, and what it alone knows is mar
   assert.deepEqual(records, { believed: 1, refused: 1 });
   assert.deepEqual([named(keys, 'Data').state, named(keys, 'Data').destruction.destroyed], ['pre-activation', 1]);
   const invented = named(keys, 'Invented');
+  // A sound record that lies there once more, spoiled, names no copy twice.
+  const [composite, early] = [await scriptedRecord({ script: 'composite-ca', place: 'split' }), await volume({}, ...(await workbook()).slice(0, 5))];
+  for (const lines of [composite.lines, early.lines]) {
+    const sound = fold(await judged(lines));
+    const copy = await judged(lines.map((line, i, all) => (i === all.length - 1 ? line.replace(/"signature":"../, '"signature":"AA') : line)));
+    assert.equal(copy.verdict.verdict, 'refused');
+    const both = fold(await judged(lines), copy);
+    for (const [index, key] of both.keys.entries()) assert.deepEqual([key.copies, key.destruction, key.whoCan], [sound.keys[index]?.copies, sound.keys[index]?.destruction, sound.keys[index]?.whoCan]);
+  }
+  const elsewhere = await volume({ seed: 'forged', opensAt: Date.UTC(2026, 0, 1) }, { intent: order('import-key', '0666', { id: id('ec9'), label: 'Signer 9', kind: 'ec-p256', attributes: {}, file: 'key.p8', sha256: '0'.repeat(64) }), result: ecRead('ec9', 'Signer 9', false) });
+  const more = named(fold(await judged(first.lines), await judged(elsewhere.lines.map((line, i, all) => (i === all.length - 1 ? line.replace(/"signature":"../, '"signature":"AA') : line)))).keys, 'Signer');
+  assert.deepEqual([more.destruction.known, more.whoCan, more.copies.filter(({ believed }) => !believed).map(place)], [3, named(fold(await judged(first.lines)).keys, 'Signer').whoCan, ['private-key "Signer 9" 0666', 'public-key "Signer 9" 0666']]);
+  assert.ok(more.unknown.includes('a record that does not verify names more copies'));
+  assert.deepEqual(more.events.map(({ at }) => at), more.events.map(({ at }) => at).sort(), 'one life');
   assert.deepEqual([invented.believed, invented.state, invented.events.every(({ believed }) => !believed)], [false, null, true]);
+});
+
+/** The ceremony that destroys what the records know of a key, as the list is made of it. */
+async function destruction(before: readonly JudgedRecord[], label: string, options: RecordOptions = {}): Promise<ScriptedRecord> {
+  const inventory = fold(...before);
+  return scriptedRecord({ script: 'key-destruction', seed: 'destruction', opensAt: Date.UTC(2026, 8, 1), copies: planDestruction(inventory, named(inventory.keys, label), { people: [], retention: [], despite: 'Not needed.' }), ...options });
+}
+const ends = ({ copies }: InventoryKey) => copies.filter(holdsSecret).map((copy) => `${copy.kind} ${copy.end?.level ?? 'stands'}`);
+
+test('a destroyed key is destroyed for the inventory as for its certificate: with a part wrapped in its record, and with a file', async () => {
+  const composite = await judged((await scriptedRecord({ script: 'composite-ca', place: 'split' })).lines);
+  const book = await judged((await volume({}, ...await workbook())).lines);
+  const rows: readonly (readonly [JudgedRecord, string, readonly string[], string | null])[] = [
+    [composite, fold(composite).keys[0]?.label ?? '', ['wrapped-part L1', 'object L1', 'share-set L1'], 'L1'],
+    [book, 'Signer', ['object L1', 'wrapped-file L0', 'object L1'], 'L0'],
+  ];
+  for (const [before, label, copies, level] of rows) {
+    const carried = await destruction([before], label);
+    const { keys, findings } = fold(before, await judged(carried.lines));
+    const key = named(keys, label);
+    const claimed = claimsOn(carried.state.destruction);
+    assert.deepEqual([ends(key), key.state, key.destruction.level, findings], [copies, 'destroyed', level, []]);
+    assert.equal(key.destruction.level, claimed.level, 'no other than the certificate says');
+    assert.deepEqual(key.whoCan, []);
+  }
+});
+
+test('until a fresh process has looked, an end is at L0: of a ceremony that was aborted it stays there, and what is found again stands', async () => {
+  const made = await judged((await volume({}, makeSigner)).lines);
+  const rows: readonly (readonly [RecordOptions, readonly string[], KeyState, string | null, readonly string[]])[] = [
+    [{}, ['object L1'], 'destroyed', 'L1', []],
+    [{ happenings: { confirm: [{ kind: 'abort' }] } }, ['object L0'], 'destroyed', 'L0', []],
+    [{ happenings: { confirm: [{ kind: 'stop' }] } }, ['object L0'], 'destroyed', 'L0', []],
+    [{ happenings: { destroy: [{ kind: 'abort' }] } }, ['object stands'], 'pre-activation', null, []],
+    [{ stillThere: [1] }, ['object stands'], 'pre-activation', null, ['NOT-DESTROYED']],
+    [{ stillSigns: [1] }, ['object stands'], 'pre-activation', null, ['NOT-DESTROYED']],
+  ];
+  for (const [options, copies, state, level, rules] of rows) {
+    const carried = await destruction([made], 'Signer', options);
+    const { keys, findings } = fold(made, await judged(carried.lines));
+    const key = named(keys, 'Signer');
+    assert.deepEqual([ends(key), key.state, key.destruction.level, findings.map(({ rule }) => rule)], [copies, state, level, rules], JSON.stringify(options));
+    assert.equal(level, claimsOn(carried.state.destruction).level, JSON.stringify(options));
+    assert.equal(key.passages.at(-1)?.to, state);
+  }
+});
+
+test('a destruction that broke off in the middle of a copy names the key, and has only asked for its end', async () => {
+  const made = await judged((await volume({}, makeSigner)).lines);
+  const { entries, lines } = await destruction([made], 'Signer');
+  const at = entries.findIndex(({ kind, step }) => kind === 'begun' && step === 'destroy');
+  const { keys, findings } = fold(made, await judged(lines.slice(0, at + 1)));
+  const key = named(keys, 'Signer');
+  assert.deepEqual(findings.map(({ rule, keys: about }) => [rule, about]), [['BEGUN-UNEXPLAINED', [key.identity]]]);
+  assert.deepEqual([ends(key), key.copies[0]?.end?.how, key.state], [['object L0'], 'its destruction was begun, and has no outcome', 'pre-activation']);
+});
+
+test('a share that a custody movement says lies on a sheet keeps a set from ending, and is said', async () => {
+  const root = await scriptedRecord();
+  const set = root.state.backup?.set.id ?? assert.fail();
+  const cards = (...xs: readonly number[]) => volume({ seed: 'cards', opensAt: Date.UTC(2026, 8, 1) }, ...xs.map((x) => initialise(`SHARE-custodian-${x}`)));
+  const moved = (kind: string, identifier: string) => scriptedRecord({
+    script: 'custody-movement', seed: 'moved', opensAt: Date.UTC(2026, 7, 1), movements: `${MOVEMENTS_HEADER}\n${kind},${identifier},${set},3,Dmitri Kustov,hq,Chiara Custos,vault,Kept apart\n`,
+    people: { 'custodian-1': 'Dmitri Kustov', 'custodian-2': 'Chiara Custos' }, identityCards: { 'custodian-1': 'CARD-custodian-3', 'custodian-2': 'CARD-custodian-2' },
+  });
+  const rows: readonly (readonly [string, readonly ScriptedRecord[], boolean])[] = [
+    ['two cards gone', [await cards(2, 3)], false],
+    ['two cards gone, and a sheet has the share of one', [await moved('sheet', 'S-7'), await cards(2, 3)], true],
+    ['the card itself was moved', [await moved('card', 'SHARE-custodian-3'), await cards(2, 3)], false],
+    ['all cards gone: the sheet alone is too few', [await moved('sheet', 'S-7'), await cards(1, 2, 3)], false],
+  ];
+  for (const [what, records, left] of rows) {
+    const inventory = fold(await judged(root.lines), ...await Promise.all(records.map(({ lines }) => judged(lines))));
+    const key = named(inventory.keys, 'Root CA');
+    assert.deepEqual([key.copies.find(({ kind }) => kind === 'share-set')?.end === null, key.unknown.some((words) => words === `sheet S-7 holds share 3 of set ${set}, says a custody movement`)], [left, what.includes('sheet')], what);
+  }
 });
 
 test('the level of a key is the least of its copies\', and one copy that stands leaves none', () => {

@@ -8,7 +8,7 @@ import type { Deadline } from '../../ceremonies/alerts.ts';
 import { calendarOf } from '../../electron/calendar.ts';
 
 const key = (label: string) => ({ label, identity: 'SHA-256 of SubjectPublicKeyInfo 0a0b', algorithm: 'ECDSA P-256', state: 'active', rehearsal: true, period: null }) as unknown as Deadline['key'];
-const deadline = (label: string, at = '2027-01-01T23:30:00.000Z'): Deadline => ({ kind: 'certificate', key: key(label), at, what: 'certificate of CN=Root CA', id: `certificate ${label}` });
+const deadline = (label: string, at = '2027-01-01T23:30:00.000Z'): Deadline => ({ kind: 'certificate', key: key(label), source: { ceremony: '0a'.repeat(16), seq: 7, at: '2026-01-01T00:00:00.000Z' }, at, what: 'certificate of CN=Root CA', id: `certificate ${label}` });
 const NOW = new Date('2026-06-01T00:00:00Z');
 const lines = (text: string) => text.replace(/\r\n[ \t]/g, '').split('\r\n');
 

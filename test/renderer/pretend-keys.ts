@@ -8,6 +8,7 @@ import type { Compared } from '../../electron/contract.ts';
 const CEREMONY = '9f2c01ab'.repeat(4);
 const BOOK = '77aa3141'.repeat(4);
 export const HSM = '0000000004172203';
+const KEK = 'CMAC of zeros, 3 bytes (ANSI X9.24-1) d1d2d3';
 export const BACKUP = '0000000000beef01';
 
 export const source = (seq: number, ceremony = CEREMONY): Source => ({ ceremony, seq, at: new Date(Date.UTC(2026, 2, ceremony === CEREMONY ? 4 : 19, 9, seq, 7)).toISOString() });
@@ -53,11 +54,11 @@ export function pretendInventory(many = 0): Inventory {
   const keys: InventoryKey[] = [
     pretendedKey('Example Root CA G1', [
       object('private-key', 'Example Root CA G1'), object('public-key', 'Example Root CA G1'), shares([share(1), share(2), share(3, { readBack: false })]),
-      file('"Vault KEK" on token 0000000004172203', { end: end('L1', 'destroyed, and not found from a fresh session', 30) }),
+      file('"Vault KEK" on token 0000000004172203', { underKey: KEK, end: end('L1', 'destroyed, and not found from a fresh session', 30) }),
     ], {
       certificates: [
-        { ...source(27), subject: 'CN=Example Root CA G1, O=Example Organization, C=XX', sha256: hex('root certificate'), notAfter: '2046-03-04T09:27:00.000Z' },
-        { ...source(12, BOOK), subject: 'CN=Example Root CA G1, O=Another Organization, C=XX', sha256: hex('cross certificate'), notAfter: '2026-01-10T00:00:00.000Z' },
+        { ...source(27), believed: true, issuer: 'CN=Example Root CA G1, O=Example Organization, C=XX', subject: 'CN=Example Root CA G1, O=Example Organization, C=XX', sha256: hex('root certificate'), notAfter: '2046-03-04T09:27:00.000Z' },
+        { ...source(12, BOOK), believed: true, issuer: 'CN=Another Root, C=XX', subject: 'CN=Example Root CA G1, O=Another Organization, C=XX', sha256: hex('cross certificate'), notAfter: '2026-01-10T00:00:00.000Z' },
       ],
       whoCan: [`who has the user PIN of token ${HSM} (softhsm)`, 'any 2 of Bela Custis, Chiara Custos, Dmitri Kustov, with the record\'s wrapped key'],
       events: [
@@ -69,7 +70,7 @@ export function pretendInventory(many = 0): Inventory {
       ],
       unknown: ['where the wrapped file lies, and who copied it, is in no record'],
     }),
-    pretendedKey('Vault KEK', [object('secret-key', 'Vault KEK', { attributes: attributes({ class: 'secret-key', neverExtractable: true }) })], { ...AES, proof: 'reported', identity: `CMAC of zeros, 3 bytes (ANSI X9.24-1) d1d2d3` }),
+    pretendedKey('Vault KEK', [object('secret-key', 'Vault KEK', { attributes: attributes({ class: 'secret-key', neverExtractable: true }) })], { ...AES, proof: 'reported', identity: KEK }),
     ...Array.from({ length: 11 }, (_, index) => pretendedKey(`Branch ${index + 1} data key`, [part('key')], { ...AES, identity: `object softhsm:${HSM} branch ${index}`, state: index === 3 ? 'suspended' : index === 5 ? 'deactivated' : 'active' })),
     pretendedKey('Composite Root G2', [part('ml-dsa'), object('private-key', 'Composite Root G2'), object('public-key', 'Composite Root G2'), shares([1, 2, 3, 4, 5].map((x) => share(x)), { threshold: 3 })], {
       algorithm: 'MLDSA65-ECDSA-P256-SHA512 (composite)', standing: { state: 'draft', clause: 'draft-ietf-lamps-pq-composite-sigs-19' }, rehearsal: true, state: 'pre-activation',

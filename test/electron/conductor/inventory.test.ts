@@ -68,6 +68,19 @@ test('page by page it is the inventory that the records fold to', async () => {
   assert.deepEqual((await page(room, 9)).keys, []);
 });
 
+test('what is due is said with the first page, by the clock, and the records are not folded again for it', async () => {
+  let today = new Date(Date.UTC(2026, 5, 1));
+  const { room } = setUp(() => [root.lines], undefined, { now: () => today });
+  const rules = ({ rest }: Page) => (rest as { findings: { rule: string }[] }).findings.map(({ rule }) => rule);
+  const first = await page(room, 0);
+  assert.deepEqual(rules(first), []);
+  today = new Date(Date.parse(first.keys[0]?.certificates[0]?.notAfter ?? '') - 86_400_000);
+  const second = await page(room, 0);
+  assert.deepEqual([rules(second), second.look], [['CERTIFICATE-EXPIRES'], first.look]);
+  today = new Date(today.getTime() + 2 * 86_400_000);
+  assert.deepEqual(rules(await page(room, 0)), ['CERTIFICATE-EXPIRED']);
+});
+
 test('what was judged is not judged again, until one line of it is another, though its last one is not', async () => {
   let records: readonly (readonly string[])[] = [root.lines];
   const { room, hashed } = setUp(() => records);
@@ -83,6 +96,24 @@ test('what was judged is not judged again, until one line of it is another, thou
   assert.equal((await room.judge('0')).verdict.verdict, 'refused');
   records = [root.lines];
   assert.equal((await room.judge('0')).verdict.verdict, 'valid');
+});
+
+test('whoever judges the records for another register leaves no progress behind, and a record that cannot be read does not either', async () => {
+  const { room } = setUp(() => [root.lines]);
+  await room.judgeAll();
+  assert.equal(await room.answer({ call: 'inventory-progress', stop: false }), null);
+  const broken = setUp(() => [root.lines], undefined, { ledger: { ceremonies: () => [{ ceremony: 'x', count: 1, first: '', tail: [] }], lines: () => { throw new Error('the disk'); } } });
+  await assert.rejects(broken.room.judgeAll(), /the disk/);
+  assert.equal(await broken.room.answer({ call: 'inventory-progress', stop: false }), null);
+});
+
+test('what an act is judged by knows the latest entry, though a look from before it is under way', async () => {
+  let records: readonly (readonly string[])[] = [root.lines];
+  const { room } = setUp(() => records);
+  const before = page(room, 0);
+  records = [root.lines, crl.lines];
+  const [inventory, { total }] = await Promise.all([room.inventory(), before]);
+  assert.deepEqual([total, inventory.keys.length], [1, 3]);
 });
 
 test('others are answered while records are verified and folded, and two who ask get one look', async () => {
