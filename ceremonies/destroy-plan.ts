@@ -5,7 +5,7 @@
  * Pure. It proposes; people compare the list with their paper, add what no record knows, and approve it.
  */
 import type { Copy, CopyList } from './destruction.ts';
-import { dependantsOf, holdsSecret, stands, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
+import { dependantsOf, holdsSecret, stands, wrappedFileText, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
 import { Refused, refuse } from './refusal.ts';
 
 export interface MoreCopies {
@@ -46,7 +46,7 @@ export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: Invento
         add({ what: `${copy.part === 'key' ? 'the key' : `the ${copy.part} half`}, wrapped in its record`, secret: true, by: { means: 'erasure', of: [number], enough: 1 } });
         break;
       }
-      case 'wrapped-file': add({ what: `a file, wrapped by ${copy.method} under ${copy.under}`.slice(0, 300), secret: true, by: { means: 'people', how: 'erase the file and every copy of it', physical: false } }); break;
+      case 'wrapped-file': add({ what: wrappedFileText(copy), secret: true, by: { means: 'people', how: 'erase the file and every copy of it', physical: false } }); break;
       case 'share-set': {
         const there = copy.custodians.filter(({ object }) => stands(object));
         const shares = there.filter(({ object, name, x }) => reachable(object, `share ${x} of ${name}`));
@@ -65,7 +65,9 @@ export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: Invento
   return {
     format: 'conclave-copies/1', mode: key.rehearsal ? 'rehearsal' : 'real', key: { identity: key.identity, label: key.label, algorithm: key.algorithm }, copies,
     unknown: [...key.unknown.map((words) => words.slice(0, 300)), ...unreachable].slice(0, 50), despite: more.despite,
-    dependants: [...ending].flatMap((one) => dependantsOf(inventory, one)).filter(({ key: other }) => !ending.has(other)).map(({ label, key: other, how }) => `${label} (${other}): ${how}`.slice(0, 300)),
+    // One that depends on two of them is one.
+    dependants: [...new Map([...ending].flatMap((one) => dependantsOf(inventory, one)).map((one) => [one.key, one] as const)).values()]
+      .filter(({ key: other }) => !ending.has(other)).map(({ label, key: other, how }) => `${label} (${other}): ${how}`.slice(0, 300)),
   };
 }
 

@@ -105,12 +105,12 @@ export function keyRecord(token: string, algorithm: string, place: Placement): K
 }
 
 /** A key on a token and a card, as ciphertext and on paper. */
-export function copyList(token: string): CopyList {
+export function copyList(token: string, mode: CopyList['mode'] = 'rehearsal'): CopyList {
   const on = (kind: 'private-key' | 'public-key' | 'data', serial: string, holder: string | null) => ({
     means: 'token' as const, module: 'softhsm', token: serial, class: kind, id: kind === 'data' ? '' : 'a1b2', label: 'Old root', keyType: kind === 'data' ? '' : 'CKK_EC', check: { method: 'none' as const, value: '' as const }, holder,
   });
   return {
-    format: 'conclave-copies/1', mode: 'rehearsal', key: { identity: `SHA-256 of SubjectPublicKeyInfo ${hex(32)}`, label: 'Old root', algorithm: 'ECDSA P-384' },
+    format: 'conclave-copies/1', mode, key: { identity: `SHA-256 of SubjectPublicKeyInfo ${hex(32)}`, label: 'Old root', algorithm: 'ECDSA P-384' },
     copies: [
       { what: 'private key of Old root', secret: true, by: on('private-key', token, null) },
       { what: 'public key of Old root', secret: false, by: on('public-key', token, null) },
@@ -169,7 +169,7 @@ export function inputFile(
     case 'revocations':
       return { file: 'rehearsal-revocations.csv', text: `${hex(10)},2026-11-20T09:00:00Z,keyCompromise\n` };
     case 'copies':
-      return { file: 'rehearsal-copies.json', text: JSON.stringify(copyList(token)) };
+      return { file: 'rehearsal-copies.json', text: JSON.stringify(copyList(token, mode)) };
     case 'movements':
       return {
         file: 'rehearsal-movements.csv',
