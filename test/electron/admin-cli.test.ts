@@ -1,26 +1,21 @@
 /** Changing tokens in a terminal: SoftHSM behind modules.json, a blank token to begin with, every verb, and the logbook afterwards. */
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
+import { CLI, conclaveIn } from './command.ts';
 import { remove, softHsmEntry, SOFTHSM, temporaryFolder, withSoftHsm, writeModules } from './house.ts';
 import { onTerminal } from './terminal.ts';
 
-const CLI = join(import.meta.dirname, '../../electron/cli.ts');
 let home: string;
 let conf: string;
 /** `--module`, `--token` of the token that the first test makes. */
 let on: string[] = [];
 
-interface Ran { readonly code: number; readonly out: string; readonly err: string }
-function conclave(...args: string[]): Promise<Ran> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, ...args, '--home', home], (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }));
-  });
-}
+const { run: conclave } = conclaveIn(() => home);
 const token = (verb: string, ...args: string[]) => conclave('token', verb, ...on, '--stand-in', ...args);
 async function done(verb: string, ...args: string[]): Promise<string> {
   const { code, out, err } = await token(verb, ...args);

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -9,16 +8,13 @@ import { openFile } from '../../ceremonies/bundle.ts';
 import { cbomText, type Cbom, type CbomRow } from '../../ceremonies/keys/cbom.ts';
 import { assertSound } from '../ceremonies/keys/cyclonedx.ts';
 import { base64, signatureVectors } from '../ceremonies/keys/vectors.ts';
+import { conclave } from './command.ts';
 
-const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
 const VECTORS = fileURLToPath(new URL('../vectors/', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'conclave-cbom-'));
 after(() => { rmSync(folder, { recursive: true, force: true }); });
 
-function run(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', timeout: 120_000, maxBuffer: 64 * 1024 * 1024 });
-  return { code: status, out: stdout, err: stderr };
-}
+const run = (...args: string[]) => conclave([...args], { timeout: 120_000 });
 function file(name: string, content: Uint8Array | string): string {
   writeFileSync(join(folder, name), content);
   return join(folder, name);

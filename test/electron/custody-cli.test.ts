@@ -1,6 +1,5 @@
 /** `conclave custody` in the terminal: share cards of a rehearsed root CA, brought to sites by a list that names them, and what is wrong with where they lie. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -8,21 +7,12 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { verifyFile } from '../../ceremonies/verify.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
 import type { CustodyReport } from '../../electron/contract.ts';
+import { conclaveIn } from './command.ts';
 import { temporaryFolder } from './house.ts';
 
-const CLI = join(import.meta.dirname, '../../electron/cli.ts');
 let home: string;
 
-function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, ...args, '--home', home], { maxBuffer: 2 ** 26 }, (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }));
-  });
-}
-async function done(...args: string[]): Promise<string> {
-  const { code, out, err } = await run(...args);
-  assert.equal(code, 0, `${args.join(' ')}\n${err}${out}`);
-  return out.trim();
-}
+const { run, done } = conclaveIn(() => home);
 async function custody(): Promise<{ code: number; value: CustodyReport; rules: string[] }> {
   const { code, out, err } = await run('custody', '--json');
   assert.notEqual(out, '', err);
@@ -37,7 +27,7 @@ const shareCards = ({ things }: CustodyReport) => things.filter(({ shares }) => 
 async function move(...lines: readonly string[]): Promise<string> {
   const file = join(home, 'movements.csv');
   writeFileSync(file, [MOVEMENTS_HEADER, ...lines, ''].join('\n'));
-  return done('rehearse', 'custody-movement', '--set', 'parties=3', '--input', `movements=${file}`, '--out', home);
+  return (await done('rehearse', 'custody-movement', '--set', 'parties=3', '--input', `movements=${file}`, '--out', home)).trim();
 }
 
 before(async () => {

@@ -1,14 +1,14 @@
 /** `conclave destroy` in the terminal: the list from the records, what is refused, and how far a destruction has come. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { CopyList } from '../../ceremonies/destruction.ts';
+import { conclaveIn } from './command.ts';
 import { remove, temporaryFolder } from './house.ts';
 
-const CLI = join(import.meta.dirname, '../../electron/cli.ts');
 let home: string;
+const { run, done } = conclaveIn(() => home);
 before(async () => {
   home = temporaryFolder('destroy-cli');
   await done('rehearse', 'root-ca', '--set', 'algorithm=ecdsa-p256', '--out', home);
@@ -16,16 +16,6 @@ before(async () => {
 });
 after(() => { remove(home); });
 
-function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, ...args, '--home', home], { maxBuffer: 2 ** 26 }, (error, out, err) => { resolve({ code: error === null ? 0 : Number(error.code), out, err }); });
-  });
-}
-async function done(...args: string[]): Promise<string> {
-  const { code, out, err } = await run(...args);
-  assert.equal(code, 0, `${args.join(' ')}\n${err}${out}`);
-  return out;
-}
 const listAt = (name: string) => JSON.parse(readFileSync(join(home, name), 'utf8')) as CopyList;
 
 test('a key is named so that it is the one key, or refused with what there is', async () => {

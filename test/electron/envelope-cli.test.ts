@@ -1,21 +1,17 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { base64, kemVectors } from '../ceremonies/keys/vectors.ts';
+import { conclave } from './command.ts';
 
-const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
 const VECTORS = fileURLToPath(new URL('../vectors/', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'conclave-envelope-cli-'));
 after(() => { rmSync(folder, { recursive: true, force: true }); });
 
-function run(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', timeout: 60_000 });
-  return { code: status, out: stdout, err: stderr };
-}
+const run = (...args: string[]) => conclave([...args]);
 interface Told { verified: boolean | null; rules: string[]; reports: { facts: Record<string, unknown> }[] }
 function json(...args: string[]): { code: number | null; told: Told; facts: Record<string, unknown> } {
   const { code, out, err } = run(...args, '--json');

@@ -1,20 +1,16 @@
 /** `conclave key template` and `conclave key attest`, as a person in a terminal meets it. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { conclave } from './command.ts';
 
-const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'conclave-hsm-keys-cli-'));
 after(() => { rmSync(folder, { recursive: true, force: true }); });
 
-function run(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, 'key', ...args], { encoding: 'utf8', timeout: 60_000, env: { ...process.env, CONCLAVE_HOME: folder } });
-  return { code: status, out: stdout, err: stderr };
-}
+const run = (...args: string[]) => conclave(['key', ...args], { env: { CONCLAVE_HOME: folder } });
 function file(name: string, content: Uint8Array | string): string {
   const path = join(folder, name);
   writeFileSync(path, content, { mode: 0o600 });

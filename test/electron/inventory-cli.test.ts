@@ -1,6 +1,6 @@
 /** `conclave inventory` in the terminal: keys made by a ceremony and by the logbook on SoftHSM, and what was done to them behind its back. */
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -8,24 +8,15 @@ import type { Inventory, InventoryFinding } from '../../ceremonies/inventory.ts'
 import type { Reconciliation } from '../../ceremonies/reconcile.ts';
 import type { Estate } from '../../electron/contract.ts';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
+import { conclaveIn } from './command.ts';
 import { SOFTHSM, softHsmToken, temporaryFolder } from './house.ts';
 
-const CLI = join(import.meta.dirname, '../../electron/cli.ts');
 const VAULT = 'REHEARSAL vault';
 let home: string;
 let conf: string;
 let vault: string[];
 
-function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, ...args, '--home', home], { maxBuffer: 2 ** 26 }, (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }));
-  });
-}
-async function done(...args: string[]): Promise<string> {
-  const { code, out, err } = await run(...args);
-  assert.equal(code, 0, `${args.join(' ')}\n${err}${out}`);
-  return out;
-}
+const { run, done } = conclaveIn(() => home);
 type Told = Inventory & { readonly reconciliation: Reconciliation | null; readonly findings: readonly InventoryFinding[] };
 async function inventory(...args: string[]): Promise<{ code: number; value: Told }> {
   const { code, out, err } = await run('inventory', ...args, '--json');

@@ -15,16 +15,13 @@ import { subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
 import { issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { caKey, type CaKey } from '../ceremonies/keys/ca-keys.ts';
 import { base64, kemVectors, signatureVectors } from '../ceremonies/keys/vectors.ts';
+import { CLI, conclave } from './command.ts';
 
-const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
 const VECTORS = fileURLToPath(new URL('../vectors/', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'conclave-keys-cli-'));
 after(() => { rmSync(folder, { recursive: true, force: true }); });
 
-function run(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', timeout: 60_000 });
-  return { code: status, out: stdout, err: stderr };
-}
+const run = (...args: string[]) => conclave([...args]);
 interface Verdict { verified: boolean | null; rules: string[]; reports: { file: string; facts: Record<string, unknown>; findings: { rule: string }[] }[] }
 function json(...args: string[]): { code: number | null; verdict: Verdict } {
   const { code, out, err } = run(...args, '--json');

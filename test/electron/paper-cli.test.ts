@@ -6,27 +6,26 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { shareToQr } from '../../ceremonies/shares/paper.ts';
 import { parseShareFile } from '../../ceremonies/shares/share-file.ts';
 import { readSheetHtml, sheetQr } from '../../ceremonies/shares/sheet.ts';
 import { Usage } from '../../electron/keys-cli.ts';
 import { paperCommand, provePage } from '../../electron/paper-cli.ts';
+import { CLI, conclave, type Ended } from './command.ts';
 import { photograph, png } from './photograph.ts';
 import { onTerminal } from './terminal.ts';
 
-const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'conclave-paper-cli-'));
 after(() => { rmSync(folder, { recursive: true, force: true }); });
 const at = (...names: string[]): string => join(folder, ...names);
 
 /** Everything that was printed or shown, for the search for secrets at the end. */
 let printed = '';
-function run(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, 'share', ...args], { encoding: 'utf8', timeout: 60_000 });
-  printed += stdout + stderr;
-  return { code: status, out: stdout, err: stderr };
+function run(...args: string[]): Ended<number | null> {
+  const ended = conclave(['share', ...args]);
+  printed += ended.out + ended.err;
+  return ended;
 }
 interface Told { verified: boolean; rules: string[]; facts: Record<string, unknown>; reports: { file: string; facts: Record<string, unknown>; findings: { rule: string; found: string }[] }[] }
 function json(...args: string[]): { code: number | null; told: Told } {

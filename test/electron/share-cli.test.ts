@@ -1,24 +1,22 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { parseShareFile } from '../../ceremonies/shares/share-file.ts';
+import { conclave, type Ended } from './command.ts';
 
-const CLI = fileURLToPath(new URL('../../electron/cli.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'conclave-share-cli-'));
 after(() => { rmSync(folder, { recursive: true, force: true }); });
 const at = (...names: string[]): string => join(folder, ...names);
 
 /** Everything that was printed, for the search for secrets at the end. */
 let printed = '';
-function run(...args: string[]): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, 'share', ...args], { encoding: 'utf8', timeout: 60_000 });
-  printed += stdout + stderr;
-  return { code: status, out: stdout, err: stderr };
+function run(...args: string[]): Ended<number | null> {
+  const ended = conclave(['share', ...args]);
+  printed += ended.out + ended.err;
+  return ended;
 }
 interface Told { verified: boolean; rules: string[]; missing: number | null; facts: Record<string, unknown>; reports: { file: string; facts: Record<string, unknown>; findings: { rule: string; found: string }[] }[] }
 function json(...args: string[]): { code: number | null; told: Told } {

@@ -1,34 +1,18 @@
 /** `conclave key state` and `key period`: signed into the logbook on software tokens, refused before anything is written, seen in the inventory and its calendar. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Inventory, InventoryFinding } from '../../ceremonies/inventory.ts';
 import type { Estate } from '../../electron/contract.ts';
 import { STATE_DETAIL, STATE_HELP } from '../../electron/state-cli.ts';
+import { conclaveIn } from './command.ts';
 import { remove, temporaryFolder } from './house.ts';
 
-const CLI = join(import.meta.dirname, '../../electron/cli.ts');
 let home: string;
 let on: string[];
 
-function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, ...args, '--home', home], { maxBuffer: 2 ** 26 }, (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }));
-  });
-}
-async function done(...args: string[]): Promise<string> {
-  const { code, out, err } = await run(...args);
-  assert.equal(code, 0, `${args.join(' ')}\n${err}${out}`);
-  return out;
-}
-async function refused(rule: string, ...args: string[]): Promise<string> {
-  const { code, err } = await run(...args);
-  assert.equal(code, 1, `${args.join(' ')}\n${err}`);
-  assert.match(err, new RegExp(`^✕ ${rule}$`, 'm'));
-  return err;
-}
+const { run, done, refused } = conclaveIn(() => home);
 type Told = { readonly key: string; readonly state: string; readonly passages: Inventory['keys'][number]['passages']; readonly next: readonly { readonly to: string; readonly clause: string }[] };
 const told = async (name: string) => JSON.parse(await done('key', 'state', name, '--json')) as Told;
 const inventory = async () => JSON.parse((await run('inventory', '--json')).out) as Inventory & { readonly findings: readonly InventoryFinding[] };

@@ -1,6 +1,6 @@
 /** `conclave token`, as a person in a terminal meets it: SoftHSM behind modules.json, every verb, and its exit codes. */
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,19 +9,16 @@ import { after, before, test } from 'node:test';
 import type { Comparison } from '../../ceremonies/keys/compare.ts';
 import type { Answers, Call } from '../../electron/contract.ts';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
+import { CLI, conclaveIn } from './command.ts';
 import { SOFTHSM } from './devices/device-process.ts';
 import { onTerminal } from './terminal.ts';
 
-const CLI = join(import.meta.dirname, '../../electron/cli.ts');
 let home: string;
 let library: string;
 let serials: Record<string, string>;
 
-function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [CLI, 'token', ...args, '--home', home], (error, out, err) => resolve({ code: error === null ? 0 : Number(error.code), out, err }));
-  });
-}
+const { run: conclave } = conclaveIn(() => home);
+const run = (...args: string[]) => conclave('token', ...args);
 /** `_call`: whose answer the verb prints. */
 async function json<C extends Call>(_call: C, ...args: string[]): Promise<{ code: number; value: Answers[C] }> {
   const { code, out, err } = await run(...args, '--json');
