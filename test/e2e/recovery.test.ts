@@ -13,7 +13,7 @@ import { nativeHasher } from '../../electron/conductor/machine.ts';
 import { ask, playRehearsal } from '../../electron/rehearsal.ts';
 import { openHouse, remove, temporaryFolder } from '../electron/house.ts';
 import { launch } from './stage.ts';
-import { accessible, chooseScript, picture, play } from './table.ts';
+import { accessible, beginRehearsal, chooseScript, ownRecordIsValid, picture, play } from './table.ts';
 
 /** What root-ca leaves at 3-of-5, in this data folder. */
 async function backedUp(home: string): Promise<Buffer> {
@@ -78,28 +78,15 @@ test('a root key comes back at 3-of-5, with a wrong card and a missing one on th
     await accessible(page, `Recovery at ${step}`);
   });
   await picture(page, 'recovery-over');
-  await page.getByTestId('verify-own').click();
-  await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
-  assert.equal(await page.locator('[role=alert]').count(), 0);
+  await ownRecordIsValid(page);
 });
 
 for (const script of ['recovery', 'recovery-rehearsal'] as const) {
   test(`${script} from nothing, with stand-ins`, { timeout: 6 * 60_000 }, async (t) => {
-    const home = temporaryFolder('e2e-drill');
-    const app = await launch(root, { CONCLAVE_HOME: home });
-    t.after(async () => {
-      await app.close().catch(() => undefined);
-      remove(home);
-    });
-    const page = await app.firstWindow();
-    await chooseScript(page, script);
-    await page.getByTestId('make-cards').click();
-    await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
-    await page.getByTestId('primary').click();
-    await page.locator('main[data-pending]').waitFor();
-    await play({ app, page, home, labels: new Map(), output: () => '' }, ({ pending }) => pending === 'over');
+    const table = await beginRehearsal(t, script);
+    const { page } = table;
+    await play(table, ({ pending }) => pending === 'over');
     await picture(page, `${script}-stand-ins-over`);
-    await page.getByTestId('verify-own').click();
-    await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
+    await ownRecordIsValid(page);
   });
 }

@@ -3,32 +3,11 @@
  * written out, and a compromise tells whom it concerns and what to do.
  */
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
-import { remove, temporaryFolder } from '../electron/house.ts';
-import { launch } from './stage.ts';
-import { root } from '../../build/machine.mjs';
-import { accessible, chooseScript, picture, play } from './table.ts';
-
-async function open(t: TestContext, script: string) {
-  const home = temporaryFolder(`e2e-${script}`);
-  const app = await launch(root, { CONCLAVE_HOME: home });
-  t.after(async () => {
-    await app.close().catch(() => undefined);
-    remove(home);
-  });
-  const page = await app.firstWindow();
-  await chooseScript(page, script);
-  await page.getByTestId('make-cards').click();
-  await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
-  await picture(page, `states-${script}-open`);
-  await accessible(page, `Open, ${script}`);
-  await page.getByTestId('primary').click();
-  await page.locator('main[data-pending]').waitFor();
-  return { app, page, home, labels: new Map<string, string>(), output: () => '' };
-}
+import { test } from 'node:test';
+import { accessible, beginRehearsal, ownRecordIsValid, picture, play } from './table.ts';
 
 test('token-zeroise: nothing is destroyed before the serial number is written out', { timeout: 6 * 60_000 }, async (t) => {
-  const table = await open(t, 'token-zeroise');
+  const table = await beginRehearsal(t, 'token-zeroise');
   const { page } = table;
   const { modules } = await page.evaluate(async () => {
     const answer = await window.conclave.call({ call: 'estate' });
@@ -53,26 +32,22 @@ test('token-zeroise: nothing is destroyed before the serial number is written ou
     if (step === 'token-after') await picture(page, 'states-token-after');
   });
   await picture(page, 'states-zeroise-over');
-  await page.getByTestId('verify-own').click();
-  await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
-  assert.equal(await page.locator('[role=alert]').count(), 0);
+  await ownRecordIsValid(page);
 });
 
 test('key-compromise: whom it concerns and what to do, read aloud before anybody signs', { timeout: 6 * 60_000 }, async (t) => {
-  const table = await open(t, 'key-compromise');
+  const table = await beginRehearsal(t, 'key-compromise');
   const { page } = table;
   await play(table, ({ step, pending }) => step === 'compromised' && pending === 'witness');
   await page.getByText('Stop every use', { exact: false }).first().waitFor();
   await picture(page, 'states-compromised');
   await accessible(page, 'key-compromise at compromised');
   await play(table, ({ pending }) => pending === 'over');
-  await page.getByTestId('verify-own').click();
-  await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
-  assert.equal(await page.locator('[role=alert]').count(), 0);
+  await ownRecordIsValid(page);
 });
 
 test('key-destruction: nothing before the waiting period is over, which a rehearsal shortens and says so; then copy by copy, and the inventory says so', { timeout: 8 * 60_000 }, async (t) => {
-  const table = await open(t, 'key-destruction');
+  const table = await beginRehearsal(t, 'key-destruction');
   const { page } = table;
   let waited = false;
   await play(table, ({ step, pending }) => step === 'destroy' && pending === 'step', async (step) => {
@@ -103,7 +78,5 @@ test('key-destruction: nothing before the waiting period is over, which a rehear
   await picture(page, 'destruction-gone');
   await accessible(page, 'key-destruction at confirm');
   await play(table, ({ pending }) => pending === 'over');
-  await page.getByTestId('verify-own').click();
-  await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
-  assert.equal(await page.locator('[role=alert]').count(), 0);
+  await ownRecordIsValid(page);
 });

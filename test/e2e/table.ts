@@ -146,6 +146,32 @@ export async function setTable(t: TestContext, beside: (home: string) => readonl
   return { home, labels, app, page: await app.firstWindow(), output: () => output };
 }
 
+/** The real window, at the first step of a rehearsal from nothing, with stand-ins. */
+export async function beginRehearsal(t: TestContext, script: string): Promise<Table> {
+  const home = temporaryFolder(`e2e-${script}`);
+  const app = await launch(root, { CONCLAVE_HOME: home });
+  t.after(async () => {
+    await app.close().catch(() => undefined);
+    remove(home);
+  });
+  const page = await app.firstWindow();
+  await chooseScript(page, script);
+  await page.getByTestId('make-cards').click();
+  await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
+  await picture(page, `rehearsal-${script}-open`);
+  await accessible(page, `Open, ${script}`);
+  await page.getByTestId('primary').click();
+  await page.locator('main[data-pending]').waitFor();
+  return { home, labels: new Map(), app, page, output: () => '' };
+}
+
+/** Of a ceremony that is over: its own record is judged valid, and nothing is wrong on the screen. */
+export async function ownRecordIsValid(page: Page): Promise<void> {
+  await page.getByTestId('verify-own').click();
+  await page.waitForFunction(() => /\bvalid\b/i.test(document.body.innerText));
+  assert.equal(await page.locator('[role=alert]').count(), 0);
+}
+
 /** To the opening of a ceremony, from any screen, through the room of scripts. */
 export async function chooseScript(page: Page, name: string): Promise<void> {
   await page.getByTestId('primary').waitFor();
