@@ -12,45 +12,30 @@ import { t } from '../texts.ts';
 
 const CROSS = <path d="M-4.5 -4.5l9 9M4.5 -4.5l-9 9" className="line" />;
 
-/** SP 800-57 Part 1 section 7, one shape each; a state of a later record is an empty ring. */
-const STATES: Readonly<Record<string, ReactElement>> = {
-  'pre-activation': <circle r="8" className="line dashed" />,
-  active: (
-    <>
-      <circle r="8" className="line" />
-      <circle r="4.6" className="solid" />
-    </>
-  ),
-  suspended: (
-    <>
-      <circle r="8" className="line" />
-      <path d="M-2.4 -3.8v7.6M2.4 -3.8v7.6" className="line" />
-    </>
-  ),
-  deactivated: (
-    <>
-      <circle r="8" className="line" />
-      <path d="M-4 0h8" className="line" />
-    </>
-  ),
-  compromised: (
-    <>
-      <circle r="8" className="line" />
-      <path d="M0 -4.4v5M0 3.2v1.2" className="line" />
-    </>
-  ),
-  destroyed: (
-    <>
-      <circle r="8" className="line dashed" />
-      {CROSS}
-    </>
-  ),
+/** SP 800-57 Part 1 section 7, one shape each: a ring, whole while the key exists, and what is in it. A state of a later record is an empty ring. */
+const STATES: Readonly<Record<string, { readonly whole: boolean; readonly inside: ReactElement | null }>> = {
+  'pre-activation': { whole: false, inside: null },
+  active: { whole: true, inside: <circle r="4.6" className="solid" /> },
+  suspended: { whole: true, inside: <path d="M-2.4 -3.8v7.6M2.4 -3.8v7.6" className="line" /> },
+  deactivated: { whole: true, inside: <path d="M-4 0h8" className="line" /> },
+  compromised: { whole: true, inside: <path d="M0 -4.4v5M0 3.2v1.2" className="line" /> },
+  destroyed: { whole: false, inside: CROSS },
 };
+
+function Ring({ state }: { readonly state: string }) {
+  const { whole, inside } = STATES[state] ?? { whole: false, inside: null };
+  return (
+    <>
+      <circle r="8" className={whole ? 'line' : 'line dashed'} />
+      {inside}
+    </>
+  );
+}
 
 export function StateRing({ state, size = 20 }: { readonly state: string; readonly size?: number }) {
   return (
     <svg className={`shape state-${state}`} viewBox="-10 -10 20 20" width={size} height={size} aria-hidden="true">
-      {STATES[state] ?? <circle r="8" className="line dashed" />}
+      <Ring state={state} />
     </svg>
   );
 }
@@ -172,7 +157,7 @@ export function KeyAndCopies({ label, state, copies, above, below }: {
           })}
           {copies.length > SHOWN ? <text x="254" y={first + SHOWN * SATELLITE + 5} className="quiet">{words.copiesMore(copies.length - SHOWN)}</text> : null}
           <At x={center.x} y={center.y} scale={4} className={`big state-${state}`}>
-            {STATES[state] ?? <circle r="8" className="line dashed" />}
+            <Ring state={state} />
           </At>
           <text x={center.x} y={center.y + 56} className="middle strong">{stateWord(state)}</text>
           {children.length === 0 ? null : (
@@ -197,7 +182,7 @@ function Branch({ other, x, y }: { readonly other: InventoryKey; readonly x: num
   return (
     <>
       <At x={x} y={y} className={`state-${state}`}>
-        {STATES[state] ?? <circle r="8" className="line dashed" />}
+        <Ring state={state} />
       </At>
       <text x={x + 22} y={y + 5}>
         {clipped(other.label, 48)} <tspan className="quiet">{stateWord(state)}</tspan>
@@ -295,7 +280,7 @@ export function Lifecycle({ of: key, copies }: { readonly of: InventoryKey; read
             <circle key={first} cx={x(column)} cy={y(0)} r={events === 1 ? 5 : 8} className="beat" />
           ))}
           <At x={end + 6} y={y(0)} className={`state-${key.state ?? 'unknown'}`}>
-            {STATES[key.state ?? 'unknown'] ?? <circle r="8" className="line dashed" />}
+            <Ring state={key.state ?? 'unknown'} />
           </At>
           <text x={end + 24} y={y(0) + 5}>{stateWord(key.state ?? 'unknown')}</text>
           {shown.map(({ view, from, to }, index) => {
