@@ -30,6 +30,11 @@ export const LEVELS = {
 export type Level = keyof typeof LEVELS;
 const LEVEL_NAMES = Object.keys(LEVELS) as Level[];
 
+/** Is a copy with this end there, as far as the records know? A request of which no outcome is `told` has ended nothing. */
+export function stands({ end }: { readonly end: { readonly level: Level; readonly told?: boolean } | null }): boolean {
+  return end === null || (end.level === 'L0' && end.told !== true);
+}
+
 const text = (most: number) => z.string().min(1).max(most);
 const date = z.string().regex(/^\d{4}-\d{2}-\d{2}$/);
 

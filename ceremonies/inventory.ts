@@ -18,7 +18,7 @@ import {
   IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned,
 } from './evidence.ts';
 import { readBackupRecord } from './backup-record.ts';
-import { claimsOn, LEVELS, listOf, type Level, type OnToken } from './destruction.ts';
+import { claimsOn, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
@@ -241,11 +241,6 @@ function liesUnder(keys: readonly InventoryKey[], copy: Copy, identity: string):
 /** Does this copy hold what must be kept secret? */
 export function holdsSecret(copy: Copy): boolean {
   return copy.kind !== 'object' || copy.class === 'private-key' || copy.class === 'secret-key';
-}
-
-/** Is it there, as far as the records know? A request without an outcome has ended nothing. */
-export function stands({ end }: Pick<Lasting, 'end'>): boolean {
-  return end === null || (end.level === 'L0' && end.told !== true);
 }
 
 /** What a list of copies calls a wrapped file; by this it is known again when the list is carried out. */

@@ -4,9 +4,10 @@
  *
  * All of it is the tokens' word, and only of what was looked at: what could not be seen is said, and is neither there nor gone.
  */
+import { stands } from './destruction.ts';
 import type { ObjectReading } from './estate.ts';
 import type { KeyAttributes, ObjectFact } from './evidence.ts';
-import { explainedObjects, stands, type Holding, type Inventory, type InventoryFinding } from './inventory.ts';
+import { explainedObjects, type Holding, type Inventory, type InventoryFinding } from './inventory.ts';
 import { describeKeys } from './keys/compare.ts';
 import { refuse } from './refusal.ts';
 

@@ -7,7 +7,7 @@
  */
 import type { Copy, Holding, Inventory, InventoryFinding, InventoryKey } from '../ceremonies/inventory.ts';
 import { NOTICE } from '../ceremonies/alerts.ts';
-import { LEVELS, type Level } from '../ceremonies/destruction.ts';
+import { LEVELS, stands, type Level } from '../ceremonies/destruction.ts';
 import type { Answers, Compared } from '../electron/contract.ts';
 import type { MarkName } from './reading.ts';
 import { groups } from './reading.ts';
@@ -40,11 +40,6 @@ export interface Kept {
 }
 
 export type Finding = InventoryFinding & { readonly on?: Compared['findings'][number]['on'] };
-
-/** As far as the records know: a request without an outcome has ended nothing. */
-export function stands({ end }: Pick<Copy, 'end'>): boolean {
-  return end === null || (end.level === 'L0' && end.told !== true);
-}
 
 /** Every object that a copy is made of: itself, or the shares of its set. */
 function objectsOf(copy: Copy): readonly Holding[] {

@@ -9,8 +9,9 @@
  */
 import type { Data, State } from '../ceremony.ts';
 import { cardOf, currentAct, personAt } from '../ceremony.ts';
+import { stands } from '../destruction.ts';
 import type { Evidence, Intent, ThingKind } from '../evidence.ts';
-import { believedSteps, foldInventory, stands, type JudgedRecord, type ShareSetCopy, type Source, type Step } from '../inventory.ts';
+import { believedSteps, foldInventory, type JudgedRecord, type ShareSetCopy, type Source, type Step } from '../inventory.ts';
 import { refuse, type Refusal } from '../refusal.ts';
 import type { HandedOver, Move, Place } from '../script.ts';
 import { portableHasher, type Hasher } from '../transcript.ts';

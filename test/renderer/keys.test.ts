@@ -1,8 +1,9 @@
 /** The Keys room's own logic: what a filter shows and what it must not hide, what is wrapped under what, a copy in words, a life in columns. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { stands } from '../../ceremonies/destruction.ts';
 import type { Copy, InventoryKey } from '../../ceremonies/inventory.ts';
-import { ANY, COLUMNS, copyView, endWords, expiry, filtered, findingCounts, findingFacet, hiddenFindings, Keeping, lifeOf, NO_FILTER, progressWords, relations, stands, standingWords, stateWord, type Filter } from '../../renderer/keys.ts';
+import { ANY, COLUMNS, copyView, endWords, expiry, filtered, findingCounts, findingFacet, hiddenFindings, Keeping, lifeOf, NO_FILTER, progressWords, relations, standingWords, stateWord, type Filter } from '../../renderer/keys.ts';
 import { createConclave, type World } from '../../renderer/store.ts';
 import { PretendBridge } from './bridge.ts';
 import { BACKUP, end, HSM, object, pretendedKey, pretendInventory, source } from './pretend-keys.ts';
