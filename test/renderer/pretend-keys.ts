@@ -91,6 +91,30 @@ export function pretendInventory(many = 0): Inventory {
   return { records: { believed: 6, refused: 1 }, keys, others: [object('certificate', 'an identity')], begun: [], findings };
 }
 
+/** The same, with CAs that the root certified and so many keys certified by one of them: in one entry each, as a record has it. */
+export function pretendHierarchy(servers: number): Inventory {
+  const { keys, ...rest } = pretendInventory();
+  const ISSUING = '155ce57a'.repeat(4);
+  const root = 'CN=Example Root CA G1, O=Example Organization, C=XX';
+  const name = (cn: string) => `CN=${cn}, O=Example Organization, C=XX`;
+  const certificate = (cn: string, issuer: string, seq: number) => ({ ...source(seq, ISSUING), believed: true, subject: name(cn), issuer, sha256: hex(cn), notAfter: '2036-03-04T09:27:00.000Z' });
+  const signs = (first: number, many: number) => Array.from({ length: many }, (_, index) => ({ ...source(first + index, ISSUING), by: 'Ada Ofterdingen (officer)', what: 'signed a certificate', believed: true }));
+  const cas = ['Example Issuing CA 7', 'Example Issuing CA 8', 'Example Timestamping CA'];
+  return {
+    ...rest,
+    keys: [
+      ...keys.map((key) => (key.label === 'Example Root CA G1' ? { ...key, events: [...key.events, ...signs(100, 2)] } : key)),
+      // Of the third, no entry here tells who issued it.
+      ...cas.map((cn, index) => pretendedKey(cn, [object('private-key', cn), object('private-key', cn, { token: BACKUP }), object('public-key', cn)], {
+        certificates: [certificate(cn, root, index === 2 ? 90 : 100 + index)], events: index === 0 ? signs(1000, servers) : [],
+      })),
+      ...Array.from({ length: servers }, (_, index) => pretendedKey(`Server ${index + 1}`, [object('private-key', `Server ${index + 1}`, { id: `${index}`.padStart(8, '0') })], {
+        identity: spki(`Server ${index + 1}`) + index, certificates: [certificate(`Server ${index + 1}`, name(cas[0]!), 1000 + index)],
+      })),
+    ],
+  };
+}
+
 export function pretendCompared(login: 'none' | 'ask' | 'stand-in', fine: boolean): Compared {
   const on = { module: 'softhsm', token: HSM };
   const loggedIn = login !== 'none';
