@@ -1023,6 +1023,21 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     },
   ],
   [
+    'keys-period',
+    'keys-work',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.getByTestId('key-period').click();
+      await dialogField('Why').fill('Policy 7: two years.');
+      assert.equal(await page.getByTestId('key-period-go').isDisabled(), true, 'without an end nothing is signed');
+      await dialogField('It may be used until').fill('2028-03-01');
+      assert.equal(await page.getByTestId('key-period-go').isDisabled(), false);
+      await dialogField('From, where there is a beginning').fill('31.12.2026');
+      await page.getByText('This is no time as it is read here').waitFor();
+      assert.equal(await page.getByTestId('key-period-go').isDisabled(), true);
+    },
+  ],
+  [
     'keys-destruction',
     'keys',
     async () => {
