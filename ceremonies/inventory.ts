@@ -192,6 +192,21 @@ export interface Inventory {
   /** What was begun and has no outcome: under these CKA_IDs or labels an object may be on a token. */
   readonly begun: readonly (Source & { readonly names: readonly string[] })[];
   readonly findings: readonly InventoryFinding[];
+  /** Records that are rehearsals, and verify. */
+  readonly rehearsals: readonly string[];
+}
+
+/**
+ * Findings in earnest, and those that are about rehearsals and nothing else. A finding is only so far of a rehearsal as that is known: one about a
+ * key in earnest, about a record that does not verify, or about what nothing explains, is not. A missing volume may have been a real one.
+ */
+export function inEarnest<Found extends Pick<InventoryFinding, 'rule' | 'keys' | 'source'>>(findings: readonly Found[], { keys, rehearsals }: { readonly keys: Iterable<InventoryKey>; readonly rehearsals: readonly string[] }): { readonly real: readonly Found[]; readonly rehearsed: readonly Found[] } {
+  const records = new Set(rehearsals);
+  const rehearsalKeys = new Set<string>();
+  for (const { identity, rehearsal, believed } of keys) if (rehearsal && believed) rehearsalKeys.add(identity);
+  const isRehearsed = ({ rule, keys: about, source }: Found) =>
+    rule !== 'LOGBOOK-CHAIN' && (about.length > 0 ? about.every((key) => rehearsalKeys.has(key)) : source !== null && records.has(source.ceremony));
+  return { real: findings.filter((finding) => !isRehearsed(finding)), rehearsed: findings.filter(isRehearsed) };
 }
 
 /** Every object that the records explain, with the key that it belongs to. */
@@ -351,6 +366,7 @@ export function* inventoryByEntries(records: readonly JudgedRecord[], hasher: Ha
   const refused = read.filter(({ record }) => record.verdict.verdict === 'refused');
   return estate.finish(doubtful, {
     records: { believed: believed.length, refused: refused.length },
+    rehearsals: believed.flatMap(({ ceremony, opening: { mode } }) => (mode === 'rehearsal' ? [ceremony] : [])),
     findings: [...refused.map(({ record, read: what }) => notBelieved(record, what)), ...chainFindings(readable)],
   });
 }
@@ -1099,7 +1115,7 @@ class Estate {
 
   // --- the end ---
 
-  finish(doubtful: Estate, more: Pick<Inventory, 'records'> & { readonly findings: readonly InventoryFinding[] }): Inventory {
+  finish(doubtful: Estate, more: Pick<Inventory, 'records' | 'rehearsals'> & { readonly findings: readonly InventoryFinding[] }): Inventory {
     for (const begun of this.#begun) this.#requested(begun);
     const keys = [...this.keys];
     const others = [...this.others];
@@ -1116,7 +1132,7 @@ class Estate {
     for (const one of doubtful.others) if (!others.some((other) => sameObject(other, one))) others.push({ ...one, end: null });
     const certificates = [...this.certificates, ...doubtful.certificates.filter((one) => !this.certificates.some((other) => other.sha256 === one.sha256))];
     return {
-      records: more.records,
+      records: more.records, rehearsals: more.rehearsals,
       keys: keys.map((key) => finished(key, certificates)),
       others,
       begun: [...this.#begun, ...doubtful.#begun].map(({ source, names }) => ({ ...source, names })),

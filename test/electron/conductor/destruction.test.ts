@@ -12,7 +12,7 @@ import { openFile } from '../../../ceremonies/bundle.ts';
 import { forWebCrypto, utf8 } from '../../../ceremonies/bytes.ts';
 import { pendingAction, type Data, type Entry, type State } from '../../../ceremonies/ceremony.ts';
 import { planDestruction } from '../../../ceremonies/destroy-plan.ts';
-import { claimsOn, type CopyList } from '../../../ceremonies/destruction.ts';
+import { claimsOn, seenText, type CopyList } from '../../../ceremonies/destruction.ts';
 import { foldInventory, type Inventory } from '../../../ceremonies/inventory.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import { keyNamed } from '../../../ceremonies/statements.ts';
@@ -179,6 +179,7 @@ test('a token that is not here cannot be asked: its copy is no failure of lookin
   const located = lines.map((line) => parseLine(line)).find((entry): entry is Entry<'done'> => entry.kind === 'done' && entry.step === 'locate') ?? assert.fail('not located');
   const { seen } = (located.data).evidence as { seen: { copy: number; found: number | null; why: string }[] };
   assert.deepEqual(seen.at(-1), { copy: list.copies.length, found: null, why: 'TOKEN_MISSING' });
+  assert.equal(seenText(null, 'TOKEN_MISSING'), 'cannot be asked: its token is not here');
 });
 
 test('a real destruction opens beside the software token that is always configured; a rehearsal never with a real key\'s list, nor on a token in production', async () => {
