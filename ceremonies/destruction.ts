@@ -35,6 +35,11 @@ export function stands({ end }: { readonly end: { readonly level: Level; readonl
   return end === null || (end.level === 'L0' && end.told !== true);
 }
 
+/** Does this copy hold what must be kept secret? */
+export function holdsSecret(copy: { readonly kind: string; readonly class?: string }): boolean {
+  return copy.kind !== 'object' || copy.class === 'private-key' || copy.class === 'secret-key';
+}
+
 const text = (most: number) => z.string().min(1).max(most);
 const date = z.string().regex(/^\d{4}-\d{2}-\d{2}$/);
 

@@ -18,7 +18,7 @@ import {
   IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned,
 } from './evidence.ts';
 import { readBackupRecord } from './backup-record.ts';
-import { claimsOn, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
+import { claimsOn, holdsSecret, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
@@ -196,19 +196,6 @@ export interface Inventory {
   readonly rehearsals: readonly string[];
 }
 
-/**
- * Findings in earnest, and those that are about rehearsals and nothing else. A finding is only so far of a rehearsal as that is known: one about a
- * key in earnest, about a record that does not verify, or about what nothing explains, is not. A missing volume may have been a real one.
- */
-export function inEarnest<Found extends Pick<InventoryFinding, 'rule' | 'keys' | 'source'>>(findings: readonly Found[], { keys, rehearsals }: { readonly keys: Iterable<InventoryKey>; readonly rehearsals: readonly string[] }): { readonly real: readonly Found[]; readonly rehearsed: readonly Found[] } {
-  const records = new Set(rehearsals);
-  const rehearsalKeys = new Set<string>();
-  for (const { identity, rehearsal, believed } of keys) if (rehearsal && believed) rehearsalKeys.add(identity);
-  const isRehearsed = ({ rule, keys: about, source }: Found) =>
-    rule !== 'LOGBOOK-CHAIN' && (about.length > 0 ? about.every((key) => rehearsalKeys.has(key)) : source !== null && records.has(source.ceremony));
-  return { real: findings.filter((finding) => !isRehearsed(finding)), rehearsed: findings.filter(isRehearsed) };
-}
-
 /** Every object that the records explain, with the key that it belongs to. */
 export function explainedObjects({ keys, others }: Pick<Inventory, 'keys' | 'others'>): readonly { readonly object: Holding; readonly key: string | null }[] {
   return [
@@ -251,11 +238,6 @@ export function dependantsOf({ keys }: Pick<Inventory, 'keys'>, identity: string
 function liesUnder(keys: readonly InventoryKey[], copy: Copy, identity: string): boolean {
   if (copy.kind === 'wrapped-file') return copy.underKey === identity;
   return copy.kind === 'wrapped-part' && keys.some((key) => key.identity === identity && key.copies.some((one) => one.kind === 'object' && one.class === 'secret-key' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module));
-}
-
-/** Does this copy hold what must be kept secret? */
-export function holdsSecret(copy: Copy): boolean {
-  return copy.kind !== 'object' || copy.class === 'private-key' || copy.class === 'secret-key';
 }
 
 /** What a list of copies calls a wrapped file; by this it is known again when the list is carried out. */

@@ -7,8 +7,9 @@
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isIn } from '../ceremonies/findings.ts';
 import type { Refusal } from '../ceremonies/refusal.ts';
-import { isIn, whereText, type Balance, type CustodyMovement, type Thing } from '../ceremonies/shares/custody.ts';
+import { whereText, type Balance, type CustodyMovement, type Thing } from '../ceremonies/shares/custody.ts';
 import { PLACEMENT_RULES, type SetRule } from '../ceremonies/shares/placement.ts';
 import type { CustodyReport } from './contract.ts';
 import { rehearsedWords } from './inventory-cli.ts';

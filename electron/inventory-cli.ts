@@ -11,8 +11,9 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { deadlines } from '../ceremonies/alerts.ts';
 import { utf8 } from '../ceremonies/bytes.ts';
-import { LEVELS, stands } from '../ceremonies/destruction.ts';
-import { holdsSecret, inEarnest, type Copy, type Inventory, type InventoryFinding, type InventoryKey } from '../ceremonies/inventory.ts';
+import { holdsSecret, LEVELS, stands } from '../ceremonies/destruction.ts';
+import { inEarnest } from '../ceremonies/findings.ts';
+import type { Copy, Inventory, InventoryFinding, InventoryKey } from '../ceremonies/inventory.ts';
 import type { Compared } from './contract.ts';
 import { newFile, Usage, write } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
@@ -101,7 +102,7 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
   }
 }
 
-/** How many findings are of rehearsals, and whether they count: `; 2 more of rehearsals, which do not count`. */
+/** How many findings are of rehearsals, and whether they count. */
 export function rehearsedWords(rehearsed: number, included: boolean): string {
   if (rehearsed === 0) return '';
   return included ? `; ${rehearsed} of them of rehearsals` : `; ${rehearsed} of rehearsals, which do not count (--include-rehearsals)`;

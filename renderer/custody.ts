@@ -4,7 +4,8 @@
  *
  * Pure. It draws nothing and judges nothing: what is wrong with where a share lies comes from the report.
  */
-import { isIn, type CustodyMovement, type Thing } from '../ceremonies/shares/custody.ts';
+import { isIn } from '../ceremonies/findings.ts';
+import type { CustodyMovement, Thing } from '../ceremonies/shares/custody.ts';
 import type { PlacementFinding } from '../ceremonies/shares/placement.ts';
 import type { CustodyReport } from '../electron/contract.ts';
 

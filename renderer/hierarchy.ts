@@ -4,8 +4,8 @@
  * Pure. Every tie comes from what the records say of a key; none is guessed. Each key stands here once, under what certified it, else under
  * what wraps it; whatever else is above it is named beside it. Keys that are above each other in a circle stand at the top.
  */
-import { stands } from '../ceremonies/destruction.ts';
-import { holdsSecret, type InventoryKey, type Source } from '../ceremonies/inventory.ts';
+import { holdsSecret, stands } from '../ceremonies/destruction.ts';
+import type { InventoryKey, Source } from '../ceremonies/inventory.ts';
 import type { KeyRow, Medium } from './keys.ts';
 import { t } from './texts.ts';
 

@@ -1275,6 +1275,8 @@ export const t = {
 
     findings: (n: number) => plural(n, 'finding'),
     noFindings: 'Nothing was found in the records.',
+    rehearsedFindings: (n: number) => `REHEARSAL: ${plural(n, 'finding')} of rehearsals and of nothing else`,
+    onlyRehearsals: 'Every key here is of a rehearsal: nothing is in earnest.',
     fromRecords: 'in the records',
     fromTokens: (token: string) => `on token ${token}`,
     hidden: (n: number) => `The filter hides the keys of ${n === 1 ? 'one of them' : `${n} of them`}. Findings always stand here.`,

@@ -83,15 +83,6 @@ export interface CustodyFinding extends Refusal {
   readonly things: readonly string[];
 }
 
-/** Is a finding about real things (`rehearsal` false), or about those of rehearsals? What is about nothing in particular is about both. */
-export function isIn({ sets, things }: Pick<Custody, 'sets' | 'things'>, rehearsal: boolean): (finding: { readonly things: readonly string[]; readonly set?: string | null }) => boolean {
-  const keys = new Set(things.filter((thing) => thing.rehearsal === rehearsal).map(({ key }) => key));
-  const others = new Set(things.filter((thing) => thing.rehearsal !== rehearsal).map(({ key }) => key));
-  return ({ things: about, set = null }) => (set === null || about.length > 0
-    ? about.some((key) => keys.has(key)) || !about.some((key) => others.has(key))
-    : sets.some((one) => one.id === set && one.rehearsal === rehearsal));
-}
-
 export interface Custody {
   readonly records: { readonly believed: number; readonly refused: number };
   /** Sets of shares that are whole and in force. */

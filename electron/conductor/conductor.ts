@@ -339,7 +339,9 @@ export class Conductor {
 
   async #certificate(ceremony: string): Promise<Answers['certificate']> {
     const { certificateOf } = await import('../../ceremonies/bundle.ts');
-    return { name: `certificate-of-destruction-${ceremony.slice(0, 8)}`, html: certificateOf(this.#linesOf(ceremony)) };
+    const html = certificateOf(this.#linesOf(ceremony));
+    if (html === null) throw new Refused(refuse('CERTIFICATE-DUE', 'a closed record of a destruction, in which every copy was looked for again', 'another one', 'Finish the destruction first; the certificate follows from its record.'));
+    return { name: `certificate-of-destruction-${ceremony.slice(0, 8)}`, html };
   }
 
   #linesOf(ceremony: string): readonly string[] {

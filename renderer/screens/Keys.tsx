@@ -3,6 +3,7 @@
  * demand beside what tokens hold. It shows, and changes nothing; findings stand on top whatever is filtered.
  */
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
+import { inEarnest } from '../../ceremonies/findings.ts';
 import type { InventoryKey, Source } from '../../ceremonies/inventory.ts';
 import type { Answers, Request } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
@@ -62,6 +63,7 @@ export function Keys({ chosen, hierarchy }: { readonly chosen: string | null; re
 
 function From({ kept: { rows, rest } }: { readonly kept: Kept }) {
   const { believed, refused } = rest.records;
+  const onlyRehearsals = rows.length > 0 && rows.every(({ key }) => key.rehearsal);
   return (
     <p className="note from">
       <Mark name="verified" quiet /> {words.from(rows.filter(({ key }) => key.believed).length, believed)}
@@ -69,6 +71,12 @@ function From({ kept: { rows, rest } }: { readonly kept: Kept }) {
         <>
           <br />
           <Mark name="refused" quiet /> {words.refused(refused)}
+        </>
+      ) : null}
+      {onlyRehearsals ? (
+        <>
+          <br />
+          <Mark name="reported" quiet /> {words.onlyRehearsals}
         </>
       ) : null}
     </p>
@@ -116,6 +124,7 @@ function Room({ kept, findings, chosen, hierarchy }: { readonly kept: Kept; read
   const later = useDeferredValue(filter);
   const shown = useMemo(() => filtered(rows, findings, later), [rows, findings, later]);
   const finding = useMemo(() => findingFacet(findings), [findings]);
+  const { real, rehearsed } = useMemo(() => inEarnest(findings, { keys: rows.map(({ key }) => key), rehearsals: kept.rest.rehearsals }), [findings, rows, kept]);
   const counts = useMemo(() => findingCounts(findings), [findings]);
   const estate = useConclave((state) => state.estate);
   const names = useMemo(() => presentSerials(estate), [estate]);
@@ -130,7 +139,15 @@ function Room({ kept, findings, chosen, hierarchy }: { readonly kept: Kept; read
   useShortcut('h', all, dialog === null && !hierarchy);
   return (
     <>
-      <Findings findings={findings} hidden={hiddenFindings(rows, shown, findings)} byIdentity={byIdentity} nameOf={nameOf} />
+      <Findings findings={real} hidden={hiddenFindings(rows, shown, real)} byIdentity={byIdentity} nameOf={nameOf} />
+      {rehearsed.length > 0 ? (
+        <details className="rehearsed-findings">
+          <summary>
+            <Mark name="reported" quiet /> {words.rehearsedFindings(rehearsed.length)}
+          </summary>
+          <FindingList findings={rehearsed} byIdentity={byIdentity} nameOf={nameOf} />
+        </details>
+      ) : null}
       <div className="filter-bar">
         <Filters filter={filter} set={setFilter} facets={{ ...facets, finding }} nameOf={nameOf} />
         {isFiltered(filter) ? (
@@ -175,7 +192,6 @@ function Findings({ findings, hidden, byIdentity, nameOf }: {
   readonly byIdentity: Kept['byIdentity'];
   readonly nameOf: (serial: string) => string;
 }) {
-  const [most, setMost] = useState(FINDINGS_SHOWN);
   if (findings.length === 0) return null;
   return (
     <section className="estate-findings" aria-label={words.findings(findings.length)}>
@@ -187,6 +203,15 @@ function Findings({ findings, hidden, byIdentity, nameOf }: {
           {words.hidden(hidden)}
         </p>
       ) : null}
+      <FindingList findings={findings} byIdentity={byIdentity} nameOf={nameOf} />
+    </section>
+  );
+}
+
+function FindingList({ findings, byIdentity, nameOf }: { readonly findings: readonly Finding[]; readonly byIdentity: Kept['byIdentity']; readonly nameOf: (serial: string) => string }) {
+  const [most, setMost] = useState(FINDINGS_SHOWN);
+  return (
+    <>
       <ul>
         {findings.slice(0, most).map((finding, index) => (
           <li key={index}>
@@ -207,7 +232,7 @@ function Findings({ findings, hidden, byIdentity, nameOf }: {
           {words.more(Math.min(100, findings.length - most))}
         </button>
       ) : null}
-    </section>
+    </>
   );
 }
 

@@ -1115,6 +1115,25 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     },
   ],
   ['keys-many', 'keys-many', () => keysRoom()],
+  [
+    'keys-rehearsed',
+    'keys-rehearsed',
+    async () => {
+      await keysRoom();
+      assert.equal(await page.locator('.estate-findings li').count(), 2, 'those in earnest, and first');
+      await page.locator('.rehearsed-findings > summary').getByText('REHEARSAL: 2 findings of rehearsals and of nothing else').click();
+      assert.equal(await page.locator('.rehearsed-findings li').count(), 2);
+    },
+  ],
+  [
+    'keys-only-rehearsals',
+    'keys-only-rehearsals',
+    async () => {
+      await keysRoom();
+      await page.getByText('Every key here is of a rehearsal: nothing is in earnest.').waitFor();
+      assert.equal(await page.locator('.estate-findings').count(), 0);
+    },
+  ],
   ['keys-hierarchy', 'keys-hierarchy', () => hierarchy(28)],
   ['keys-hierarchy-one', 'keys-hierarchy-one', () => hierarchy(1)],
   [

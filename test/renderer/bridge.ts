@@ -182,7 +182,7 @@ export class PretendBridge implements Bridge {
   /** Whether tokens hold just what the inventory explains. */
   alike = false;
   /** Empty, as on a machine where nothing has been recorded. */
-  inventory: Inventory = { records: { believed: 0, refused: 0 }, keys: [], others: [], begun: [], findings: [] };
+  inventory: Inventory = { records: { believed: 0, refused: 0 }, keys: [], others: [], begun: [], findings: [], rehearsals: [] };
   /** The change during which the device process ends, leaving a key behind. */
   lostAt: string | null = null;
 

@@ -8,7 +8,7 @@ import { app, BrowserWindow, ipcMain, protocol } from 'electron';
 import type { Request } from '../../electron/contract.ts';
 import { POLICIES, webPreferences } from '../../electron/hardening.ts';
 import { PretendBridge, pretendVerdict } from './bridge.ts';
-import { pretendHierarchy, pretendInventory, pretendedKey, object } from './pretend-keys.ts';
+import { pretendHierarchy, pretendInventory, pretendedKey, object, REHEARSED_FINDINGS } from './pretend-keys.ts';
 import { BADLY_PLACED, TWO_WORLDS, WELL_PLACED } from './pretend-custody.ts';
 import { peopleFor, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 
@@ -393,6 +393,16 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
   'keys-many': (b) => {
     b.add(new Room().toTheEnd());
     b.inventory = pretendInventory(10_000);
+  },
+  'keys-rehearsed': (b) => {
+    b.add(new Room().toTheEnd());
+    const inventory = pretendInventory();
+    b.inventory = { ...inventory, findings: [...inventory.findings, ...REHEARSED_FINDINGS] };
+  },
+  'keys-only-rehearsals': (b) => {
+    b.add(new Room().toTheEnd());
+    const { keys, ...inventory } = pretendInventory();
+    b.inventory = { ...inventory, keys: keys.filter(({ rehearsal }) => rehearsal), findings: REHEARSED_FINDINGS, records: { believed: 6, refused: 0 } };
   },
   'keys-hierarchy': (b) => {
     b.add(new Room().toTheEnd());

@@ -63,6 +63,9 @@ for (const module of ['software', 'softhsm'] as const) {
     const { level, destroyed, known } = claimsOn(state.destruction);
     assert.deepEqual([level, destroyed, known], ['L1', 4, 4]);
     assert.match(certificate(files), /Destroyed, L1/);
+    const of = state.ceremony;
+    assert.deepEqual(await ask(house, { call: 'certificate', ceremony: of }), { name: `certificate-of-destruction-${of.slice(0, 8)}`, html: certificate(files) }, 'what is printed is the page of the bundle');
+    await assert.rejects(ask(house, { call: 'print-certificate', ceremony: of }), opened('WINDOW-PRINTS'));
   });
 }
 
@@ -175,6 +178,7 @@ test('a token that is not here cannot be asked: its copy is no failure of lookin
   list.copies.push({ ...structuredClone(away), what: 'a copy on a token that nobody has', by: { ...away.by, token: 'DEADBEEFDEADBEEF' } as CopyList['copies'][number]['by'] });
   const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, tokens: { 'key-hsm': state.opening!.bindings.tokens['key-hsm']! }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } }, until: (now) => now.destruction.approvals.length > 0 });
   assert.equal(ceremony.length, 32);
+  await assert.rejects(ask(house, { call: 'certificate', ceremony }), opened('CERTIFICATE-DUE'));
   const { lines } = await ask(house, { call: 'entries', ceremony, from: 0 });
   const located = lines.map((line) => parseLine(line)).find((entry): entry is Entry<'done'> => entry.kind === 'done' && entry.step === 'locate') ?? assert.fail('not located');
   const { seen } = (located.data).evidence as { seen: { copy: number; found: number | null; why: string }[] };
