@@ -1,17 +1,15 @@
 /** What comes before and after the printing of a certificate; that it is printed, test/e2e/states.test.ts shows in the real window. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BrowserWindow } from 'electron';
 import { refuse } from '../../ceremonies/refusal.ts';
 import { asksToPrint, Press } from '../../electron/printing.ts';
 
-const over = {} as BrowserWindow;
+/** A dialog stands over it; nothing else is asked of it here. */
+const over = null as never;
 const ready = { ok: true, value: { name: 'certificate', html: '<style>\np { }</style>' } } as const;
 
-class NoWindow {
-  constructor() {
-    throw new Error('no window is needed for this');
-  }
+function NoWindow(): never {
+  throw new Error('no window can be made');
 }
 
 test('one call is for the press, and everything else for the conductor', () => {
@@ -21,7 +19,7 @@ test('one call is for the press, and everything else for the conductor', () => {
 
 test('a certificate that there is not asks for no file; one at a time; who chooses no file gets none', async () => {
   const answers: ((chosen: { canceled: boolean; filePath: string }) => void)[] = [];
-  const press = new Press({ Window: NoWindow as never, release: true, dialog: { showSaveDialog: () => new Promise((resolve) => { answers.push(resolve as never); }) } });
+  const press = new Press({ Window: NoWindow as never, release: true, dialog: { showSaveDialog: () => new Promise((resolve) => { answers.push(resolve); }) } });
   const refused = { ok: false, refusal: refuse('CERTIFICATE-DUE', 'x', 'y', 'z') } as const;
   assert.equal(await press.print(refused, over), refused);
   assert.equal(answers.length, 0);

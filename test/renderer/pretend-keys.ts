@@ -116,7 +116,7 @@ export function pretendHierarchy(servers: number): Inventory {
         certificates: [certificate(cn, root, index === 2 ? 90 : 100 + index)], events: index === 0 ? signs(1000, servers) : [],
       })),
       ...Array.from({ length: servers }, (_, index) => pretendedKey(`Server ${index + 1}`, [object('private-key', `Server ${index + 1}`, { id: `${index}`.padStart(8, '0') })], {
-        identity: spki(`Server ${index + 1}`) + index, certificates: [certificate(`Server ${index + 1}`, name(cas[0]!), 1000 + index)],
+        identity: spki(`Server ${index + 1}, number ${index}`), certificates: [certificate(`Server ${index + 1}`, name(cas[0]!), 1000 + index)],
       })),
     ],
   };
