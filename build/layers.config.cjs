@@ -91,8 +91,8 @@ module.exports = {
     {
       name: 'ELECTRON-AT-THE-DOOR',
       severity: 'error',
-      comment: 'electron is imported by main, windows, processes, the preloads and the booth',
-      from: { pathNot: '^electron/(main|windows|processes)\\.ts$|^electron/preload\\.c?ts$|^electron/booth/|^electron/hardening\\.ts$|^test/|^build/' },
+      comment: 'electron is imported by main, windows, printing, processes, the preloads and the booth',
+      from: { pathNot: '^electron/(main|windows|printing|processes)\\.ts$|^electron/preload\\.c?ts$|^electron/booth/|^electron/hardening\\.ts$|^test/|^build/' },
       to: { path: ELECTRON },
     },
     {
