@@ -15,7 +15,7 @@ const NETWORK = '^(node:)?(http|https|http2|net|tls|dgram|dns|inspector)(/|$)';
 
 /** Arithmetic and formats without I/O. */
 const PURE_PACKAGES = packages(
-  '@noble/[^/]+', '@scure/[^/]+', '@peculiar/[^/]+', 'zod', 'yaml', 'canonicalize', 'fflate', 'ical-generator', 'reflect-metadata', 'shamir-secret-sharing', 'qr',
+  '@noble/[^/]+', '@scure/[^/]+', '@peculiar/[^/]+', 'zod', 'yaml', 'canonicalize', 'fflate', 'ical-generator', 'reflect-metadata', 'shamir-secret-sharing', 'qr', 'age-encryption',
 );
 
 /** The one file that may load a native module, and nobody else may. */
