@@ -15,7 +15,7 @@ import { checkText, createdId, goesToToken, orderText } from './administration.t
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
-  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned,
+  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
 } from './evidence.ts';
 import { readBackupRecord } from './backup-record.ts';
 import { claimsOn, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
@@ -446,6 +446,8 @@ class Estate {
   readonly #sets = new Map<string, SetDraft>();
   /** By set: shares of which a custody movement says that something other than a card holds them. */
   readonly #declared = new Map<string, Set<number>>();
+  /** The key in each wrapped file that the logbook gave out, by its ciphertext: not every token tells what came back in. */
+  readonly #wrappedOut = new Map<string, KeyDraft>();
 
   constructor(believed: boolean) {
     this.#believed = believed;
@@ -1059,6 +1061,7 @@ class Estate {
         const name = under ? `"${under.label}" on token ${token}` : `the recipient's key ${file.under.label}, ${checkText(file.under.check)}`;
         this.#add(key, { kind: 'wrapped-file', method, under: name, underKey: under ? this.#keyPointedAt(step, on, under).identity : identityOf(file.under.check, { module, token: '', id: null }), since: source, end: null, believed: this.#believed });
         key.unknown.add('where the wrapped file lies, and who copied it, is in no record');
+        this.#wrappedOut.set(file.wrapped, key);
         this.#event(key, step, words);
         if (under) this.#use(this.#keyPointedAt(step, on, under), step, `wrapped "${wrapped.label}"`);
         return;
@@ -1074,12 +1077,12 @@ class Estate {
 
   #made(step: Step, intent: Extract<Intent<'administer'>, { token: string }>, read: Read, words: string): void {
     const { change, module, token } = intent;
-    const order = intent.order as Partial<ChangeOrder<'generate-key'> & ChangeOrder<'import-key'> & ChangeOrder<'copy-object'>> & { readonly id: string; readonly label: string };
+    const order = intent.order as Partial<ChangeOrder<'generate-key'> & Omit<ChangeOrder<'import-key'>, 'file'> & ChangeOrder<'copy-object'>> & { readonly id: string; readonly label: string; readonly file?: string | WrappedKeyFile };
     const on = { module, token };
     const source = sourceOf(step.entry);
     const { check } = read;
     const place = { ...on, id: order.id };
-    const from = change === 'copy-object' && order.object ? this.#keyPointedAt(step, on, order.object) : undefined;
+    const from = change === 'copy-object' && order.object ? this.#keyPointedAt(step, on, order.object) : typeof order.file === 'object' ? this.#wrappedOut.get(order.file.wrapped) : undefined;
     // A fresh key is a new one, whatever three octets of a check value say; a fingerprint leaves no doubt.
     const known = from ?? (change === 'generate-key' && check.method !== 'SHA-256 of SubjectPublicKeyInfo' ? undefined : this.#keyOf(check, place));
     const origin = ({ 'generate-key': 'generated', 'import-key': 'imported', 'unwrap-key': 'unwrapped', 'copy-object': 'copied' } as const)[change as 'generate-key'];
@@ -1088,7 +1091,7 @@ class Estate {
       algorithm: read.spki === null ? secretAlgorithm(order.kind, read) : algorithmOfSpki(read.spki),
     });
     this.#inEarnest(key, step.after);
-    if (change === 'import-key') key.unknown.add(`the file it came from (${order.file ?? ''}) and every copy of that`);
+    if (typeof order.file === 'string') key.unknown.add(`the file it came from (${order.file}) and every copy of that`);
     if (change === 'unwrap-key') key.unknown.add('the wrapped file it came from and every copy of that');
     const pair = read.private && read.public ? `${source.ceremony} ${order.id}` : null;
     for (const attributes of [read.private, read.public, read.secret]) {
