@@ -470,6 +470,7 @@ class Estate {
       }
       case 'failed': {
         const { begun, error, nothingChanged } = entry.data as Data<'failed'>;
+        if (error.code === 'NOT-ZEROISED') this.#notBlank(step, error.message);
         const wanted = this.#pending(entry.ceremony, begun);
         if (!wanted) return;
         for (const key of this.#aimedAt(wanted)) this.#event(key, step, `${wordsOf(wanted)}: failed (${error.code})${nothingChanged ? ', nothing changed' : ''}`);
@@ -940,12 +941,13 @@ class Estate {
       case 'set-state': this.#stated(step, evidence as Evidence<'set-state'>); return;
       case 'zeroise-token': {
         const { token } = intent as Intent<'zeroise-token'>;
-        this.#blanked(step, { module: moduleOf(before, token), token }, `token ${token} zeroised before witnesses`);
+        this.#blanked(step, { module: moduleOf(before, token), token }, `token ${token} zeroised before witnesses`, true);
         return;
       }
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
       case 'destroy-copies': case 'confirm-gone': this.#destroyed(step); return;
-      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'take-inventory': this.#stillBlank(step, evidence as Evidence<'take-inventory'>); return;
+      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
       case 'hand-over': this.#handedOver(step); return;
     }
   }
@@ -998,13 +1000,41 @@ class Estate {
   }
 
   /** Everything on a token ended at once. */
-  #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string): void {
+  /** `again`: it will be looked at once more, from a fresh process; until then it is at L0. */
+  #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string, again: boolean): void {
     const source = sourceOf(step.entry);
     for (const { holding, key } of this.#holdings()) {
       if ((holding.end !== null && holding.end.level !== 'L0') || holding.module !== module || holding.token !== token) continue;
-      this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
+      this.#told(holding, source, again ? 'L0' : 'L1', `the token was initialised, and a fresh session found no object on it${again ? '; not yet looked for from a fresh process' : ''}`);
       if (key) this.#event(key, step, `${words} (with ${holding.what})`);
     }
+    this.#settleEnds(source);
+  }
+
+  /** Copies on a token that this ceremony has zeroised. */
+  #onceOn({ entry, before }: Step, serial: string): { holding: HoldingDraft; key: KeyDraft | null }[] {
+    return this.#holdings().filter(({ holding }) => holding.token === before.zeroised[serial] && holding.end?.ceremony === entry.ceremony);
+  }
+
+  /** A fresh process has looked at a token that was zeroised, and found nothing. */
+  #stillBlank(step: Step, { token, fresh }: Evidence<'take-inventory'>): void {
+    if (fresh !== true) return;
+    for (const { holding } of this.#onceOn(step, token)) this.#told(holding, sourceOf(step.entry), 'L1', 'the token was zeroised, and a fresh process found no object on it');
+    this.#settleEnds(sourceOf(step.entry));
+  }
+
+  /** What a token had said of itself when it was zeroised was not so: what was on it counts as there. */
+  #notBlank(step: Step, found: string): void {
+    const { action, intent } = { action: step.before.current?.step.do.action, intent: step.before.current?.intent };
+    if (action !== 'take-inventory') return;
+    const { token } = intent as Intent<'take-inventory'>;
+    const source = sourceOf(step.entry);
+    const back = this.#onceOn(step, token);
+    for (const { holding, key } of back) {
+      holding.end = null;
+      if (key) this.#event(key, step, `the token ${token} is not zeroised (with ${holding.what}): ${found}`);
+    }
+    this.findings.push({ ...refuse('NOT-ZEROISED', `token ${token} blank, as it said it was`, found, 'Treat every key on it as still there, and have the token examined or destroyed.'), source, keys: [...new Set(back.flatMap(({ key }) => key?.identity ?? []))] });
     this.#settleEnds(source);
   }
 
@@ -1024,7 +1054,7 @@ class Estate {
     switch (change) {
       case 'set-user-pin': case 'change-pin': return;
       case 'init-token': {
-        this.#blanked(step, on, words);
+        this.#blanked(step, on, words, false);
         return;
       }
       case 'generate-key': case 'import-key': case 'unwrap-key': case 'copy-object': this.#made(step, intent, result as Read, words); return;

@@ -25,9 +25,13 @@ test('what is found: still what it was, blank, neither, or nobody can tell', () 
     ['it never had a PIN, and its objects are gone', facts(), [object], facts(), [], 'present', /was initialised/],
     ['it never had a PIN, and still shows its objects', facts(), [object], facts(), [object], 'absent', /as before.*not zeroised/],
     ['it was blank before', facts(), [], facts(), [], 'absent', /nobody can tell/],
+    ['it was not initialised before', { ...facts(), flags: [] }, [], facts(), [], 'present', /has no user PIN, and shows no object .*: it was initialised\.$/],
+    ['it is not initialised now', facts(PIN), [object], { ...facts(), flags: [] }, [], 'absent', /It is not initialised/],
+    ['it is blank, under another label', facts(PIN), [object], { ...facts(), label: 'OTHER' }, [], 'present', /it was initialised, under the label "OTHER" where "HSM" was asked for\.$/],
+    ['another label, and nothing else happened', facts(PIN), [object], { ...facts(PIN), label: 'OTHER' }, [object], 'absent', /was not initialised/],
   ];
   for (const [what, seen, listed, now, objects, state, words] of rows) {
-    const observation = observedZeroise({ seen }, listed, { facts: now, objects });
+    const observation = observedZeroise({ seen, label: 'HSM' }, listed, { facts: now, objects });
     assert.equal(observation.state, state, what);
     assert.match(observation.detail, words, what);
   }

@@ -123,7 +123,7 @@ async function play(script: string, { on = {}, parameters = {}, inputs = {}, peo
 }
 
 /** A volume of the logbook: logged in, to the tokens too, worked in, logged out of, signed. */
-async function volume(work: (change: <R extends ChangeRequest | StatementRequest>(request: R) => Promise<unknown>) => Promise<void>): Promise<void> {
+async function volume(work: (change: (request: ChangeRequest | StatementRequest) => Promise<unknown>) => Promise<void>): Promise<void> {
   const { ceremony } = await ask(house, { call: 'log-in', name: 'Stand-in officer', module, card: cards['identity-card']?.['officer'] ?? null, mode: 'rehearsal', standIns: true });
   await playOn(house, ceremony, { until: (state) => state.current?.step.do.action === 'administer' && !state.checkpointDue });
   for (const token of Object.values(tokens)) await ask(house, { call: 'token-login', module, token, standIn: true, acceptFinalTry: false });
