@@ -100,6 +100,16 @@ test('a list that was made without login says what it cannot show', async () => 
   assert.equal(words({ loggedIn: true }), 'EVIDENCE-MATCHES-ACTION');
 });
 
+test('a label that is not the one that was asked for is refused, and taken as found where the officer keeps the token', async () => {
+  for (const [kept, expected] of [[false, 'TOKEN-INITIALISED'], [true, undefined]] as const) {
+    const { entries, before } = await scriptedRecord({ script: 'token-zeroise', ...kept && { happenings: { zeroise: [{ kind: 'crash', found: 'present', decision: 'keep' }] } } });
+    const i = entries.findIndex((entry) => entry.kind === 'done' && entry.step === 'zeroise');
+    const entry = structuredClone(entries[i] ?? assert.fail()) as Entry<'done'>;
+    (entry.data.evidence as { after: { label: string } }).after.label = 'OTHER';
+    assert.equal(check(before[i]!, entry)?.rule, expected);
+  }
+});
+
 test('a serial number that the token drew anew is said, and one that stayed is not', async () => {
   const { entries, before } = await scriptedRecord({ script: 'token-zeroise' });
   const i = entries.findIndex((entry) => entry.kind === 'done' && entry.step === 'zeroise');
