@@ -240,6 +240,7 @@ function done(before: State, evidence: Evidence): Worded {
       return [
         `${who} listed everything on the token: ${e.objects.length} objects`,
         ...e.loggedIn === false ? [remark('without login, as its user PIN is locked or not set: private objects could not be listed')] : [],
+        ...e.fresh === true ? [remark('by a process that was started for it')] : [],
         ...e.objects.length === 0 ? [reported('the token shows none')] : [],
         ...e.objects.slice(0, 20).map((object) => reported(objectText(object))),
         ...e.objects.length > 20 ? [reported(`and ${e.objects.length - 20} more`)] : [],
