@@ -95,11 +95,11 @@ export function formIntentFault({ components: { set, alive, entered, formed }, p
  */
 export function formedDeviations(use: FormedUse, found: KeyAttributes): string[] {
   const wanted: Partial<KeyAttributes> = {
-    class: 'secret-key', keyType: 'CKK_AES', token: true, private: true, sensitive: true, extractable: false, modifiable: false, alwaysSensitive: false, neverExtractable: false, local: false,
+    class: 'secret-key', keyType: 'CKK_AES', token: true, private: true, sensitive: true, extractable: false, alwaysSensitive: false, neverExtractable: false, local: false,
     sign: false, verify: false, encrypt: false, decrypt: false, wrap: false, unwrap: false, derive: false,
   };
   for (const name of USES[use]) wanted[name] = true;
-  const optional: readonly string[] = ['modifiable', 'derive', 'alwaysSensitive', 'neverExtractable', 'local'];
+  const optional: readonly string[] = ['derive', 'alwaysSensitive', 'neverExtractable', 'local'];
   return Object.entries(wanted).flatMap(([name, value]) => {
     const actual = found[name as keyof KeyAttributes];
     return actual === value || (actual === null && optional.includes(name)) ? [] : [`${name} is ${String(actual)}, not ${String(value)}`];

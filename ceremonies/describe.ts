@@ -374,6 +374,7 @@ function done(before: State, evidence: Evidence): Worded {
         ...e.tried.map(({ name, detail }) => verified(`${name}: ${detail}`)),
         reported(`secret key: ${attributeText(e.secret)}`),
         reported(e.wiped === 'overwritten' ? 'the components are overwritten in their process' : 'the components ended with their process'),
+        ...e.secret.modifiable === false ? [] : [reported('MODIFIABLE: the token would let its uses be changed')],
         remark('a key of components was outside: it is never LOCAL, ALWAYS_SENSITIVE or NEVER_EXTRACTABLE; who copied a form, no program can see'),
       ];
     }

@@ -13,7 +13,7 @@ import type { ComponentCheck, Evidence, KeyAttributes, OrderedAttributes } from 
 import { CHECK_DIGITS, checkBlock, checkValue, type CheckMethod } from '../../ceremonies/keys/check-value.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import { inFull, readBack, templateOf, withKek, type At } from './administration.ts';
-import { deviceError, Fault } from './errors.ts';
+import { deviceError, Fault, isTokenError } from './errors.ts';
 import { KEY_KIND_ROWS, type SecretKind } from './key-kinds.ts';
 import { andThen, freshId, idIsFree } from './keys.ts';
 import type { Booth } from './login.ts';
@@ -200,9 +200,9 @@ function judge({ number, check: method }: ComponentOrder, { name }: Asked, compo
 
 // --- the key -----------------------------------------------------------------------------------------------------------
 
-function ordered(kind: SecretKind, use: FormedUse): OrderedAttributes {
+function ordered(kind: SecretKind, use: FormedUse, modifiable: boolean): OrderedAttributes {
   const [does, undoes] = USES[use];
-  return inFull(kind, { private: true, sensitive: true, extractable: false, modifiable: false, [does]: true, [undoes]: true });
+  return inFull(kind, { private: true, sensitive: true, extractable: false, modifiable, [does]: true, [undoes]: true });
 }
 
 async function formKey(at: At, order: FormOrder, key: Uint8Array): Promise<Omit<Formed, 'wiped'>> {
@@ -220,14 +220,22 @@ async function formKey(at: At, order: FormOrder, key: Uint8Array): Promise<Omit<
   await idIsFree(session, id);
   const kek = randomFillSync(secretBytes(32));
   const wrapped = aeskwp(kek).encrypt(key);
-  await withKek(session, kek, async (under) => {
+  const modifiable = await withKek(session, kek, async (under) => {
     const trial: Own = { class: 'secret-key', id: freshId(), lives: 'session' };
-    const own = templateOf(ordered(kind, use));
-    await session.unwrapKey({ method: 'AES-KWP' }, under, wrapped, { kind, id: trial.id!, label: 'conclave-trial', own, lives: 'session' });
+    const asTrial = (may: boolean) => session.unwrapKey({ method: 'AES-KWP' }, under, wrapped, { kind, id: trial.id!, label: 'conclave-trial', own: templateOf(ordered(kind, use, may)), lives: 'session' });
+    let may = false;
+    try {
+      await asTrial(may);
+    } catch (thrown) {
+      // SoftHSM unwraps nothing as unmodifiable. Then the record says that the key is not.
+      if (!isTokenError(thrown, 'CKR_ATTRIBUTE_READ_ONLY')) throw thrown;
+      await asTrial(may = true);
+    }
     await andThen(() => asSoftware(session, token, trial, key), () => session.destroy(trial));
-    await work.write(() => session.unwrapKey({ method: 'AES-KWP' }, under, wrapped, { kind, id, label, own }));
+    await work.write(() => session.unwrapKey({ method: 'AES-KWP' }, under, wrapped, { kind, id, label, own: templateOf(ordered(kind, use, may)) }));
+    return may;
   });
-  const { secret, check, tried } = await readBack(at, kind, id, ordered(kind, use));
+  const { secret, check, tried } = await readBack(at, kind, id, ordered(kind, use, modifiable));
   if (secret === null) throw new Fault('ANSWER_INVALID', 'At: secret.');
   const compared = await asSoftware(session, token, { class: 'secret-key', id, lives: 'token' }, key);
   const told = await tokensValue(session, token, { class: 'secret-key', id, lives: 'token' }, method, secret);
@@ -239,7 +247,9 @@ async function formKey(at: At, order: FormOrder, key: Uint8Array): Promise<Omit<
 export async function readFormed(at: At, order: FormOrder): Promise<Formed> {
   const { session, token } = at;
   const kind = KEY_KIND_ROWS[order.kind] as SecretKind;
-  const { secret, check, tried } = await readBack(at, kind, order.id, ordered(kind, order.use));
+  // Whether it may be modified is taken as it is.
+  const { modifiable: _asItIs, ...wanted } = ordered(kind, order.use, false);
+  const { secret, check, tried } = await readBack(at, kind, order.id, wanted);
   if (secret === null) throw new Fault('ANSWER_INVALID', 'At: secret.');
   const told = await tokensValue(session, token, { class: 'secret-key', id: order.id, lives: 'token' }, order.check, secret);
   mustBe(order.check, order.value, told?.value ?? 'none: the token does not tell it');
