@@ -29,6 +29,7 @@ export interface FormOrder {
   readonly value: string; readonly onForms: string | null;
 }
 export type Formed = Omit<Evidence<'form-key'>, 'token'>;
+interface Held { readonly set: string; readonly parts: Map<number, { readonly holder: string; readonly value: Secret }> }
 type Own = ObjectName & { readonly class: 'secret-key' };
 
 const AGAIN = 'Nothing was kept. Compare form and envelope, and type it again.';
@@ -37,7 +38,7 @@ const OTHER_FORMS = 'Do not use these forms. Nothing was written to the token; r
 export class ComponentDesk {
   readonly #booth: Booth;
   readonly #ticket: () => number;
-  #held: { readonly set: string; readonly parts: Map<number, { readonly holder: string; readonly value: Secret }> } | null = null;
+  #held: Held | null = null;
 
   constructor(booth: Booth, ticket: () => number) {
     this.#booth = booth;
@@ -88,7 +89,8 @@ export class ComponentDesk {
   #keep({ set, number, check: method }: ComponentOrder, { name }: Asked, component: Uint8Array): ComponentCheck {
     if (component.every((byte) => byte === 0)) throw new Refused(refuse('COMPONENT-ZERO', `a component of ${name} that is not all zeros`, 'all zeros: the others would have the key among them', AGAIN));
     if (this.#held?.set !== set) this.wipe();
-    const held = this.#held ??= { set, parts: new Map() };
+    const held: Held = this.#held ?? { set, parts: new Map() };
+    this.#held = held;
     for (const [other, { holder, value }] of held.parts) {
       if (other !== number && value.bytes.length === component.length && equalBytes(value.bytes, component)) {
         throw new Refused(refuse('COMPONENT-TWICE', `a component of ${name}'s own`, `the one that ${holder} has entered: both cancel out`, 'Nothing was kept. Find out who holds a copy of the form; these components are no secret of one person any more.'));
@@ -262,7 +264,7 @@ function mustBe(method: CheckMethod, value: string, found: string): void {
 
 /** The first block that the token gives for sixteen zero bytes under this IV. The caller wipes it. */
 async function firstBlock(session: Session, own: Own, iv: Uint8Array): Promise<Uint8Array> {
-  return (await session.encrypt(own, { kind: 'aes-cbc', iv }, new Uint8Array(16))).slice(0, 16);
+  return (await session.encrypt(own, { kind: 'aes-cbc', iv }, secretBytes(16))).slice(0, 16);
 }
 
 /** The check value as the token has it: computed by it, or told as an attribute; null where its one use allows neither. */
@@ -270,14 +272,14 @@ async function tokensValue(session: Session, token: Token, own: Own, method: Che
   const listed = new Set((await token.mechanisms()).map(({ name }) => name));
   const value = (block: Uint8Array) => ({ value: toHex(block.slice(0, 3)), by: 'computed' as const });
   if (encrypt === true && listed.has('CKM_AES_CBC_PAD')) {
-    const zero = await firstBlock(session, own, new Uint8Array(16));
+    const zero = await firstBlock(session, own, secretBytes(16));
     return lend(zero, async () => {
       if (method === 'ecb-zero') return value(zero);
       // NIST SP 800-38B section 6: of one whole block, CMAC is that block XOR K1, encrypted; CBC adds its IV in the same way.
       return lend(doubled(zero), async (k1) => value(await firstBlock(session, own, k1)));
     });
   }
-  if (method === 'cmac') return sign === true && listed.has('CKM_AES_CMAC') ? value(await session.mac(own, 'CKM_AES_CMAC', new Uint8Array(16))) : null;
+  if (method === 'cmac') return sign === true && listed.has('CKM_AES_CMAC') ? value(await session.mac(own, 'CKM_AES_CMAC', secretBytes(16))) : null;
   const told = (await session.read(own, ['CKA_CHECK_VALUE'])).get('CKA_CHECK_VALUE');
   return told?.length === 3 ? { value: toHex(told), by: 'attribute' } : null;
 }

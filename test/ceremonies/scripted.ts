@@ -45,7 +45,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'component-entry', 'component-issue'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -105,6 +105,8 @@ export interface RecordOptions {
   readonly shares?: number;
   readonly algorithm?: string;
   readonly place?: Placement;
+  /** Of a key that is formed of components. */
+  readonly use?: string;
   /** Algorithm and placement of a CA that is there before, for the scripts that use one. */
   readonly ca?: { readonly algorithm: string; readonly place: Placement };
   /** Certificates that are brought as one file. */
@@ -323,7 +325,7 @@ export class ScriptedRoom {
   async #open(): Promise<void> {
     const { script } = readScript(scriptText(this.#options));
     assert.ok(script, 'a script without faults');
-    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, shares: this.#options.shares, threshold: this.#options.threshold };
+    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use };
     const parameters: Parameters = { ...script.defaults, ...Object.fromEntries(Object.entries(chosen).filter(([key, value]) => value !== undefined && Object.hasOwn(script.parameters, key))) as Parameters };
     const plan = planOf(script, parameters);
     const bound = (serial: string) => ({ module: MODULE, serial });
