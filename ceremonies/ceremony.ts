@@ -505,7 +505,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
       const data = entry.data as Data<'decided'>;
       const officer = entry.by !== undefined && personAt(state, entry.by)?.role === 'officer';
       return phaseIs('found') ?? begunIs(data.begun) ?? (officer ? null : refuse('RIGHT-PERSON', 'the officer', entry.by ?? 'nobody', NOW))
-        ?? (data.decision === 'keep' && !mayBeKept(state) ? refuse('HALF-KEY', 'a whole key to keep', current.observation?.state === 'half' ? 'half of one' : 'one with a wrapped part that was never written down', 'Clear it and begin the step again.') : null)
+        ?? (data.decision === 'keep' && !mayBeKept(state) ? refuse('HALF-KEY', 'a whole key to keep', current.observation?.state === 'half' ? 'half of one' : action === 'form-key' ? 'one that nothing here can compare with its components' : 'one with a wrapped part that was never written down', 'Clear it and begin the step again.') : null)
         // What is gone cannot be brought back, and there is nothing to clear.
         ?? (data.decision === 'clear' && current.step.do.action === 'zeroise-token' ? refuse('ZEROISED-KEPT', 'that the token is taken as what it is: blank', 'to clear it', 'Keep what was found; the step is then proven as if just done.') : null)
         ?? texts(null, ['why', data.why]);
