@@ -33,7 +33,7 @@ const withComponents = (place: Place, change: Partial<State['components']>): Pla
 /** The same step, as if its script had another value. */
 const scriptedAs = (place: Place, change: Loose): Place => {
   const current = place.before.current ?? assert.fail('no step');
-  return { ...place, before: { ...place.before, current: { ...current, step: { ...current.step, do: { ...current.step.do, ...change } as typeof current.step.do } } } };
+  return { ...place, before: { ...place.before, current: { ...current, step: { ...current.step, do: { ...current.step.do, ...change } } } } };
 };
 
 const typed = (seat: string) => at(entered, 'done', `component/${seat}`);

@@ -49,7 +49,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'key-destruction', 'custody-movement'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'key-destruction', 'custody-movement', 'component-entry', 'component-issue'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
