@@ -10,6 +10,8 @@ import { personFacts, type BoothFacts } from './asking.ts';
 import type { Press } from './pin.ts';
 
 type Wanted = Extract<Notice, { kind: 'component-wanted' }>;
+/** What the booth's port carries for a component, beside what it carries for a PIN. */
+export type { BoothAsks, BoothShown } from '../devices/protocol.ts';
 
 /** Nothing secret. */
 export interface ComponentFacts extends Pick<BoothFacts, 'ticket' | 'who' | 'seat' | 'purpose' | 'card'> {

@@ -6,9 +6,8 @@
  * put there for its holder alone, digit by digit, and taken away again (component.ts).
  */
 import { ipcRenderer } from 'electron';
-import type { BoothAsks, BoothShown } from '../devices/protocol.ts';
 import { enterOf, isNew, nameOf, say, visible, wordsOf, type BoothFacts, type Moment } from './asking.ts';
-import { componentEnter, componentName, componentSay, ComponentTyping, componentWords, type ComponentFacts, type Heard as ComponentHeard } from './component.ts';
+import { componentEnter, componentName, componentSay, ComponentTyping, componentWords, type BoothAsks, type BoothShown, type ComponentFacts, type Heard as ComponentHeard } from './component.ts';
 import { PinTyping, type Heard } from './pin.ts';
 
 /** From the main process. 'booth:open': the facts, and the port unless the PIN is typed on a pad. 'booth:cancel': the window is about to be closed by other means than its keys. */
