@@ -13,6 +13,7 @@ import canonicalize from 'canonicalize';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { checkText, createdId, goesToToken, orderText } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
+import { checkWords } from './components.ts';
 import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
   IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
@@ -126,7 +127,7 @@ export interface ShareSetCopy extends Lasting {
 export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy;
 
 /** `earlier`: it was there before the first record that names it. */
-export type KeyOrigin = 'generated' | 'imported' | 'unwrapped' | 'copied' | 'earlier';
+export type KeyOrigin = 'generated' | 'imported' | 'unwrapped' | 'copied' | 'formed' | 'earlier';
 
 /** How a key came to a state: signed by somebody, or told by what the records say was done with it. */
 export interface Passage extends Source, Pick<Transition, 'from' | 'to' | 'rule' | 'clause'> {
@@ -929,6 +930,7 @@ class Estate {
         this.#recovered(step, own, intent as Intent<'restore-key'>, `restored onto token ${token}`);
         return;
       }
+      case 'form-key': this.#formed(step, intent as Intent<'form-key'>, evidence as Evidence<'form-key'>); return;
       case 'lock-key': {
         const { token } = intent as Intent<'lock-key'>;
         this.#seen({ module: moduleOf(before, token), token }, (evidence as Evidence<'lock-key'>).private);
@@ -946,8 +948,21 @@ class Estate {
       case 'destroy-copies': case 'confirm-gone': this.#destroyed(step); return;
       case 'take-inventory': this.#stillBlank(step, evidence as Evidence<'take-inventory'>); return;
       case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'enter-component': case 'issue-component': return; // what becomes of them is one key
       case 'hand-over': this.#handedOver(step); return;
     }
+  }
+
+  /** A key of components: every form of them together is a copy of it, and no token knows of those. */
+  #formed(step: Step, { token, id, label, kind }: Intent<'form-key'>, { secret, check, components, total }: Evidence<'form-key'>): void {
+    const on = { module: moduleOf(step.before, token), token };
+    const key = this.#newKey(step, {
+      check, place: { ...on, id }, label, origin: 'formed', proof: 'verified', algorithm: { ...algorithmStanding({ class: 'secret-key', key: null, attributes: secret, bits: Number(kind.slice(4)) }), name: KINDS[kind].label },
+    });
+    this.#inEarnest(key, step.after);
+    this.#hold(key, sourceOf(step.entry), on, { class: 'secret-key', id, label, keyType: secret.keyType, check, attributes: secret, what: `secret-key of ${label}`, pair: null });
+    key.unknown.add(`the ${components} forms of its components, and every copy of those: all together are the key`);
+    this.#event(key, step, `formed of ${components} components on token ${token}, check value ${checkWords(total)}`);
   }
 
   /** What the ceremony of a key's destruction says of its copies, as far as it has come: no more than its certificate would. */
@@ -1231,6 +1246,7 @@ function sourceOf({ ceremony, seq, at }: Entry): Source {
 function namesOf(action: ActionName, intent: Intent): string[] {
   if (action === 'generate-key' || action === 'restore-key') return [...(intent as Intent<'generate-key' | 'restore-key'>).ids];
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
+  if (action === 'form-key') return [(intent as Intent<'form-key'>).id];
   if (action === 'give-share') return [(intent as Intent<'give-share'>).object];
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
 }

@@ -23,6 +23,7 @@ import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
+import { totalOnForms } from '../../ceremonies/components.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { rehearsalMovements } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
@@ -739,6 +740,7 @@ export class Conductor {
       case 'abort':
         this.#write(room, 'aborted', { reason: request.reason, left: leftBehind(state) }, { by: request.seat });
         await this.#forgetBackup(state);
+        await this.#forgetComponents(state);
         await this.#logOut(room);
         return;
       case 'disagree': {
@@ -891,6 +893,7 @@ export class Conductor {
   /** Where to look for what an act had begun to make. */
   #begunOn(state: State): { module: ModuleConfig; token: string; ids: string[] } {
     const intent = state.current?.intent;
+    if (state.current?.step.do.action === 'form-key') return { module: this.#tokenModule(state), token: (intent as Intent<'form-key'>).token, ids: [(intent as Intent<'form-key'>).id] };
     if (state.current?.step.do.action !== 'administer') return { ...intent as Intent<'generate-key'>, module: this.#tokenModule(state) };
     const change = intent as Extract<Intent<'administer'>, { token: string }>;
     return { module: this.#module(change.module), token: change.token, ids: [createdId(change) ?? []].flat() };
@@ -907,6 +910,16 @@ export class Conductor {
       await this.#world.devices.call(this.#tokenModule(state), 'wipe-backup-key', {});
     } catch (error) {
       if (!(error instanceof DeviceProblem)) throw error; // it ended with its process
+    }
+  }
+
+  /** Nor do components of which no key was formed. */
+  async #forgetComponents(state: State): Promise<void> {
+    if (!state.components.alive) return;
+    try {
+      await this.#world.devices.call(this.#tokenModule(state), 'wipe-components', {});
+    } catch (error) {
+      if (!(error instanceof DeviceProblem)) throw error; // they ended with their process
     }
   }
 
@@ -1005,6 +1018,11 @@ export class Conductor {
       await this.#outcome(room, step, begun, { ...read, quorum });
       return;
     }
+    if (step.do.action === 'form-key') {
+      const intent = state.current?.intent as Intent<'form-key'>;
+      await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-formed', { ...formOrder(state, step.do, intent), asked: this.#asked(room, officerOf(state), 'read back the key that is kept') }));
+      return;
+    }
     const { token, ids, algorithm } = state.current?.intent as Intent<'generate-key'>;
     const asked = this.#asked(room, officerOf(state), 'read back the key that is kept');
     await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-key', { token, ids, algorithm, asked }));
@@ -1057,6 +1075,13 @@ export class Conductor {
         const record = backupInput(state.opening?.inputs, step.do.from);
         const fresh = Array.from({ length: idsToRestore(record) }, () => toHex(random(16)));
         return { token, ids: fresh, label: record.label, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
+      }
+      case 'enter-component': case 'issue-component': return { token, set: state.components.set ?? toBase64url(random(16)), number: custodianNumber(state, step.who) };
+      case 'form-key': {
+        const { label, kind, check: method } = step.do;
+        const { set: entered, entered: components } = state.components;
+        const { check } = await this.#world.devices.call(this.#tokenModule(state), 'total-components', { set: entered ?? '', of: Object.keys(components).length, check: method });
+        return { token, set: entered ?? '', id: toHex(random(16)), label, kind, check };
       }
       case 'wipe-backup-key': return { set };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
@@ -1168,6 +1193,12 @@ export class Conductor {
         return this.#device(room, token, 'restore-key', { token: serial, key, wrapped, ids, label, nonce, set, quorum: lent, asked: ask('restore the key') });
       }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
+      case 'enter-component': case 'issue-component': {
+        const { kind, check, action } = step.do;
+        const of = (state.plan?.seats ?? []).filter(({ role }) => role === 'custodian').length;
+        return this.#device(room, token, action, { ...intent as Intent<'enter-component'>, of, kind, check, asked: ask(action === 'enter-component' ? 'type the component on your form' : 'write your component down, and type it from your form') });
+      }
+      case 'form-key': return this.#device(room, token, 'form-key', { ...formOrder(state, step.do, intent as Intent<'form-key'>), asked: ask('form the key of all the components') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
       case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(clipped(orderText(intent as Intent<'administer'>))), file, false);
       case 'locate-copies': return { seen: await this.#lookForCopies(room, ask, false) };
@@ -1300,6 +1331,10 @@ function referenceOf(state: State): KeyReference {
   return keyReference(state.key);
 }
 
+function formOrder({ components }: State, what: Extract<PlanStep['do'], { action: 'form-key' }>, { token, set, id, label, kind, check }: Intent<'form-key'>): Omit<DeviceRequest<'form-key'>, 'asked'> {
+  return { token, set, of: Object.keys(components.entered).length, id, label, kind, check: what.check, use: what.use, value: check.value, onForms: totalOnForms(what) };
+}
+
 function problemOf(error: unknown): DeviceError {
   if (error instanceof DeviceProblem) return error.error;
   if (error instanceof Refused) return { code: error.refusal.rule, message: `expected ${error.refusal.expected}; found ${error.refusal.found}`, hint: error.refusal.next, nothingChanged: false };
@@ -1308,9 +1343,11 @@ function problemOf(error: unknown): DeviceError {
 
 /** What an aborted ceremony leaves on tokens and cards, so that the next one can explain it. */
 function leftBehind(state: State): ObjectFact[] {
-  const { key, backup, voidShares } = state;
+  const { key, backup, voidShares, components } = state;
   const objects: ObjectFact[] = [];
   if (key?.made === true || key?.restored === true) objects.push(...keyObjects(key));
+  const { formed } = components;
+  if (formed !== null) objects.push({ class: 'secret-key', id: formed.id, label: formed.label, keyType: 'CKK_AES' });
   // Shares that were brought were there before, and stay.
   const shares = [...Object.values(backup?.brought === true ? {} : backup?.given ?? {}).map((share) => share.object), ...Object.values(voidShares).flat()];
   for (const label of shares) objects.push({ class: 'data', id: '', label, keyType: '' });

@@ -245,7 +245,7 @@ function LongWork({
   const seconds = Math.max(0, Math.round((performance.now() - work.since) / 1000));
   const since = new Date(now.getTime() - seconds * 1000).toISOString();
   const who = personTitle(step.who, personAt(state, step.who)?.name ?? '');
-  const sure = work.call === 'act' && (pin === 'doer' || pin === 'quorum');
+  const sure = work.call === 'act' && (pin === 'doer' || pin === 'quorum' || pin === 'component');
   const booth =
     work.call === 'disagree'
       ? t.work.boothMaybe(t.unexpected.by)
@@ -253,7 +253,9 @@ function LongWork({
         ? t.work.boothWho(who)
         : pin === 'quorum'
           ? t.work.boothQuorum
-          : t.work.boothMaybe(who);
+          : pin === 'component'
+            ? t.work.boothComponent(who)
+            : t.work.boothMaybe(who);
   return (
     <section className="work" aria-live="polite">
       <h2>{working}</h2>
@@ -263,7 +265,7 @@ function LongWork({
           {booth}
         </p>
       )}
-      {standIns && pin !== 'none' ? <p>{t.work.standIns}</p> : null}
+      {standIns && pin !== 'none' ? <p>{pin === 'component' ? t.work.standInComponents : t.work.standIns}</p> : null}
       <p aria-live="off" className="tabular">
         {t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)}{' '}
         {last === null ? t.work.first : t.work.last(String(last))}
