@@ -8,7 +8,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
-import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
+import { awaitsShare, cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
 import { claimsOn, destructionAfter, LEVELS, listOf, REHEARSAL_WAIT, type Result } from './destruction.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
 import { caAlgorithmNamed } from './keys/algorithms.ts';
@@ -121,7 +121,9 @@ function worded(entry: Entry, before: State): Worded {
     case 'noted': return [entry.by === undefined ? 'Note' : `Note by ${who}`, remark((entry.data as Data<'noted'>).text)];
     case 'exception': {
       const data = entry.data as Data<'exception'>;
-      return [`Exception ${data.number}${entry.step === undefined ? '' : `: ${handedThing(step)} is not handed over`}`, remark(`expected: ${data.expected}`), remark(`happened: ${data.happened}`), remark(`decided: ${data.decided}, by ${who}`)];
+      const unread = entry.step !== undefined && awaitsShare(before) ? before.backup?.given[step?.who ?? ''] : undefined;
+      const ends = entry.step === undefined ? '' : unread ? `: share ${unread.x} of ${personName(before, step?.who)} is not read` : `: ${handedThing(step)} is not handed over`;
+      return [`Exception ${data.number}${ends}`, ...unread ? [refused(`card ${unread.card} is doubtful: nothing is built on the share that should be on it`)] : [], remark(`expected: ${data.expected}`), remark(`happened: ${data.happened}`), remark(`decided: ${data.decided}, by ${who}`)];
     }
     case 'break': {
       const { present, reason } = entry.data as Data<'break'>;

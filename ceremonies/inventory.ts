@@ -491,7 +491,8 @@ class Estate {
         this.#giveUpSets(entry.ceremony);
         this.#settleEnds(source);
         return;
-      case 'checkpoint': case 'noted': case 'exception': case 'break': case 'back': case 'disagreed': case 'lost': case 'resumed': case 'decided': case 'witnessed': case 'closed': return;
+      case 'exception': this.#unread(step, entry as Entry<'exception'>); return;
+      case 'checkpoint': case 'noted': case 'break': case 'back': case 'disagreed': case 'lost': case 'resumed': case 'decided': case 'witnessed': case 'closed': return;
     }
   }
 
@@ -788,6 +789,17 @@ class Estate {
       }
       this.#sets.set(`${entry.ceremony} ${set.id}`, copy);
     }
+  }
+
+  /** A share that nobody could read where it should be: until one does, it is not known to be there. */
+  #unread(step: Step, entry: Entry<'exception'>): void {
+    const { backup } = step.after;
+    const unread = entry.step === undefined ? undefined : backup?.unread[step.before.current?.step.who ?? ''];
+    if (!backup || !unread) return;
+    const share = this.#sets.get(`${entry.ceremony} ${backup.set.id}`)?.custodians.find(({ x }) => x === unread.x);
+    if (share) share.readBack = false;
+    const own = this.#ownKeys.get(entry.ceremony);
+    if (own) this.#event(own, step, `share ${unread.x} could not be read from card ${unread.card}: ${entry.data.happened}`);
   }
 
   /** A quorum brought the key back: the backup works, as of now. */

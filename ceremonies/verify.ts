@@ -454,7 +454,7 @@ function remarkOn(entry: Entry): string | null {
   const data = entry.data as Record<string, unknown>;
   switch (entry.kind) {
     case 'disagreed': return `${entry.by ?? ''} does not agree: ${String(data['words'])}`;
-    case 'exception': return `exception ${String(data['number'])}: expected ${String(data['expected'])}; happened: ${String(data['happened'])}; decided: ${String(data['decided'])}`;
+    case 'exception': return `exception ${String(data['number'])}${entry.step === undefined ? '' : `, which ends the step ${entry.step}`}: expected ${String(data['expected'])}; happened: ${String(data['happened'])}; decided: ${String(data['decided'])}`;
     case 'failed': return `a failed attempt at ${entry.step ?? ''}: ${(data['error'] as { code: string }).code}`;
     case 'lost': return `the device process of ${String(data['module'])} was lost (DEVICE_PROCESS_LOST, ${String(data['how'])})`;
     case 'resumed': return `interrupted and resumed under a new recorder key: ${String(data['reason'])}`;

@@ -5,7 +5,7 @@
  * It presses on behalf of the person whose step it is; whether it may be done at all, the conductor decides.
  */
 import { useEffect, useMemo, useState } from 'react';
-import { mayBeExcepted, mayWitness, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
+import { awaitsShare, mayBeExcepted, mayWitness, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
 import { nextCopy, waitsUntil } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
@@ -60,7 +60,7 @@ function Doing({
               busy={busy}
               press={() => act()}
             />
-            <NotHandedOver state={state} step={step} busy={busy} />
+            <NotAsPlanned state={state} step={step} busy={busy} />
           </div>
         </>
       );
@@ -94,11 +94,14 @@ function Doing({
   }
 }
 
-function NotHandedOver({ state, step, busy }: { readonly state: State; readonly step: PlanStep; readonly busy: boolean }) {
-  return mayBeExcepted(state, step.id) ? (
+function NotAsPlanned({ state, step, busy }: { readonly state: State; readonly step: PlanStep; readonly busy: boolean }) {
+  const share = awaitsShare(state);
+  const troubled = useConclave((conclave) => conclave.trouble !== null) || state.current?.error !== null;
+  // A share is left out only once it was tried.
+  return mayBeExcepted(state, step.id) && (!share || troubled) ? (
     <p className="press">
-      <button type="button" disabled={busy} data-testid="not-handed-over" onClick={() => store.getState().show('unexpected')}>
-        {t.custody.notHandedOver}
+      <button type="button" disabled={busy} data-testid={share ? 'not-read' : 'not-handed-over'} onClick={() => store.getState().show('unexpected')}>
+        {share ? t.custody.notRead : t.custody.notHandedOver}
       </button>
     </p>
   ) : null;
@@ -348,7 +351,7 @@ function Witnesses({
           />
         ))}
       </ul>
-      <NotHandedOver state={state} step={step} busy={busy} />
+      <NotAsPlanned state={state} step={step} busy={busy} />
     </section>
   );
 }

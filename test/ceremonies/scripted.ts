@@ -16,7 +16,7 @@ import { sha256, sha512 } from '@noble/hashes/sha2.js';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { concat, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
-  cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement,
+  awaitsShare, cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { approvalStatement, listOf, nextCopy, tokenCopies, waitsUntil, type CopyList } from '../../ceremonies/destruction.ts';
@@ -517,7 +517,7 @@ export class ScriptedRoom {
         this.append('noted', { text: happening.text }, { by: 'witness' });
         return;
       case 'exception':
-        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer', ...this.state.current?.step.movement && { step: this.state.current.step.id } });
+        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer', ...(this.state.current?.step.movement !== undefined || awaitsShare(this.state)) && { step: this.state.current?.step.id ?? '' } });
         return;
       case 'break':
         this.append('break', { present: happening.present ?? this.state.people.length, reason: 'Lunch.' }, { by: 'officer' });
