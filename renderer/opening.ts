@@ -87,10 +87,10 @@ export function keyHome(
     : null;
 }
 
-/** The share cards that a backup names and that are at hand, by seat; null for any other file. */
-export function shareHome(plan: Plan, bytes: Uint8Array, estate: Estate | null): Readonly<Record<string, Bound>> | null {
+/** The share cards that a backup names and that are at hand, or were in a reader before, by seat; null for any other file. */
+export function shareHome(plan: Plan, bytes: Uint8Array, estate: Estate | null, met: readonly AtHand[] = []): Readonly<Record<string, Bound>> | null {
   try {
-    const atHand = tokensAtHand(estate).map(({ module, serial }) => ({ module, serial }));
+    const atHand = [...tokensAtHand(estate), ...met].map(({ module, serial }) => ({ module, serial }));
     return sharesAtHand(readBackupRecord(bytes), plan.seats, atHand);
   } catch (error) {
     if (error instanceof Refused) return null; // what is wrong with it is said where the file is shown

@@ -435,6 +435,16 @@ export const t = {
     to: 'To',
     reason: 'Reason',
   },
+  cards: {
+    whose: (card: string, person: string) => `the ${card} of ${person}`,
+    insert: (whose: string, serial: string) => `Put in ${whose}, serial ${serial}.`,
+    here: (whose: string, serial: string) => `This card is here: ${whose}, serial ${serial}.`,
+    other: (serial: string, whose: string | null) => `Another card is in the reader: serial ${serial}, ${whose ?? 'which is nobody\u2019s in this ceremony'}.`,
+    exchange: (whose: string, serial: string) => `Take it out, and put in ${whose}, serial ${serial}.`,
+    gone: (whose: string, serial: string) => `The card was taken out: ${whose}, serial ${serial}.`,
+    back: 'Put it back in, and do the step again. Nothing is lost.',
+    backWhileWorking: 'The step is still under way and will fail. Put the card back in, and do the step again; nothing of the record is lost.',
+  },
   nav: { home: 'Ceremonies', scripts: 'Scripts', tokens: 'Tokens', keys: 'Keys', custody: 'Custody', audit: 'Audit', help: 'Keyboard', label: 'Rooms' },
   theme: { label: 'Theme', paper: 'Paper', night: 'Night', system: 'As the system' },
 
@@ -502,6 +512,8 @@ export const t = {
     making: 'Making them.',
     makeHint:
       'Makes new blank ones with a published PIN. Nothing that exists is touched. A token that you choose yourself below stays chosen, and may be on another module than the cards.',
+    cardsHint: 'Where cards share a reader, put in each of them once, so that it is known here. It is asked for again when it is its turn.',
+    notIn: 'not in a reader now',
     choose: 'choose',
     gone: 'not there now',
     purpose: 'For',

@@ -79,6 +79,8 @@ export interface Surroundings {
   /** Writes a finished bundle, or what else is for keeping, durably and returns its path. */
   readonly saveBundle: (name: string, bytes: Uint8Array) => string;
   readonly push: (entries: Entries) => void;
+  /** Tokens came or went, or a card is awaited. */
+  readonly moved: (moved: Moved) => void;
   /** The modules of this machine as files. Throws `Refused` MODULES-SEEN. */
   readonly modules: () => ModuleReport;
   /** Known broken keys, where the administrator gave such a file. Throws `Refused` BLOCKLIST-FILE, BLOCKLIST-CHANGED. */
@@ -131,6 +133,9 @@ const LOGBOOK = 'administration';
 /** What a rehearsal's officer logs in with, on whichever module they chose. */
 const OFFICERS_CARD = 'REHEARSAL identity officer';
 
+/** How long the middle of a step waits for a card, in milliseconds. */
+const CARD_PATIENCE = 3 * 60_000;
+
 const RECORDER: ModuleConfig = { kind: 'recorder', name: 'recorder' };
 
 export class Conductor {
@@ -138,6 +143,8 @@ export class Conductor {
   readonly #rooms = new Map<string, Room>();
   #estate: Estate = { modules: [] };
   #keys: Promise<InventoryRoom> | null = null;
+  /** The card that somebody is to put in, in the middle of a step. */
+  #awaited: { readonly serial: string; readonly here: () => void } | null = null;
 
   constructor(world: Surroundings) {
     this.#world = world;
@@ -185,6 +192,10 @@ export class Conductor {
       case 'provision': return this.#provision(request);
       case 'cancel': {
         const { state } = this.#room(request.ceremony).fold;
+        if (this.#awaited) {
+          this.#awaited.here(); // the device then says that it is not
+          return { cancelled: true };
+        }
         return this.#world.devices.call(this.#tokenModule(state), 'cancel', {});
       }
       case 'open': return { ceremony: await this.#open(request) };
@@ -230,12 +241,11 @@ export class Conductor {
       if (before && devices.busy(config.name)) return before;
       try {
         const { module } = await devices.call(config, 'start', { module: config });
-        const { slots } = await devices.call(config, 'slots', {});
-        return { name: config.name, facts: module, problem: null, slots };
+        return { name: config.name, facts: module, problem: null, ...await devices.call(config, 'slots', {}) };
       } catch (error) {
         if (!(error instanceof DeviceProblem)) throw error;
         const { code, message, hint } = error.error;
-        return { name: config.name, facts: null, problem: { code, message, hint }, slots: [] };
+        return { name: config.name, facts: null, problem: { code, message, hint }, slots: [], moves: false };
       }
     }));
     this.#estate = { modules };
@@ -245,6 +255,23 @@ export class Conductor {
   /** What a module said by itself of who is in its slots. */
   noteSlots(name: string, slots: Moved['slots']): void {
     this.#estate = { modules: this.#estate.modules.map((module) => (module.name === name ? { ...module, slots } : module)) };
+    this.#world.moved({ module: name, slots, awaits: this.#awaited?.serial ?? null });
+    if (slots.some(({ token }) => token?.serial === this.#awaited?.serial)) this.#awaited?.here();
+  }
+
+  /** Where cards are put in and taken out: until this one is in a reader, or nobody has put it in for long. Then the device says what is missing. */
+  async #cardIn(module: ModuleConfig, serial: string): Promise<void> {
+    await this.#world.devices.call(module, 'start', { module });
+    const { slots, moves } = await this.#world.devices.call(module, 'slots', {});
+    if (!moves || slots.some(({ token }) => token?.serial === serial)) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, CARD_PATIENCE);
+      this.#awaited = { serial, here: () => { clearTimeout(timer); resolve(); } };
+      this.#world.moved({ module: module.name, slots, awaits: serial });
+    });
+    this.#awaited = null;
+    const now = this.#estate.modules.find(({ name }) => name === module.name)?.slots ?? slots;
+    this.#world.moved({ module: module.name, slots: now, awaits: null });
   }
 
   async #look(request: LookingRequest): Promise<Answers[Call]> {
@@ -492,8 +519,9 @@ export class Conductor {
     for (const step of rehearsed.plan.steps) if (step.do.action === 'set-state') await this.#stated({ opening: { mode: request.mode, inputs } }, step.do);
     const estate = await this.#readEstate();
     for (const { module, serial } of serials) {
-      const slots = estate.modules.find((candidate) => candidate.name === module)?.slots ?? [];
-      if (!slots.some((slot) => slot.token?.serial === serial)) throw new Refused(refuse('TOKEN-PRESENT', `token ${serial} on ${module}`, 'no such token', 'Put it in, and look at the list of tokens.'));
+      const { slots = [], moves = false } = estate.modules.find((candidate) => candidate.name === module) ?? {};
+      // A card comes when it is its turn: there may be fewer readers than people.
+      if (!moves && !slots.some((slot) => slot.token?.serial === serial)) throw new Refused(refuse('TOKEN-PRESENT', `token ${serial} on ${module}`, 'no such token', 'Put it in, and look at the list of tokens.'));
     }
     const used = new Set(serials.map(({ module }) => module));
     // No real ceremony and no real logbook has anything to do with the software token.
@@ -1224,6 +1252,7 @@ export class Conductor {
     const lent: DeviceRequest<'restore-key'>['quorum'] = [];
     for (const seat of quorum) {
       const { card, object, x } = backup?.given[seat] ?? { card: '', object: '', x: 0 };
+      await this.#cardIn(this.#cardModule(state, seat, 'share-card'), card);
       const { sealed } = await this.#device(room, this.#cardModule(state, seat, 'share-card'), 'lend-share', { card, object, set: backup?.set.id ?? '', x, to, asked: this.#asked(room, seat, purpose, acceptFinalTry) });
       lent.push({ seat, card, x, sealed });
     }

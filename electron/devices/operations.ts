@@ -73,6 +73,8 @@ export class Operations {
   #module: TokenModule | null = null;
   /** Who was in which slot at the last look; null where tokens do not move, or nobody has asked yet. */
   #seen: string | null = null;
+  /** The same when it was last told. */
+  #lastTold: string | null = null;
   /** Tokens that stay logged in until `log-out`. */
   readonly #held = new Map<string, Held>();
   /** A listing without login that is being paged through. */
@@ -220,22 +222,35 @@ export class Operations {
 
   async #slots(): Promise<Answer<'slots'>> {
     const slots = await this.#tokens().slots();
+    const moves = this.#seen !== null || (await this.#movingSlots()) !== null;
     // From now on somebody wants to know.
-    if (this.#seen === null && (await this.#movingSlots()) !== null) this.#seen = seats(slots);
-    return { slots };
+    if (this.#seen === null && moves) this.#seen = this.#lastTold = seats(slots);
+    return { slots, moves };
   }
 
-  /** The slots, where a token has come or gone since the last look; else null. Never beside other work. Never throws. */
+  /** The slots, where a token has come or gone since that was last told; else null. Never beside other work. Never throws. */
   async watch(): Promise<Slots | null> {
-    if (this.#seen === null) return null;
-    const slots = await this.#movingSlots();
-    const seen = seats(slots);
-    if (slots === null || seen === this.#seen) return null;
-    this.#seen = seen;
-    // Nothing outlives the token that it was opened on.
-    const here = new Set(slots.map(({ token }) => token?.serial));
-    for (const serial of this.#held.keys()) if (!here.has(serial)) await this.#logOut({ token: serial });
-    if (this.#browsing !== null && !here.has(this.#browsing.serial)) await this.#stopBrowsing();
+    const slots = this.#seen === null ? null : await this.#movingSlots();
+    if (slots === null) return null;
+    if (seats(slots) !== this.#seen) {
+      this.#seen = seats(slots);
+      // Nothing outlives the token that it was opened on.
+      const here = new Set(slots.map(({ token }) => token?.serial));
+      for (const serial of this.#held.keys()) if (!here.has(serial)) await this.#logOut({ token: serial });
+      if (this.#browsing !== null && !here.has(this.#browsing.serial)) await this.#stopBrowsing();
+    }
+    return this.#told(slots);
+  }
+
+  /** The same while a PIN is awaited, so that a card which is pulled under the booth is told at once. Ends nothing: the work under way finds out by itself. */
+  async glance(): Promise<Slots | null> {
+    const slots = this.#seen === null ? null : await this.#movingSlots();
+    return slots === null ? null : this.#told(slots);
+  }
+
+  #told(slots: Slots): Slots | null {
+    if (seats(slots) === this.#lastTold) return null;
+    this.#lastTold = seats(slots);
     return slots;
   }
 

@@ -76,10 +76,11 @@ const CopyTarget = z.strictObject({ ...ObjectFact.shape, check: KeyCheck });
 export const OPERATIONS = {
   /** First call on any device process. Loads the module; idempotent only for the same configuration. */
   start: { request: z.strictObject({ module: ModuleConfig }), answer: z.strictObject({ module: ModuleFacts.nullable() }) },
-  /** Every slot; `token` null where the slot is empty. */
+  /** Every slot; `token` null where the slot is empty. `moves`: tokens of this module are put in and taken out. */
   slots: {
     request: z.strictObject({}),
     answer: z.strictObject({
+      moves: z.boolean(),
       slots: z.array(z.strictObject({ slot: z.number(), description: z.string(), token: TokenFacts.nullable() })),
     }),
   },

@@ -15,6 +15,7 @@ import { lastDuration, objectLine, spanOf, timeOf } from '../reading.ts';
 import { canBeStopped, whyNotKept } from '../stage.ts';
 import type { Record, Work } from '../store.ts';
 import { personTitle, t } from '../texts.ts';
+import { CardCall } from './CardCall.tsx';
 import { Field, FINAL_TRY, FinalTry } from './Dialogs.tsx';
 import { Mark } from './Mark.tsx';
 import { Instruction } from './Stage.tsx';
@@ -243,6 +244,7 @@ function LongWork({
   const now = useClock(1000);
   const { state } = record;
   const standIns = useConclave((conclave) => conclave.standIns.includes(record.ceremony));
+  const awaits = useConclave((conclave) => conclave.awaits !== null);
   const { pin, working } = t.actions[action];
   const last = useMemo(() => lastDuration(record.rows, action), [record, action]);
   const seconds = Math.max(0, Math.round((performance.now() - work.since) / 1000));
@@ -271,7 +273,7 @@ function LongWork({
         {t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)}{' '}
         {last === null ? t.work.first : t.work.last(String(last))}
       </p>
-      {work.call === 'act' && canBeStopped(state, step) ? (
+      {work.call === 'act' && (awaits || canBeStopped(state, step)) ? (
         <div className="stop">
           <button
             type="button"
@@ -462,6 +464,7 @@ export function StepInstruction({
       labels={labels}
       terse={failed || kind === 'decide' || kind === 'look' || kind === 'clear'}
     >
+      <CardCall state={record.state} />
       <Doing record={record} pending={pending} step={step} writing={writing} work={work} />
     </Instruction>
   );

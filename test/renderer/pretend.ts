@@ -512,6 +512,7 @@ export class Room {
         {
           name: 'softhsm',
           problem: null,
+          moves: false,
           slots,
           facts: {
             name: 'softhsm',
