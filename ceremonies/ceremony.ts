@@ -20,6 +20,7 @@ import {
 import { copiesFault, destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import type { Backup } from './backup-record.ts';
+import { cloneEvidenceFault, cloneFault, cloneIntentFault } from './cloning.ts';
 import { awaitsBroughtShare, backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredKey, restoredObjects, restoreFault, restoreIntentFault, unreadFault, withoutShare } from './recovery.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
@@ -414,7 +415,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data);
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data) ?? cloneFault(plan, data.inputs, (name) => keyInput({ opening: data }, name));
   if (inputs) return inputs;
   layOutMovements(plan, data.inputs, data.people);
   if (data.mode === 'real') {
@@ -608,6 +609,11 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       expectations.push(['TOKEN-BOUND', key.token, given['token']], ['SHARE-SET', backup.set.id, given['set']]);
       break;
     }
+    case 'compare-keys': {
+      const fault = cloneIntentFault(keyInput(state, step.do.from), state.key, step.do.key, intent as Intent<'compare-keys'>);
+      if (fault) return fault;
+      break;
+    }
     case 'wipe-backup-key':
       if (!state.key?.recoveryProven) return refuse('WIPED-AFTER-PROOF', 'a proven recovery before the source is wiped', 'none', STOP);
       expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
@@ -799,6 +805,11 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const record = backupInput(state.opening?.inputs, step.do.from);
       const [e, i] = [evidence as Evidence<'restore-key'>, intent as Intent<'restore-key'>];
       return restoreFault(record, state.backup, i, e, state.opening?.mode, must) ?? provenAs(state, i.ids, record.key.parts, record.key.spki, e, must);
+    }
+    case 'compare-keys': {
+      const [e, i] = [evidence as Evidence<'compare-keys'>, intent as Intent<'compare-keys'>];
+      return cloneEvidenceFault(keyInput(state, step.do.from), i, e, must) ?? must(e.second.token === i.with, 'TOKEN-BOUND', i.with, e.second.token)
+        ?? (state.key ? provenAs(state, keyIds(state.key), state.key.parts, state.key.spki, e.second, must) : null);
     }
     case 'lock-key': {
       const e = evidence as Evidence<'lock-key'>;
@@ -1147,7 +1158,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return { ...state, destruction, inventories: listedAfter(state.inventories, state.destruction, destruction) };
     }
     case 'wait': return { ...state, destruction: { ...state.destruction, waited: true } };
-    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': return state;
+    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': case 'compare-keys': return state;
   }
 }
 

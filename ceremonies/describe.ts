@@ -9,6 +9,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { awaitsShare, cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
+import { cloneDifferences } from './cloning.ts';
 import { claimsOn, destructionAfter, LEVELS, listOf, REHEARSAL_WAIT, type Result } from './destruction.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
 import { caAlgorithmNamed } from './keys/algorithms.ts';
@@ -342,6 +343,15 @@ function done(before: State, evidence: Evidence): Worded {
         ...e.wrappingKey ? [reported(`wrapping key, AES-256, CKA_ID ${hexGroups(e.wrappingKey.id)}: ${attributeText(e.wrappingKey)}`)] : [],
         ...e.parts.some((part) => part.private) ? [e.enforced ? verified('the token refused to wrap it') : reported('the token would still wrap it: only this program refuses')] : [],
         remark('a restored key was outside once: it is never again LOCAL, ALWAYS_SENSITIVE or NEVER_EXTRACTABLE'),
+      ];
+    }
+    case 'compare-keys': {
+      const e = evidence as Evidence<'compare-keys'>;
+      return [
+        `The key on token ${e.second.token} is the key on token ${e.primary.token}`,
+        verified('both tokens signed a fresh message, each its own; both signatures were checked with one public key'),
+        ...cloneDifferences(e).map(({ part, attribute, primary, second, why }) => (why === null ? refused : reported)(`${part === 'key' ? '' : `${part}: `}${attribute} is ${primary} on the first, ${second} on the second${why === null ? '' : `: ${why}`}`)),
+        reported('nothing else that both tokens tell of their private halves differs'),
       ];
     }
     case 'lock-key':

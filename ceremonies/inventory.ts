@@ -410,7 +410,7 @@ interface Begun {
 const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 /** Acts that leave nothing behind, whatever became of them. */
 const LEAVES_NOTHING: readonly ActionName[] = [
-  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
+  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
   'locate-copies', 'approve', 'wait', 'confirm-gone',
 ];
 const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
@@ -938,6 +938,12 @@ class Estate {
           (index) => ({ private: parts[index]?.private ?? null, public: parts[index]?.public ?? null }));
         if (wrappingKey) this.#wrappingKey(step, on, label, wrappingKey.id, wrappingKey, 'generated');
         this.#recovered(step, own, intent as Intent<'restore-key'>, `restored onto token ${token}`);
+        return;
+      }
+      case 'compare-keys': {
+        const { primary, second } = evidence as Evidence<'compare-keys'>;
+        for (const { token, parts, wrappingKey } of [primary, second]) this.#seen({ module: moduleOf(before, token), token }, [...parts.flatMap((part) => [part.private, part.public]), wrappingKey]);
+        if (own) this.#event(own, step, `the same key on token ${primary.token} and on token ${second.token}: each signed a fresh message`);
         return;
       }
       case 'lock-key': {

@@ -7,6 +7,7 @@
  */
 import { orderText, resultLines } from '../ceremonies/administration.ts';
 import { keyInput, mayBeKept, type Data, type State } from '../ceremonies/ceremony.ts';
+import { cloneDifferences } from '../ceremonies/cloning.ts';
 import { claimsOn, listOf, nextCopy, REHEARSAL_WAIT, waitsUntil } from '../ceremonies/destruction.ts';
 import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
 import { inputDigest } from '../ceremonies/key-record.ts';
@@ -163,6 +164,13 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
               text('Dated', `${day(intent['thisUpdate'])}; the next list by ${day(intent['nextUpdate'])}`),
             ]),
       ];
+    }
+    case 'compare-keys': {
+      const e = evidence as Evidence<'compare-keys'> | null;
+      const tokens = [...bound(t.clone.first, opening?.bindings.tokens[step.do.on]?.serial), ...bound(t.clone.second, state.key?.token)];
+      if (!e) return tokens;
+      const lines = cloneDifferences(e).map(({ part, attribute, primary, second, why }) => `${part === 'key' ? '' : `${part}: `}${attribute}: ${primary} / ${second}${why === null ? ' ✕' : `, as ${why}`}`);
+      return [hex(t.clone.same, inputDigest({ bytes: e.second.spki }), 'verified'), list(t.clone.differs, lines.length > 0 ? lines : [t.clone.nothing], 'reported'), ...tokens];
     }
     case 'make-backup-key':
       return state.plan?.set
@@ -332,7 +340,7 @@ export function certifiedInput(state: State, step: PlanStep): Input | null {
   return name === undefined ? null : (state.opening?.inputs[name] ?? null);
 }
 
-const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key'];
+const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key', 'compare-keys'];
 
 /**
  * Does a device process compute by itself in this step, long enough that people may want to stop it? Making and using a

@@ -116,6 +116,12 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'The drawn quorum recovers the key. It signs once as a trial, goes onto the token, and is read back.',
     pin: 'quorum',
   },
+  'compare-keys': {
+    button: 'Compare both tokens',
+    key: 'C',
+    working: 'Each token signs a message of its own, and tells what it says of its copy.',
+    pin: 'maybe',
+  },
   'lock-key': {
     button: 'Lock the root key',
     key: 'L',
@@ -435,6 +441,7 @@ export const t = {
     to: 'To',
     reason: 'Reason',
   },
+  clone: { same: 'The same public key on both, by a signature of each', first: 'First token', second: 'Second token', differs: 'What differs, and why', nothing: 'nothing that both tokens tell' },
   cards: {
     whose: (card: string, person: string) => `the ${card} of ${person}`,
     insert: (whose: string, serial: string) => `Put in ${whose}, serial ${serial}.`,

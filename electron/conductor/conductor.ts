@@ -399,6 +399,9 @@ export class Conductor {
     const inputs: Inputs = {};
     let made: { readonly key: KeyReference; readonly certificate: string } | undefined;
     const { devices, clock, random } = this.#world;
+    // A key and a backup are of one key: it is made together with its backup, and stays on its token.
+    const kinds = Object.entries(plan.inputs).filter(([name]) => !brought.includes(name)).map(([, { kind }]) => kind);
+    const pair = bound && kinds.includes('key') && kinds.includes('backup') ? await this.#backupFor(bindings, this.#module(bound.module), bound.serial, ca, true) : null;
     for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
       if (brought.includes(name) || optional === true) continue;
       if (kind === 'movements') {
@@ -410,7 +413,7 @@ export class Conductor {
       const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
       switch (kind) {
         case 'key': {
-          made = await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
+          made = pair ? { key: pair.key, certificate: pair.certificate ?? '' } : await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
           const algorithm = caAlgorithmNamed(ca.algorithm);
           const record = { format: 'conclave-key/1', label: 'REHEARSAL CA', token: bound.serial, profile: 'profile' in algorithm ? algorithm.profile : null, ...made };
           file('json', utf8(JSON.stringify(record)));
@@ -434,7 +437,7 @@ export class Conductor {
           file('json', utf8(JSON.stringify(await this.#rehearsalCopies(config, bound, made.key), null, 2)));
           break;
         }
-        case 'backup': file('json', utf8(JSON.stringify(await this.#backupFor(bindings, config, bound.serial, ca)))); break;
+        case 'backup': file('json', utf8(JSON.stringify(pair ?? await this.#backupFor(bindings, config, bound.serial, ca, false)))); break;
         case 'crl': case 'certificates': break; // optional everywhere: a first list has none before it
       }
     }
@@ -457,13 +460,13 @@ export class Conductor {
     return { format: 'conclave-copies/1', mode: 'rehearsal', key: { identity: `REHEARSAL ${inputDigest({ bytes: key.spki })}`, label: 'REHEARSAL CA', algorithm: key.algorithm }, copies, unknown: [], dependants: [], despite: '' };
   }
 
-  /** The backup of a key that is thrown away at once, its shares on the cards of this rehearsal's custodians: more than half of them recover it, at least two. */
-  async #backupFor(bindings: Bindings, token: ModuleConfig, serial: string, { algorithm, place }: { algorithm: string; place: 'token' | 'split' | 'wrapped' }): Promise<BackupRecord> {
+  /** The backup of a key that is thrown away at once, or `kept`, its shares on the cards of this rehearsal's custodians: more than half of them recover it, at least two. */
+  async #backupFor(bindings: Bindings, token: ModuleConfig, serial: string, { algorithm, place }: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kept: boolean): Promise<BackupRecord> {
     const { devices, random } = this.#world;
     const cards = Object.entries(bindings.cards['share-card'] ?? {});
     const set = toBase64url(random(16));
     const threshold = Math.max(2, Math.ceil((cards.length + 1) / 2));
-    const made = await devices.call(token, 'provision-backup', { token: serial, algorithm, place, set, threshold, custodians: cards.map(([seat]) => seat) });
+    const made = await devices.call(token, 'provision-backup', { token: serial, algorithm, place, kept, set, threshold, custodians: cards.map(([seat]) => seat) });
     const shares: BackupRecord['shares'] = [];
     try {
       for (const [index, [seat, card]] of cards.entries()) {
@@ -480,7 +483,7 @@ export class Conductor {
       await devices.call(token, 'wipe-backup-key', {});
     }
     return {
-      format: 'conclave-backup/1', mode: 'rehearsal', ceremony: toHex(random(16)), label: 'REHEARSAL CA', token: 'REHEARSAL, thrown away', profile: profileOfKey(algorithm),
+      format: 'conclave-backup/1', mode: 'rehearsal', ceremony: toHex(random(16)), label: 'REHEARSAL CA', token: kept ? serial : 'REHEARSAL, thrown away', profile: profileOfKey(algorithm),
       key: made.key, certificate: made.certificate, wrapped: made.wrapped, set: made.set, shares,
     };
   }
@@ -864,8 +867,15 @@ export class Conductor {
     return { person: seat, name: personAt(room.fold.state, seat)?.name ?? seat, purpose, standIn: room.standIns, acceptFinalTry };
   }
 
+  /** The token that the current step is about: the one it names, else the key's, else the first. */
+  #tokenOf({ opening, current, key }: State): Bindings['tokens'][string] | undefined {
+    const { tokens = {} } = opening?.bindings ?? {};
+    const named = current && 'on' in current.step.do ? tokens[current.step.do.on ?? ''] : undefined;
+    return named ?? Object.values(tokens).find(({ serial }) => serial === key?.token) ?? Object.values(tokens)[0];
+  }
+
   #tokenModule(state: State): ModuleConfig {
-    return this.#module(Object.values(state.opening?.bindings.tokens ?? {})[0]?.module ?? SOFTWARE_MODULE);
+    return this.#module(this.#tokenOf(state)?.module ?? SOFTWARE_MODULE);
   }
 
   /** One change on its token. A log-out closes what was left logged in, and changes nothing; no more does a statement. */
@@ -1019,7 +1029,7 @@ export class Conductor {
 
   async #intent(state: State, step: PlanStep, typed: string): Promise<Intent> {
     const { random, clock } = this.#world;
-    const token = Object.values(state.opening?.bindings.tokens ?? {})[0]?.serial ?? '';
+    const token = this.#tokenOf(state)?.serial ?? '';
     const ids = state.key ? keyIds(state.key) : [];
     const card = cardOf(state, 'identity-card', step.who) ?? '';
     const set = state.backup?.set.id ?? '';
@@ -1065,6 +1075,7 @@ export class Conductor {
         const fresh = Array.from({ length: idsToRestore(record) }, () => toHex(random(16)));
         return { token, ids: fresh, label: record.label, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
       }
+      case 'compare-keys': return { token, ids: keyIds(keyInput(state, step.do.from).key), with: state.key?.token ?? '', nonces: [toBase64url(random(32)), toBase64url(random(32))] };
       case 'wipe-backup-key': return { set };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
@@ -1165,6 +1176,13 @@ export class Conductor {
         const { key, wrapped, set } = backupInput(state.opening?.inputs, step.do.from);
         const lent = await this.#lent(room, quorum, 'restore the key with your share', acceptFinalTry);
         return this.#device(room, token, 'restore-key', { token: serial, key, wrapped, ids, label, nonce, set, quorum: lent, asked: ask('restore the key') });
+      }
+      case 'compare-keys': {
+        const { token: serial, with: other, nonces: [own, its] } = intent as Intent<'compare-keys'>;
+        const second = Object.values(state.opening?.bindings.tokens ?? {}).find((bound) => bound.serial === other);
+        const purpose = 'let the key prove itself, beside the other token';
+        const primary = await this.#device(room, token, 'prove-key', { token: serial, key: keyInput(state, step.do.from).key, nonce: own, asked: ask(purpose) });
+        return { primary, second: await this.#device(room, this.#module(second?.module ?? SOFTWARE_MODULE), 'prove-key', { token: other, key: referenceOf(state), nonce: its, asked: ask(purpose) }) };
       }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };

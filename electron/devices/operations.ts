@@ -34,7 +34,7 @@ import { PinDesk, type Booth } from './login.ts';
 import {
   OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Operation, type Slots,
 } from './protocol.ts';
-import { forgetProven, newReference, readRestored, restoreKey, throwAwayBackup } from './restoring.ts';
+import { forgetProven, newReference, readRestored, restoreKey, rehearsalBackup } from './restoring.ts';
 import { explanations, listedAs, probe, readDetails, readObject, scanKeys, wantedOf } from './reading.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
 import type { ObjectName, Session, Token, TokenModule } from './tokens.ts';
@@ -555,11 +555,11 @@ export class Operations {
     return { token: serial, spki: toBase64url(key.spki), parts: parts.map((part) => ({ ...part, mechanism: part.private?.generatedBy ?? 'not told' })), wrappingKey: null };
   }
 
-  async #proveKey({ token: serial, key: reference, asked }: Body<'prove-key'>, work: Work): Promise<Answer<'prove-key'>> {
+  async #proveKey({ token: serial, key: reference, nonce, asked }: Body<'prove-key'>, work: Work): Promise<Answer<'prove-key'>> {
     const { session } = await this.#root(serial, asked);
     const key = await openKey(session, reference);
     // Not a to-be-signed certificate, not a JOSE signing input: a text that says what it is for.
-    const message = concat(utf8('conclave: proof of possession '), await lend(await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes)));
+    const message = nonce !== undefined ? fromBase64url(nonce) : concat(utf8('conclave: proof of possession '), await lend(await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes)));
     const possession = await key.possess(message, work);
     return { token: serial, spki: reference.spki, ...(await key.facts()), weakTests: key.weakTests(), possession };
   }
@@ -798,7 +798,7 @@ export class Operations {
     try {
       const { session } = await this.#root(serial, REHEARSING);
       const { set } = await this.#makeBackupKey({ token: serial, set: id, epoch: 1, threshold, custodians, asked: REHEARSING });
-      const { made: certificate, key, wrapped } = await throwAwayBackup(session, { ...about, label: REHEARSAL_CA }, this.#backupKey().key.bytes, work,
+      const { made: certificate, key, wrapped } = await rehearsalBackup(session, { ...about, label: REHEARSAL_CA }, this.#backupKey().key.bytes, work,
         async (made) => (await certify(session, made, rehearsalRoot(REHEARSAL_CA), work)).certificate);
       return { key, certificate, wrapped, set };
     } catch (thrown) {

@@ -579,6 +579,7 @@ export class ScriptedRoom {
       }
       case 'open-key': return { token, ids: keyIds(keyInput(state, step.do.from).key) };
       case 'prove-key': case 'lock-key': return { token, ids };
+      case 'compare-keys': return { token, ids: keyIds(keyInput(state, step.do.from).key), with: state.key?.token ?? '', nonces: [0, 1].map(() => toBase64url(this.#digest(`nonce ${this.#counter++}`))) as [string, string] };
       case 'sign-crl': return { token, ids, number: `${await crlNumber(state, step.do)}`, thisUpdate: '2026-03-02T09:00:00.000Z', nextUpdate: '2026-09-02T09:00:00.000Z' };
       case 'issue-certificate':
         return { token, ids, serialNumber: `4${this.#fresh(16).slice(1)}`, notBefore: '2026-03-02T09:00:00.000Z', notAfter: `${2026 + step.do.years}-03-02T09:00:00.000Z` };
@@ -725,6 +726,15 @@ export class ScriptedRoom {
         return {
           token, ...shown, parts, weakTests: ['WEAK-POINT'], possession: { message: nonce, signature: toBase64url(await this.#keyFor(key.algorithm).sign(fromBase64url(nonce))) },
           quorum: quorum.map((seat) => ({ seat, card: state.backup?.given[seat]?.card ?? '', x: state.backup?.given[seat]?.x ?? 0 })), enforced: true,
+        };
+      }
+      case 'compare-keys': {
+        const { token: primary, with: second, nonces } = given as Intent<'compare-keys'>;
+        const { key, label } = keyInput(state, step.do.from);
+        const proof = async (nonce: string) => ({ weakTests: ['WEAK-POINT'], possession: { message: nonce, signature: toBase64url(await this.#keyFor(key.algorithm).sign(fromBase64url(nonce))) } });
+        return {
+          primary: { token: primary, ...withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(key), label, false)), ...await proof(nonces[0]) },
+          second: { token: second, ...withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(state.key ?? assert.fail('no key')), label, false)), ...this.#restored && { parts: [...this.#restored] }, ...await proof(nonces[1]) },
         };
       }
       case 'lock-key': return { private: (state.key?.parts ?? []).flatMap((part) => part.private ? [{ ...part.private, extractable: false }] : []), enforced: true };
