@@ -24,6 +24,11 @@ const EXPLAINED: Partial<Record<keyof KeyAttributes, string>> = {
 };
 const COMPARED: readonly (keyof KeyAttributes)[] = ['keyType', 'token', 'private', 'sensitive', 'extractable', 'sign', 'verify', 'encrypt', 'decrypt', 'wrap', 'unwrap', 'derive', 'modifiable', 'local', 'alwaysSensitive', 'neverExtractable', 'generatedBy', 'id', 'label'];
 
+interface Opening {
+  readonly inputs: Readonly<Record<string, Input>>;
+  readonly bindings: { readonly tokens: Readonly<Record<string, { readonly serial: string }>> };
+}
+
 export interface CloneDifference {
   readonly part: string;
   readonly attribute: string;
@@ -46,20 +51,21 @@ export function cloneDifferences({ primary, second }: Evidence<'compare-keys'>):
   });
 }
 
-/** At the opening, before anything is touched: the record of the key and that of its backup are of one key. */
-export function cloneFault(plan: Plan, inputs: Readonly<Record<string, Input>>, keyNamed: (input: string) => KeyRecord): Refusal | null {
+/** At the opening, before anything is touched: the key is on the token that is bound, and its backup is of the same key. */
+export function cloneFault(plan: Plan, { inputs, bindings }: Opening, keyNamed: (input: string) => KeyRecord): Refusal | null {
   const compare = plan.steps.find(({ do: what }) => what.action === 'compare-keys')?.do;
   const restore = plan.steps.find(({ do: what }) => what.action === 'restore-key')?.do;
   if (compare?.action !== 'compare-keys' || restore?.action !== 'restore-key') return null;
   const [record, backup] = [keyNamed(compare.from), backupInput(inputs, restore.from)];
+  const bound = bindings.tokens[compare.on]?.serial ?? 'none';
+  if (record.token !== bound) return refuse('KEY-BOUND', `token ${record.token}, on which the key is as its record says`, bound, 'Bind the token that the key record names. Nothing was touched.');
   return record.key.spki === backup.key.spki ? null
     : refuse('CLONE-SAME-KEY', `the backup of the key "${record.label}" that is on the first token`, `that of another key, "${backup.label}"`, 'Bring the key record and the backup of one key. Nothing was touched.');
 }
 
-export function cloneIntentFault(record: KeyRecord, key: CeremonyKey | null, name: string, { token, with: second, ids, nonces }: Intent<'compare-keys'>): Refusal | null {
+export function cloneIntentFault(record: KeyRecord, key: CeremonyKey | null, name: string, { with: second, ids, nonces }: Intent<'compare-keys'>): Refusal | null {
   if (key?.name !== name || !key.restored) return refuse('KEY-BEFORE-USE', `key ${name}, restored in this ceremony`, 'no such key', STOP);
   if (second !== key.token) return refuse('TOKEN-BOUND', key.token, second, STOP);
-  if (token !== record.token) return refuse('KEY-BOUND', record.token, token, STOP);
   if (ids.join(' ') !== keyIds(record.key).join(' ')) return refuse('KEY-BOUND', keyIds(record.key).join(' '), ids.join(' '), STOP);
   return nonces[0] === nonces[1] ? refuse('PROOF-OF-POSSESSION', 'a nonce of its own for each token', 'one for both', STOP) : null;
 }

@@ -43,7 +43,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -350,7 +350,7 @@ export class ScriptedRoom {
     for (const [name, { kind }] of Object.entries(plan.inputs)) {
       const file = (bytes: Uint8Array) => { inputs[name] = { kind, file: `${name}.${kind}`, bytes: toBase64url(bytes) }; };
       switch (kind) {
-        case 'key': file(utf8(JSON.stringify(await this.#ca()))); break;
+        case 'key': file(utf8(JSON.stringify(await this.#ca(plan.tokens[0])))); break;
         case 'request': {
           const key = makeKey('ecdsa-p256', this.#digest('subordinate'));
           file((await makeRequest({ commonName: 'Example Issuing CA' }, 'ecdsa-p256', key.spki, (tbs) => key.sign(tbs))).der);
@@ -419,13 +419,13 @@ export class ScriptedRoom {
   }
 
   /** The record of the CA's key; its parts are `this.#key`'s. */
-  async #ca(): Promise<KeyRecord> {
+  async #ca(on = 'ca-hsm'): Promise<KeyRecord> {
     const { algorithm, place } = this.#options.ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' };
     const key = this.#keyFor(algorithm);
     const row = caAlgorithmNamed(algorithm);
     const wrapped = key.parts.some((part) => heldAt(place, part) === 'wrapped');
     return {
-      format: 'conclave-key/1', label: 'Example CA', token: 'TOKEN-ca-hsm', profile: 'profile' in row ? row.profile : null,
+      format: 'conclave-key/1', label: 'Example CA', token: `TOKEN-${on}`, profile: 'profile' in row ? row.profile : null,
       key: {
         algorithm, spki: toBase64url(key.spki), wrapping: wrapped ? toHex(this.#digest('ca wrapping').subarray(0, 16)) : null,
         parts: key.parts.map((part) => {
@@ -732,8 +732,9 @@ export class ScriptedRoom {
         const { token: primary, with: second, nonces } = given as Intent<'compare-keys'>;
         const { key, label } = keyInput(state, step.do.from);
         const proof = async (nonce: string) => ({ weakTests: ['WEAK-POINT'], possession: { message: nonce, signature: toBase64url(await this.#keyFor(key.algorithm).sign(fromBase64url(nonce))) } });
+        const own = withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(key), label, false));
         return {
-          primary: { token: primary, ...withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(key), label, false)), ...await proof(nonces[0]) },
+          primary: { token: primary, ...own, parts: own.parts.map((part, index) => ({ ...part, wrapped: key.parts[index]?.wrapped ?? null })), ...await proof(nonces[0]) },
           second: { token: second, ...withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(state.key ?? assert.fail('no key')), label, false)), ...this.#restored && { parts: [...this.#restored] }, ...await proof(nonces[1]) },
         };
       }
