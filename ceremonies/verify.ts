@@ -170,8 +170,8 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       const e = evidence as Evidence<'compare-keys'>;
       const { key } = keyInput(before, step.do.from);
       return [
-        { what: 'every part of the key on both tokens is sound, and the whole is made of them', test: async () => [...await keyPartsFindings(key.algorithm, key.spki, e.primary.parts), ...await keyPartsFindings(key.algorithm, key.spki, e.second.parts)] },
-        { what: 'every wrapped part on the first token is the one that its record names, and on the second the one that was restored', test: async () => [...await wrappedFindings(key.parts, e.primary.parts), ...await wrappedFindings(before.key?.parts ?? [], e.second.parts)] },
+        { what: 'every part of the key on both tokens is sound, and the whole is made of them', test: async () => [...keyPartsFindings(key.algorithm, key.spki, e.primary.parts), ...keyPartsFindings(key.algorithm, key.spki, e.second.parts)] },
+        { what: 'every wrapped part on the first token is the one that its record names, and on the second the one that was restored', test: async () => [...wrappedFindings(key.parts, e.primary.parts), ...wrappedFindings(before.key?.parts ?? [], e.second.parts)] },
         possessionClaim('the key on the first token signed a fresh message', key.algorithm, key.spki, e.primary.possession),
         possessionClaim('the key on the second token signed another, which the same public key verifies', key.algorithm, key.spki, e.second.possession),
       ];

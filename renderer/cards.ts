@@ -5,9 +5,14 @@
  * serial numbers and whose they are; what is on a card it never learns.
  */
 import { cardOf, personAt, type State } from '../ceremonies/ceremony.ts';
+import type { ActionName } from '../ceremonies/evidence.ts';
 import type { Estate } from '../electron/contract.ts';
 import { groups } from './reading.ts';
 import { personTitle, t } from './texts.ts';
+
+/** Acts of a person with the own card. */
+const IDENTITY: readonly ActionName[] = ['enrol', 'sign-seal', 'sign-resume', 'approve'];
+const SHARES: readonly ActionName[] = ['give-share', 'read-back-share'];
 
 /** A card that came or went, in the order in which they did, since the step began. */
 export interface Move {
@@ -42,14 +47,10 @@ function holderOf({ state, serial }: { readonly state: State; readonly serial: s
 function wantedCard(state: State, awaits: string | null): Wanted | null {
   const { current } = state;
   if (!current || state.phase !== 'open' || state.onBreak || (current.phase !== 'ready' && current.phase !== 'begun')) return null;
-  const of = (card: string) => cardOf(state, card, current.step.who) ?? null;
-  const serial = ((): string | null => {
-    switch (current.step.do.action) {
-      case 'enrol': case 'sign-seal': case 'sign-resume': case 'approve': return of('identity-card');
-      case 'give-share': case 'read-back-share': return of('share-card');
-      default: return awaits; // whose shares are lent is drawn by lot
-    }
-  })();
+  const { action } = current.step.do;
+  const card = IDENTITY.includes(action) ? 'identity-card' : SHARES.includes(action) ? 'share-card' : null;
+  // Whose shares are lent is drawn by lot: there it is the card that the devices wait for.
+  const serial = card === null ? awaits : cardOf(state, card, current.step.who) ?? null;
   return serial === null ? null : holderOf({ state, serial });
 }
 
