@@ -182,6 +182,7 @@ async function longRecord(folder: string, entries: number): Promise<readonly str
     warnings: () => [],
     saveBundle: () => { throw new Error('the benchmark exports nothing'); },
     push: (pushed) => { for (const listener of listeners) listener(pushed); },
+    moved: () => undefined,
     modules: () => ({ configured: [], candidates: [] }),
     blocklist: () => null,
   });

@@ -51,6 +51,8 @@ export interface Backup {
   readonly alive: boolean;
   /** By seat. */
   readonly given: Readonly<Record<z.infer<typeof SeatId>, GivenShare>>;
+  /** By seat: shares that were to be read and are not, as an exception says. Nothing is built on them, and their cards are doubtful. */
+  readonly unread: Readonly<Record<z.infer<typeof SeatId>, GivenShare>>;
   readonly wiped: boolean;
   /** It was there before: the shares of those who are here, on the cards that they brought. */
   readonly brought: boolean;

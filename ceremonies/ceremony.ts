@@ -20,10 +20,11 @@ import {
 import { copiesFault, destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import type { Backup } from './backup-record.ts';
-import { backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredKey, restoredObjects, restoreFault, restoreIntentFault } from './recovery.ts';
+import { cloneEvidenceFault, cloneFault, cloneIntentFault } from './cloning.ts';
 import {
   componentEvidenceFault, componentIntentFault, componentsGone, formedMayBeKept, formedObject, formFault, formIntentFault, isEntry, NO_COMPONENTS, withComponent, withFormed, type Components,
 } from './components.ts';
+import { awaitsBroughtShare, backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredKey, restoredObjects, restoreFault, restoreIntentFault, unreadFault, withoutShare } from './recovery.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -336,8 +337,10 @@ function judge(state: State, entry: Entry): Refusal | null {
     case 'exception': {
       const data = entry.data as Data<'exception'>;
       if (data.number !== state.exceptions + 1) return refuse('EXCEPTION-NUMBER', `exception ${state.exceptions + 1}`, `${data.number}`, NOW);
-      // Named with a movement's step, it ends that step: the thing is not handed over, and here stands why.
-      if (entry.step !== undefined && !mayBeExcepted(state, entry.step)) return refuse('HAND-OVER-EXCEPTION', 'a step only where its thing is to be handed over now', entry.step, NOW);
+      // Named with a movement's step, it ends that step: the thing is not handed over, and here stands why. So it does with a share that nobody can read.
+      if (entry.step !== undefined && !mayBeExcepted(state, entry.step)) return refuse('HAND-OVER-EXCEPTION', 'a step only where its thing is to be handed over, or its share of a backup to be read, now', entry.step, NOW);
+      const few = entry.step !== undefined && state.backup && awaitsShare(state) ? unreadFault(state.backup) : null;
+      if (few) return few;
       return texts(entry.by ? null : refuse('BY-WHOM', 'who decided', 'nobody', NOW), ['expected', data.expected], ['happened', data.happened], ['decided', data.decided]);
     }
     case 'break': return state.onBreak ? refuse('ON-BREAK', 'one break at a time', 'a second one', NOW) : texts(null, ['reason', (entry.data as Data<'break'>).reason]);
@@ -419,7 +422,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data);
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name));
   if (inputs) return inputs;
   layOutMovements(plan, data.inputs, data.people);
   if (data.mode === 'real') {
@@ -623,6 +626,11 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       if (fault) return fault;
       break;
     }
+    case 'compare-keys': {
+      const fault = cloneIntentFault(keyInput(state, step.do.from), state.key, step.do.key, intent as Intent<'compare-keys'>);
+      if (fault) return fault;
+      break;
+    }
     case 'wipe-backup-key':
       if (!state.key?.recoveryProven) return refuse('WIPED-AFTER-PROOF', 'a proven recovery before the source is wiped', 'none', STOP);
       expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
@@ -820,6 +828,11 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       return componentEvidenceFault(state, step.do, intent as Intent<'enter-component'>, evidence as Evidence<'enter-component'>, must)
         ?? must(step.do.action === 'enter-component' || (evidence as Evidence<'issue-component'>).sources.length === 2, 'TWO-SOURCES', 'randomness of token and system', 'one of them');
     case 'form-key': return formFault(state, step.do, intent as Intent<'form-key'>, evidence as Evidence<'form-key'>, must);
+    case 'compare-keys': {
+      const [e, i] = [evidence as Evidence<'compare-keys'>, intent as Intent<'compare-keys'>];
+      return cloneEvidenceFault(keyInput(state, step.do.from), i, e, must) ?? must(e.second.token === i.with, 'TOKEN-BOUND', i.with, e.second.token)
+        ?? (state.key ? provenAs(state, keyIds(state.key), state.key.parts, state.key.spki, e.second, must) : null);
+    }
     case 'lock-key': {
       const e = evidence as Evidence<'lock-key'>;
       const made = generatingStep(state);
@@ -914,7 +927,11 @@ function applyKind(state: State, entry: Entry): State {
   switch (entry.kind) {
     case 'opened': return open(state, entry as Entry<'opened'>);
     case 'checkpoint': case 'noted': return state;
-    case 'exception': return entry.step === undefined ? { ...state, exceptions: state.exceptions + 1 } : complete({ ...state, exceptions: state.exceptions + 1 });
+    case 'exception': {
+      const counted = { ...state, exceptions: state.exceptions + 1 };
+      if (entry.step === undefined) return counted;
+      return complete(state.backup && state.current && awaitsShare(state) ? { ...counted, backup: withoutShare(state.backup, state.current.step.who) } : counted);
+    }
     case 'break': return { ...state, onBreak: { present: (entry.data as Data<'break'>).present } };
     case 'back': return { ...state, onBreak: null };
     case 'disagreed': return { ...state, disagreements: [...state.disagreements, { seq: entry.seq, seat: entry.by ?? '', words: (entry.data as Data<'disagreed'>).words }] };
@@ -1137,7 +1154,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return step.do.for === undefined ? withKey(state, { certificate }) : { ...state, issued: [...state.issued, { kind: 'certificate', step: step.id, bytes: certificate }] };
     }
     case 'sign-crl': return { ...state, issued: [...state.issued, { kind: 'crl', step: step.id, bytes: (evidence as Evidence<'sign-crl'>).crl }] };
-    case 'make-backup-key': return { ...state, backup: { set: (evidence as Evidence<'make-backup-key'>).set, alive: true, given: {}, wiped: false, brought: false } };
+    case 'make-backup-key': return { ...state, backup: { set: (evidence as Evidence<'make-backup-key'>).set, alive: true, given: {}, unread: {}, wiped: false, brought: false } };
     case 'wrap-key': return withKey(state, { wrapped: (evidence as Evidence<'wrap-key'>).parts });
     case 'give-share': {
       const e = evidence as Evidence<'give-share'>;
@@ -1186,7 +1203,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return { ...state, destruction, inventories: listedAfter(state.inventories, state.destruction, destruction) };
     }
     case 'wait': return { ...state, destruction: { ...state.destruction, waited: true } };
-    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': return state;
+    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': case 'compare-keys': return state;
   }
 }
 
@@ -1257,10 +1274,20 @@ export function mayWitness({ step }: Current, { seat, role }: Pick<Person, 'seat
   return seat !== step.who && (movement === undefined || role !== 'custodian' || movement.receiver === movement.giver || seat === movement.receiver);
 }
 
-/** Does this step wait for a thing to be handed over, or for whoever receives it to say that this is it? Then an exception can end it. */
+/** Does the current step wait for a share of a backup that people brought? */
+export function awaitsShare({ current, backup }: State): boolean {
+  return current?.phase === 'ready' && awaitsBroughtShare(backup, current.step);
+}
+
+/**
+ * Does this step wait for a thing to be handed over, or for whoever receives it to say that this is it? Or for a share to be read,
+ * of a backup that people brought? Then an exception can end it.
+ */
 export function mayBeExcepted(state: State, step: string): boolean {
   const { current, onBreak } = state;
-  if (current?.step.id !== step || current.step.movement === undefined || onBreak !== null) return false;
+  if (current?.step.id !== step || onBreak !== null) return false;
+  if (awaitsShare(state)) return true;
+  if (current.step.movement === undefined) return false;
   // Among the custodians only the receiver is a witness here (`mayWitness`).
   const received = current.witnesses.some((seat) => personAt(state, seat)?.role === 'custodian');
   return current.phase === 'ready' || (current.phase === 'witnessing' && !received);

@@ -8,7 +8,8 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
-import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
+import { awaitsShare, cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
+import { cloneDifferences } from './cloning.ts';
 import { checkWords } from './components.ts';
 import { claimsOn, destructionAfter, LEVELS, listOf, REHEARSAL_WAIT, type Result, seenText } from './destruction.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
@@ -122,7 +123,9 @@ function worded(entry: Entry, before: State): Worded {
     case 'noted': return [entry.by === undefined ? 'Note' : `Note by ${who}`, remark((entry.data as Data<'noted'>).text)];
     case 'exception': {
       const data = entry.data as Data<'exception'>;
-      return [`Exception ${data.number}${entry.step === undefined ? '' : `: ${handedThing(step)} is not handed over`}`, remark(`expected: ${data.expected}`), remark(`happened: ${data.happened}`), remark(`decided: ${data.decided}, by ${who}`)];
+      const unread = entry.step !== undefined && awaitsShare(before) ? before.backup?.given[step?.who ?? ''] : undefined;
+      const ends = entry.step === undefined ? '' : unread ? `: share ${unread.x} of ${personName(before, step?.who)} is not read` : `: ${handedThing(step)} is not handed over`;
+      return [`Exception ${data.number}${ends}`, ...unread ? [refused(`card ${unread.card} is doubtful: nothing is built on the share that should be on it`)] : [], remark(`expected: ${data.expected}`), remark(`happened: ${data.happened}`), remark(`decided: ${data.decided}, by ${who}`)];
     }
     case 'break': {
       const { present, reason } = entry.data as Data<'break'>;
@@ -347,6 +350,15 @@ function done(before: State, evidence: Evidence): Worded {
         ...e.wrappingKey ? [reported(`wrapping key, AES-256, CKA_ID ${hexGroups(e.wrappingKey.id)}: ${attributeText(e.wrappingKey)}`)] : [],
         ...e.parts.some((part) => part.private) ? [e.enforced ? verified('the token refused to wrap it') : reported('the token would still wrap it: only this program refuses')] : [],
         remark('a restored key was outside once: it is never again LOCAL, ALWAYS_SENSITIVE or NEVER_EXTRACTABLE'),
+      ];
+    }
+    case 'compare-keys': {
+      const e = evidence as Evidence<'compare-keys'>;
+      return [
+        `The key on token ${e.second.token} is the key on token ${e.primary.token}`,
+        verified('both tokens signed a fresh message, each its own; both signatures were checked with one public key'),
+        ...cloneDifferences(e).map(({ part, attribute, primary, second, why }) => (why === null ? refused : reported)(`${part === 'key' ? '' : `${part}: `}${attribute} is ${primary} on the first, ${second} on the second${why === null ? '' : `: ${why}`}`)),
+        reported('nothing else that both tokens tell of their private halves differs'),
       ];
     }
     case 'lock-key':

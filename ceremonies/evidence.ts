@@ -387,6 +387,8 @@ export const INTENTS = {
   'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   /** `ids` as in `generate-key`: one CKA_ID for every part that goes onto the token, last the wrapping key's. */
   'restore-key': z.strictObject({ token: text(64), ids: ids.min(1), label: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
+  /** `token`, `ids`: the key on the first token; `with`: the second one. A nonce for each. */
+  'compare-keys': z.strictObject({ token: text(64), ids: ids.min(1), with: text(64), nonces: z.tuple([base64url(64).min(22), base64url(64).min(22)]) }),
   'lock-key': z.strictObject({ token: text(64), ids }),
   // --- a key formed of components (components.ts) ---
   'enter-component': NumberedComponent,
@@ -478,6 +480,8 @@ export const EVIDENCE = {
   }),
   /** The key as it is on its new token, read from a fresh session; `possession` is over the intent's nonce. `enforced` as in `lock-key`. */
   'restore-key': z.strictObject({ ...KeyProof.shape, quorum: Quorum, enforced: z.boolean() }),
+  /** One key on two tokens, each read and proven by itself; what differs is computed from it (cloning.ts). */
+  'compare-keys': z.strictObject({ primary: KeyProof, second: KeyProof }),
   /** `enforced`: the token itself refused to wrap the locked key. False: it would still do it, and only this program refuses. */
   'lock-key': z.strictObject({ private: z.array(KeyAttributes).max(2), enforced: z.boolean() }),
   'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),

@@ -409,7 +409,7 @@ interface Begun {
 const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 /** Acts that leave nothing behind, whatever became of them. */
 const LEAVES_NOTHING: readonly ActionName[] = [
-  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'read-back-share', 'prove-recovery', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
+  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
   'locate-copies', 'approve', 'wait', 'confirm-gone',
 ];
 const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
@@ -493,7 +493,8 @@ class Estate {
         this.#giveUpSets(entry.ceremony);
         this.#settleEnds(source);
         return;
-      case 'checkpoint': case 'noted': case 'exception': case 'break': case 'back': case 'disagreed': case 'lost': case 'resumed': case 'decided': case 'witnessed': case 'closed': return;
+      case 'exception': this.#unread(step, entry as Entry<'exception'>); return;
+      case 'checkpoint': case 'noted': case 'break': case 'back': case 'disagreed': case 'lost': case 'resumed': case 'decided': case 'witnessed': case 'closed': return;
     }
   }
 
@@ -792,6 +793,17 @@ class Estate {
     }
   }
 
+  /** A share that nobody could read where it should be: until one does, it is not known to be there. */
+  #unread(step: Step, entry: Entry<'exception'>): void {
+    const { backup } = step.after;
+    const unread = entry.step === undefined ? undefined : backup?.unread[step.before.current?.step.who ?? ''];
+    if (!backup || !unread) return;
+    const share = this.#sets.get(`${entry.ceremony} ${backup.set.id}`)?.custodians.find(({ x }) => x === unread.x);
+    if (share) share.readBack = false;
+    const own = this.#ownKeys.get(entry.ceremony);
+    if (own) this.#event(own, step, `share ${unread.x} could not be read from card ${unread.card}: ${entry.data.happened}`);
+  }
+
   /** A quorum brought the key back: the backup works, as of now. */
   #recovered(step: Step, key: KeyDraft | undefined, { set, quorum }: Pick<Intent<'prove-recovery'>, 'set' | 'quorum'>, what: string): void {
     const source = sourceOf(step.entry);
@@ -931,6 +943,12 @@ class Estate {
         return;
       }
       case 'form-key': this.#formed(step, intent as Intent<'form-key'>, evidence as Evidence<'form-key'>); return;
+      case 'compare-keys': {
+        const { primary, second } = evidence as Evidence<'compare-keys'>;
+        for (const { token, parts, wrappingKey } of [primary, second]) this.#seen({ module: moduleOf(before, token), token }, [...parts.flatMap((part) => [part.private, part.public]), wrappingKey]);
+        if (own) this.#event(own, step, `the same key on token ${primary.token} and on token ${second.token}: each signed a fresh message`);
+        return;
+      }
       case 'lock-key': {
         const { token } = intent as Intent<'lock-key'>;
         this.#seen({ module: moduleOf(before, token), token }, (evidence as Evidence<'lock-key'>).private);

@@ -322,11 +322,13 @@ function resultSection(record: FoldedRecord): Markup {
       ['Check value', html`${code(formed.check.value.toUpperCase())}, ${formed.check.method} ${mark('verified')}`],
     ]), table('list', ['Custodian', 'Component', 'Check value'], Object.entries(entered).map(([seat, { number, check }]) => [personName(record.state, seat), number, code(check.value.toUpperCase())])));
   }
-  if (!key) return section('What was made', none('No key was made or used.'));
   const share = (seat: string) => {
-    const given = backup?.given[seat];
+    const [given, unread] = [backup?.given[seat], backup?.unread[seat]];
+    if (unread) return [personName(record.state, seat), unread.x, code(unread.card), html`${mark('refused')} not read: an exception says why. The card is doubtful`];
     return given ? [personName(record.state, seat), given.x, code(given.card), given.readBack ? html`${mark('verified')} read back` : html`${mark('reported')} given, not read back`] : [];
   };
+  const shares = backup ? table('list', ['Custodian', 'Share', 'Card', 'Share is on its card'], Object.keys({ ...backup.given, ...backup.unread }).map(share)) : NOTHING;
+  if (!key) return section('What was made', none('No key was made or used.'), shares);
   return section('What was made',
     facts([
       ['Key', html`"${key.label}", ${key.algorithm}, on token ${code(key.token)}${key.made ? '' : key.restored ? '; restored onto it out of its backup' : '; it was there before'}`],
@@ -342,7 +344,7 @@ function resultSection(record: FoldedRecord): Markup {
       ...(key.wrapped ?? []).map((part): [string, Part] => ['Wrapped key SHA-256', code(digestGroups(part.wrapped))]),
       ['Backup', backup ? html`${backup.set.threshold} of ${backup.set.shares}, set ${code(backup.set.id)}, epoch ${backup.set.epoch}; ${key.recoveryProven ? html`recovery proven ${mark('verified')}` : 'recovery not proven'}; ${backup.wiped ? html`source wiped ${mark('reported')}` : 'source not wiped'}` : 'none'],
     ]),
-    backup ? table('list', ['Custodian', 'Share', 'Card', 'Share is on its card'], Object.keys(backup.given).map(share)) : NOTHING);
+    shares);
 }
 
 // --- act by act ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import { fromBase64url } from './bytes.ts';
 import type { Evidence, Input, Intent, KeyAttributes, ObjectFact } from './evidence.ts';
 import type { CeremonyKey } from './key-record.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
+import type { PlanStep } from './script.ts';
 
 type Inputs = Readonly<Record<string, Input>>;
 /** Serial number of each share card, by seat. */
@@ -52,7 +53,7 @@ export function broughtBackup(inputs: Inputs, cards: ShareCards): Backup | null 
     const share = record.shares.find(({ card }) => card === serial);
     return share ? [[seat, { card: share.card, object: share.object, x: share.x, readBack: false }] as const] : [];
   });
-  return { set: record.set, alive: false, given: Object.fromEntries(given), wiped: false, brought: true };
+  return { set: record.set, alive: false, given: Object.fromEntries(given), unread: {}, wiped: false, brought: true };
 }
 
 /** The share cards of this backup that are at hand, one for each custodian's seat, in the order of x: what is bound before anybody chooses. */
@@ -62,7 +63,25 @@ export function sharesAtHand<Bound extends { readonly serial: string }>(record: 
   return Object.fromEntries(custodians.flatMap(({ id }, i) => (there[i] ? [[id, there[i]] as const] : [])));
 }
 
-/** M different custodians of this set, every share that is here read on its card first. */
+/** Does this step wait for a share of a backup that was brought? Where other shares will do, an exception can end it. */
+export function awaitsBroughtShare(backup: Backup | null, { do: { action }, who }: Pick<PlanStep, 'do' | 'who'>): boolean {
+  return action === 'read-back-share' && backup?.brought === true && Object.hasOwn(backup.given, who);
+}
+
+/** A share may stay unread while as many are left as the backup needs. */
+export function unreadFault({ set, given }: Backup): Refusal | null {
+  const left = Object.keys(given).length - 1;
+  return left >= set.threshold ? null
+    : refuse('SHARES-TOO-FEW', `${set.threshold} other shares that are here`, `${left}`, 'Try this card again, also in another reader, or abort and come back with another custodian. Nothing is lost: fewer shares tell nothing about the key.');
+}
+
+/** The backup without a share that nobody could read. */
+export function withoutShare(backup: Backup, seat: string): Backup {
+  const { [seat]: share, ...given } = backup.given;
+  return share ? { ...backup, given, unread: { ...backup.unread, [seat]: share } } : backup;
+}
+
+/** M different custodians of this set, every share that is here read on its card first, but for those that an exception left out. */
 export function quorumFault(backup: Backup | null, { set, quorum }: Pick<Intent<'prove-recovery'>, 'set' | 'quorum'>): Refusal | null {
   if (!backup?.brought) return refuse('INPUTS-COMPLETE', 'a backup that people brought', 'none', STOP);
   const unread = Object.entries(backup.given).filter(([, share]) => !share.readBack).map(([seat]) => seat);

@@ -53,7 +53,7 @@ const REORDER = 'Move the step, or add the one that is missing.';
 /** Whose hands: the officer's on the token, a custodian's on a share; everybody's for the rest. */
 const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
-  'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'lock-key': 'officer',
+  'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'compare-keys': 'officer', 'lock-key': 'officer',
   'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
   'enter-component': 'custodian', 'issue-component': 'custodian', 'form-key': 'officer',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer', 'hand-over': 'custodian',
@@ -341,6 +341,14 @@ class Room {
       case 'restore-key':
         this.#restore(step, what);
         return;
+      case 'compare-keys': {
+        this.#onToken(step, what.on);
+        this.#input(step, what.from, 'key');
+        const key = this.#keyOf(step, what.key);
+        if (key && !key.restored) this.#fault('CLONE-RESTORED', step, `key ${what.key} restored in this ceremony`, 'one that was made or opened');
+        if (key?.on === what.on) this.#fault('CLONE-TWO-TOKENS', step, 'the key on two tokens', `${what.on} twice`, 'Name the other token under `on`.');
+        return;
+      }
       case 'lock-key': {
         const key = this.#keyOf(step, what.key);
         if (!key) return;

@@ -85,6 +85,8 @@ function shapes<Open extends boolean>(open: Open) {
       .refine(({ key, on, from }) => (key === undefined) === (on !== undefined) && (on === undefined) === (from === undefined), 'either key, or on and from').optional(),
     /** A key out of its backup, onto a token where it is not. */
     'restore-key': z.strictObject({ on: name, key: name, from: name }).optional(),
+    /** The key of this ceremony beside the same key `on` another token, as the key record `from` says. */
+    'compare-keys': z.strictObject({ on: name, key: name, from: name }).optional(),
     'lock-key': z.strictObject({ key: name }).optional(),
     /** A component of a key, typed by its holder with the check value on the form; one for every custodian. */
     'enter-component': component.optional(),

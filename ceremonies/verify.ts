@@ -166,6 +166,16 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
         possessionClaim('the restored key signed a fresh message that the public key of the backup verifies', key.algorithm, key.spki, e.possession),
       ];
     }
+    case 'compare-keys': {
+      const e = evidence as Evidence<'compare-keys'>;
+      const { key } = keyInput(before, step.do.from);
+      return [
+        { what: 'every part of the key on both tokens is sound, and the whole is made of them', test: async () => [...keyPartsFindings(key.algorithm, key.spki, e.primary.parts), ...keyPartsFindings(key.algorithm, key.spki, e.second.parts)] },
+        { what: 'every wrapped part on the first token is the one that its record names, and on the second the one that was restored', test: async () => [...wrappedFindings(key.parts, e.primary.parts), ...wrappedFindings(before.key?.parts ?? [], e.second.parts)] },
+        possessionClaim('the key on the first token signed a fresh message', key.algorithm, key.spki, e.primary.possession),
+        possessionClaim('the key on the second token signed another, which the same public key verifies', key.algorithm, key.spki, e.second.possession),
+      ];
+    }
     case 'issue-certificate': {
       const e = evidence as Evidence<'issue-certificate'>;
       const wish = step.do;
@@ -455,7 +465,7 @@ function remarkOn(entry: Entry): string | null {
   const data = entry.data as Record<string, unknown>;
   switch (entry.kind) {
     case 'disagreed': return `${entry.by ?? ''} does not agree: ${String(data['words'])}`;
-    case 'exception': return `exception ${String(data['number'])}: expected ${String(data['expected'])}; happened: ${String(data['happened'])}; decided: ${String(data['decided'])}`;
+    case 'exception': return `exception ${String(data['number'])}${entry.step === undefined ? '' : `, which ends the step ${entry.step}`}: expected ${String(data['expected'])}; happened: ${String(data['happened'])}; decided: ${String(data['decided'])}`;
     case 'failed': return `a failed attempt at ${entry.step ?? ''}: ${(data['error'] as { code: string }).code}`;
     case 'lost': return `the device process of ${String(data['module'])} was lost (DEVICE_PROCESS_LOST, ${String(data['how'])})`;
     case 'resumed': return `interrupted and resumed under a new recorder key: ${String(data['reason'])}`;

@@ -238,6 +238,8 @@ export interface Estate {
     readonly facts: ModuleFacts | null;
     /** Why the module is not there: one line, with its code. */
     readonly problem: { readonly code: string; readonly message: string; readonly hint: string } | null;
+    /** Its tokens are put in and taken out. */
+    readonly moves: boolean;
     readonly slots: readonly { readonly slot: number; readonly description: string; readonly token: TokenFacts | null }[];
   }[];
 }
@@ -380,6 +382,8 @@ export interface Entries {
 export interface Moved {
   readonly module: string;
   readonly slots: Estate['modules'][number]['slots'];
+  /** Serial number of the card that is waited for in the middle of a step; null where none is. */
+  readonly awaits: string | null;
 }
 
 /** What the preload puts on `window.conclave`: nothing else crosses. */

@@ -29,7 +29,7 @@ export const CUSTODY_DETAIL = `conclave custody [--include-rehearsals] [--home D
   --home DIR    the data folder        --json        the whole answer
 
   Findings of the records: RECORD-NOT-BELIEVED, LOGBOOK-CHAIN, CUSTODY-FROM-ELSEWHERE, CUSTODY-CHANGED-HANDS,
-  CUSTODY-NOT-HANDED-OVER, CUSTODY-UNSIGNED, CUSTODY-LEFT-OUT, CUSTODY-OTHER-SHARE,
+  CUSTODY-NOT-HANDED-OVER, CUSTODY-UNSIGNED, CUSTODY-LEFT-OUT, CUSTODY-SHARE-UNREAD, CUSTODY-OTHER-SHARE,
   CUSTODY-SHARE-OF-ENDED-SET.
   Findings of the placement: ${PLACEMENT_RULES.slice(0, 3).join(', ')},
   ${PLACEMENT_RULES.slice(3).join(', ')}.

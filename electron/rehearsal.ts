@@ -3,12 +3,12 @@
  * wants. The terminal's rehearsal, the benchmark and the tests are carried out by this file; it can do nothing that a
  * person at the screen could not do, because it uses the same calls and the same `pendingAction`.
  */
-import { mayBeKept, mayWitness, pendingAction, typedAt, type Pending, type State } from '../ceremonies/ceremony.ts';
+import { awaitsShare, mayBeKept, mayWitness, pendingAction, typedAt, type Pending, type State } from '../ceremonies/ceremony.ts';
 import { waitsUntil } from '../ceremonies/destruction.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { readBackupRecord } from '../ceremonies/backup-record.ts';
-import { sharesAtHand } from '../ceremonies/recovery.ts';
-import { planOf, readScript, type Parameters, type Plan, type Role } from '../ceremonies/script.ts';
+import { sharesAtHand, unreadFault } from '../ceremonies/recovery.ts';
+import { planOf, readScript, type Parameters, type Plan, type PlanStep, type Role } from '../ceremonies/script.ts';
 import { Fold, pushLine, type Hasher } from '../ceremonies/transcript.ts';
 import type { Answer, Answers, Bindings, Call, Entries, Inputs, People, Request } from './contract.ts';
 
@@ -95,7 +95,8 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
         // The work of an administration ends when somebody says so; stand-ins have nothing to change by themselves.
         case 'step':
           if (pending.step.do.action === 'wait') await until(waitsUntil(state, pending.step.do.hours) ?? '');
-          await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false, typed: typedAt(state) ?? '' })); break;
+          await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false, typed: typedAt(state) ?? '' })).catch((error: unknown) => leaveUnread(table, ceremony, state, pending.step, error));
+          break;
         case 'witness': {
           const role = Object.keys(pending.missing)[0] as Role;
           const witness = state.people.find((person) => person.role === role && state.current !== null && mayWitness(state.current, person) && !state.current.witnesses.includes(person.seat));
@@ -115,6 +116,14 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
   } finally {
     record.end();
   }
+}
+
+/** A share that cannot be read does not stop a recovery where enough others are here: a stand-in officer says so, and goes on. Throws `error` where it does. */
+async function leaveUnread(table: Table, ceremony: string, state: State, step: PlanStep, error: unknown): Promise<void> {
+  const card = state.backup?.given[step.who]?.card ?? '';
+  if (!(error instanceof Refused) || !awaitsShare(state) || state.backup === null || unreadFault(state.backup) !== null) throw error;
+  const { rule, found } = error.refusal;
+  await ask(table, { call: 'exception', ceremony, seat: 'officer', step: step.id, expected: `The share on card ${card}.`, happened: `${rule}: ${found}`.slice(0, 500), decided: 'It is not read; the others are enough.' });
 }
 
 /** Stand-ins wait like anybody else; a rehearsal does not let them wait long. */

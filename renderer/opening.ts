@@ -72,6 +72,11 @@ function tokenOf(bytes: Uint8Array): string | null {
   }
 }
 
+/** Steps that find a key where its record says that it is. */
+function usesKey(what: Plan['steps'][number]['do']): what is Extract<Plan['steps'][number]['do'], { readonly action: 'open-key' | 'compare-keys' }> {
+  return what.action === 'open-key' || what.action === 'compare-keys';
+}
+
 /** Where the key of the file `name` is: the script's name for its token, and that token; null where it is not at hand. */
 export function keyHome(
   plan: Plan,
@@ -80,17 +85,17 @@ export function keyHome(
   estate: Estate | null,
 ): { readonly token: string; readonly bound: Bound } | null {
   const serial = tokenOf(bytes);
-  const opener = plan.steps.find(({ do: what }) => what.action === 'open-key' && what.from === name)?.do;
+  const opener = plan.steps.find(({ do: what }) => usesKey(what) && what.from === name)?.do;
   const there = tokensAtHand(estate).find((token) => token.serial === serial);
-  return opener?.action === 'open-key' && there
+  return opener && usesKey(opener) && there
     ? { token: opener.on, bound: { module: there.module, serial: there.serial } }
     : null;
 }
 
-/** The share cards that a backup names and that are at hand, by seat; null for any other file. */
-export function shareHome(plan: Plan, bytes: Uint8Array, estate: Estate | null): Readonly<Record<string, Bound>> | null {
+/** The share cards that a backup names and that are at hand, or were in a reader before, by seat; null for any other file. */
+export function shareHome(plan: Plan, bytes: Uint8Array, estate: Estate | null, met: readonly AtHand[] = []): Readonly<Record<string, Bound>> | null {
   try {
-    const atHand = tokensAtHand(estate).map(({ module, serial }) => ({ module, serial }));
+    const atHand = [...tokensAtHand(estate), ...met].map(({ module, serial }) => ({ module, serial }));
     return sharesAtHand(readBackupRecord(bytes), plan.seats, atHand);
   } catch (error) {
     if (error instanceof Refused) return null; // what is wrong with it is said where the file is shown
@@ -105,7 +110,7 @@ export function keyElsewhere(
   bindings: Bindings,
 ): Refusal | null {
   for (const { do: what } of plan.steps) {
-    if (what.action !== 'open-key') continue;
+    if (!usesKey(what)) continue;
     const chosen = files[what.from];
     const named = chosen ? tokenOf(chosen.bytes) : null;
     const bound = bindings.tokens[what.on]?.serial;

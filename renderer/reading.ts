@@ -259,7 +259,7 @@ export interface SeatView {
   /** Letter or number inside the seat. */
   readonly letter: string;
   readonly present: boolean;
-  readonly share: 'none' | 'given' | 'proven' | 'void';
+  readonly share: 'none' | 'given' | 'proven' | 'void' | 'unread';
   readonly signed: boolean;
   readonly acting: boolean;
   readonly saw: boolean;
@@ -281,7 +281,7 @@ export function seatViews(state: State): SeatView[] {
       name: person.name,
       letter: person.role === 'custodian' ? (number ?? 'C') : `${t.roles[person.role].slice(0, 1)}${number ?? ''}`,
       present: person.identity !== null,
-      share: isVoid ? 'void' : share === undefined ? 'none' : share.readBack ? 'proven' : 'given',
+      share: state.backup?.unread[person.seat] ? 'unread' : isVoid ? 'void' : share === undefined ? 'none' : share.readBack ? 'proven' : 'given',
       signed: signed[person.seat] !== undefined,
       acting: doer === person.seat && state.current?.phase !== 'witnessing',
       saw: state.current?.witnesses.includes(person.seat) ?? false,
@@ -315,7 +315,9 @@ export function seatSentence(seat: SeatView): string {
         ? [marks.proven]
         : seat.share === 'void'
           ? [marks.voidShare]
-          : []),
+          : seat.share === 'unread'
+            ? [marks.unread]
+            : []),
     ...(seat.signed ? [marks.signed] : []),
     ...(seat.saw ? [marks.saw] : []),
     ...(seat.acting ? [marks.acting] : []),

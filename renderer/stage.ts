@@ -7,6 +7,7 @@
  */
 import { orderText, resultLines } from '../ceremonies/administration.ts';
 import { custodianNumber, keyInput, mayBeKept, type Data, type State } from '../ceremonies/ceremony.ts';
+import { cloneDifferences } from '../ceremonies/cloning.ts';
 import { checkWords, NO_TOTAL } from '../ceremonies/components.ts';
 import { claimsOn, listOf, nextCopy, REHEARSAL_WAIT, waitsUntil, seenText } from '../ceremonies/destruction.ts';
 import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
@@ -183,6 +184,13 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       const begun = (intent as Intent<'form-key'> | null)?.check;
       return [...token(step.do.on), named, ...(begun ? [mono('Check value', checkWords(begun))] : []), ...(total === undefined || total === NO_TOTAL ? [] : [mono('On the forms', total)])];
     }
+    case 'compare-keys': {
+      const e = evidence as Evidence<'compare-keys'> | null;
+      const tokens = [...bound(t.clone.first, opening?.bindings.tokens[step.do.on]?.serial), ...bound(t.clone.second, state.key?.token)];
+      if (!e) return tokens;
+      const lines = cloneDifferences(e).map(({ part, attribute, primary, second, why }) => `${part === 'key' ? '' : `${part}: `}${attribute}: ${primary} / ${second}${why === null ? ' ✕' : `, as ${why}`}`);
+      return [hex(t.clone.same, inputDigest({ bytes: e.second.spki }), 'verified'), list(t.clone.differs, lines.length > 0 ? lines : [t.clone.nothing], 'reported'), ...tokens];
+    }
     case 'make-backup-key':
       return state.plan?.set
         ? [text('Shares', `${state.plan.set.shares} are made; any ${state.plan.set.threshold} recover the key`)]
@@ -352,7 +360,7 @@ export function certifiedInput(state: State, step: PlanStep): Input | null {
   return name === undefined ? null : (state.opening?.inputs[name] ?? null);
 }
 
-const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key'];
+const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key', 'compare-keys'];
 
 /**
  * Does a device process compute by itself in this step, long enough that people may want to stop it? Making and using a

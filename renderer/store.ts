@@ -26,7 +26,9 @@ import type {
   ScriptSummary,
 } from '../electron/contract.ts';
 import type { Readiness } from '../ceremonies/estate.ts';
+import type { cardNotice, Move } from './cards.ts';
 import { moves, nameOf, tokenKey } from './estate.ts';
+import type { AtHand } from './opening.ts';
 import type { Kept } from './keys.ts';
 import { told, type Told } from './reading.ts';
 import { t } from './texts.ts';
@@ -125,6 +127,12 @@ export interface Conclave {
   readonly dialog: 'unexpected' | 'help' | null;
   /** What a screen reader hears next. */
   readonly said: string;
+  /** Cards that came and went since the step on the stage began. */
+  readonly moves: readonly Move[];
+  /** Serial number of the card that is waited for in the middle of a step. */
+  readonly awaits: string | null;
+  /** Tokens of modules where they come and go, as they were when they were last in: a card that is to come later can be chosen now. */
+  readonly met: readonly AtHand[];
   /** Ceremonies that this page opened with stand-ins; the record does not say, and the page cannot know of others. */
   readonly standIns: readonly string[];
   /** A device that types like a keyboard was noticed; its keys were swallowed. */
@@ -171,6 +179,8 @@ const SLICE_MS = 12;
 
 export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave> {
   let fold: Fold | null = null;
+  /** What is said of cards; it comes with the code that folds a record. */
+  let noticeOf: typeof cardNotice | null = null;
   /** Lines are taken one batch after the other, whatever order the answers come in. */
   let queue: Promise<void> = Promise.resolve();
 
@@ -193,6 +203,9 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
     trouble: null,
     dialog: null,
     said: '',
+    moves: [],
+    awaits: null,
+    met: [],
     standIns: [],
     flooded: false,
 
@@ -254,7 +267,7 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
     },
     async refreshEstate() {
       const answer = await bridge.call({ call: 'estate' });
-      if (answer.ok) set({ estate: answer.value });
+      if (answer.ok) look(answer.value);
       else if (get().screen.at === 'tokens') set({ trouble: troubleOf('estate', answer) });
       if (get().screen.at !== 'tokens') return;
       const modules = await bridge.call({ call: 'token-modules' });
@@ -340,18 +353,32 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
   }
 
   /** Tokens came or went. Where nobody has asked for the estate yet, nobody is told. */
-  function moved({ module: name, slots }: Moved): void {
-    const { estate, logins } = store.getState();
-    const before = estate?.modules.find((module) => module.name === name);
-    if (!estate || !before) return;
-    const { came, went } = moves(before.slots, slots);
+  function moved({ module: name, slots, awaits }: Moved): void {
+    const { estate } = store.getState();
+    if (!estate?.modules.some((module) => module.name === name)) return;
+    // A card that served is not in the way of the next one.
+    if (awaits !== store.getState().awaits) store.setState({ awaits, moves: [] });
+    look({ modules: estate.modules.map((module) => (module.name === name ? { ...module, slots } : module)) }, name);
+  }
+
+  /** The estate as it is now. Who came and went is said where tokens do, and of the module that told it; whichever of the two is first. */
+  function look(now: Estate, teller?: string): void {
+    const { estate, logins, met, moves: earlier, record, screen, awaits } = store.getState();
+    const changes = now.modules.flatMap(({ name, slots, moves: come }) => {
+      const before = estate?.modules.find((module) => module.name === name);
+      return before && (come || name === teller) ? [{ name, ...moves(before.slots, slots) }] : [];
+    });
+    const [went, came] = [changes.flatMap((change) => change.went), changes.flatMap((change) => change.came)];
+    const since = [...earlier, ...went.map(({ serial }): Move => ({ serial, how: 'went' })), ...came.map(({ serial }): Move => ({ serial, how: 'came' }))];
+    // On the stage it is said as what it is there: the card that the step needs, or another one.
+    const notice = record !== null && screen.at === 'ceremony' ? noticeOf?.(record.state, now, since, awaits) ?? null : null;
     // A login ends with the card that it was for.
-    const ended = went.map(({ serial }) => [tokenKey(name, serial), { loggedIn: false, at: world.now() }] as const);
+    const ended = changes.flatMap(({ name, went: gone }) => gone.map(({ serial }) => [tokenKey(name, serial), { loggedIn: false, at: world.now() }] as const));
     store.setState({
-      estate: { modules: estate.modules.map((module) => (module === before ? { ...module, slots } : module)) },
+      estate: now, moves: since, met: metBy(met, now),
       logins: { ...logins, ...Object.fromEntries(ended) },
-      ...(came.length + went.length > 0 && {
-        said: [...(went.length > 0 ? [t.tokens.went(went.map(nameOf))] : []), ...(came.length > 0 ? [t.tokens.came(came.map(nameOf))] : [])].join(' '),
+      ...((came.length + went.length > 0 || (teller !== undefined && awaits !== null)) && {
+        said: notice ? `${notice.text} ${notice.next}`.trim() : [...(went.length > 0 ? [t.tokens.went(went.map(nameOf))] : []), ...(came.length > 0 ? [t.tokens.came(came.map(nameOf))] : [])].join(' '),
       }),
     });
   }
@@ -367,6 +394,7 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
   async function append(ceremony: string, lines: readonly string[]): Promise<void> {
     if (lines.length === 0) return;
     const code = await foldCode();
+    noticeOf = code.cardNotice;
     const { record } = store.getState();
     const before = record?.ceremony === ceremony ? record : null;
     if (before?.broken) return;
@@ -386,6 +414,8 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
       record: { ceremony, rows: [...(before?.rows ?? []), ...added], state: fold.state, broken },
       // One sentence for a whole batch; checkpoints are the app's own bookkeeping and are not read aloud.
       ...(before ? { said: announced(added) ?? store.getState().said } : {}),
+      // What moved belongs to the step in which it did.
+      ...(before?.state.current?.step.id === fold.state.current?.step.id ? {} : { moves: [] }),
     });
     if (added.some(({ entry }) => ['lost', 'resumed', 'aborted', 'closed'].includes(entry.kind)))
       void store.getState().refreshCeremonies();
@@ -398,16 +428,18 @@ interface FoldCode {
   readonly Fold: typeof Fold;
   readonly parseLine: (line: string) => Entry;
   readonly describe: (entry: Entry, before: State) => Description;
+  readonly cardNotice: typeof cardNotice;
 }
 
 /** Loaded only when a record is looked at: the first screen needs neither YAML nor zod nor hashes. */
 async function foldCode(): Promise<FoldCode> {
   await import('./jitless.ts');
-  const [{ Fold, parseLine }, { describe }] = await Promise.all([
+  const [{ Fold, parseLine }, { describe }, cards] = await Promise.all([
     import('../ceremonies/transcript.ts'),
     import('../ceremonies/describe.ts'),
+    import('./cards.ts'),
   ]);
-  return { Fold, parseLine, describe };
+  return { Fold, parseLine, describe, cardNotice: cards.cardNotice };
 }
 
 function announced(added: readonly Told[]): string | null {
@@ -472,6 +504,13 @@ export function isVolume({ script }: Pick<CeremonySummary, 'script'>): boolean {
 /** The list's line about the record on the screen. */
 export function summaryOf(state: Pick<Conclave, 'ceremonies'>, ceremony: string): CeremonySummary | undefined {
   return state.ceremonies?.find((candidate) => candidate.ceremony === ceremony);
+}
+
+/** What is in a slot now where tokens come and go, and what was. */
+function metBy(met: readonly AtHand[], estate: Estate): readonly AtHand[] {
+  const here = estate.modules.flatMap((module) => (module.moves ? module.slots.flatMap(({ token }) => (token ? [{ module: module.name, serial: token.serial, label: token.label }] : [])) : []));
+  const others = met.filter((one) => here.every((other) => other.serial !== one.serial || other.module !== one.module));
+  return here.length === 0 ? met : [...others, ...here];
 }
 
 /** Who is at hand as a token or card now, by serial number; null where the estate has not been asked for yet. */

@@ -118,6 +118,8 @@ interface ThingDraft extends Draft<Omit<Thing, 'shares'>> {
   declared: HeldShare | null;
   /** Left out of its place by a ceremony that was aborted, and not seen since. */
   left: { readonly source: Source; readonly place: Place; readonly home: Place } | null;
+  /** Its share was to be read and was not, and has not been read or replaced since. */
+  unread: { readonly source: Source; readonly share: HeldShare; readonly happened: string } | null;
 }
 interface MovementDraft extends Draft<Omit<CustodyMovement, 'state'>> {
   readonly act: number;
@@ -168,6 +170,7 @@ class Register {
         return;
       case 'exception':
         if (entry.step !== undefined && current?.step.movement) this.#notHandedOver(step, current.step.movement, (entry.data as Data<'exception'>).happened);
+        else if (entry.step !== undefined && current) this.#unread(step, current.step.who, (entry.data as Data<'exception'>).happened);
         return;
       case 'aborted':
         if (current?.step.movement && current.phase === 'witnessing') this.#notHandedOver(step, current.step.movement, 'The giver said that it was handed over; the ceremony was aborted before everybody had confirmed that.');
@@ -186,7 +189,7 @@ class Register {
       if (known.what === kind) known.what = what; // a list only said of what kind it is
       return known;
     }
-    const thing: ThingDraft = { key: keyOf(kind, identifier, rehearsal), kind, identifier, rehearsal, what, person: null, site: null, place: null, inside: null, since: sourceOf(step), unaccounted: null, declared: null, left: null };
+    const thing: ThingDraft = { key: keyOf(kind, identifier, rehearsal), kind, identifier, rehearsal, what, person: null, site: null, place: null, inside: null, since: sourceOf(step), unaccounted: null, declared: null, left: null, unread: null };
     this.#things.set(sameThing(kind, identifier, rehearsal), thing);
     return thing;
   }
@@ -214,10 +217,22 @@ class Register {
     if (action === 'give-share') {
       const card = this.#thing(step, 'card', (evidence as Evidence<'give-share'>).card.serial, 'share card');
       card.declared = null; // what is on it now, the records know
+      card.unread = null;
       this.#withPerson(step, card, who);
     }
-    if (action === 'read-back-share') this.#withPerson(step, this.#thing(step, 'card', (evidence as Evidence<'read-back-share'>).card, 'share card'), who);
+    if (action === 'read-back-share') {
+      const card = this.#thing(step, 'card', (evidence as Evidence<'read-back-share'>).card, 'share card');
+      card.unread = null;
+      this.#withPerson(step, card, who);
+    }
     if (action === 'inspect-token') Object.assign(this.#thing(step, 'token', (evidence as Evidence<'inspect-token'>).token.serial, 'token'), { unaccounted: null, left: null });
+  }
+
+  /** A share that nobody could read where it should be. */
+  #unread(step: Step, seat: string, happened: string): void {
+    const { backup } = step.after;
+    const share = backup?.unread[seat];
+    if (backup && share) this.#thing(step, 'card', share.card, 'share card').unread = { source: sourceOf(step), share: { set: backup.set.id, x: share.x }, happened };
   }
 
   #withPerson(step: Step, thing: ThingDraft, seat: string): void {
@@ -345,7 +360,8 @@ class Register {
 
   finish(passedOn: readonly CustodyFinding[]): Omit<Custody, 'records'> {
     for (const thing of this.#things.values()) {
-      const { unaccounted, left, key } = thing;
+      const { unaccounted, left, unread, key } = thing;
+      if (unread) this.#find('CUSTODY-SHARE-UNREAD', `${shareText(unread.share)} read on ${key}`, `not read: ${unread.happened}`, 'Count this share as lost until a recovery drill has read it. If it stays unread, give out a fresh set while enough shares are left.', unread.source, [thing]);
       if (unaccounted) this.#find('CUSTODY-NOT-HANDED-OVER', `${key} handed over, as the list says`, `not handed over; last ${whereText(thing)}`, 'Look for it. Once it is found, a custody-movement says where it is; if it is lost, count its share as lost.', unaccounted, [thing]);
       if (left) this.#find('CUSTODY-LEFT-OUT', `${key} back in the ${left.home} after the ceremony that was aborted`, `last in the ${left.place}`, 'Put it away before witnesses, in a ceremony that uses it or by a custody-movement.', left.source, [thing]);
     }
@@ -375,7 +391,7 @@ class Register {
   }
 
   #finished(thing: ThingDraft): Thing {
-    const { declared, left: _left, ...told } = thing;
+    const { declared, left: _left, unread: _unread, ...told } = thing;
     const known = this.#knownShares(thing);
     // On a card, a share of a set that has ended is none: the next one erases it. Nothing erases paper; of a set that no record here made, nobody can say.
     const counts = ({ set }: HeldShare) => thing.kind !== 'card' || this.#sets.every((one) => one.copy.set !== set || inForce(one));

@@ -78,6 +78,8 @@ export interface Surroundings {
   /** Writes a finished bundle, or what else is for keeping, durably and returns its path. */
   readonly saveBundle: (name: string, bytes: Uint8Array) => string;
   readonly push: (entries: Entries) => void;
+  /** Tokens came or went, or a card is awaited. */
+  readonly moved: (moved: Moved) => void;
   /** The modules of this machine as files. Throws `Refused` MODULES-SEEN. */
   readonly modules: () => ModuleReport;
   /** Known broken keys, where the administrator gave such a file. Throws `Refused` BLOCKLIST-FILE, BLOCKLIST-CHANGED. */
@@ -130,6 +132,9 @@ const LOGBOOK = 'administration';
 /** What a rehearsal's officer logs in with, on whichever module they chose. */
 const OFFICERS_CARD = 'REHEARSAL identity officer';
 
+/** How long the middle of a step waits for a card, in milliseconds. */
+const CARD_PATIENCE = 3 * 60_000;
+
 const RECORDER: ModuleConfig = { kind: 'recorder', name: 'recorder' };
 
 export class Conductor {
@@ -137,6 +142,8 @@ export class Conductor {
   readonly #rooms = new Map<string, Room>();
   #estate: Estate = { modules: [] };
   #keys: Promise<InventoryRoom> | null = null;
+  /** The card that somebody is to put in, in the middle of a step. */
+  #awaited: { readonly serial: string; readonly here: () => void } | null = null;
 
   constructor(world: Surroundings) {
     this.#world = world;
@@ -184,6 +191,10 @@ export class Conductor {
       case 'provision': return this.#provision(request);
       case 'cancel': {
         const { state } = this.#room(request.ceremony).fold;
+        if (this.#awaited) {
+          this.#awaited.here(); // the device then says that it is not
+          return { cancelled: true };
+        }
         return this.#world.devices.call(this.#tokenModule(state), 'cancel', {});
       }
       case 'open': return { ceremony: await this.#open(request) };
@@ -231,12 +242,11 @@ export class Conductor {
       if (before && devices.busy(config.name)) return before;
       try {
         const { module } = await devices.call(config, 'start', { module: config });
-        const { slots } = await devices.call(config, 'slots', {});
-        return { name: config.name, facts: module, problem: null, slots };
+        return { name: config.name, facts: module, problem: null, ...await devices.call(config, 'slots', {}) };
       } catch (error) {
         if (!(error instanceof DeviceProblem)) throw error;
         const { code, message, hint } = error.error;
-        return { name: config.name, facts: null, problem: { code, message, hint }, slots: [] };
+        return { name: config.name, facts: null, problem: { code, message, hint }, slots: [], moves: false };
       }
     }));
     this.#estate = { modules };
@@ -246,6 +256,23 @@ export class Conductor {
   /** What a module said by itself of who is in its slots. */
   noteSlots(name: string, slots: Moved['slots']): void {
     this.#estate = { modules: this.#estate.modules.map((module) => (module.name === name ? { ...module, slots } : module)) };
+    this.#world.moved({ module: name, slots, awaits: this.#awaited?.serial ?? null });
+    if (slots.some(({ token }) => token?.serial === this.#awaited?.serial)) this.#awaited?.here();
+  }
+
+  /** Where cards are put in and taken out: until this one is in a reader, or nobody has put it in for long. Then the device says what is missing. */
+  async #cardIn(module: ModuleConfig, serial: string): Promise<void> {
+    await this.#world.devices.call(module, 'start', { module });
+    const { slots, moves } = await this.#world.devices.call(module, 'slots', {});
+    if (!moves || slots.some(({ token }) => token?.serial === serial)) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, CARD_PATIENCE);
+      this.#awaited = { serial, here: () => { clearTimeout(timer); resolve(); } };
+      this.#world.moved({ module: module.name, slots, awaits: serial });
+    });
+    this.#awaited = null;
+    const now = this.#estate.modules.find(({ name }) => name === module.name)?.slots ?? slots;
+    this.#world.moved({ module: module.name, slots: now, awaits: null });
   }
 
   async #look(request: LookingRequest): Promise<Answers[Call]> {
@@ -385,6 +412,9 @@ export class Conductor {
     const inputs: Inputs = {};
     let made: { readonly key: KeyReference; readonly certificate: string } | undefined;
     const { devices, clock, random } = this.#world;
+    // A key and a backup are of one key: it is made together with its backup, and stays on its token.
+    const kinds = Object.entries(plan.inputs).filter(([name]) => !brought.includes(name)).map(([, { kind }]) => kind);
+    const pair = bound && kinds.includes('key') && kinds.includes('backup') ? await this.#backupFor(bindings, this.#module(bound.module), bound.serial, ca, true) : null;
     for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
       if (brought.includes(name) || optional === true) continue;
       if (kind === 'movements') {
@@ -396,7 +426,7 @@ export class Conductor {
       const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
       switch (kind) {
         case 'key': {
-          made = await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
+          made = pair ? { key: pair.key, certificate: pair.certificate ?? '' } : await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
           const algorithm = caAlgorithmNamed(ca.algorithm);
           const record = { format: 'conclave-key/1', label: 'REHEARSAL CA', token: bound.serial, profile: 'profile' in algorithm ? algorithm.profile : null, ...made };
           file('json', utf8(JSON.stringify(record)));
@@ -420,7 +450,7 @@ export class Conductor {
           file('json', utf8(JSON.stringify(await this.#rehearsalCopies(config, bound, made.key), null, 2)));
           break;
         }
-        case 'backup': file('json', utf8(JSON.stringify(await this.#backupFor(bindings, config, bound.serial, ca)))); break;
+        case 'backup': file('json', utf8(JSON.stringify(pair ?? await this.#backupFor(bindings, config, bound.serial, ca, false)))); break;
         case 'crl': case 'certificates': break; // optional everywhere: a first list has none before it
       }
     }
@@ -443,13 +473,13 @@ export class Conductor {
     return { format: 'conclave-copies/1', mode: 'rehearsal', key: { identity: `REHEARSAL ${inputDigest({ bytes: key.spki })}`, label: 'REHEARSAL CA', algorithm: key.algorithm }, copies, unknown: [], dependants: [], despite: '' };
   }
 
-  /** The backup of a key that is thrown away at once, its shares on the cards of this rehearsal's custodians: more than half of them recover it, at least two. */
-  async #backupFor(bindings: Bindings, token: ModuleConfig, serial: string, { algorithm, place }: { algorithm: string; place: 'token' | 'split' | 'wrapped' }): Promise<BackupRecord> {
+  /** The backup of a key that is thrown away at once, or `kept`, its shares on the cards of this rehearsal's custodians: more than half of them recover it, at least two. */
+  async #backupFor(bindings: Bindings, token: ModuleConfig, serial: string, { algorithm, place }: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kept: boolean): Promise<BackupRecord> {
     const { devices, random } = this.#world;
     const cards = Object.entries(bindings.cards['share-card'] ?? {});
     const set = toBase64url(random(16));
     const threshold = Math.max(2, Math.ceil((cards.length + 1) / 2));
-    const made = await devices.call(token, 'provision-backup', { token: serial, algorithm, place, set, threshold, custodians: cards.map(([seat]) => seat) });
+    const made = await devices.call(token, 'provision-backup', { token: serial, algorithm, place, kept, set, threshold, custodians: cards.map(([seat]) => seat) });
     const shares: BackupRecord['shares'] = [];
     try {
       for (const [index, [seat, card]] of cards.entries()) {
@@ -466,7 +496,7 @@ export class Conductor {
       await devices.call(token, 'wipe-backup-key', {});
     }
     return {
-      format: 'conclave-backup/1', mode: 'rehearsal', ceremony: toHex(random(16)), label: 'REHEARSAL CA', token: 'REHEARSAL, thrown away', profile: profileOfKey(algorithm),
+      format: 'conclave-backup/1', mode: 'rehearsal', ceremony: toHex(random(16)), label: 'REHEARSAL CA', token: kept ? serial : 'REHEARSAL, thrown away', profile: profileOfKey(algorithm),
       key: made.key, certificate: made.certificate, wrapped: made.wrapped, set: made.set, shares,
     };
   }
@@ -505,8 +535,9 @@ export class Conductor {
     for (const step of rehearsed.plan.steps) if (step.do.action === 'set-state') await this.#stated({ opening: { mode: request.mode, inputs } }, step.do);
     const estate = await this.#readEstate();
     for (const { module, serial } of serials) {
-      const slots = estate.modules.find((candidate) => candidate.name === module)?.slots ?? [];
-      if (!slots.some((slot) => slot.token?.serial === serial)) throw new Refused(refuse('TOKEN-PRESENT', `token ${serial} on ${module}`, 'no such token', 'Put it in, and look at the list of tokens.'));
+      const { slots = [], moves = false } = estate.modules.find((candidate) => candidate.name === module) ?? {};
+      // A card comes when it is its turn: there may be fewer readers than people.
+      if (!moves && !slots.some((slot) => slot.token?.serial === serial)) throw new Refused(refuse('TOKEN-PRESENT', `token ${serial} on ${module}`, 'no such token', 'Put it in, and look at the list of tokens.'));
     }
     const used = new Set(serials.map(({ module }) => module));
     // No real ceremony and no real logbook has anything to do with the software token.
@@ -849,8 +880,15 @@ export class Conductor {
     return { person: seat, name: personAt(room.fold.state, seat)?.name ?? seat, purpose, standIn: room.standIns, acceptFinalTry };
   }
 
+  /** The token that the current step is about: the one it names, else the key's, else the first. */
+  #tokenOf({ opening, current, key }: State): Bindings['tokens'][string] | undefined {
+    const { tokens = {} } = opening?.bindings ?? {};
+    const named = current && 'on' in current.step.do ? tokens[current.step.do.on ?? ''] : undefined;
+    return named ?? Object.values(tokens).find(({ serial }) => serial === key?.token) ?? Object.values(tokens)[0];
+  }
+
   #tokenModule(state: State): ModuleConfig {
-    return this.#module(Object.values(state.opening?.bindings.tokens ?? {})[0]?.module ?? SOFTWARE_MODULE);
+    return this.#module(this.#tokenOf(state)?.module ?? SOFTWARE_MODULE);
   }
 
   /** One change on its token. A log-out closes what was left logged in, and changes nothing; no more does a statement. */
@@ -1030,7 +1068,7 @@ export class Conductor {
 
   async #intent(state: State, step: PlanStep, typed: string): Promise<Intent> {
     const { random, clock } = this.#world;
-    const token = Object.values(state.opening?.bindings.tokens ?? {})[0]?.serial ?? '';
+    const token = this.#tokenOf(state)?.serial ?? '';
     const ids = state.key ? keyIds(state.key) : [];
     const card = cardOf(state, 'identity-card', step.who) ?? '';
     const set = state.backup?.set.id ?? '';
@@ -1083,6 +1121,7 @@ export class Conductor {
         const { check } = await this.#world.devices.call(this.#tokenModule(state), 'total-components', { set: entered ?? '', of: Object.keys(components).length, check: method });
         return { token, set: entered ?? '', id: toHex(random(16)), label, kind, check };
       }
+      case 'compare-keys': return { token, ids: keyIds(keyInput(state, step.do.from).key), with: state.key?.token ?? '', nonces: [toBase64url(random(32)), toBase64url(random(32))] };
       case 'wipe-backup-key': return { set };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
@@ -1192,6 +1231,13 @@ export class Conductor {
         const lent = await this.#lent(room, quorum, 'restore the key with your share', acceptFinalTry);
         return this.#device(room, token, 'restore-key', { token: serial, key, wrapped, ids, label, nonce, set, quorum: lent, asked: ask('restore the key') });
       }
+      case 'compare-keys': {
+        const { token: serial, with: other, nonces: [own, its] } = intent as Intent<'compare-keys'>;
+        const second = Object.values(state.opening?.bindings.tokens ?? {}).find((bound) => bound.serial === other);
+        const purpose = 'let the key prove itself, beside the other token';
+        const primary = await this.#device(room, token, 'prove-key', { token: serial, key: keyInput(state, step.do.from).key, nonce: own, asked: ask(purpose) });
+        return { primary, second: await this.#device(room, this.#module(second?.module ?? SOFTWARE_MODULE), 'prove-key', { token: other, key: referenceOf(state), nonce: its, asked: ask(purpose) }) };
+      }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'enter-component': case 'issue-component': {
         const { kind, check, action } = step.do;
@@ -1287,6 +1333,7 @@ export class Conductor {
     const lent: DeviceRequest<'restore-key'>['quorum'] = [];
     for (const seat of quorum) {
       const { card, object, x } = backup?.given[seat] ?? { card: '', object: '', x: 0 };
+      await this.#cardIn(this.#cardModule(state, seat, 'share-card'), card);
       const { sealed } = await this.#device(room, this.#cardModule(state, seat, 'share-card'), 'lend-share', { card, object, set: backup?.set.id ?? '', x, to, asked: this.#asked(room, seat, purpose, acceptFinalTry) });
       lent.push({ seat, card, x, sealed });
     }

@@ -170,6 +170,7 @@ async function begin(start: Start): Promise<void> {
       warnings: machineWarnings,
       saveBundle: (name, bytes) => saveBundle(start.home, name, bytes),
       push: (entries) => { post({ to: 'client', entries }); },
+      moved: (message) => { post({ to: 'client', moved: message }); },
       modules: () => moduleReport(configuration.modules, start.home, process.env, placesOf(homedir())),
       blocklist: () => (configuration.blocklist === undefined ? null : openBlocklist(configuration.blocklist)),
     });
@@ -194,9 +195,7 @@ async function answer(id: number, request: unknown): Promise<void> {
 
 /** Tokens came or went: everybody is told, and nobody has to ask. */
 function moved(module: string, found: unknown): void {
-  const { slots } = OPERATIONS.slots.answer.parse({ slots: found });
-  conductor?.noteSlots(module, slots);
-  post({ to: 'client', moved: { module, slots } });
+  conductor?.noteSlots(module, OPERATIONS.slots.answer.shape.slots.parse(found));
 }
 
 function receive(message: ToConductor): void {

@@ -36,7 +36,7 @@ import { PinDesk, type Booth } from './login.ts';
 import {
   OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Operation, type Slots,
 } from './protocol.ts';
-import { forgetProven, newReference, readRestored, restoreKey, throwAwayBackup } from './restoring.ts';
+import { forgetProven, newReference, readRestored, restoreKey, rehearsalBackup } from './restoring.ts';
 import { explanations, listedAs, probe, readDetails, readObject, scanKeys, wantedOf } from './reading.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
 import type { ObjectName, Session, Token, TokenModule } from './tokens.ts';
@@ -75,6 +75,8 @@ export class Operations {
   #module: TokenModule | null = null;
   /** Who was in which slot at the last look; null where tokens do not move, or nobody has asked yet. */
   #seen: string | null = null;
+  /** The same when it was last told. */
+  #lastTold: string | null = null;
   /** Tokens that stay logged in until `log-out`. */
   readonly #held = new Map<string, Held>();
   /** A listing without login that is being paged through. */
@@ -231,22 +233,35 @@ export class Operations {
 
   async #slots(): Promise<Answer<'slots'>> {
     const slots = await this.#tokens().slots();
+    const moves = this.#seen !== null || (await this.#movingSlots()) !== null;
     // From now on somebody wants to know.
-    if (this.#seen === null && (await this.#movingSlots()) !== null) this.#seen = seats(slots);
-    return { slots };
+    if (this.#seen === null && moves) this.#seen = this.#lastTold = seats(slots);
+    return { slots, moves };
   }
 
-  /** The slots, where a token has come or gone since the last look; else null. Never beside other work. Never throws. */
+  /** The slots, where a token has come or gone since that was last told; else null. Never beside other work. Never throws. */
   async watch(): Promise<Slots | null> {
-    if (this.#seen === null) return null;
-    const slots = await this.#movingSlots();
-    const seen = seats(slots);
-    if (slots === null || seen === this.#seen) return null;
-    this.#seen = seen;
-    // Nothing outlives the token that it was opened on.
-    const here = new Set(slots.map(({ token }) => token?.serial));
-    for (const serial of this.#held.keys()) if (!here.has(serial)) await this.#logOut({ token: serial });
-    if (this.#browsing !== null && !here.has(this.#browsing.serial)) await this.#stopBrowsing();
+    const slots = this.#seen === null ? null : await this.#movingSlots();
+    if (slots === null) return null;
+    if (seats(slots) !== this.#seen) {
+      this.#seen = seats(slots);
+      // Nothing outlives the token that it was opened on.
+      const here = new Set(slots.map(({ token }) => token?.serial));
+      for (const serial of this.#held.keys()) if (!here.has(serial)) await this.#logOut({ token: serial });
+      if (this.#browsing !== null && !here.has(this.#browsing.serial)) await this.#stopBrowsing();
+    }
+    return this.#told(slots);
+  }
+
+  /** The same while a PIN is awaited, so that a card which is pulled under the booth is told at once. Ends nothing: the work under way finds out by itself. */
+  async glance(): Promise<Slots | null> {
+    const slots = this.#seen === null ? null : await this.#movingSlots();
+    return slots === null ? null : this.#told(slots);
+  }
+
+  #told(slots: Slots): Slots | null {
+    if (seats(slots) === this.#lastTold) return null;
+    this.#lastTold = seats(slots);
     return slots;
   }
 
@@ -551,11 +566,11 @@ export class Operations {
     return { token: serial, spki: toBase64url(key.spki), parts: parts.map((part) => ({ ...part, mechanism: part.private?.generatedBy ?? 'not told' })), wrappingKey: null };
   }
 
-  async #proveKey({ token: serial, key: reference, asked }: Body<'prove-key'>, work: Work): Promise<Answer<'prove-key'>> {
+  async #proveKey({ token: serial, key: reference, nonce, asked }: Body<'prove-key'>, work: Work): Promise<Answer<'prove-key'>> {
     const { session } = await this.#root(serial, asked);
     const key = await openKey(session, reference);
     // Not a to-be-signed certificate, not a JOSE signing input: a text that says what it is for.
-    const message = concat(utf8('conclave: proof of possession '), await lend(await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes)));
+    const message = nonce !== undefined ? fromBase64url(nonce) : concat(utf8('conclave: proof of possession '), await lend(await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes)));
     const possession = await key.possess(message, work);
     return { token: serial, spki: reference.spki, ...(await key.facts()), weakTests: key.weakTests(), possession };
   }
@@ -794,7 +809,7 @@ export class Operations {
     try {
       const { session } = await this.#root(serial, REHEARSING);
       const { set } = await this.#makeBackupKey({ token: serial, set: id, epoch: 1, threshold, custodians, asked: REHEARSING });
-      const { made: certificate, key, wrapped } = await throwAwayBackup(session, { ...about, label: REHEARSAL_CA }, this.#backupKey().key.bytes, work,
+      const { made: certificate, key, wrapped } = await rehearsalBackup(session, { ...about, label: REHEARSAL_CA }, this.#backupKey().key.bytes, work,
         async (made) => (await certify(session, made, rehearsalRoot(REHEARSAL_CA), work)).certificate);
       return { key, certificate, wrapped, set };
     } catch (thrown) {

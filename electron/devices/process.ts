@@ -158,9 +158,14 @@ function receive(message: unknown, ports: readonly Port[]): void {
   });
 }
 
-/** Between requests only: a person who types a PIN, or a token at work, is not disturbed. */
+/** Between requests, and while a PIN is awaited: a token at work is not disturbed. */
 setInterval(() => {
-  if (working > 0 || leaving) return;
+  if (leaving) return;
+  if (waiting !== null) {
+    void operations.glance().then((slots) => { if (slots !== null) post({ kind: 'moved', slots }); });
+    return;
+  }
+  if (working > 0) return;
   working++;
   queue = queue.then(async () => {
     const slots = await operations.watch();

@@ -84,10 +84,11 @@ const FormOrder = {
 export const OPERATIONS = {
   /** First call on any device process. Loads the module; idempotent only for the same configuration. */
   start: { request: z.strictObject({ module: ModuleConfig }), answer: z.strictObject({ module: ModuleFacts.nullable() }) },
-  /** Every slot; `token` null where the slot is empty. */
+  /** Every slot; `token` null where the slot is empty. `moves`: tokens of this module are put in and taken out. */
   slots: {
     request: z.strictObject({}),
     answer: z.strictObject({
+      moves: z.boolean(),
       slots: z.array(z.strictObject({ slot: z.number(), description: z.string(), token: TokenFacts.nullable() })),
     }),
   },
@@ -168,7 +169,7 @@ export const OPERATIONS = {
   /** A key that is all on its token, read back as if just made: its generation had no recorded outcome, and it is kept. */
   'read-key': { request: z.strictObject({ token: serial, ids: ids.min(1), algorithm, asked: Asked }), answer: EVIDENCE['generate-key'] },
   /** For a key of this ceremony and for one that was there before (`open-key`). */
-  'prove-key': { request: z.strictObject({ token: serial, key: KeyReference, asked: Asked }), answer: EVIDENCE['prove-key'] },
+  'prove-key': { request: z.strictObject({ token: serial, key: KeyReference, /** What it signs; without it a text and random bytes of its own. */ nonce: b64(64).optional(), asked: Asked }), answer: EVIDENCE['prove-key'] },
   /** The known answers of every library for the parts of this algorithm. Gives those that are switched off for a wrong one. */
   'prove-providers': {
     request: z.strictObject({ algorithm }),
@@ -296,7 +297,7 @@ export const OPERATIONS = {
   },
   /** For a rehearsal: a key that is thrown away at once, wrapped under a backup key whose shares are then given to cards as ever. */
   'provision-backup': {
-    request: z.strictObject({ token: serial, algorithm, place: Placement, set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
+    request: z.strictObject({ token: serial, algorithm, place: Placement, /** It stays on the token, locked. */ kept: z.boolean().optional(), set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
     answer: z.strictObject({ key: KeyReference, certificate: b64(90_000), wrapped: z.array(WrappedPart).min(1).max(2), set: ShareSet }),
   },
   'wipe-backup-key': { request: z.strictObject({}), answer: EVIDENCE['wipe-backup-key'] },

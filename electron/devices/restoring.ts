@@ -1,5 +1,5 @@
 /**
- * A key out of its backup, onto a token: for good (`restoreKey`), and the backup that a rehearsal needs (`throwAwayBackup`).
+ * A key out of its backup, onto a token: for good (`restoreKey`), and the backup that a rehearsal needs (`rehearsalBackup`).
  *
  * Tried before anything is written: the key is brought back as session objects, signs, and is destroyed again. So wrapped bytes that
  * are damaged, parts of another key and a token that cannot do it are refused while nothing has changed. Then every part goes onto
@@ -136,12 +136,12 @@ async function keyIsAbsent(session: Session, reference: KeyReference): Promise<v
 }
 
 /**
- * For a rehearsal: a key that exists only while it is certified and wrapped under `backup` (borrowed). What is left of it is what a
- * ceremony would leave; the token has nothing.
+ * For a rehearsal: a key that exists only while it is certified and wrapped under `backup` (borrowed), or is `kept` on its token and locked.
+ * What is left of it is what a ceremony would leave.
  */
-export async function throwAwayBackup<T>(
-  session: Session, { algorithm, place, label }: { readonly algorithm: string; readonly place: Placement; readonly label: string }, backup: Uint8Array, work: Work, use: (key: Key) => Promise<T>,
+export async function rehearsalBackup<T>(
+  session: Session, { algorithm, place, label, kept = false }: { readonly algorithm: string; readonly place: Placement; readonly label: string; readonly kept?: boolean | undefined }, backup: Uint8Array, work: Work, use: (key: Key) => Promise<T>,
 ): Promise<{ readonly made: T; readonly key: KeyReference; readonly wrapped: WrappedPart[] }> {
-  const { key } = await makeKey(session, planWithFreshIds(algorithm, place), { label, extractable: true, lives: 'session' }, work);
-  return andThen(async () => ({ made: await use(key), key: key.reference(), wrapped: await key.wrap(backup) }), async () => { await key.forget(); });
+  const { key } = await makeKey(session, planWithFreshIds(algorithm, place), { label, extractable: true, lives: kept ? 'token' : 'session' }, work);
+  return andThen(async () => ({ made: await use(key), key: key.reference(), wrapped: await key.wrap(backup) }), async () => { await (kept ? key.lock(work) : key.forget()); });
 }

@@ -3,7 +3,7 @@
  * ends a ceremony stays dead until its word is typed.
  */
 import { useEffect, useId, useRef, useState, type ReactNode } from 'react';
-import { mayBeExcepted, type Person } from '../../ceremonies/ceremony.ts';
+import { awaitsShare, mayBeExcepted, type Person } from '../../ceremonies/ceremony.ts';
 import type { Request } from '../../electron/contract.ts';
 import { store, useConclave } from '../page.ts';
 import { personTitle, t } from '../texts.ts';
@@ -158,7 +158,7 @@ function SeatField({
   );
 }
 
-/** Null where nothing is to be handed over now. The step is only there while its thing waits: nothing else has to be asked. */
+/** Null where nothing is to be handed over or read now. The step is only there while its thing waits: nothing else has to be asked. */
 function exceptedStep(): string | null {
   const state = store.getState().record?.state;
   const step = state?.phase === 'open' ? state.current?.step.id : undefined;
@@ -181,8 +181,9 @@ export function Unexpected({
   const [seat, setSeat] = useState(people[0]?.seat ?? 'officer');
   const [texts, setTexts] = useState<Partial<Record<string, string>>>({});
   const [present, setPresent] = useState(people.length);
-  /** The step whose thing is to be handed over now: an exception may end it. */
+  /** The step whose thing is to be handed over now, or whose share is to be read: an exception may end it. */
   const [excepted] = useState(() => exceptedStep());
+  const reads = useConclave((conclave) => conclave.record !== null && awaitsShare(conclave.record.state));
   const [ends, setEnds] = useState(true);
   const work = useConclave((state) => state.work);
   const trouble = useConclave((state) => state.trouble);
@@ -268,8 +269,8 @@ export function Unexpected({
             <label>
               <input type="checkbox" name="ends-movement" checked={ends} onChange={(event) => setEnds(event.target.checked)} />
               <span>
-                {t.custody.endsMovement}
-                <span className="note">{t.custody.endsMovementHint}</span>
+                {reads ? t.custody.endsReading : t.custody.endsMovement}
+                <span className="note">{reads ? t.custody.endsReadingHint : t.custody.endsMovementHint}</span>
               </span>
             </label>
           </div>

@@ -5,7 +5,7 @@
  * It presses on behalf of the person whose step it is; whether it may be done at all, the conductor decides.
  */
 import { useEffect, useMemo, useState } from 'react';
-import { mayBeExcepted, mayWitness, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
+import { awaitsShare, mayBeExcepted, mayWitness, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
 import { nextCopy, waitsUntil } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
@@ -15,6 +15,7 @@ import { lastDuration, objectLine, spanOf, timeOf } from '../reading.ts';
 import { canBeStopped, whyNotKept } from '../stage.ts';
 import type { Record, Work } from '../store.ts';
 import { personTitle, t } from '../texts.ts';
+import { CardCall } from './CardCall.tsx';
 import { Field, FINAL_TRY, FinalTry } from './Dialogs.tsx';
 import { Mark } from './Mark.tsx';
 import { Instruction } from './Stage.tsx';
@@ -60,7 +61,7 @@ function Doing({
               busy={busy}
               press={() => act()}
             />
-            <NotHandedOver state={state} step={step} busy={busy} />
+            <NotAsPlanned state={state} step={step} busy={busy} />
           </div>
         </>
       );
@@ -94,11 +95,14 @@ function Doing({
   }
 }
 
-function NotHandedOver({ state, step, busy }: { readonly state: State; readonly step: PlanStep; readonly busy: boolean }) {
-  return mayBeExcepted(state, step.id) ? (
+function NotAsPlanned({ state, step, busy }: { readonly state: State; readonly step: PlanStep; readonly busy: boolean }) {
+  const share = awaitsShare(state);
+  const troubled = useConclave((conclave) => conclave.trouble !== null) || state.current?.error !== null;
+  // A share is left out only once it was tried.
+  return mayBeExcepted(state, step.id) && (!share || troubled) ? (
     <p className="press">
-      <button type="button" disabled={busy} data-testid="not-handed-over" onClick={() => store.getState().show('unexpected')}>
-        {t.custody.notHandedOver}
+      <button type="button" disabled={busy} data-testid={share ? 'not-read' : 'not-handed-over'} onClick={() => store.getState().show('unexpected')}>
+        {share ? t.custody.notRead : t.custody.notHandedOver}
       </button>
     </p>
   ) : null;
@@ -240,6 +244,7 @@ function LongWork({
   const now = useClock(1000);
   const { state } = record;
   const standIns = useConclave((conclave) => conclave.standIns.includes(record.ceremony));
+  const awaits = useConclave((conclave) => conclave.awaits !== null);
   const { pin, working } = t.actions[action];
   const last = useMemo(() => lastDuration(record.rows, action), [record, action]);
   const seconds = Math.max(0, Math.round((performance.now() - work.since) / 1000));
@@ -270,7 +275,7 @@ function LongWork({
         {t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)}{' '}
         {last === null ? t.work.first : t.work.last(String(last))}
       </p>
-      {work.call === 'act' && canBeStopped(state, step) ? (
+      {work.call === 'act' && (awaits || canBeStopped(state, step)) ? (
         <div className="stop">
           <button
             type="button"
@@ -350,7 +355,7 @@ function Witnesses({
           />
         ))}
       </ul>
-      <NotHandedOver state={state} step={step} busy={busy} />
+      <NotAsPlanned state={state} step={step} busy={busy} />
     </section>
   );
 }
@@ -461,6 +466,7 @@ export function StepInstruction({
       labels={labels}
       terse={failed || kind === 'decide' || kind === 'look' || kind === 'clear'}
     >
+      <CardCall state={record.state} />
       <Doing record={record} pending={pending} step={step} writing={writing} work={work} />
     </Instruction>
   );

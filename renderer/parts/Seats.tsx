@@ -108,13 +108,15 @@ function Seat({ seat, x, y, r, labelled }: Place & { readonly seat: SeatView; re
   );
 }
 
-function ShareMark({ share }: { readonly share: 'given' | 'proven' | 'void' }) {
+function ShareMark({ share }: { readonly share: Exclude<SeatView['share'], 'none'> }) {
   return (
     <>
-      <rect x="-13" y="-9" width="26" height="18" rx="3" className={`card card-${share}`} />
+      <rect x="-13" y="-9" width="26" height="18" rx="3" className={`card card-${share === 'unread' ? 'void' : share}`} />
       {share === 'proven' ? (
         <path d="M-6 0l4 4 8-8" className="card-check" />
-      ) : share === 'void' ? null : (
+      ) : share === 'void' ? null : share === 'unread' ? (
+        <path d="M-4 -4l8 8m0 -8l-8 8" className="card-chip" />
+      ) : (
         <path d="M-8 -3h7" className="card-chip" />
       )}
     </>
@@ -165,6 +167,13 @@ function Legend({ seats }: { readonly seats: readonly SeatView[] }) {
       marks.voidShare,
       <g transform="scale(0.8)">
         <ShareMark share="void" />
+      </g>,
+    ],
+    [
+      seats.some((seat) => seat.share === 'unread'),
+      marks.unread,
+      <g transform="scale(0.8)">
+        <ShareMark share="unread" />
       </g>,
     ],
     [

@@ -114,7 +114,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   const choose = async (key: string, file: File) => {
     const bytes = file.size > LARGEST_FILE ? new Uint8Array(0) : new Uint8Array(await file.arrayBuffer());
     void put(key, file.name.slice(0, 200), bytes, false, file.size);
-    const shares = plan && script.body.inputs[key]?.kind === 'backup' ? shareHome(plan, bytes, await estateNow()) : null;
+    const shares = plan && script.body.inputs[key]?.kind === 'backup' ? shareHome(plan, bytes, await estateNow(), store.getState().met) : null;
     if (shares) setBindings((before) => ({ ...before, cards: { ...before.cards, 'share-card': { ...shares } } }));
     const on = plan && keyHome(plan, key, bytes, estate);
     if (!on) return;
@@ -125,7 +125,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
     const brought = asked.map(([key]) => key).filter((key) => files[key]?.made === false);
     const tokens = Object.fromEntries(Object.entries(bindings.tokens).filter(([token]) => own.includes(token)));
     const backup = brought.map((key) => (script.body.inputs[key]?.kind === 'backup' ? files[key] : undefined)).find((file) => file !== undefined);
-    const shares = plan && backup ? shareHome(plan, backup.bytes, await estateNow()) : null;
+    const shares = plan && backup ? shareHome(plan, backup.bytes, await estateNow(), store.getState().met) : null;
     const made = await store.getState().ask({
       call: 'provision', script: name, parameters, module, brought, tokens,
       ...(shares ? { cards: { 'share-card': { ...shares } } } : {}),
@@ -222,6 +222,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
               </button>
             </div>
             <p className="note">{t.open.makeHint}</p>
+            {estate?.modules.some(({ moves }) => moves) ? <p className="note">{t.open.cardsHint}</p> : null}
             <table className="bindings">
               <thead>
                 <tr>
@@ -303,7 +304,9 @@ function Binding({
   readonly set: (bound: Bound | undefined) => void;
 }) {
   const id = useId();
-  const there = tokensAtHand(estate);
+  const met = useConclave((state) => state.met);
+  const here = tokensAtHand(estate);
+  const there = [...here, ...met.filter((one) => !here.some(({ module, serial }) => module === one.module && serial === one.serial)).map((one) => ({ ...one, label: `${one.label} (${t.open.notIn})` }))];
   const modules = [...new Set(there.map((token) => token.module))];
   const key = (bound: Bound) => `${bound.module} ${bound.serial}`;
   const known = value === undefined || there.some((token) => key(token) === key(value));

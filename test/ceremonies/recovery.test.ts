@@ -11,12 +11,16 @@ import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { restoredDeviations } from '../../ceremonies/recovery.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
+import { foldCustody } from '../../ceremonies/shares/custody.ts';
 import { fileOf, rewritten, scriptedRecord, type ScriptedRecord } from './scripted.ts';
 
 type Loose = Record<string, unknown>;
 const restored = await scriptedRecord({ script: 'recovery' });
 const simple = await scriptedRecord({ script: 'recovery', ca: { algorithm: 'ecdsa-p384', place: 'token' } });
 const drill = await scriptedRecord({ script: 'recovery-rehearsal' });
+/** Three came, two are needed, and nobody can read the second one's card. */
+const without = await scriptedRecord({ script: 'recovery', happenings: { 'read-share/custodian-2': [{ kind: 'fail' }, { kind: 'exception' }] } });
+const drillWithout = await scriptedRecord({ script: 'recovery-rehearsal', happenings: { 'read-share/custodian-2': [{ kind: 'exception' }] } });
 
 // --- the record of a backup ------------------------------------------------------------------------------------------
 
@@ -92,6 +96,7 @@ const cards = (data: Loose) => ((data['bindings'] as Loose)['cards'] as Record<s
 const withBackup = (place: Place, change: Partial<NonNullable<State['backup']>>): Place => ({ ...place, before: { ...place.before, backup: { ...place.before.backup ?? assert.fail('no backup'), ...change } } });
 const private0 = (e: Loose, part = 1) => (e['parts'] as Loose[])[part]!['private'] as Loose;
 const backupAs = (change: (record: Loose) => void) => edit(opened, (data) => { ((data['inputs'] as Loose)['backup'] as Loose)['bytes'] = toBase64url(changed(change)); });
+const left = at(without, 'exception');
 const unread = { 'custodian-1': { ...begun.before.backup!.given['custodian-1']!, readBack: false } };
 
 const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
@@ -117,6 +122,14 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['QUORUM-OF-PERSONS', 'somebody without a share', inside(begun, (i) => { i['quorum'] = ['custodian-1', 'witness']; })],
   ['SHARE-SET', 'another set', inside(begun, (i) => { i['set'] = 'A'.repeat(22); })],
   ['INPUTS-COMPLETE', 'a set that was made here', withBackup(begun, { brought: false })],
+
+  ['SHARES-TOO-FEW', 'a share left unread that cannot be missed', { ...left, before: { ...left.before, backup: { ...left.before.backup!, set: { ...left.before.backup!.set, threshold: 3 } } } }],
+  ['HAND-OVER-EXCEPTION', 'a share left unread before its turn', { ...left, entry: { ...left.entry, step: 'read-share/custodian-3' } }],
+  ['HAND-OVER-EXCEPTION', 'a share left unread after it was read', { before: { ...begun.before, exceptions: 0 }, entry: { ...left.entry, seq: begun.entry.seq, at: begun.entry.at, ceremony: begun.entry.ceremony } }],
+  ['HAND-OVER-EXCEPTION', 'a share that this ceremony made', { ...left, before: { ...left.before, backup: { ...left.before.backup!, brought: false } } }],
+  ['HAND-OVER-EXCEPTION', 'a share left unread during a break', { ...left, before: { ...left.before, onBreak: { present: 6 } } }],
+  ['QUORUM-OF-PERSONS', 'the one whose share nobody could read', inside(at(without, 'begun', 'restore'), (i) => { i['quorum'] = ['custodian-1', 'custodian-2']; })],
+  ['BY-WHOM', 'a share left unread by nobody', { ...left, entry: (({ by: _by, ...entry }) => entry)(left.entry) }],
 
   ['QUORUM-OF-PERSONS', 'another quorum came', inside(done, (e) => { (e['quorum'] as Loose[])[0]!['seat'] = 'custodian-1'; })],
   ['CARD-BOUND', 'a custodian with another card', inside(done, (e) => { (e['quorum'] as Loose[])[0]!['card'] = 'SHARE-elsewhere'; })],
@@ -151,7 +164,7 @@ for (const [rule, what, { before, entry }] of ROWS) {
 }
 
 test('what a row changes was allowed before it was changed', () => {
-  for (const record of [restored, simple, drill]) record.entries.forEach((entry, index) => assert.equal(check(record.before[index] ?? EMPTY, entry), null));
+  for (const record of [restored, simple, drill, without]) record.entries.forEach((entry, index) => assert.equal(check(record.before[index] ?? EMPTY, entry), null));
 });
 
 test('a token may leave unsaid what a restored key never was; it may not claim it', () => {
@@ -177,6 +190,29 @@ test('the auditor recomputes the restored key: another key\'s signature, or none
     const { verdict } = await verifyTranscript(spoiled(record, step));
     assert.ok(verdict.findings.some(({ rule }) => rule === 'PROOF-OF-POSSESSION'), step);
   }
+});
+
+test('one bad card does not stop a recovery: its share is not read, the quorum is of those that were, and everybody is told', async () => {
+  for (const record of [without, drillWithout]) {
+    assert.equal(record.state.phase, 'closed');
+    assert.deepEqual(Object.keys(record.state.backup?.given ?? {}), ['custodian-1', 'custodian-3']);
+    const { verdict } = await verifyTranscript(record.bytes);
+    assert.deepEqual([verdict.findings, verdict.verdict], [[], 'valid']);
+    assert.ok(verdict.remarks.some(({ text }) => text.includes('which ends the step read-share/custodian-2')));
+    const minutes = fromUtf8((openFile(makeBundle(record.lines)).files ?? assert.fail()).get('minutes.html') ?? assert.fail());
+    for (const words of ['share 2 of', 'is not read', 'card SHARE-custodian-2 is doubtful', 'The card is doubtful']) assert.ok(minutes.includes(words), words);
+  }
+  const judged = { verdict: (await verifyTranscript(without.bytes)).verdict, lines: without.lines };
+  const [finding, ...more] = foldCustody([judged]).findings;
+  assert.deepEqual([finding?.rule, finding?.source?.seq, finding?.things, more], ['CUSTODY-SHARE-UNREAD', left.entry.seq, ['card SHARE-custodian-2 (REHEARSAL)'], []]);
+  const [key] = foldInventory([judged]).keys;
+  const set = key?.copies.find((copy) => copy.kind === 'share-set');
+  assert.deepEqual(set?.kind === 'share-set' && set.custodians.map(({ readBack }) => readBack), [true, false, true, false]);
+  assert.ok(key?.events.some(({ what }) => what.startsWith('share 2 could not be read from card SHARE-custodian-2')));
+  // Once it is read again the doubt is over.
+  const again = await scriptedRecord({ script: 'recovery-rehearsal', seed: 'again', opensAt: Date.UTC(2027, 0, 1) });
+  const later = { verdict: (await verifyTranscript(again.bytes)).verdict, lines: again.lines };
+  assert.deepEqual(foldCustody([judged, later]).findings.map(({ rule }) => rule), []);
 });
 
 test('a crash in the middle: somebody looks; a key of one part may be kept, a wrapped half never', async () => {

@@ -16,7 +16,7 @@ import { sha256, sha512 } from '@noble/hashes/sha2.js';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { concat, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
-  cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement,
+  awaitsShare, cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { METHOD_OF, USES } from '../../ceremonies/components.ts';
@@ -45,7 +45,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'component-entry', 'component-issue'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'component-entry', 'component-issue'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -354,7 +354,7 @@ export class ScriptedRoom {
     for (const [name, { kind }] of Object.entries(plan.inputs)) {
       const file = (bytes: Uint8Array) => { inputs[name] = { kind, file: `${name}.${kind}`, bytes: toBase64url(bytes) }; };
       switch (kind) {
-        case 'key': file(utf8(JSON.stringify(await this.#ca()))); break;
+        case 'key': file(utf8(JSON.stringify(await this.#ca(plan.tokens[0])))); break;
         case 'request': {
           const key = makeKey('ecdsa-p256', this.#digest('subordinate'));
           file((await makeRequest({ commonName: 'Example Issuing CA' }, 'ecdsa-p256', key.spki, (tbs) => key.sign(tbs))).der);
@@ -423,13 +423,13 @@ export class ScriptedRoom {
   }
 
   /** The record of the CA's key; its parts are `this.#key`'s. */
-  async #ca(): Promise<KeyRecord> {
+  async #ca(on = 'ca-hsm'): Promise<KeyRecord> {
     const { algorithm, place } = this.#options.ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' };
     const key = this.#keyFor(algorithm);
     const row = caAlgorithmNamed(algorithm);
     const wrapped = key.parts.some((part) => heldAt(place, part) === 'wrapped');
     return {
-      format: 'conclave-key/1', label: 'Example CA', token: 'TOKEN-ca-hsm', profile: 'profile' in row ? row.profile : null,
+      format: 'conclave-key/1', label: 'Example CA', token: `TOKEN-${on}`, profile: 'profile' in row ? row.profile : null,
       key: {
         algorithm, spki: toBase64url(key.spki), wrapping: wrapped ? toHex(this.#digest('ca wrapping').subarray(0, 16)) : null,
         parts: key.parts.map((part) => {
@@ -521,7 +521,7 @@ export class ScriptedRoom {
         this.append('noted', { text: happening.text }, { by: 'witness' });
         return;
       case 'exception':
-        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer', ...this.state.current?.step.movement && { step: this.state.current.step.id } });
+        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer', ...(this.state.current?.step.movement !== undefined || awaitsShare(this.state)) && { step: this.state.current?.step.id ?? '' } });
         return;
       case 'break':
         this.append('break', { present: happening.present ?? this.state.people.length, reason: 'Lunch.' }, { by: 'officer' });
@@ -583,6 +583,7 @@ export class ScriptedRoom {
       }
       case 'open-key': return { token, ids: keyIds(keyInput(state, step.do.from).key) };
       case 'prove-key': case 'lock-key': return { token, ids };
+      case 'compare-keys': return { token, ids: keyIds(keyInput(state, step.do.from).key), with: state.key?.token ?? '', nonces: [0, 1].map(() => toBase64url(this.#digest(`nonce ${this.#counter++}`))) as [string, string] };
       case 'sign-crl': return { token, ids, number: `${await crlNumber(state, step.do)}`, thisUpdate: '2026-03-02T09:00:00.000Z', nextUpdate: '2026-09-02T09:00:00.000Z' };
       case 'issue-certificate':
         return { token, ids, serialNumber: `4${this.#fresh(16).slice(1)}`, notBefore: '2026-03-02T09:00:00.000Z', notAfter: `${2026 + step.do.years}-03-02T09:00:00.000Z` };
@@ -746,6 +747,16 @@ export class ScriptedRoom {
         return {
           token, components: Object.keys(state.components.entered).length, secret, check: { method: 'none', value: '' }, total: check, by: 'use',
           tried: [{ name: 'as its components', detail: 'The token unwrapped a fresh key that software wrapped with the components.' }], wiped: state.components.alive ? 'overwritten' : 'process-ended',
+        };
+      }
+      case 'compare-keys': {
+        const { token: primary, with: second, nonces } = given as Intent<'compare-keys'>;
+        const { key, label } = keyInput(state, step.do.from);
+        const proof = async (nonce: string) => ({ weakTests: ['WEAK-POINT'], possession: { message: nonce, signature: toBase64url(await this.#keyFor(key.algorithm).sign(fromBase64url(nonce))) } });
+        const own = withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(key), label, false));
+        return {
+          primary: { token: primary, ...own, parts: own.parts.map((part, index) => ({ ...part, wrapped: key.parts[index]?.wrapped ?? null })), ...await proof(nonces[0]) },
+          second: { token: second, ...withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(state.key ?? assert.fail('no key')), label, false)), ...this.#restored && { parts: [...this.#restored] }, ...await proof(nonces[1]) },
         };
       }
       case 'lock-key': return { private: (state.key?.parts ?? []).flatMap((part) => part.private ? [{ ...part.private, extractable: false }] : []), enforced: true };

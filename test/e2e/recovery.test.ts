@@ -84,7 +84,7 @@ test('a root key comes back at 3-of-5, with a wrong card and a missing one on th
   await searchEverywhere(table, [...onCards(onEveryCard), { what: 'the backup key', bytes: backupKey }]);
 });
 
-for (const script of ['recovery', 'recovery-rehearsal'] as const) {
+for (const script of ['recovery', 'recovery-rehearsal', 'ha-clone'] as const) {
   test(`${script} from nothing, with stand-ins`, { timeout: 6 * 60_000 }, async (t) => {
     const table = await beginRehearsal(t, script);
     const { page } = table;

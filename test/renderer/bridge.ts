@@ -593,6 +593,7 @@ export class PretendBridge implements Bridge {
         {
           name: 'software',
           problem: null,
+          moves: false,
           slots: software,
           facts: {
             name: 'software',
@@ -606,6 +607,7 @@ export class PretendBridge implements Bridge {
         {
           name: 'softhsm',
           problem: null,
+          moves: false,
           facts: {
             name: 'softhsm',
             kind: 'pkcs11',
@@ -625,7 +627,7 @@ export class PretendBridge implements Bridge {
             { slot: 100, description: 'SoftHSM slot ID 100', token: { ...factsOf('', ''), flags: [] } },
           ],
         },
-        ...(this.problem ? [{ name: 'vendor', facts: null, problem: this.problem, slots: [] }] : []),
+        ...(this.problem ? [{ name: 'vendor', facts: null, problem: this.problem, moves: false, slots: [] }] : []),
       ],
     };
   }

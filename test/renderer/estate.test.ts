@@ -83,25 +83,25 @@ test('a token that comes or goes is shown and said, and its login ends with it',
   assert.ok(module && full?.token);
   const { token } = full;
   const empty = module.slots.map((slot) => (slot === full ? { ...slot, token: null } : slot));
-  bridge.move({ module: module.name, slots: empty });
+  bridge.move({ module: module.name, slots: empty, awaits: null });
   assert.equal(store.getState().said, '', 'nobody has looked at the tokens yet');
 
   await store.getState().refreshEstate();
   store.getState().noteLogin(module.name, token.serial, true);
   const shown = () => store.getState().estate?.modules.find(({ name }) => name === module.name)?.slots;
-  bridge.move({ module: module.name, slots: empty });
+  bridge.move({ module: module.name, slots: empty, awaits: null });
   assert.deepEqual(shown(), empty);
   assert.equal(store.getState().logins[tokenKey(module.name, token.serial)]?.loggedIn, false);
   assert.equal(store.getState().said, `${token.label} has been taken out.`);
-  bridge.move({ module: module.name, slots: module.slots });
+  bridge.move({ module: module.name, slots: module.slots, awaits: null });
   assert.deepEqual(shown(), module.slots);
   assert.equal(store.getState().said, `${token.label} is here now.`);
 
   // To another slot, or with another flag, nobody came or went.
   store.getState().say('');
-  bridge.move({ module: module.name, slots: module.slots.map((slot) => ({ ...slot, slot: slot.slot + 7 })) });
+  bridge.move({ module: module.name, slots: module.slots.map((slot) => ({ ...slot, slot: slot.slot + 7 })), awaits: null });
   assert.equal(shown()?.[0]?.slot, module.slots[0]!.slot + 7);
   assert.equal(store.getState().said, '');
-  bridge.move({ module: 'unheard of', slots: [] });
+  bridge.move({ module: 'unheard of', slots: [], awaits: null });
   assert.equal(store.getState().said, '');
 });

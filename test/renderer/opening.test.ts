@@ -17,6 +17,7 @@ const estate: Estate = {
     name,
     facts: null,
     problem: null,
+    moves: false,
     slots: [
       { slot: 0, description: '', token: factsOf(`a${index}`, 'a token') },
       { slot: 1, description: '', token: null },

@@ -49,7 +49,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'key-destruction', 'custody-movement', 'component-entry', 'component-issue'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'key-destruction', 'custody-movement', 'component-entry', 'component-issue'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -82,6 +82,9 @@ export interface RoomOptions {
   readonly inputs?: Readonly<Record<string, Input>>;
 }
 
+/** Every key that is brought is one key: its backup is of the same. */
+const PUBLIC_KEYS = { whole: b64(2065), 'ml-dsa': b64(1974), traditional: b64(91), key: b64(91) } as const;
+
 /** A key record with made-up bytes: it has the right shape, and nothing that a library would read. */
 export function keyRecord(token: string, algorithm: string, place: Placement): KeyRecord {
   const row = caAlgorithmNamed(algorithm);
@@ -90,7 +93,7 @@ export function keyRecord(token: string, algorithm: string, place: Placement): K
     return {
       part: component.part,
       held,
-      spki: b64(component.part === 'ml-dsa' ? 1974 : 91),
+      spki: PUBLIC_KEYS[component.part],
       id: held === 'token' ? hex(16) : null,
       wrapped: held === 'token' ? null : { mechanism: 'CKM_AES_KEY_WRAP_KWP', bytes: b64(80) },
     };
@@ -100,7 +103,7 @@ export function keyRecord(token: string, algorithm: string, place: Placement): K
     label: 'REHEARSAL CA',
     token,
     profile: 'profile' in row ? row.profile : null,
-    key: { algorithm, spki: b64(2065), parts, wrapping: parts.some((part) => part.held === 'wrapped') ? hex(16) : null },
+    key: { algorithm, spki: PUBLIC_KEYS.whole, parts, wrapping: parts.some((part) => part.held === 'wrapped') ? hex(16) : null },
     certificate: b64(900),
   };
 }
@@ -513,6 +516,7 @@ export class Room {
         {
           name: 'softhsm',
           problem: null,
+          moves: false,
           slots,
           facts: {
             name: 'softhsm',
@@ -529,7 +533,8 @@ export class Room {
 
   #intent(step: PlanStep): Intent {
     const { state } = this;
-    const token = Object.values(state.opening?.bindings.tokens ?? {})[0]?.serial ?? '';
+    const named = 'on' in step.do ? state.opening?.bindings.tokens[step.do.on ?? '']?.serial : state.key?.token;
+    const token = named ?? Object.values(state.opening?.bindings.tokens ?? {})[0]?.serial ?? '';
     const identity = cardOf(state, 'identity-card', step.who) ?? '';
     const set = state.backup?.set.id ?? '';
     const ids = state.key ? keyIds(state.key) : [];
@@ -571,6 +576,8 @@ export class Room {
       case 'prove-key':
       case 'lock-key':
         return { token, ids };
+      case 'compare-keys':
+        return { token, ids: keyIds(keyInput(state, step.do.from).key), with: state.key?.token ?? '', nonces: [b64(32), b64(32)] };
       case 'sign-crl':
         return { token, ids, number: '1', thisUpdate: '2026-11-21T13:40:00Z', nextUpdate: '2027-05-20T13:40:00Z' };
       case 'issue-certificate':
@@ -804,6 +811,18 @@ export class Room {
       }
       case 'prove-key':
         return { token: intent['token'] ?? '', spki: state.key?.spki ?? '', ...this.#proof() };
+      case 'compare-keys': {
+        const { key } = keyInput(state, step.do.from);
+        const { token, with: second, nonces } = intent as unknown as Intent<'compare-keys'>;
+        const proof = this.#proof();
+        const inside = (part: (typeof proof.parts)[number], id: string | null) => part.private && { ...part.private, id: id ?? '', alwaysSensitive: true, neverExtractable: true, local: true };
+        const parts = proof.parts.map((part, index) => ({ ...part, private: inside(part, key.parts[index]?.id ?? null) }));
+        const wrappingKey = proof.wrappingKey && { ...proof.wrappingKey, id: key.wrapping ?? '' };
+        return {
+          primary: { token, spki: key.spki, ...proof, parts, wrappingKey, possession: { ...possession, message: nonces[0] } },
+          second: { token: second, spki: key.spki, ...proof, possession: { ...possession, message: nonces[1] } },
+        };
+      }
       case 'issue-certificate':
       case 'sign-crl': {
         const tbs = b64(32);

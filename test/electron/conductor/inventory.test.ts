@@ -25,8 +25,8 @@ function setUp(records: () => readonly (readonly string[])[], device: Device = (
   const tokens = ['HSM-A', 'HSM-B'];
   const estate: Estate = {
     modules: [
-      { name: 'embedded', facts: null, problem: null, slots: tokens.map((serial, slot) => ({ slot, description: '', token: { serial, label: `label ${serial}`, model: '', manufacturer: '', firmware: '', hardware: '', flags: ['CKF_TOKEN_INITIALIZED'] } })) },
-      { name: 'gone', facts: null, problem: { code: 'MODULE_LOAD', message: '', hint: '' }, slots: [] },
+      { name: 'embedded', facts: null, problem: null, moves: false, slots: tokens.map((serial, slot) => ({ slot, description: '', token: { serial, label: `label ${serial}`, model: '', manufacturer: '', firmware: '', hardware: '', flags: ['CKF_TOKEN_INITIALIZED'] } })) },
+      { name: 'gone', facts: null, problem: { code: 'MODULE_LOAD', message: '', hint: '' }, moves: false, slots: [] },
     ],
   };
   const { looking, ...others } = more;

@@ -3,7 +3,8 @@
  * and what is refused on the way, by name, with nothing on the new token afterwards.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readBackupRecord, type BackupRecord } from '../../../ceremonies/backup-record.ts';
 import { openFile } from '../../../ceremonies/bundle.ts';
@@ -11,11 +12,14 @@ import { fromBase64url, toBase64url } from '../../../ceremonies/bytes.ts';
 import { foldInventory, type JudgedRecord } from '../../../ceremonies/inventory.ts';
 import { readKeyRecord } from '../../../ceremonies/key-record.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
+import type { Entry } from '../../../ceremonies/ceremony.ts';
+import { seatsOf } from '../../../ceremonies/script.ts';
+import { parseLine } from '../../../ceremonies/transcript.ts';
 import type { Bindings } from '../../../electron/contract.ts';
 import { nativeHasher } from '../../../electron/conductor/machine.ts';
 import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
-import { ask, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
+import { ask, playOn, playRehearsal, standInNames, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
 import { openHouse, remove, temporaryFolder, withSoftHsm } from '../house.ts';
 
@@ -121,6 +125,43 @@ test('what is refused, and by which rule; the token has nothing afterwards', asy
     const page = await ask(house, { call: 'objects', module, token: serial, offset: 0, limit: 10 });
     assert.equal(page.total, 0, what);
   }
+});
+
+test('3-of-5 with four cards, one of them damaged: the terminal leaves it unread, and the three others bring the key back; a second one stops it', async () => {
+  const module = 'software';
+  const made = await played('root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 5, threshold: 3 } });
+  const backup = file(made.files, 'backup.json');
+  const cards = readBackupRecord(backup).shares.map(({ card }) => card).slice(1);
+  const damage = (card: string) => {
+    const path = join(home, 'software-tokens', `${card}.token`);
+    renameSync(path, `${path}-away`);
+    return () => renameSync(`${path}-away`, path);
+  };
+  const recover = async () => {
+    const bindings = await comers('recovery', module, cards);
+    const { ceremony } = await ask(house, { call: 'open', script: 'recovery', parameters: { custodians: 4 }, people: standInNames(seatsOf({ officer: 1, custodian: 4, witness: 1, auditor: 1 })), bindings, inputs: asInput(backup), mode: 'rehearsal', standIns: true });
+    return ceremony;
+  };
+  const first = await recover();
+  const mend = damage(cards[1] ?? '');
+  await playOn(house, first, { hasher: nativeHasher });
+  const { verdict, lines } = await ask(house, { call: 'verify-own', ceremony: first });
+  assert.deepEqual([verdict.verdict, verdict.findings], ['valid', []]);
+  const entries = lines.map((line) => parseLine(line));
+  assert.deepEqual(entries.filter(({ step }) => step === 'read-share/custodian-2').map(({ kind }) => kind), ['begun', 'failed', 'exception']);
+  const [restore] = entries.flatMap((entry) => (entry.kind === 'begun' && entry.step === 'restore' ? [(entry as Entry<'begun'>).data.intent as { quorum: string[] }] : []));
+  assert.deepEqual(restore?.quorum, ['custodian-1', 'custodian-3', 'custodian-4']);
+  const { findings } = await ask(house, { call: 'custody' });
+  assert.deepEqual(findings.filter(({ rule }) => rule !== 'CUSTODY-CHANGED-HANDS').map(({ rule, things }) => [rule, things]), [['CUSTODY-SHARE-UNREAD', [`card ${cards[1] ?? ''} (REHEARSAL)`]]]);
+
+  mend();
+  const second = await recover();
+  const [mendOne, mendTwo] = [damage(cards[1] ?? ''), damage(cards[3] ?? '')];
+  await assert.rejects(playOn(house, second, { hasher: nativeHasher }), (error) => error instanceof Refused && error.refusal.rule === 'TOKEN_MISSING');
+  await assert.rejects(ask(house, { call: 'exception', ceremony: second, seat: 'officer', step: 'read-share/custodian-4', expected: 'A share.', happened: 'None.', decided: 'On.' }), (error) => error instanceof Refused && error.refusal.rule === 'SHARES-TOO-FEW');
+  await ask(house, { call: 'abort', ceremony: second, seat: 'officer', reason: 'Two cards cannot be read.' });
+  mendOne();
+  mendTwo();
 });
 
 test('what the devices keep: the restored key, and no share or backup key beside the cards', async () => {

@@ -1,5 +1,5 @@
 /**
- * Two card readers of a test's own, and SmartCard-HSMs to put into them: pcscd with the driver vpcd, both Debian's, and the
+ * Card readers of a test's own, two by two, and SmartCard-HSMs to put into them: pcscd with the driver vpcd, both Debian's, and the
  * cards of smartcard-hsm.ts.
  *
  * Everything but the socket on which PC/SC is spoken lives in namespaces of its own (namespaces(7)): vpcd listens on all
@@ -23,8 +23,9 @@ const FIRST_PORT = 35963;
 /** pcscd looks at its readers every 400 ms (PCSCLITE_STATUS_POLL_RATE): a card that is out for less was never out. */
 const UNTIL_NOTICED = 900;
 
-type Slot = 0 | 1;
-interface Task { readonly id: number; readonly slot: Slot; readonly card: Personalisation | null }
+type Slot = number;
+/** `card` null: the one that is in is pulled, at once or when a PIN comes. */
+interface Task { readonly id: number; readonly slot: Slot; readonly card: Personalisation | null; readonly atPin: boolean }
 type Report = { readonly ready: true } | { readonly done: number };
 
 // --- for tests ---------------------------------------------------------------------------------------------------------
@@ -36,6 +37,8 @@ export interface Readers {
   insert(card: Partial<Personalisation> & { readonly serial: string }, slot?: Slot): Promise<void>;
   /** Pulls it, whatever it is doing. */
   pull(slot?: Slot): Promise<void>;
+  /** It is pulled when the next PIN is presented to it, before it has answered. */
+  pullAtPin(slot?: Slot): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -49,16 +52,20 @@ ip route replace local 127.0.0.1 dev lo table local proto kernel scope host src 
 shift
 exec "$@"`;
 
-export async function openReaders(): Promise<Readers> {
+/** `pairs`: the driver makes two readers of each copy of itself that is loaded. */
+export async function openReaders(pairs = 1): Promise<Readers> {
   if (!existsSync(VPCD) || !existsSync(OPENSC)) throw new Error(`${VPCD} or ${OPENSC} is missing. Run: node build/setup.mjs --for-tests`);
   const folder = mkdtempSync(join(tmpdir(), 'conclave-readers-'));
   mkdirSync(join(folder, 'pcscd'));
   mkdirSync(join(folder, 'readers'));
-  copyFileSync(VPCD, join(folder, 'vpcd.so'));
-  const port = `0x${FIRST_PORT.toString(16)}`;
-  writeFileSync(join(folder, 'readers', 'vpcd'), `FRIENDLYNAME "Virtual reader"\nDEVICENAME /dev/null:${port}\nLIBPATH /run/vpcd.so\nCHANNELID ${port}\n`);
-  // No cache: a later card with the serial number of an earlier one is another card here.
-  writeFileSync(join(folder, 'opensc.conf'), 'app default {\n  framework pkcs15 {\n    use_file_caching = no;\n  }\n}\n');
+  const readers = Array.from({ length: pairs }, (_, pair) => {
+    copyFileSync(VPCD, join(folder, `vpcd${pair}.so`));
+    const port = `0x${(FIRST_PORT + 2 * pair).toString(16)}`;
+    return `FRIENDLYNAME "Virtual reader ${pair}"\nDEVICENAME /dev/null:${port}\nLIBPATH /run/vpcd${pair}.so\nCHANNELID ${port}\n`;
+  });
+  writeFileSync(join(folder, 'readers', 'vpcd'), readers.join('\n'));
+  // Where there are many, one token for each, as there are sixteen slots in all. No cache: a later card with the serial number of an earlier one is another card here.
+  writeFileSync(join(folder, 'opensc.conf'), `app default {\n  framework pkcs15 {\n    use_file_caching = no;\n  }\n}\n${pairs > 1 ? 'app opensc-pkcs11 {\n  pkcs11 {\n    slots_per_card = 1;\n  }\n}\n' : ''}`);
   const child = spawn('unshare', ['--map-root-user', '--mount', '--net', 'sh', '-c', SET_UP, 'sh', folder, process.execPath, import.meta.filename], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
@@ -67,10 +74,10 @@ export async function openReaders(): Promise<Readers> {
   ended.catch(() => undefined);
   await Promise.race([ended, reported(child, (report) => 'ready' in report)]);
   let next = 1;
-  const task = async (slot: Slot, card: Personalisation | null) => {
+  const task = async (slot: Slot, card: Personalisation | null, atPin = false) => {
     const id = next++;
     const done = reported(child, (report) => 'done' in report && report.done === id);
-    child.send({ id, slot, card } satisfies Task);
+    child.send({ id, slot, card, atPin } satisfies Task);
     await Promise.race([ended, done]);
   };
   return {
@@ -80,6 +87,7 @@ export async function openReaders(): Promise<Readers> {
     },
     insert: ({ serial, label = `REHEARSAL ${serial}`, pin = REHEARSAL_PIN, tries = 3 }, slot = 0) => task(slot, { serial, label, pin, tries }),
     pull: (slot = 0) => task(slot, null),
+    pullAtPin: (slot = 0) => task(slot, null, true),
     close: async () => {
       child.kill();
       await exited;
@@ -103,6 +111,8 @@ function reported(child: ChildProcess, fits: (report: Report) => boolean): Promi
 
 /** vpcd's control messages are one octet long; everything longer is a command APDU. */
 const GET_ATR = 4;
+/** ISO 7816-4 section 7.5.6, VERIFY; without data it only asks how many tries are left. */
+const VERIFY = 0x20;
 
 /** A card in a reader: two octets of length before every message, either way. */
 class Link {
@@ -111,6 +121,7 @@ class Link {
   #received = Buffer.alloc(0);
   /** Messages are answered one after the other. */
   #queue = Promise.resolve();
+  pullsAtPin = false;
 
   constructor(socket: Socket, card: SmartCardHsm) {
     this.#socket = socket;
@@ -132,7 +143,8 @@ class Link {
   }
 
   async #answer(message: Buffer): Promise<void> {
-    if (message.length > 1) this.#send(await this.#card.respond(message));
+    if (this.pullsAtPin && message[1] === VERIFY && message.length > 5) this.#socket.destroy();
+    else if (message.length > 1) this.#send(await this.#card.respond(message));
     else if (message[0] === GET_ATR) this.#send(ATR);
     else this.#card.reset(); // power off, power on, reset
   }
@@ -145,6 +157,7 @@ class Link {
   }
 
   async pull(): Promise<void> {
+    if (this.#socket.destroyed) return;
     const closed = new Promise((resolve) => this.#socket.once('close', resolve));
     this.#socket.destroy();
     this.#card.reset();
@@ -173,8 +186,12 @@ async function serve(): Promise<void> {
     .once('exit', () => process.exit(1));
   const cards = new Map<string, SmartCardHsm>();
   const links = new Map<Slot, Link>();
-  const carryOut = async ({ slot, card }: Task) => {
+  const carryOut = async ({ slot, card, atPin }: Task) => {
     const link = links.get(slot);
+    if (link !== undefined && atPin) {
+      link.pullsAtPin = true;
+      return;
+    }
     if (link !== undefined) {
       await link.pull();
       links.delete(slot);
