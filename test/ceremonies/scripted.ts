@@ -19,7 +19,8 @@ import {
   cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
-import { approvalStatement, listOf, nextCopy, tokenCopies, waitsUntil, type CopyList } from '../../ceremonies/destruction.ts';
+import { approvalStatement, waitsUntil } from '../../ceremonies/approvals.ts';
+import { listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import type {
   Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
@@ -619,7 +620,7 @@ export class ScriptedRoom {
       case 'locate-copies': case 'confirm-gone':
         return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'locate-copies' ? 1 : this.#options.stillThere?.includes(number) === true ? 1 : 0, why: '' })) };
       case 'approve': {
-        const statement = approvalStatement(state, step, step.do.copies, given as Intent<'approve'>, state.current?.headBefore ?? '');
+        const statement = approvalStatement(state, step, given as Intent<'approve'>, state.current?.headBefore ?? '');
         return { statement, signatures: this.sign(step.who, statement) };
       }
       case 'destroy-copies': {

@@ -25,7 +25,8 @@ import {
   type Kind,
   type State,
 } from '../../ceremonies/ceremony.ts';
-import { approvalStatement, listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
+import { approvalStatement } from '../../ceremonies/approvals.ts';
+import { listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import type {
   Evidence,
   Input,
@@ -664,7 +665,7 @@ export class Room {
       case 'confirm-gone':
         return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'confirm-gone' ? (this.lies ? 1 : 0) : number === 3 ? null : 1, why: number === 3 ? 'TOKEN_MISSING' : '' })) };
       case 'approve':
-        return { statement: approvalStatement(state, step, step.do.copies, intent as unknown as Intent<'approve'>, state.current?.headBefore ?? ''), signatures: pair() };
+        return { statement: approvalStatement(state, step, intent as unknown as Intent<'approve'>, state.current?.headBefore ?? ''), signatures: pair() };
       case 'destroy-copies': {
         const { copy, left } = intent as unknown as Intent<'destroy-copies'>;
         const means = listOf(state.destruction).copies[copy - 1]?.by.means;

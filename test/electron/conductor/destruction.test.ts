@@ -120,7 +120,7 @@ async function playedTo(step: string): Promise<{ ceremony: string; state: State 
 
 test('nothing is destroyed before the waiting period is over, and whoever approved may end it until then', async () => {
   const { ceremony, state } = await playedTo('wait');
-  assert.equal(state.destruction.approvals.length, 2);
+  assert.equal(state.consent.approvals.length, 2);
   const refused = await house.call({ call: 'act', ceremony, step: 'destroy', acceptFinalTry: false });
   assert.equal(!refused.ok && 'refusal' in refused && refused.refusal.rule, 'IN-ORDER');
   await ask(house, { call: 'abort', ceremony, seat: 'custodian-2', reason: 'I have changed my mind: the key is needed for the archive.' });
