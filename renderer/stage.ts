@@ -218,12 +218,10 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       const record = backupInput(opening?.inputs, step.do.from);
       const terms = { key: { label: record.label }, agent: { name: agent }, purpose, authority, conditions };
       const sealed = e && depositOf(state, step.do, e).record;
-      return [
-        ...escrowFacts(terms),
-        ...(sealed
-          ? [text(t.escrow.agentKey, `${sealed.agent.algorithm}, ${sealed.agent.identifier}`, 'verified'), hex(t.escrow.envelope, sealed.sha256, 'verified'), text(t.escrow.sealed, t.escrow.ownWord, 'reported')]
-          : [quorumFact(intent, record.set.threshold)]),
-      ];
+      // Once it is sealed, that is what the witnesses have come to see; until then, what is read aloud.
+      return sealed
+        ? [hex(t.escrow.envelope, sealed.sha256, 'verified'), text(t.escrow.agentKey, `${sealed.agent.algorithm}, ${sealed.agent.identifier}`, 'verified'), text(t.escrow.sealed, t.escrow.ownWord, 'reported'), ...escrowFacts(terms)]
+        : [...escrowFacts(terms), quorumFact(intent, record.set.threshold)];
     }
     case 'restore-key':
     case 'release-escrow': {
@@ -257,7 +255,7 @@ function quorumFact(intent: Partial<Record<string, unknown>> | null, threshold: 
 
 /** What is read aloud when a key goes into escrow, and again before it comes out. */
 function escrowFacts({ key, agent, purpose, authority, conditions }: Pick<EscrowTerms, 'purpose' | 'authority' | 'conditions'> & { readonly key: { readonly label: string }; readonly agent: { readonly name: string } }): Fact[] {
-  return [text('Key', `“${key.label}”`), text(t.escrow.agent, agent.name), text(t.escrow.purpose, purpose), text(t.escrow.authority, authority), text(t.escrow.conditions, conditions)];
+  return [text(t.escrow.agent, `${agent.name}, for “${key.label}”`), text(t.escrow.purpose, purpose), text(t.escrow.authority, authority), text(t.escrow.conditions, conditions)];
 }
 
 /** The copy that is destroyed next, as its medium wants it named. */

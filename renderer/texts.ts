@@ -1190,7 +1190,7 @@ export const t = {
     purpose: 'Purpose',
     authority: 'Authority',
     conditions: 'Conditions',
-    reason: 'Why it is released',
+    reason: 'Reason',
     envelope: 'The envelope, SHA-256',
     sealed: 'In the envelope',
     ownWord: 'the backup key, says this program: only the agent can open it and see',

@@ -173,7 +173,7 @@ test('a token that is not here cannot be asked: its copy is no failure of lookin
   const list = structuredClone<CopyList>(state.destruction.list ?? assert.fail('no list'));
   const away = list.copies.find(({ by }) => by.means === 'token') ?? assert.fail('no copy');
   list.copies.push({ ...structuredClone(away), what: 'a copy on a token that nobody has', by: { ...away.by, token: 'DEADBEEFDEADBEEF' } as CopyList['copies'][number]['by'] });
-  const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, tokens: { 'key-hsm': state.opening!.bindings.tokens['key-hsm']! }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } }, until: (now) => now.destruction.approvals.length > 0 });
+  const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, tokens: { 'key-hsm': state.opening!.bindings.tokens['key-hsm']! }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } }, until: (now) => now.consent.approvals.length > 0 });
   assert.equal(ceremony.length, 32);
   const { lines } = await ask(house, { call: 'entries', ceremony, from: 0 });
   const located = lines.map((line) => parseLine(line)).find((entry): entry is Entry<'done'> => entry.kind === 'done' && entry.step === 'locate') ?? assert.fail('not located');
