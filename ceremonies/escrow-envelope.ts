@@ -38,7 +38,7 @@ export function envelopeFindings(terms: EscrowTerms, der: Uint8Array): Refusal[]
     const [one, ...others] = recipients;
     const wanted = termsDigest(terms);
     return [
-      ...find(authenticated && contentType === CONTENT.data && cipher.label === 'AES-256-GCM' && encryptedContent?.length === DEPOSIT_BYTES, `${DEPOSIT_BYTES} bytes in AuthEnvelopedData with AES-256-GCM`, `${encryptedContent?.length ?? 0} bytes with ${cipher.label}${authenticated ? '' : ', not authenticated'}`),
+      ...find(authenticated && contentType === CONTENT.data && cipher.kind === 'gcm' && cipher.keyBytes === 32 && encryptedContent?.length === DEPOSIT_BYTES, `${DEPOSIT_BYTES} bytes in AuthEnvelopedData with AES-256-GCM`, `${encryptedContent?.length ?? 0} bytes with ${cipher.label}${authenticated ? '' : ', not authenticated'}`),
       ...find(one?.kind === 'kem' && others.length === 0 && one.row.label === terms.agent.algorithm && identifierText(one.identifier).slice(0, 300) === terms.agent.identifier, `one recipient: ${terms.agent.algorithm}, ${terms.agent.identifier}`, recipients.map((recipient) => (recipient.kind === 'kem' ? `${recipient.row.label}, ${identifierText(recipient.identifier)}` : recipient.method)).join('; ')),
       ...find(description === escrowWords(terms), escrowWords(terms), description ?? 'no words'),
       ...find(contentIdentifier !== null && equalBytes(contentIdentifier, wanted), `content identifier ${toHex(wanted)}`, contentIdentifier === null ? 'none' : toHex(contentIdentifier)),
