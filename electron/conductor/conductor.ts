@@ -17,7 +17,7 @@ import {
 } from '../../ceremonies/ceremony.ts';
 import { approvalStatement } from '../../ceremonies/approvals.ts';
 import { destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
-import { releaseOf, releaseStep, termsOf } from '../../ceremonies/escrow.ts';
+import { escrowOpeningFault, releaseOf, releaseStep, termsOf } from '../../ceremonies/escrow.ts';
 import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
@@ -513,6 +513,10 @@ export class Conductor {
     if (request.mode === 'rehearsal') this.#notInProduction([...serials, ...await this.#copiesIn(rehearsed.plan, request.inputs)]);
     if (request.standIns && request.mode !== 'rehearsal') throw new Refused(refuse('STAND-INS-ONLY-REHEARSE', 'real people in a real ceremony', 'stand-ins', 'Everybody types their own PIN.'));
     const inputs = await this.#inputs(rehearsed.plan, request.inputs);
+    if (releaseStep(rehearsed.plan)) {
+      const fault = escrowOpeningFault(rehearsed.plan, { inputs, mode: request.mode }) ?? (await envelopes()).broughtFindings(inputs)[0];
+      if (fault) throw new Refused(fault);
+    }
     // Nobody enrols for a statement that would be refused at its step.
     for (const step of rehearsed.plan.steps) if (step.do.action === 'set-state') await this.#stated({ opening: { mode: request.mode, inputs } }, step.do);
     const estate = await this.#readEstate();
@@ -546,10 +550,6 @@ export class Conductor {
       const [finding] = await (await reading()).inputFindings(input);
       if (finding) throw new Refused({ ...finding, found: `${file}: ${finding.found}` });
       inputs[name] = input;
-    }
-    if (releaseStep(plan)) {
-      const [finding] = (await envelopes()).broughtFindings(inputs);
-      if (finding) throw new Refused(finding);
     }
     return inputs;
   }
