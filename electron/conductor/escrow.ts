@@ -17,7 +17,7 @@ import type { Answer, ModuleConfig, Operation, Request } from '../devices/protoc
 
 /** What a rehearsal's files are made with. */
 export interface EscrowWorld {
-  call<O extends Operation>(module: ModuleConfig, operation: O, body: Request<O>): Promise<Answer<O>>;
+  readonly call: <O extends Operation>(module: ModuleConfig, operation: O, body: Request<O>) => Promise<Answer<O>>;
   readonly random: (bytes: number) => Uint8Array;
   readonly keep: (name: string, bytes: Uint8Array) => void;
 }

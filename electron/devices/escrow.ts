@@ -20,7 +20,7 @@ import { secretCommitment } from '../../ceremonies/shares/share.ts';
 import type { PinDesk } from './login.ts';
 import { generateSecret } from './providers.ts';
 import { REHEARSAL_PIN, type Asked } from './protocol.ts';
-import { lend, takeBytes } from './secret.ts';
+import { lend, secretBytes, takeBytes } from './secret.ts';
 import type { Token } from './tokens.ts';
 
 const ASK = 'Ask the agent for the envelope and the key file of this deposit. Nothing was changed.';
@@ -71,7 +71,7 @@ const ITERATIONS = 10_000;
 export async function rehearsalAgent(): Promise<{ readonly recipient: string; readonly file: string }> {
   const { pkcs8, spki } = await generateSecret(ML_KEMS['ml-kem-768']);
   return lend(pkcs8, async () => {
-    const [salt, iv] = [randomFillSync(new Uint8Array(16)), randomFillSync(new Uint8Array(16))];
+    const [salt, iv] = [randomFillSync(secretBytes(16)), randomFillSync(secretBytes(16))];
     const key = takeBytes(pbkdf2Sync(REHEARSAL_PIN, salt, ITERATIONS, 32, 'sha256'));
     return lend(key, () => {
       const cipher = createCipheriv('aes-256-cbc', key, iv);
