@@ -2,13 +2,14 @@
  * The one file that an escrow agent brings to a release: the own private key, encrypted. It is judged here before it goes anywhere, goes
  * to the process of the token as it is, and is forgotten. Its password is typed in the booth, never in this window.
  */
+import type { ReactNode } from 'react';
 import { importFault } from '../../ceremonies/keys/import.ts';
 import { t } from '../texts.ts';
 import { Chosen, fileOf, fileReading, useChosen, type ChosenFile } from './ChosenFile.tsx';
-import { Primary } from './Doing.tsx';
 import { isSound } from './InputFile.tsx';
 
-export function AgentKey({ text, letter, busy, act }: { readonly text: string; readonly letter: string; readonly busy: boolean; readonly act: (file: Pick<ChosenFile, 'file' | 'bytes'>) => void }) {
+/** `button`: what goes on with the file; with null as long as there is none. */
+export function AgentKey({ act, button }: { readonly act: (file: Pick<ChosenFile, 'file' | 'bytes'>) => void; readonly button: (press: (() => void) | null) => ReactNode }) {
   const [file, choose] = useChosen((bytes) => {
     const refusal = importFault(bytes);
     return refusal ? { ok: false, refusal } : fileReading(bytes, []);
@@ -18,7 +19,7 @@ export function AgentKey({ text, letter, busy, act }: { readonly text: string; r
     <>
       <Chosen ask={t.escrow.keyFile} file={file} choose={choose} />
       <p className="note">{t.escrow.keyFileHint}</p>
-      <Primary text={text} letter={letter} busy={busy || !ready} press={() => { if (ready) act(fileOf(file)); }} />
+      {button(ready ? () => act(fileOf(file)) : null)}
     </>
   );
 }

@@ -138,7 +138,7 @@ function Releasing({ record: { state, ceremony }, step, busy, again }: { readonl
         <Primary text={text} letter={key} busy={busy} press={() => act(false)} />
       ) : (
         <Suspense fallback={null}>
-          <AgentKey text={text} letter={key} busy={busy} act={(file) => act(false, file)} />
+          <AgentKey act={(file) => act(false, file)} button={(press) => <Primary text={text} letter={key} busy={busy || press === null} press={() => press?.()} />} />
         </Suspense>
       )}
     </>
