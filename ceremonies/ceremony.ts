@@ -31,7 +31,7 @@ import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type
 import { layOutMovements, thingName } from './shares/movements.ts';
 import { ALWAYS, instantOf, sinceFault, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
-import { zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
+import { initialises, listedBlankFault, zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
 
 export const FORMAT = 'conclave-transcript/1';
 /** At most this many entries may follow a checkpoint before the next one is due. */
@@ -186,6 +186,8 @@ export interface State {
   readonly inventories: Readonly<Record<string, readonly ObjectFact[]>>;
   /** Tokens as they were identified, by serial number. */
   readonly inspected: Readonly<Record<string, TokenFacts>>;
+  /** Tokens that were zeroised: by the serial number that they have since, the one before. */
+  readonly zeroised: Readonly<Record<string, string>>;
   readonly key: CeremonyKey | null;
   readonly issued: readonly Issued[];
   readonly backup: Backup | null;
@@ -201,7 +203,7 @@ export interface State {
 export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
-  resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, key: null,
+  resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, zeroised: {}, key: null,
   issued: [], backup: null, voidShares: {}, destruction: NOTHING_DESTROYED, consent: NO_CONSENT, deposit: null,
 };
 
@@ -213,7 +215,7 @@ const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait',
  * on a card is void and is erased by the next one, switching EXTRACTABLE off twice is the same as once.
  */
 function lasting({ step, intent }: Current): boolean {
-  return step.do.action === 'generate-key' || step.do.action === 'restore-key' || step.do.action === 'release-escrow' || step.do.action === 'zeroise-token' || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
+  return step.do.action === 'generate-key' || step.do.action === 'restore-key' || step.do.action === 'release-escrow' || initialises(step.do.action, intent) || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
 }
 
 /** May what was found be kept? What was wrapped is in no entry: only a key that is all on its token can be. */
@@ -508,7 +510,7 @@ function checkStep(state: State, entry: Entry): Refusal | null {
       return phaseIs('found') ?? begunIs(data.begun) ?? (officer ? null : refuse('RIGHT-PERSON', 'the officer', entry.by ?? 'nobody', NOW))
         ?? (data.decision === 'keep' && !mayBeKept(state) ? refuse('HALF-KEY', 'a whole key to keep', current.observation?.state === 'half' ? 'half of one' : 'one with a wrapped part that was never written down', 'Clear it and begin the step again.') : null)
         // What is gone cannot be brought back, and there is nothing to clear.
-        ?? (data.decision === 'clear' && current.step.do.action === 'zeroise-token' ? refuse('ZEROISED-KEPT', 'that the token is taken as what it is: blank', 'to clear it', 'Keep what was found; the step is then proven as if just done.') : null)
+        ?? (data.decision === 'clear' && initialises(current.step.do.action, current.intent) ? refuse('ZEROISED-KEPT', 'that the token is taken as what it is: blank', 'to clear it', 'Keep what was found; the step is then proven as if just done.') : null)
         ?? texts(null, ['why', data.why]);
     }
     case 'cleared': {
@@ -746,6 +748,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const stray = e.known?.find(({ object }) => !e.objects.some((one) => objectName(one) === objectName(object)));
       if (stray) return refuse('INVENTORY-EXPLAINED', 'only objects of this list named', objectName(stray.object), repeat);
       if (!before) return null;
+      if (state.zeroised[e.token] !== undefined) return listedBlankFault(e);
       const told = (objects: readonly ObjectFact[]) => withoutLies(objects, e.token, state.destruction);
       const difference = inventoryDifference(told(before), told(e.objects));
       return must(difference.length === 0, 'INVENTORY-EXPLAINED', 'exactly what the record explains', difference.join('; '));
@@ -857,8 +860,8 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
         ?? must(e.since === wanted, 'STATE-SINCE', wanted ?? 'no time', e.since ?? 'no time')
         ?? stateFault(e) ?? sinceFault(e, at);
     }
-    case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>);
-    case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
+    case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>, current.phase === 'kept');
+    case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result, current.phase === 'kept');
     case 'approve': return approvalFault(state, step, intent, evidence as Evidence<'approve'>, current.headBefore);
     case 'wait': return waitFault(state, step.do.hours, at);
     case 'locate-copies': case 'destroy-copies': case 'confirm-gone': return destructionEvidenceFault(state.destruction, step, intent, evidence);
@@ -1191,7 +1194,7 @@ function zeroised(state: State, on: string, { before, after }: Evidence<'zeroise
   const { [before.serial]: _inspected, ...inspected } = state.inspected;
   const bound = state.opening?.bindings.tokens[on];
   return {
-    ...state, inventories: { ...inventories, [after.serial]: [] }, inspected: { ...inspected, [after.serial]: after },
+    ...state, inventories: { ...inventories, [after.serial]: [] }, inspected: { ...inspected, [after.serial]: after }, zeroised: { ...state.zeroised, [after.serial]: before.serial },
     opening: state.opening && bound ? { ...state.opening, bindings: { ...state.opening.bindings, tokens: { ...state.opening.bindings.tokens, [on]: { ...bound, serial: after.serial } } } } : state.opening,
   };
 }

@@ -10,7 +10,7 @@ import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
 import { REHEARSAL_WAIT } from './approvals.ts';
-import { claimsOn, destructionAfter, LEVELS, listOf, type Result } from './destruction.ts';
+import { claimsOn, destructionAfter, LEVELS, listOf, type Result, seenText } from './destruction.ts';
 import { depositOf, releaseOf } from './escrow.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
 import { caAlgorithmNamed } from './keys/algorithms.ts';
@@ -242,6 +242,7 @@ function done(before: State, evidence: Evidence): Worded {
       return [
         `${who} listed everything on the token: ${e.objects.length} objects`,
         ...e.loggedIn === false ? [remark('without login, as its user PIN is locked or not set: private objects could not be listed')] : [],
+        ...e.fresh === true ? [remark('by a process that was started for it')] : [],
         ...e.objects.length === 0 ? [reported('the token shows none')] : [],
         ...e.objects.slice(0, 20).map((object) => reported(objectText(object))),
         ...e.objects.length > 20 ? [reported(`and ${e.objects.length - 20} more`)] : [],
@@ -379,7 +380,8 @@ function done(before: State, evidence: Evidence): Worded {
       const gone = step.do.action === 'confirm-gone';
       return [
         gone ? `${who} had every copy looked for again, from fresh processes` : `${who} had every copy on the list looked for`,
-        ...seen.map(({ copy, found, why }) => (found === null || (gone && found > 0) ? refused : reported)(`copy ${copy}, ${list.copies[copy - 1]?.what ?? ''}: ${found === null ? `not to be asked (${why})` : found === 0 ? 'not there' : found === 1 ? 'there' : `${found} that fit`}`)),
+        ...seen.map(({ copy, found, why }) => (found === null || (gone && found > 0) ? refused : reported)(`copy ${copy}, ${list.copies[copy - 1]?.what ?? ''}: ${seenText(found, why)}`)),
+        ...seen.some(({ found }) => found === null) ? [remark(`as it was answered: ${seen.flatMap(({ copy, found, why }) => (found === null ? [`copy ${copy} ${why}`] : [])).join(', ')}`)] : [],
         ...gone ? claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence)).claims.map(({ number, what, level, words }) => (level === null ? refused : reported)(`copy ${number}, ${what}: ${level === null ? 'no level' : `${level}, ${LEVELS[level]}`}; ${words}`)) : [],
         ...gone ? [remark(claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence)).verdict)] : [],
       ];

@@ -438,6 +438,8 @@ export const EVIDENCE = {
     token: text(64), objects: z.array(ObjectFact).max(2000),
     /** Nobody can log in, as the user PIN is locked or there is none: only what is public was listed. */
     loggedIn: z.literal(false).optional(),
+    /** Of a token that was zeroised in this ceremony: listed by a process that was started for it. */
+    fresh: z.literal(true).optional(),
     /** Before a token is zeroised: those of the objects that the machine's records know, each with its key (null: none) and how many other known copies of that hold its secret. */
     known: z.array(z.strictObject({ object: ObjectFact, what: text(300), key: text(500).nullable(), label: text(128), elsewhere: count })).max(2000).optional(),
   }),

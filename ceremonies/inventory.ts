@@ -15,10 +15,10 @@ import { checkText, createdId, goesToToken, orderText } from './administration.t
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
-  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned,
+  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
 } from './evidence.ts';
 import { readBackupRecord } from './backup-record.ts';
-import { claimsOn, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
+import { claimsOn, holdsSecret, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
 import { depositOf, readEscrowRecord, releaseOf, type EscrowRecord } from './escrow.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
@@ -207,6 +207,8 @@ export interface Inventory {
   /** What was begun and has no outcome: under these CKA_IDs or labels an object may be on a token. */
   readonly begun: readonly (Source & { readonly names: readonly string[] })[];
   readonly findings: readonly InventoryFinding[];
+  /** Records that are rehearsals, and verify. */
+  readonly rehearsals: readonly string[];
 }
 
 /** Every object that the records explain, with the key that it belongs to. */
@@ -251,11 +253,6 @@ export function dependantsOf({ keys }: Pick<Inventory, 'keys'>, identity: string
 function liesUnder(keys: readonly InventoryKey[], copy: Copy, identity: string): boolean {
   if (copy.kind === 'wrapped-file') return copy.underKey === identity;
   return copy.kind === 'wrapped-part' && keys.some((key) => key.identity === identity && key.copies.some((one) => one.kind === 'object' && one.class === 'secret-key' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module));
-}
-
-/** Does this copy hold what must be kept secret? */
-export function holdsSecret(copy: Copy): boolean {
-  return copy.kind !== 'object' || copy.class === 'private-key' || copy.class === 'secret-key';
 }
 
 /** What a list of copies calls an escrow; by this it is known again when the list is carried out. */
@@ -371,6 +368,7 @@ export function* inventoryByEntries(records: readonly JudgedRecord[], hasher: Ha
   const refused = read.filter(({ record }) => record.verdict.verdict === 'refused');
   return estate.finish(doubtful, {
     records: { believed: believed.length, refused: refused.length },
+    rehearsals: believed.flatMap(({ ceremony, opening: { mode } }) => (mode === 'rehearsal' ? [ceremony] : [])),
     findings: [...refused.map(({ record, read: what }) => notBelieved(record, what)), ...chainFindings(readable)],
   });
 }
@@ -466,6 +464,8 @@ class Estate {
   readonly #sets = new Map<string, SetDraft>();
   /** By set: shares of which a custody movement says that something other than a card holds them. */
   readonly #declared = new Map<string, Set<number>>();
+  /** The key in each wrapped file that the logbook gave out, by its ciphertext: not every token tells what came back in. */
+  readonly #wrappedOut = new Map<string, KeyDraft>();
 
   constructor(believed: boolean) {
     this.#believed = believed;
@@ -489,6 +489,7 @@ class Estate {
       }
       case 'failed': {
         const { begun, error, nothingChanged } = entry.data as Data<'failed'>;
+        if (error.code === 'NOT-ZEROISED') this.#notBlank(step, error.message);
         const wanted = this.#pending(entry.ceremony, begun);
         if (!wanted) return;
         for (const key of this.#aimedAt(wanted)) this.#event(key, step, `${wordsOf(wanted)}: failed (${error.code})${nothingChanged ? ', nothing changed' : ''}`);
@@ -995,12 +996,13 @@ class Estate {
       case 'set-state': this.#stated(step, evidence as Evidence<'set-state'>); return;
       case 'zeroise-token': {
         const { token } = intent as Intent<'zeroise-token'>;
-        this.#blanked(step, { module: moduleOf(before, token), token }, `token ${token} zeroised before witnesses`);
+        this.#blanked(step, { module: moduleOf(before, token), token }, `token ${token} zeroised before witnesses`, true);
         return;
       }
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
       case 'destroy-copies': case 'confirm-gone': this.#destroyed(step); return;
-      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'take-inventory': this.#stillBlank(step, evidence as Evidence<'take-inventory'>); return;
+      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
       case 'hand-over': this.#handedOver(step); return;
     }
   }
@@ -1053,13 +1055,41 @@ class Estate {
   }
 
   /** Everything on a token ended at once. */
-  #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string): void {
+  /** `again`: it will be looked at once more, from a fresh process; until then it is at L0. */
+  #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string, again: boolean): void {
     const source = sourceOf(step.entry);
     for (const { holding, key } of this.#holdings()) {
       if ((holding.end !== null && holding.end.level !== 'L0') || holding.module !== module || holding.token !== token) continue;
-      this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
+      this.#told(holding, source, again ? 'L0' : 'L1', `the token was initialised, and a fresh session found no object on it${again ? '; not yet looked for from a fresh process' : ''}`);
       if (key) this.#event(key, step, `${words} (with ${holding.what})`);
     }
+    this.#settleEnds(source);
+  }
+
+  /** Copies on a token that this ceremony has zeroised. */
+  #onceOn({ entry, before }: Step, serial: string): { holding: HoldingDraft; key: KeyDraft | null }[] {
+    return this.#holdings().filter(({ holding }) => holding.token === before.zeroised[serial] && holding.end?.ceremony === entry.ceremony);
+  }
+
+  /** A fresh process has looked at a token that was zeroised, and found nothing. */
+  #stillBlank(step: Step, { token, fresh }: Evidence<'take-inventory'>): void {
+    if (fresh !== true) return;
+    for (const { holding } of this.#onceOn(step, token)) this.#told(holding, sourceOf(step.entry), 'L1', 'the token was zeroised, and a fresh process found no object on it');
+    this.#settleEnds(sourceOf(step.entry));
+  }
+
+  /** What a token had said of itself when it was zeroised was not so: what was on it counts as there. */
+  #notBlank(step: Step, found: string): void {
+    const { action, intent } = { action: step.before.current?.step.do.action, intent: step.before.current?.intent };
+    if (action !== 'take-inventory') return;
+    const { token } = intent as Intent<'take-inventory'>;
+    const source = sourceOf(step.entry);
+    const back = this.#onceOn(step, token);
+    for (const { holding, key } of back) {
+      holding.end = null;
+      if (key) this.#event(key, step, `the token ${token} is not zeroised (with ${holding.what}): ${found}`);
+    }
+    this.findings.push({ ...refuse('NOT-ZEROISED', `token ${token} blank, as it said it was`, found, 'Treat every key on it as still there, and have the token examined or destroyed.'), source, keys: [...new Set(back.flatMap(({ key }) => key?.identity ?? []))] });
     this.#settleEnds(source);
   }
 
@@ -1079,7 +1109,7 @@ class Estate {
     switch (change) {
       case 'set-user-pin': case 'change-pin': return;
       case 'init-token': {
-        this.#blanked(step, on, words);
+        this.#blanked(step, on, words, false);
         return;
       }
       case 'generate-key': case 'import-key': case 'unwrap-key': case 'copy-object': this.#made(step, intent, result as Read, words); return;
@@ -1116,6 +1146,7 @@ class Estate {
         const name = under ? `"${under.label}" on token ${token}` : `the recipient's key ${file.under.label}, ${checkText(file.under.check)}`;
         this.#add(key, { kind: 'wrapped-file', method, under: name, underKey: under ? this.#keyPointedAt(step, on, under).identity : identityOf(file.under.check, { module, token: '', id: null }), since: source, end: null, believed: this.#believed });
         key.unknown.add('where the wrapped file lies, and who copied it, is in no record');
+        this.#wrappedOut.set(file.wrapped, key);
         this.#event(key, step, words);
         if (under) this.#use(this.#keyPointedAt(step, on, under), step, `wrapped "${wrapped.label}"`);
         return;
@@ -1131,12 +1162,12 @@ class Estate {
 
   #made(step: Step, intent: Extract<Intent<'administer'>, { token: string }>, read: Read, words: string): void {
     const { change, module, token } = intent;
-    const order = intent.order as Partial<ChangeOrder<'generate-key'> & ChangeOrder<'import-key'> & ChangeOrder<'copy-object'>> & { readonly id: string; readonly label: string };
+    const order = intent.order as Partial<ChangeOrder<'generate-key'> & Omit<ChangeOrder<'import-key'>, 'file'> & ChangeOrder<'copy-object'>> & { readonly id: string; readonly label: string; readonly file?: string | WrappedKeyFile };
     const on = { module, token };
     const source = sourceOf(step.entry);
     const { check } = read;
     const place = { ...on, id: order.id };
-    const from = change === 'copy-object' && order.object ? this.#keyPointedAt(step, on, order.object) : undefined;
+    const from = change === 'copy-object' && order.object ? this.#keyPointedAt(step, on, order.object) : typeof order.file === 'object' ? this.#wrappedOut.get(order.file.wrapped) : undefined;
     // A fresh key is a new one, whatever three octets of a check value say; a fingerprint leaves no doubt.
     const known = from ?? (change === 'generate-key' && check.method !== 'SHA-256 of SubjectPublicKeyInfo' ? undefined : this.#keyOf(check, place));
     const origin = ({ 'generate-key': 'generated', 'import-key': 'imported', 'unwrap-key': 'unwrapped', 'copy-object': 'copied' } as const)[change as 'generate-key'];
@@ -1145,7 +1176,7 @@ class Estate {
       algorithm: read.spki === null ? secretAlgorithm(order.kind, read) : algorithmOfSpki(read.spki),
     });
     this.#inEarnest(key, step.after);
-    if (change === 'import-key') key.unknown.add(`the file it came from (${order.file ?? ''}) and every copy of that`);
+    if (typeof order.file === 'string') key.unknown.add(`the file it came from (${order.file}) and every copy of that`);
     if (change === 'unwrap-key') key.unknown.add('the wrapped file it came from and every copy of that');
     const pair = read.private && read.public ? `${source.ceremony} ${order.id}` : null;
     for (const attributes of [read.private, read.public, read.secret]) {
@@ -1156,7 +1187,7 @@ class Estate {
 
   // --- the end ---
 
-  finish(doubtful: Estate, more: Pick<Inventory, 'records'> & { readonly findings: readonly InventoryFinding[] }): Inventory {
+  finish(doubtful: Estate, more: Pick<Inventory, 'records' | 'rehearsals'> & { readonly findings: readonly InventoryFinding[] }): Inventory {
     for (const begun of this.#begun) this.#requested(begun);
     const keys = [...this.keys];
     const others = [...this.others];
@@ -1173,7 +1204,7 @@ class Estate {
     for (const one of doubtful.others) if (!others.some((other) => sameObject(other, one))) others.push({ ...one, end: null });
     const certificates = [...this.certificates, ...doubtful.certificates.filter((one) => !this.certificates.some((other) => other.sha256 === one.sha256))];
     return {
-      records: more.records,
+      records: more.records, rehearsals: more.rehearsals,
       keys: keys.map((key) => finished(key, certificates)),
       others,
       begun: [...this.#begun, ...doubtful.#begun].map(({ source, names }) => ({ ...source, names })),

@@ -10,7 +10,7 @@ import { waitsUntil } from '../../ceremonies/approvals.ts';
 import { nextCopy } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
-import { sameSerial } from '../../ceremonies/zeroise.ts';
+import { initialises, sameSerial } from '../../ceremonies/zeroise.ts';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
 import { lastDuration, objectLine, spanOf, timeOf } from '../reading.ts';
 import { canBeStopped, whyNotKept } from '../stage.ts';
@@ -423,7 +423,7 @@ function Decide({
     void store.getState().ask({ call: 'decide', ceremony: state.ceremony, decision, why: why.trim() });
   const lost = whyNotKept(state);
   /** There is nothing to clear on a token that is blank. */
-  const blank = pending.step.do.action === 'zeroise-token';
+  const blank = initialises(pending.step.do.action, state.current?.intent ?? null);
   return (
     <section className="decide">
       <p className="lead">

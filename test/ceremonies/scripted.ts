@@ -695,7 +695,10 @@ export class ScriptedRoom {
           { name: 'longest run', statistic: '16', limit: 'at most 40', passed: true },
         ],
       };
-      case 'take-inventory': return { token: (given as Intent<'take-inventory'>).token, objects: [...this.#objects] };
+      case 'take-inventory': {
+        const { token } = given as Intent<'take-inventory'>;
+        return { token, objects: [...this.#objects], ...state.zeroised[token] !== undefined && { loggedIn: false as const, fresh: true as const } };
+      }
       case 'generate-key': {
         const { token, ids, label, algorithm, place } = given as Intent<'generate-key'>;
         const extractable = step.do.attributes.extractable === 'until-locked';

@@ -744,7 +744,7 @@ export class Room {
           ],
         };
       case 'take-inventory':
-        return { token: intent['token'] ?? '', objects: this.#inventory };
+        return { token: intent['token'] ?? '', objects: this.#inventory, ...state.zeroised[String(intent['token'])] !== undefined && { loggedIn: false as const, fresh: true as const } };
       case 'generate-key': {
         const { algorithm, label: named, ids, place } = intent as unknown as Intent<'generate-key'>;
         const onToken = [...ids];
