@@ -178,7 +178,6 @@ const ROWS: readonly (readonly [rule: string | null, what: string, place: Place]
   ['QUORUM-OF-PERSONS', 'too few custodians', inside(sealing, (i) => { i['quorum'] = ['custodian-1', 'witness']; })],
   ['READ-BACK-EVERY-SHARE', 'a share that nobody read', { ...sealing, before: { ...sealing.before, backup: { ...sealing.before.backup!, given: { ...sealing.before.backup!.given, 'custodian-1': { ...sealing.before.backup!.given['custodian-1']!, readBack: false } } } } }],
   ['SHARE-SET', 'another set', inside(sealing, (i) => { i['set'] = 'A'.repeat(22); })],
-  ['ESCROW-ONCE', 'a second deposit', { ...sealing, before: { ...sealing.before, deposit: deposited.state.deposit } }],
   ['CARD-BOUND', 'a custodian with another card', inside(sealed, (e) => { (e['quorum'] as Loose[])[0]!['card'] = 'SHARE-elsewhere'; })],
   ['PROOF-OF-POSSESSION', 'an older message was signed for the deposit', inside(sealed, (e) => { (e['possession'] as Loose)['message'] = 'AAAA'; })],
   ['EVIDENCE-MATCHES-ACTION', 'a secret beside the envelope', inside(sealed, (e) => { e['key'] = 'AAAA'; })],
