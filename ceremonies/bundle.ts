@@ -13,6 +13,7 @@ import { equalBytes, fromBase64url, fromUtf8, toHex, utf8 } from './bytes.ts';
 import { currentAct, type Data, type State } from './ceremony.ts';
 import type { Evidence, Identity, InputKind, Intent, PublicJwk, SignaturePair, WrappedPart } from './evidence.ts';
 import { backupRecordOf } from './backup-record.ts';
+import { escrowFile } from './escrow.ts';
 import { keyRecordOf } from './key-record.ts';
 import { ALGORITHMS, caAlgorithmNamed } from './keys/algorithms.ts';
 import { writeGeneral } from './keys/jws.ts';
@@ -89,6 +90,10 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
   if (keyRecord) files.set('key.json', keyRecord);
   const backupRecord = state.opening && backupRecordOf({ ...state, mode: state.opening.mode });
   if (backupRecord) files.set('backup.json', backupRecord);
+  if (state.deposit) {
+    files.set('escrow.json', escrowFile(state.deposit.record));
+    files.set('escrow.cms', fromBase64url(state.deposit.envelope));
+  }
   for (const { part, wrapped: bytes } of wrapped ?? []) {
     const name = part === 'key' ? 'wrapped-key' : `wrapped-key-${part}`;
     files.set(`${name}.bin`, fromBase64url(bytes));
@@ -111,7 +116,7 @@ function resultsOf({ key, issued }: State): { readonly name: string; readonly ki
   return [...own, ...issued].map(({ kind, bytes }) => ({ name: ordinal(seen, kind), kind, bytes }));
 }
 
-const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json', movements: 'csv' };
+const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json', movements: 'csv', recipient: 'pub', escrow: 'json', envelope: 'cms' };
 
 type Jws = Parameters<typeof writeGeneral>[0];
 
@@ -502,7 +507,7 @@ for (const file of readdirSync('seals')) {
   console.log(missing.length === 0 ? 'good:' : 'MISSING SIGNATURES:', file, signed.size);
 }
 \`\`\`
-${resultGuide(state)}
+${resultGuide(state)}${escrowGuide(state)}
 ## The people
 
 Whether these keys belong to these people no file can say. Ask each of them, by another way, for the thumbprints of their two keys:
@@ -536,6 +541,39 @@ function resultGuide(state: State): string {
 ${commands.join('\n')}
 \`\`\`
 ${needs}${encrypts}`;
+}
+
+/** How the agent sees, with tools we did not write, that the envelope holds what the record says. Nothing to say where nothing was deposited. */
+function escrowGuide({ deposit, backup }: State): string {
+  if (!deposit || !backup) return '';
+  const { agent, set, sha256: digest } = deposit.record;
+  const kem = /^ML-KEM-\d+$/.test(agent.algorithm)
+    ? `The agent opens it with OpenSSL 3.6 or newer (\`agent.key\` is the agent's private key; OpenSSL asks for its password). The backup key goes through a
+pipe and is written nowhere; what is shown is the digest to which the split was committed before anybody had a share:
+
+\`\`\`sh
+{ printf 'conclave-backup-key/1'; printf '%s' '${set.id}' | b64d
+  openssl cms -decrypt -binary -inform DER -in escrow.cms -inkey agent.key; } | openssl dgst -sha256 -binary | b64u; echo
+# expected: ${backup.set.secret}
+\`\`\``
+    : `It is sealed to a composite key (${agent.algorithm}), which no release of OpenSSL knows: the agent opens it with \`conclave envelope open\`, or with another
+implementation of draft-ietf-lamps-cms-composite-kem. The SHA-256 of "conclave-backup-key/1", the 16 bytes of the set's name and the 32 bytes that come out must be
+\`${backup.set.secret}\` (base64url).`;
+  return `
+## 6. What was put into escrow
+
+The envelope is the transcript's, and names the terms of \`escrow.json\` in its authenticated attributes: in words, and by the SHA-256 of that file without its last member.
+
+\`\`\`sh
+printf '"envelope":"%s"' "$(b64u < escrow.cms)" | grep -qFf - transcript.jsonl && echo "escrow.cms is the transcript's"
+sha256sum escrow.cms
+# expected: ${digest}
+sed 's/,"sha256":"[0-9a-f]*"}$/}/' escrow.json | tr -d '\\n' | sha256sum
+openssl asn1parse -inform DER -in escrow.cms | grep -A 6 -e contentHint -e contentIdentifier
+\`\`\`
+
+${kem}
+`;
 }
 
 function stateWords(state: State): string {

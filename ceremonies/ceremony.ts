@@ -12,19 +12,21 @@
 import * as z from 'zod';
 import canonicalize from 'canonicalize';
 import { createdId, orderFault, resultFault } from './administration.ts';
+import { approvalFault, approvedBy, approveFault, consentFault, NO_CONSENT, waitFault, type Consent } from './approvals.ts';
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
   type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type StateSigned, type TokenFacts,
 } from './evidence.ts';
 import { copiesFault, destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
+import { agentFault, depositOf, escrowOpeningFault, releaseIntentFault, releaseOf, type Deposit } from './escrow.ts';
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import type { Backup } from './backup-record.ts';
 import { cloneEvidenceFault, cloneFault, cloneIntentFault } from './cloning.ts';
 import {
   componentEvidenceFault, componentIntentFault, componentsGone, formedMayBeKept, formedObject, formFault, formIntentFault, isEntry, NO_COMPONENTS, withComponent, withFormed, type Components,
 } from './components.ts';
-import { awaitsBroughtShare, backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredKey, restoredObjects, restoreFault, restoreIntentFault, unreadFault, withoutShare } from './recovery.ts';
+import { awaitsBroughtShare, backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredFault, restoredKey, restoredObjects, restoreFault, restoreIntentFault, unreadFault, withoutShare } from './recovery.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -197,13 +199,17 @@ export interface State {
   readonly voidShares: Readonly<Record<string, readonly string[]>>;
   readonly destruction: Destruction;
   readonly components: Components;
+  /** What several people have approved, before it is destroyed or released. */
+  readonly consent: Consent;
+  /** The escrow that this ceremony has deposited. */
+  readonly deposit: Deposit | null;
 }
 
 export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
   resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, zeroised: {}, key: null,
-  issued: [], backup: null, voidShares: {}, destruction: NOTHING_DESTROYED, components: NO_COMPONENTS,
+  issued: [], backup: null, voidShares: {}, destruction: NOTHING_DESTROYED, components: NO_COMPONENTS, consent: NO_CONSENT, deposit: null,
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
@@ -214,14 +220,14 @@ const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait',
  * on a card is void and is erased by the next one, switching EXTRACTABLE off twice is the same as once.
  */
 function lasting({ step, intent }: Current): boolean {
-  return step.do.action === 'generate-key' || step.do.action === 'restore-key' || step.do.action === 'form-key' || initialises(step.do.action, intent) || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
+  return step.do.action === 'generate-key' || step.do.action === 'restore-key' || step.do.action === 'release-escrow' || step.do.action === 'form-key' || initialises(step.do.action, intent) || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
 }
 
 /** May what was found be kept? What was wrapped is in no entry: only a key that is all on its token can be. */
 export function mayBeKept(state: State): boolean {
   const { step, intent, observation } = state.current ?? {};
   if (!step || observation?.state === 'half') return false;
-  if (step.do.action === 'restore-key') return backupInput(state.opening?.inputs, step.do.from).key.parts.every((part) => part.held === 'token');
+  if (step.do.action === 'restore-key' || step.do.action === 'release-escrow') return backupInput(state.opening?.inputs, step.do.from).key.parts.every((part) => part.held === 'token');
   if (step.do.action === 'form-key') return formedMayBeKept(step.do);
   return step.do.action !== 'generate-key' || (intent as Intent<'generate-key'>).place === 'token';
 }
@@ -422,7 +428,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name));
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data);
   if (inputs) return inputs;
   layOutMovements(plan, data.inputs, data.people);
   if (data.mode === 'real') {
@@ -595,6 +601,18 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       if (fault) return fault;
       break;
     }
+    case 'seal-escrow': {
+      if (state.deposit) return refuse('ESCROW-ONCE', 'one deposit in a ceremony', 'a second one', STOP);
+      const fault = quorumFault(state.backup, intent as Intent<'seal-escrow'>);
+      if (fault) return fault;
+      break;
+    }
+    case 'release-escrow': {
+      if (state.key) return refuse('KEY-ONCE', `no second key ${step.do.key}`, 'one that exists', STOP);
+      const fault = consentFault(state.consent, at, 'Abort, and open the ceremony again: everybody approves anew.') ?? releaseIntentFault(opening.inputs, step.do, intent as Intent<'release-escrow'>);
+      if (fault) return fault;
+      break;
+    }
     case 'prove-recovery': {
       const { backup, key } = state;
       if (step.do.from !== undefined) {
@@ -641,9 +659,18 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       if (fault) return fault;
       break;
     }
-    case 'approve':
+    case 'approve': {
       expectations.push(['CARD-BOUND', cardOf(state, 'identity-card', step.who), given['card']]);
+      const fault = approveFault(state, step.do, intent as Intent<'approve'>, at);
+      if (fault) return fault;
       break;
+    }
+    case 'destroy-copies': {
+      const fault = consentFault(state.consent, at, 'Abort, make the list anew with `conclave destroy plan`, and open the ceremony with that: everybody approves anew. What is destroyed already stays recorded.')
+        ?? destructionIntentFault(state.destruction, step, intent);
+      if (fault) return fault;
+      break;
+    }
     case 'locate-copies': case 'confirm-gone':
       expectations.push(['COPIES-ALL-LOOKED-FOR', listOf(state.destruction).copies.length, given['copies']]);
       break;
@@ -653,10 +680,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       if (fault) return fault;
       break;
     }
-    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'destroy-copies': case 'wait': case 'set-state': case 'put-away': case 'hand-over': break;
+    case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': case 'hand-over': break;
   }
-  const early = destructionIntentFault(state, step, intent, at);
-  if (early) return early;
   for (const [rule, expected, found] of expectations) {
     if (expected !== found) return refuse(rule, String(expected), String(found), STOP);
   }
@@ -833,6 +858,17 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       return cloneEvidenceFault(keyInput(state, step.do.from), i, e, must) ?? must(e.second.token === i.with, 'TOKEN-BOUND', i.with, e.second.token)
         ?? (state.key ? provenAs(state, keyIds(state.key), state.key.parts, state.key.spki, e.second, must) : null);
     }
+    case 'seal-escrow': {
+      const [e, i] = [evidence as Evidence<'seal-escrow'>, intent as Intent<'seal-escrow'>];
+      return quorumFits(state.backup?.given ?? {}, i.quorum, e.quorum, must)
+        ?? must(e.possession.message === i.nonce, 'PROOF-OF-POSSESSION', 'a signature of this step\'s nonce', 'of another message');
+    }
+    case 'release-escrow': {
+      const record = backupInput(state.opening?.inputs, step.do.from);
+      const [e, i] = [evidence as Evidence<'release-escrow'>, intent as Intent<'release-escrow'>];
+      return agentFault(releaseOf(state.opening?.inputs, step.do.escrow), e)
+        ?? restoredFault(record, i, e, state.opening?.mode, must) ?? provenAs(state, i.ids, record.key.parts, record.key.spki, e, must);
+    }
     case 'lock-key': {
       const e = evidence as Evidence<'lock-key'>;
       const made = generatingStep(state);
@@ -858,7 +894,9 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
     }
     case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>, current.phase === 'kept');
     case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result, current.phase === 'kept');
-    case 'locate-copies': case 'approve': case 'wait': case 'destroy-copies': case 'confirm-gone': return destructionEvidenceFault(state, step, intent, evidence, current.headBefore, at);
+    case 'approve': return approvalFault(state, step, intent, evidence as Evidence<'approve'>, current.headBefore);
+    case 'wait': return waitFault(state, step.do.hours, at);
+    case 'locate-copies': case 'destroy-copies': case 'confirm-gone': return destructionEvidenceFault(state.destruction, step, intent, evidence);
     case 'put-away': case 'sign-seal': case 'sign-resume': return null;
   }
 }
@@ -867,7 +905,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
 function freshIds(step: PlanStep, intent: Intent): readonly string[] {
   const { action } = step.do;
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
-  if (action === 'generate-key' || action === 'restore-key') return (intent as Intent<'generate-key' | 'restore-key'>).ids;
+  if (action === 'generate-key' || action === 'restore-key' || action === 'release-escrow') return (intent as Intent<'generate-key' | 'restore-key' | 'release-escrow'>).ids;
   if (action === 'form-key') return [(intent as Intent<'form-key'>).id];
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
 }
@@ -1168,8 +1206,9 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return { ...state, backup: { ...state.backup, given: { ...state.backup.given, [step.who]: { ...share, readBack: true } } } };
     }
     case 'prove-recovery': return withKey(state, { recoveryProven: true });
-    case 'restore-key': {
-      const e = evidence as Evidence<'restore-key'>;
+    case 'seal-escrow': return { ...state, deposit: depositOf(state, step.do, evidence as Evidence<'seal-escrow'>) };
+    case 'restore-key': case 'release-escrow': {
+      const e = evidence as Evidence<'restore-key' | 'release-escrow'>;
       const before = state.inventories[e.token];
       return {
         ...state, key: restoredKey(step.do.key, backupInput(state.opening?.inputs, step.do.from), e),
@@ -1198,11 +1237,12 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
         ? { ...state, seals: [...state.seals.slice(0, -1), { ...last, signatures: { ...last.signatures, [step.who]: signatures } }] }
         : { ...state, seals: [...state.seals, { act: step.act, statement: signed, signatures: { [step.who]: signatures } }] };
     }
-    case 'locate-copies': case 'approve': case 'destroy-copies': case 'confirm-gone': {
-      const destruction = destructionAfter(state.destruction, step.do.action, evidence, intent, step.who, at);
+    case 'approve': return { ...state, consent: approvedBy(state.consent, step.who, at, intent as Intent<'approve'>) };
+    case 'wait': return { ...state, consent: { ...state.consent, waited: true } };
+    case 'locate-copies': case 'destroy-copies': case 'confirm-gone': {
+      const destruction = destructionAfter(state.destruction, step.do.action, evidence);
       return { ...state, destruction, inventories: listedAfter(state.inventories, state.destruction, destruction) };
     }
-    case 'wait': return { ...state, destruction: { ...state.destruction, waited: true } };
     case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': case 'compare-keys': return state;
   }
 }

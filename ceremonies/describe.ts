@@ -8,10 +8,12 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
+import { REHEARSAL_WAIT } from './approvals.ts';
 import { awaitsShare, cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
 import { cloneDifferences } from './cloning.ts';
 import { checkWords } from './components.ts';
-import { claimsOn, destructionAfter, LEVELS, listOf, REHEARSAL_WAIT, type Result, seenText } from './destruction.ts';
+import { claimsOn, destructionAfter, LEVELS, listOf, type Result, seenText } from './destruction.ts';
+import { depositOf, releaseOf } from './escrow.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
 import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { isStatefulKey } from './keys/provenance.ts';
@@ -339,11 +341,30 @@ function done(before: State, evidence: Evidence): Worded {
         reported('the recovered copy is destroyed, and was not found afterwards'),
       ];
     }
-    case 'restore-key': {
-      const e = evidence as Evidence<'restore-key'>;
+    case 'seal-escrow': {
+      const e = evidence as Evidence<'seal-escrow'>;
+      const { record: { agent, purpose, authority, conditions, sha256: digest, key } } = depositOf(before, step.do, e);
       return [
-        `${e.quorum.map((member) => personName(before, member.seat)).join(' and ')} brought the key back onto token ${e.token}`,
-        verified('every share is the one that its set commits to, and the backup key the one that was split'),
+        `${e.quorum.map((member) => personName(before, member.seat)).join(' and ')} put "${key.label}" into escrow with ${agent.name}`,
+        remark(`purpose: ${purpose}`), remark(`authority: ${authority}`), remark(`conditions: ${conditions}`),
+        verified('the backup key that was sealed opens the wrapped key, which signed a fresh message'),
+        reported('what it opened for that is destroyed, and was not found afterwards'),
+        verified(`the envelope is sealed to ${agent.algorithm}, ${agent.identifier}, public key SHA-256 ${hexGroups(agent.sha256)}, and says these terms`),
+        verified(`envelope SHA-256 ${hexGroups(digest)}`),
+        reported('that the backup key is in the envelope is this program\'s word until the agent has opened it'),
+      ];
+    }
+    case 'restore-key': case 'release-escrow': {
+      const e = evidence as Evidence<'restore-key' | 'release-escrow'>;
+      return [
+        ...'quorum' in e ? [
+          `${e.quorum.map((member) => personName(before, member.seat)).join(' and ')} brought the key back onto token ${e.token}`,
+          verified('every share is the one that its set commits to, and the backup key the one that was split'),
+        ] as const : [
+          `${who} opened the envelope, and the key is released from escrow onto token ${e.token}`,
+          verified(`opened with the key of ${step.do.action === 'release-escrow' ? releaseOf(before.opening?.inputs, step.do.escrow).agent.name : ''}, public key SHA-256 ${hexGroups(e.agent)}`),
+          verified('the envelope carries these terms, and the backup key in it is the one that was split'),
+        ] as const,
         verified('the key of the backup, byte for byte; it signed a fresh message, checked without it'),
         verified(`weak-key tests: ${e.weakTests.join(', ')}`),
         ...e.parts.flatMap((part) => partText(part)),
@@ -403,18 +424,22 @@ function done(before: State, evidence: Evidence): Worded {
         gone ? `${who} had every copy looked for again, from fresh processes` : `${who} had every copy on the list looked for`,
         ...seen.map(({ copy, found, why }) => (found === null || (gone && found > 0) ? refused : reported)(`copy ${copy}, ${list.copies[copy - 1]?.what ?? ''}: ${seenText(found, why)}`)),
         ...seen.some(({ found }) => found === null) ? [remark(`as it was answered: ${seen.flatMap(({ copy, found, why }) => (found === null ? [`copy ${copy} ${why}`] : [])).join(', ')}`)] : [],
-        ...gone ? claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence, null, step.who, '')).claims.map(({ number, what, level, words }) => (level === null ? refused : reported)(`copy ${number}, ${what}: ${level === null ? 'no level' : `${level}, ${LEVELS[level]}`}; ${words}`)) : [],
-        ...gone ? [remark(claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence, null, step.who, '')).verdict)] : [],
+        ...gone ? claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence)).claims.map(({ number, what, level, words }) => (level === null ? refused : reported)(`copy ${number}, ${what}: ${level === null ? 'no level' : `${level}, ${LEVELS[level]}`}; ${words}`)) : [],
+        ...gone ? [remark(claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence)).verdict)] : [],
       ];
     }
-    case 'approve': return [`${who} approves the destruction`, verified('both signatures over the list of copies, this record and a date'), remark(`the approval ends at ${(intent as Intent<'approve'>).expires}`)];
+    case 'approve': return [
+      step.do.escrow === undefined ? `${who} approves the destruction` : `${who} approves the release from escrow`,
+      verified(`both signatures over the ${step.do.escrow === undefined ? 'list of copies' : 'escrow, its envelope and the reason'}, this record and a date`),
+      ...step.do.reason === undefined ? [] : [remark(`reason: ${step.do.reason}`)], remark(`the approval ends at ${(intent as Intent<'approve'>).expires}`),
+    ];
     case 'wait': return [
       before.opening?.mode === 'real' ? `The waiting period of ${step.do.hours} hours is over` : `The waiting period is over: ${REHEARSAL_WAIT} seconds in this rehearsal, for ${step.do.hours} hours in a real ceremony`,
       reported('by the clock of this machine; that nothing came in between is in the order of the record'),
     ];
     case 'destroy-copies': {
       const e = evidence as Evidence<'destroy-copies'>;
-      const { result, words } = destructionAfter(before.destruction, 'destroy-copies', evidence, null, step.who, '').outcomes[e.copy] ?? { result: 'left', words: '' };
+      const { result, words } = destructionAfter(before.destruction, 'destroy-copies', evidence).outcomes[e.copy] ?? { result: 'left', words: '' };
       return [`Copy ${e.copy}, ${listOf(before.destruction).copies[e.copy - 1]?.what ?? ''}: ${RESULTS[result]}`, (result === 'destroyed' || result === 'done-by-people' || result === 'pending' ? reported : refused)(words)];
     }
     case 'set-state': {

@@ -5,7 +5,7 @@
  * Pure. It proposes; people compare the list with their paper, add what no record knows, and approve it.
  */
 import { holdsSecret, stands, type Copy, type CopyList } from './destruction.ts';
-import { dependantsOf, wrappedFileText, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
+import { dependantsOf, escrowText, wrappedFileText, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
 import { Refused, refuse } from './refusal.ts';
 
 export interface MoreCopies {
@@ -47,6 +47,7 @@ export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: Invento
         break;
       }
       case 'wrapped-file': add({ what: wrappedFileText(copy), secret: true, by: { means: 'people', how: 'erase the file and every copy of it', physical: false } }); break;
+      case 'escrow': add({ what: escrowText(copy), secret: true, by: { means: 'people', how: 'ask the agent to destroy the envelope and every copy of it, and to say so in writing', physical: false } }); break;
       case 'share-set': {
         const there = copy.custodians.filter(({ object }) => stands(object));
         const shares = there.filter(({ object, name, x }) => reachable(object, `share ${x} of ${name}`));

@@ -1,17 +1,14 @@
 /**
- * Verified destruction of a key: the list of its copies, the approvals, the waiting period, and what may be said of each copy
- * afterwards.
+ * Verified destruction of a key: the list of its copies, and what may be said of each copy afterwards.
  *
- * A list is a file that people bring (`conclave destroy plan` makes it from the inventory). Approvals are signatures of the
- * approvers' own keys over this list, this record and a date; between the last of them and the first destruction lies a
- * waiting period. A copy's level says what is known of its end, and the key's is the least of its copies': what nobody
+ * A list is a file that people bring (`conclave destroy plan` makes it from the inventory). Approvals of it, and the waiting period
+ * between the last of them and the first destruction, are judged in approvals.ts. A copy's level says what is known of its end, and the key's is the least of its copies': what nobody
  * could reach, or nobody knows of, is said aloud. Pure; must never claim more of a copy than somebody or something saw.
  */
 import canonicalize from 'canonicalize';
 import * as z from 'zod';
-import { fromBase64url, fromUtf8, toBase64url, utf8 } from './bytes.ts';
+import { fromBase64url, fromUtf8 } from './bytes.ts';
 import { KeyCheck, ObjectFact, type Evidence, type Input, type Intent } from './evidence.ts';
-import { inputDigest } from './key-record.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import type { Plan, PlanStep } from './script.ts';
 import { plainText } from './text.ts';
@@ -122,12 +119,6 @@ function fault(expected: string, found: string): Refused {
 
 // --- what the record knows of it ---------------------------------------------------------------------------------------
 
-export interface Approval {
-  readonly seat: string;
-  readonly at: string;
-  readonly expires: string;
-}
-
 /** `absent`: it was not there when it was to be destroyed, and no attempt of this record explains that. */
 export type Result = 'destroyed' | 'not-destroyed' | 'absent' | 'left' | 'done-by-people' | 'pending';
 
@@ -165,8 +156,6 @@ export interface Destruction {
   readonly list: CopyList | null;
   /** By copy number, counted from 1: how many objects were found; null where its token could not be asked. */
   readonly located: Readonly<Record<number, number | null>> | null;
-  readonly approvals: readonly Approval[];
-  readonly waited: boolean;
   /** Copies that an attempt was made at. */
   readonly tried: readonly number[];
   readonly outcomes: Readonly<Record<number, Outcome>>;
@@ -174,16 +163,7 @@ export interface Destruction {
   readonly confirmed: boolean;
 }
 
-export const NOTHING_DESTROYED: Destruction = { list: null, located: null, approvals: [], waited: false, tried: [], outcomes: {}, confirmed: false };
-
-/** As much of a ceremony's state as this file asks. */
-export interface Room {
-  readonly ceremony: string;
-  readonly script: { readonly hash: string } | null;
-  readonly plan: Plan | null;
-  readonly opening: { readonly mode: 'rehearsal' | 'real'; readonly inputs: Readonly<Record<string, Input>> } | null;
-  readonly destruction: Destruction;
-}
+export const NOTHING_DESTROYED: Destruction = { list: null, located: null, tried: [], outcomes: {}, confirmed: false };
 
 /** The list of this record. Throws `Refused` INPUTS-COMPLETE. */
 export function listOf({ list }: Destruction): CopyList {
@@ -221,25 +201,6 @@ export function nextCopy(destruction: Destruction): { readonly number: number; r
   return actedOn(listOf(destruction)).find(({ number }) => outcomes[number] === undefined) ?? null;
 }
 
-/** What an approver signs: this list, in this record, after this head, until this moment. */
-export function approvalStatement(state: Room, step: PlanStep, copies: string, { nonce, expires }: Intent<'approve'>, head: string): string {
-  const input = state.opening?.inputs[copies];
-  return toBase64url(utf8(canonicalize({
-    type: 'conclave-approval/1', ceremony: state.ceremony, script: state.script?.hash ?? '', step: step.id, seat: step.who, act: 'destroy', key: listOf(state.destruction).key.identity,
-    copies: input ? inputDigest(input) : '', head, nonce, expires,
-  }) ?? ''));
-}
-
-/** In a rehearsal nobody waits for days: this long, in seconds, and the screen says so. */
-export const REHEARSAL_WAIT = 3;
-
-/** When the waiting period ends; null before everybody has approved. RFC 3339. */
-export function waitsUntil(state: Pick<Room, 'destruction' | 'opening'>, hours: number): string | null {
-  const last = state.destruction.approvals.map(({ at }) => at).sort().at(-1);
-  if (last === undefined) return null;
-  return new Date(Date.parse(last) + 1000 * (state.opening?.mode === 'real' ? hours * 3600 : REHEARSAL_WAIT)).toISOString();
-}
-
 type Listing = Readonly<Record<string, readonly ObjectFact[]>>;
 /** As the device finds it: by its CKA_ID, whatever it is called by now. */
 const isObject = (object: ObjectFact, { class: kind, id, label }: OnToken): boolean => object.class === kind && (id === '' ? object.label === label : object.id === id);
@@ -269,46 +230,24 @@ export function withoutLies(objects: readonly ObjectFact[], token: string, { lis
 const NOW = 'Do what the screen asks for now; nothing is lost.';
 type Do<A extends PlanStep['do']['action']> = Extract<PlanStep['do'], { action: A }>;
 
-/** May this intent be written now? `at`: the time of its entry. */
-export function destructionIntentFault(state: Room, step: PlanStep, intent: Intent, at: string): Refusal | null {
-  const { destruction } = state;
+/** May this intent be written now? That it was approved is asked in approvals.ts. */
+export function destructionIntentFault(destruction: Destruction, step: PlanStep, intent: Intent): Refusal | null {
   const what = step.do;
-  if (what.action === 'approve') {
-    if (destruction.located === null) return refuse('LOCATED-FIRST', 'every copy looked for before anybody approves', 'not looked for', NOW);
-    const { expires } = intent as Intent<'approve'>;
-    const longest = new Date(Date.parse(at) + what.days * 86_400_000 + 1000).toISOString();
-    return expires > at && expires <= longest ? null : refuse('APPROVAL-EXPIRED', `an approval that ends after ${at} and by ${longest}`, expires, NOW);
-  }
   if (what.action === 'destroy-copies') {
     const { copy, left } = intent as Intent<'destroy-copies'>;
     const next = nextCopy(destruction);
     const unclear = left === null ? null : left.trim() === '' ? refuse('TEXT-PRINTABLE', 'why it is left', 'nothing', NOW) : plainText('reason', left, 300);
     if (unclear) return unclear;
-    if (!destruction.waited) return refuse('WAITING-PERIOD', 'the waiting period over', 'not over', NOW);
     if (next?.number !== copy) return refuse('COPY-ONCE', next ? `copy ${next.number}` : 'no copy left to destroy', `copy ${copy}`, NOW);
-    const expired = destruction.approvals.find(({ expires }) => expires <= at);
-    return expired ? refuse('APPROVAL-EXPIRED', `approvals that hold at ${at}`, `that of ${expired.seat} ended at ${expired.expires}`, 'Abort, make the list anew with `conclave destroy plan`, and open the ceremony with that: everybody approves anew. What is destroyed already stays recorded.') : null;
   }
   return null; // the others ask for nothing before they begin
 }
 
-/** Is this evidence acceptable? `at`: the time of its entry. What it says of a token may be bad news and is evidence all the same. */
-export function destructionEvidenceFault(state: Room, step: PlanStep, intent: Intent | null, evidence: Evidence, headBefore: string, at: string): Refusal | null {
-  const { destruction } = state;
+/** Is this evidence acceptable? What it says of a token may be bad news and is evidence all the same. */
+export function destructionEvidenceFault(destruction: Destruction, step: PlanStep, intent: Intent | null, evidence: Evidence): Refusal | null {
   const what = step.do;
   const again = 'The value is recorded as found. Record an exception, then repeat the step or abort.';
   const must = (holds: boolean, rule: string, expected: string, found: string) => (holds ? null : refuse(rule, expected, found, again));
-  if (what.action === 'approve') {
-    const e = evidence as Evidence<'approve'>;
-    return must(e.statement === approvalStatement(state, step, what.copies, intent as Intent<'approve'>, headBefore), 'APPROVAL-STATEMENT', 'the statement over this list, this head and this challenge', 'another statement');
-  }
-  if (what.action === 'wait') {
-    const approvers = (state.plan?.steps ?? []).filter((one) => one.do.action === 'approve').map((one) => one.who);
-    const missing = approvers.filter((seat) => !destruction.approvals.some((approval) => approval.seat === seat));
-    if (missing.length > 0) return refuse('APPROVED-BY-ALL', 'an approval of everybody who is asked', `none of ${missing.join(', ')}`, NOW);
-    const until = waitsUntil(state, what.hours) ?? '';
-    return at >= until ? null : refuse('WAITING-PERIOD', `nothing before ${until}`, at, 'Wait. Close the ceremony and come back; every approver may abort it until then.');
-  }
   if (what.action === 'destroy-copies') {
     const e = evidence as Evidence<'destroy-copies'>;
     const { copy, left } = intent as Intent<'destroy-copies'>;
@@ -325,12 +264,10 @@ export function destructionEvidenceFault(state: Room, step: PlanStep, intent: In
   return must(found === wanted, 'COPIES-ALL-LOOKED-FOR', `copies ${wanted}`, found);
 }
 
-/** What this evidence changes. `at` and `seat` of its entry. */
-export function destructionAfter(before: Destruction, action: Do<'locate-copies' | 'approve' | 'wait' | 'destroy-copies' | 'confirm-gone'>['action'], evidence: Evidence, intent: Intent | null, seat: string, at: string): Destruction {
+/** What this evidence changes. */
+export function destructionAfter(before: Destruction, action: Do<'locate-copies' | 'destroy-copies' | 'confirm-gone'>['action'], evidence: Evidence): Destruction {
   switch (action) {
     case 'locate-copies': return { ...before, located: Object.fromEntries((evidence as Evidence<'locate-copies'>).seen.map(({ copy, found }) => [copy, found])) };
-    case 'approve': return { ...before, approvals: [...before.approvals, { seat, at, expires: (intent as Intent<'approve'>).expires }] };
-    case 'wait': return { ...before, waited: true };
     case 'destroy-copies': {
       const e = evidence as Evidence<'destroy-copies'>;
       return { ...before, outcomes: { ...before.outcomes, [e.copy]: outcomeOf(e, before.tried.filter((number) => number === e.copy).length > 1, listOf(before).copies[e.copy - 1]) } };

@@ -195,10 +195,14 @@ export type WrappedPart = z.infer<typeof WrappedPart>;
 const ids = z.array(hex(64).min(2)).max(3);
 
 /** A file that people brought to the opening: public, kept whole in the record. */
-export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl', 'backup', 'copies', 'movements']);
+export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl', 'backup', 'copies', 'movements', 'recipient', 'escrow', 'envelope']);
 export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;
+
+/** Whom an escrow envelope is sealed to: algorithm and identifier as the envelope has them, and SHA-256 of the SubjectPublicKeyInfo. */
+export const EscrowAgent = z.strictObject({ algorithm: text(64).min(1), identifier: text(300).min(1), sha256: hex(64).length(64) });
+export type EscrowAgent = z.infer<typeof EscrowAgent>;
 
 /** What can be in somebody's custody. A `backup` is a medium with wrapped keys, a `sheet` is of paper. */
 export const ThingKind = z.enum(['card', 'token', 'bag', 'sheet', 'envelope', 'backup']);
@@ -389,6 +393,11 @@ export const INTENTS = {
   'restore-key': z.strictObject({ token: text(64), ids: ids.min(1), label: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   /** `token`, `ids`: the key on the first token; `with`: the second one. A nonce for each. */
   'compare-keys': z.strictObject({ token: text(64), ids: ids.min(1), with: text(64), nonces: z.tuple([base64url(64).min(22), base64url(64).min(22)]) }),
+  // --- escrow (escrow.ts) ---
+  /** As `prove-recovery`: the backup key is put together once, and proves itself before it is sealed. */
+  'seal-escrow': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
+  /** `ids` as in `restore-key`. `envelope`: SHA-256 of the envelope that is opened. */
+  'release-escrow': z.strictObject({ token: text(64), ids: ids.min(1), label: text(64), envelope: hex(64).length(64), nonce: base64url(64).min(22) }),
   'lock-key': z.strictObject({ token: text(64), ids }),
   // --- a key formed of components (components.ts) ---
   'enter-component': NumberedComponent,
@@ -482,6 +491,10 @@ export const EVIDENCE = {
   'restore-key': z.strictObject({ ...KeyProof.shape, quorum: Quorum, enforced: z.boolean() }),
   /** One key on two tokens, each read and proven by itself; what differs is computed from it (cloning.ts). */
   'compare-keys': z.strictObject({ primary: KeyProof, second: KeyProof }),
+  /** The envelope (CMS, DER) is ciphertext; that it holds the backup key which opened the wrapped key is this program's word until the agent opens it. */
+  'seal-escrow': z.strictObject({ quorum: Quorum, possession: Possession, destroyed: z.literal(true), agent: EscrowAgent, envelope: base64url(20_000) }),
+  /** As `restore-key`, with the backup key out of the envelope. `agent`: SHA-256 of the SubjectPublicKeyInfo of the key that opened it. */
+  'release-escrow': z.strictObject({ ...KeyProof.shape, enforced: z.boolean(), agent: hex(64).length(64) }),
   /** `enforced`: the token itself refused to wrap the locked key. False: it would still do it, and only this program refuses. */
   'lock-key': z.strictObject({ private: z.array(KeyAttributes).max(2), enforced: z.boolean() }),
   'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),

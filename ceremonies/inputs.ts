@@ -9,6 +9,7 @@ import { equalBytes, fromBase64url, toHex } from './bytes.ts';
 import type { Input } from './evidence.ts';
 import { backupFault, readBackupRecord } from './backup-record.ts';
 import { readCopyList } from './destruction.ts';
+import { readEscrowRecord } from './escrow.ts';
 import { keyFault, readKeyRecord, secretFault } from './key-record.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { certificateFindings, readCertificate, type CertificateReading } from './keys/chain.ts';
@@ -55,6 +56,9 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
       case 'revocations': (await import('./keys/crl.ts')).parseRevocations(fromBase64url(input.bytes)); return [];
       case 'copies': readCopyList(fromBase64url(input.bytes)); return [];
       case 'movements': readMovements(fromBase64url(input.bytes)); return [];
+      case 'recipient': (await import('./escrow-envelope.ts')).agentIn(fromBase64url(input.bytes)); return [];
+      case 'escrow': readEscrowRecord(fromBase64url(input.bytes)); return [];
+      case 'envelope': (await import('./keys/envelope.ts')).readEnvelope(fromBase64url(input.bytes)); return [];
       case 'crl': return (await import('./keys/crl.ts')).lintCrl(inputDer({ ...input, kind: 'crl' }));
     }
   } catch (error) {
@@ -134,6 +138,23 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
       facts.push(['key', `${list.key.label} (${list.key.algorithm})`], ['known as', list.key.identity], ...list.copies.map(({ what }, index): [string, string] => [`copy ${index + 1}`, what]));
       for (const words of list.unknown) facts.push(['not known', words]);
       if (list.dependants.length > 0) facts.push(['depends on it', list.dependants.join('; ')], ['destroyed all the same because', list.despite]);
+      break;
+    }
+    case 'recipient': {
+      const { algorithm, identifier, sha256 } = (await import('./escrow-envelope.ts')).agentIn(fromBase64url(input.bytes));
+      facts.push(['public key', algorithm], ['named in the envelope as', identifier], ['SHA-256 of the public key', sha256]);
+      break;
+    }
+    case 'escrow': {
+      const { mode, key, set, agent, purpose, authority, conditions, sha256 } = readEscrowRecord(fromBase64url(input.bytes));
+      facts.push(['escrow of the key', `${key.label} (${key.algorithm})`], ['known as', key.identity], ...mode === 'rehearsal' ? [['made in', 'a rehearsal'] as [string, string]] : [], ['set', `${set.id}, epoch ${set.epoch}`],
+        ['agent', agent.name], ['agent\'s key', `${agent.algorithm}, ${agent.identifier}`], ['SHA-256 of that key', agent.sha256],
+        ['purpose', purpose], ['authority', authority], ['conditions', conditions], ['SHA-256 of the envelope', sha256]);
+      break;
+    }
+    case 'envelope': {
+      const { authenticated, cipher, recipients, description } = (await import('./keys/envelope.ts')).readEnvelope(fromBase64url(input.bytes));
+      facts.push(['sealed with', `${cipher.label}${authenticated ? '' : ', NOT authenticated'}`], ['to', recipients.map((one) => (one.kind === 'kem' ? one.row.label : one.method)).join(', ')], ['it says of itself', description ?? 'nothing']);
       break;
     }
     // Every line: the people in the room compare each with their paper.

@@ -20,6 +20,7 @@ import {
 } from './evidence.ts';
 import { readBackupRecord } from './backup-record.ts';
 import { claimsOn, holdsSecret, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
+import { depositOf, readEscrowRecord, releaseOf, type EscrowRecord } from './escrow.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
@@ -124,7 +125,21 @@ export interface ShareSetCopy extends Lasting {
   readonly complete: boolean;
 }
 
-export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy;
+/** The backup key in an envelope that an agent holds. Where it lies, and whether there are copies of it, is in no record. */
+export interface EscrowCopy extends Lasting {
+  readonly kind: 'escrow';
+  readonly set: string;
+  readonly epoch: number;
+  readonly agent: string;
+  readonly purpose: string;
+  readonly conditions: string;
+  /** SHA-256 of the envelope. */
+  readonly sha256: string;
+  /** When it was last opened for a release; null: never, as far as the records know. */
+  readonly released: Source | null;
+}
+
+export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy | EscrowCopy;
 
 /** `earlier`: it was there before the first record that names it. */
 export type KeyOrigin = 'generated' | 'imported' | 'unwrapped' | 'copied' | 'formed' | 'earlier';
@@ -239,6 +254,11 @@ export function dependantsOf({ keys }: Pick<Inventory, 'keys'>, identity: string
 function liesUnder(keys: readonly InventoryKey[], copy: Copy, identity: string): boolean {
   if (copy.kind === 'wrapped-file') return copy.underKey === identity;
   return copy.kind === 'wrapped-part' && keys.some((key) => key.identity === identity && key.copies.some((one) => one.kind === 'object' && one.class === 'secret-key' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module));
+}
+
+/** What a list of copies calls an escrow; by this it is known again when the list is carried out. */
+export function escrowText({ agent, sha256: digest }: Pick<EscrowCopy, 'agent' | 'sha256'>): string {
+  return `an envelope of the backup key, in escrow with ${agent}, SHA-256 ${digest}`.slice(0, 300);
 }
 
 /** What a list of copies calls a wrapped file; by this it is known again when the list is carried out. */
@@ -382,7 +402,7 @@ type Draft<T> = { -readonly [Name in keyof T]: T[Name] };
 type HoldingDraft = Draft<Holding>;
 interface ShareDraft extends Omit<Draft<Share>, 'object'> { object: HoldingDraft }
 interface SetDraft extends Omit<Draft<ShareSetCopy>, 'custodians'> { custodians: ShareDraft[] }
-type CopyDraft = HoldingDraft | Draft<WrappedPartCopy> | Draft<WrappedFileCopy> | SetDraft;
+type CopyDraft = HoldingDraft | Draft<WrappedPartCopy> | Draft<WrappedFileCopy> | SetDraft | Draft<EscrowCopy>;
 
 interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' | 'events' | 'unknown' | 'whoCan' | 'destruction' | 'passages'> {
   copies: CopyDraft[];
@@ -409,7 +429,7 @@ interface Begun {
 const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 /** Acts that leave nothing behind, whatever became of them. */
 const LEAVES_NOTHING: readonly ActionName[] = [
-  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
+  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'seal-escrow', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
   'locate-copies', 'approve', 'wait', 'confirm-gone',
 ];
 const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
@@ -459,6 +479,7 @@ class Estate {
       case 'opened':
         this.#broughtKeys(entry as Entry<'opened'>, step.after);
         this.#broughtBackups(entry as Entry<'opened'>, step.after);
+        this.#broughtEscrows(entry as Entry<'opened'>, step.after);
         return;
       case 'begun': {
         const intent = (entry.data as Data<'begun'>).intent as Intent;
@@ -804,6 +825,25 @@ class Estate {
     if (own) this.#event(own, step, `share ${unread.x} could not be read from card ${unread.card}: ${entry.data.happened}`);
   }
 
+  /** Escrows that people brought: what was deposited elsewhere is a copy from now on. */
+  #broughtEscrows(entry: Entry<'opened'>, after: State): void {
+    for (const input of Object.values(entry.data.inputs)) {
+      const record = input.kind === 'escrow' ? readable(() => readEscrowRecord(fromBase64url(input.bytes))) : null;
+      const key = record && this.keys.find(({ identity }) => identity === record.key.identity);
+      if (!record || !key || (after.opening?.mode === 'rehearsal' && !key.rehearsal)) continue;
+      this.#escrow(key, sourceOf(entry), record);
+    }
+  }
+
+  #escrow(key: KeyDraft, since: Source, { set, agent, purpose, conditions, sha256: digest }: EscrowRecord): Draft<EscrowCopy> {
+    const known = key.copies.find((copy): copy is Draft<EscrowCopy> => copy.kind === 'escrow' && copy.sha256 === digest);
+    if (known) return known;
+    const copy: Draft<EscrowCopy> = { kind: 'escrow', set: set.id, epoch: set.epoch, agent: agent.name, purpose, conditions, sha256: digest, released: null, since, end: null, believed: this.#believed };
+    this.#add(key, copy);
+    key.unknown.add('where the escrow agent keeps the envelope, and who copied it, is in no record');
+    return copy;
+  }
+
   /** A quorum brought the key back: the backup works, as of now. */
   #recovered(step: Step, key: KeyDraft | undefined, { set, quorum }: Pick<Intent<'prove-recovery'>, 'set' | 'quorum'>, what: string): void {
     const source = sourceOf(step.entry);
@@ -812,6 +852,15 @@ class Estate {
     if (!key) return;
     key.lastRecovery = source;
     this.#event(key, step, `${what} by ${quorum.map((seat) => personAt(step.before, seat)?.name ?? seat).join(', ')}`);
+  }
+
+  #released(step: Step, key: KeyDraft, record: EscrowRecord, token: string): void {
+    const source = sourceOf(step.entry);
+    this.#escrow(key, source, record).released = source;
+    key.lastRecovery = source;
+    const why = step.before.plan?.steps.flatMap(({ do: what }) => (what.action === 'approve' && what.reason !== undefined ? [what.reason] : []))[0] ?? '';
+    const who = step.before.consent.approvals.map(({ seat }) => personAt(step.before, seat)?.name ?? seat).join(', ');
+    this.#event(key, step, `released from escrow with ${record.agent.name} onto token ${token}, approved by ${who}: ${why}`);
   }
 
   #holdParts(
@@ -931,15 +980,23 @@ class Estate {
         this.#recovered(step, own, intent as Intent<'prove-recovery'>, 'recovered for a proof, and destroyed again,');
         return;
       }
-      case 'restore-key': {
-        const { token, parts, wrappingKey } = evidence as Evidence<'restore-key'>;
-        const { label } = intent as Intent<'restore-key'>;
+      case 'seal-escrow': {
+        if (!own) return;
+        const { record } = depositOf(before, current.step.do, evidence as Evidence<'seal-escrow'>);
+        this.#recovered(step, own, intent as Intent<'seal-escrow'>, `put into escrow with ${record.agent.name}, for ${record.purpose}, envelope ${record.sha256.slice(0, 16)}…,`);
+        this.#escrow(own, source, record);
+        return;
+      }
+      case 'restore-key': case 'release-escrow': {
+        const { token, parts, wrappingKey } = evidence as Evidence<'restore-key' | 'release-escrow'>;
+        const { label } = intent as Intent<'restore-key' | 'release-escrow'>;
         if (!own) return;
         const on = { module: moduleOf(before, token), token };
         this.#holdParts(own, source, on, label, { wrapping: wrappingKey?.id ?? null, parts: parts.map(({ part, held, spki: half, wrapped, private: attributes }) => ({ part, held, spki: half, wrapped, id: attributes?.id ?? null })) },
           (index) => ({ private: parts[index]?.private ?? null, public: parts[index]?.public ?? null }));
         if (wrappingKey) this.#wrappingKey(step, on, label, wrappingKey.id, wrappingKey, 'generated');
-        this.#recovered(step, own, intent as Intent<'restore-key'>, `restored onto token ${token}`);
+        if (current.step.do.action === 'restore-key') this.#recovered(step, own, intent as Intent<'restore-key'>, `restored onto token ${token}`);
+        else this.#released(step, own, releaseOf(before.opening?.inputs, current.step.do.escrow), token);
         return;
       }
       case 'form-key': this.#formed(step, intent as Intent<'form-key'>, evidence as Evidence<'form-key'>); return;
@@ -996,7 +1053,7 @@ class Estate {
       if (!now || (before?.result === now.result && claimed[index]?.level === level)) continue;
       if (by.means === 'people') {
         const owner = this.keys.find((one) => one.identity === identity);
-        const file = owner?.copies.find((copy) => copy.kind === 'wrapped-file' && stands(copy) && wrappedFileText(copy) === what);
+        const file = owner?.copies.find((copy) => (copy.kind === 'wrapped-file' && stands(copy) && wrappedFileText(copy) === what) || (copy.kind === 'escrow' && stands(copy) && escrowText(copy) === what));
         if (owner) this.#event(owner, step, `copy ${number}, ${what}: ${words}`);
         if (file && level !== null) this.#told(file, source, level, words);
       }
@@ -1246,6 +1303,7 @@ function sameCopy(one: CopyDraft, other: CopyDraft): boolean {
     case 'wrapped-part': return other.kind === 'wrapped-part' && one.part === other.part && canonicalize(one.under) === canonicalize(other.under);
     case 'wrapped-file': return other.kind === 'wrapped-file' && one.method === other.method && one.under === other.under && one.since.ceremony === other.since.ceremony && one.since.seq === other.since.seq;
     case 'share-set': return other.kind === 'share-set' && one.set === other.set && one.epoch === other.epoch;
+    case 'escrow': return other.kind === 'escrow' && one.sha256 === other.sha256;
   }
 }
 
@@ -1262,7 +1320,7 @@ function sourceOf({ ceremony, seq, at }: Entry): Source {
 }
 
 function namesOf(action: ActionName, intent: Intent): string[] {
-  if (action === 'generate-key' || action === 'restore-key') return [...(intent as Intent<'generate-key' | 'restore-key'>).ids];
+  if (action === 'generate-key' || action === 'restore-key' || action === 'release-escrow') return [...(intent as Intent<'generate-key' | 'restore-key' | 'release-escrow'>).ids];
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
   if (action === 'form-key') return [(intent as Intent<'form-key'>).id];
   if (action === 'give-share') return [(intent as Intent<'give-share'>).object];
@@ -1339,6 +1397,7 @@ function whoCan(copies: readonly Copy[]): string[] {
       case 'object': return `who has the user PIN of token ${tokenText(copy)}`;
       case 'wrapped-part': return `who has the user PIN of token ${tokenText(copy.under)} and the key's record`;
       case 'wrapped-file': return `who has the wrapped file and may use ${copy.under}`;
+      case 'escrow': return `the escrow agent ${copy.agent}, with the record's wrapped key`;
       case 'share-set': return `any ${copy.threshold} of ${copy.custodians.filter(({ object }) => stands(object)).map(({ name }) => name).join(', ')}, with the record's wrapped key`;
     }
   });

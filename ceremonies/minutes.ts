@@ -9,7 +9,8 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { currentAct, signersOf, type Data, type Entry, type Person, type State } from './ceremony.ts';
 import { describe, digestGroups, hexGroups, MARKS, personName, signerWords, type Mark } from './describe.ts';
-import { claimsOn, LEVELS, REHEARSAL_WAIT } from './destruction.ts';
+import { REHEARSAL_WAIT } from './approvals.ts';
+import { claimsOn, LEVELS } from './destruction.ts';
 import type { Evidence, TokenFacts } from './evidence.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { BAND, html, Markup, NOTHING, type Part } from './markup.ts';
@@ -159,7 +160,7 @@ ${content}</main></td></tr></tbody>
  */
 export function destructionCertificateHtml(record: FoldedRecord): string | null {
   const { state } = record;
-  const { list, approvals, confirmed } = state.destruction;
+  const { destruction: { list, confirmed }, consent: { approvals } } = state;
   if (list === null || !confirmed || state.phase !== 'closed') return null;
   const rehearsal = state.opening?.mode !== 'real';
   const { claims, level, verdict } = claimsOn(state.destruction);

@@ -14,6 +14,7 @@ import type { PlanStep } from './script.ts';
 type Inputs = Readonly<Record<string, Input>>;
 /** Serial number of each share card, by seat. */
 type ShareCards = Readonly<Record<string, { readonly serial: string }>>;
+type Restored = Omit<Evidence<'restore-key'>, 'quorum'>;
 type Must = (holds: boolean, rule: string, expected: string, found: string) => Refusal | null;
 
 const STOP = 'Stop here. Record an exception, and let officer and witness decide whether to repeat the step or to abort.';
@@ -25,7 +26,9 @@ export function backupInput(inputs: Inputs | undefined, name: string): BackupRec
   return readBackupRecord(fromBase64url(input.bytes));
 }
 
+/** Null where the backup key comes out of an escrow: then nobody is asked for a share. */
 function brought(inputs: Inputs): BackupRecord | null {
+  if (Object.values(inputs).some(({ kind }) => kind === 'escrow')) return null;
   const name = Object.keys(inputs).find((one) => inputs[one]?.kind === 'backup');
   return name === undefined ? null : backupInput(inputs, name);
 }
@@ -34,15 +37,20 @@ function brought(inputs: Inputs): BackupRecord | null {
 export function openingFault(inputs: Inputs, mode: BackupRecord['mode'], cards: ShareCards): Refusal | null {
   const record = brought(inputs);
   if (record === null) return null;
-  if (record.mode !== mode) {
-    return refuse('BACKUP-MODE', `a backup that was made in a ${mode === 'real' ? 'real ceremony' : 'rehearsal'}`, `one of a ${record.mode === 'real' ? 'real ceremony' : 'rehearsal'}`,
-      mode === 'real' ? 'Bring the real backup. What a rehearsal made is worth nothing.' : 'Keep real keys out of rehearsals: open a real ceremony, or leave the file out and rehearse with one made for it.');
-  }
+  const mixed = modeFault('BACKUP-MODE', 'a backup', record.mode, mode);
+  if (mixed) return mixed;
   const stranger = Object.entries(cards).find(([, { serial }]) => !record.shares.some(({ card }) => card === serial));
   if (stranger) return refuse('CARD-OF-BACKUP', 'share cards that the backup names', `${stranger[1].serial} of ${stranger[0]}`, 'Bring the card whose serial number the backup names, or the newer backup record.');
   const here = Object.keys(cards).length;
   return here >= record.set.threshold ? null
     : refuse('SHARES-TOO-FEW', `${record.set.threshold} custodians with their share cards`, `${here}`, 'Ask for more custodians; fewer shares tell nothing about the key.');
+}
+
+/** What a rehearsal made is used in rehearsals, and what a real ceremony made in real ones. */
+export function modeFault(rule: string, what: string, made: BackupRecord['mode'], mode: BackupRecord['mode']): Refusal | null {
+  const named = (one: BackupRecord['mode']) => (one === 'real' ? 'real ceremony' : 'rehearsal');
+  return made === mode ? null : refuse(rule, `${what} that was made in a ${named(mode)}`, `one of a ${named(made)}`,
+    mode === 'real' ? 'Bring the real one. What a rehearsal made is worth nothing.' : 'Keep real keys out of rehearsals: open a real ceremony, or leave the file out and rehearse with one made for it.');
 }
 
 /** The backup as the opening leaves it: every share that is here, none of them read yet. */
@@ -130,14 +138,18 @@ export function quorumFits(given: Backup['given'], wanted: readonly string[], qu
 
 /** What is said of the restored key, beyond what every key that is read back and proven must say. */
 export function restoreFault(record: BackupRecord, backup: Backup | null, intent: Intent<'restore-key'>, e: Evidence<'restore-key'>, mode: BackupRecord['mode'] | undefined, must: Must): Refusal | null {
+  return quorumFits(backup?.given ?? {}, intent.quorum, e.quorum, must) ?? restoredFault(record, intent, e, mode, must);
+}
+
+/** The same of a key whoever brought its backup key. */
+export function restoredFault(record: BackupRecord, intent: Pick<Intent<'restore-key'>, 'token' | 'ids' | 'label' | 'nonce'>, e: Restored, mode: BackupRecord['mode'] | undefined, must: Must): Refusal | null {
   const onToken = e.parts.filter((part) => part.held === 'token');
   const halves = e.parts.every((part) => part.held === 'token' ? part.private !== null && part.public !== null && part.wrapped === null : part.private === null && part.public === null && part.wrapped !== null);
   const needed = onToken.length < e.parts.length;
   const misnamed = onToken.find((part, index) => part.private?.id !== intent.ids[index] || part.public?.id !== intent.ids[index] || part.private?.label !== intent.label);
   const old = e.parts.find((part, index) => part.wrapped !== null && part.wrapped.bytes === record.key.parts[index]?.wrapped?.bytes);
   const wrong = onToken.flatMap((part) => part.private ? restoredDeviations(part.private) : []);
-  return quorumFits(backup?.given ?? {}, intent.quorum, e.quorum, must)
-    ?? must(e.token === intent.token, 'TOKEN-BOUND', intent.token, e.token)
+  return must(e.token === intent.token, 'TOKEN-BOUND', intent.token, e.token)
     ?? must(halves && needed === (e.wrappingKey !== null), 'KEY-PARTS', 'every part whole, and a wrapping key exactly where one is wrapped', 'something else')
     ?? must(misnamed === undefined, 'KEY-BOUND', `${intent.label} with ids ${intent.ids.join(', ')}`, `${misnamed?.private?.label ?? ''} with id ${misnamed?.private?.id ?? ''}`)
     ?? must(old === undefined, 'KEY-PARTS', 'parts wrapped anew, under a key of this token', `the ${old?.part ?? ''} part as the other token wrapped it`)
@@ -147,7 +159,7 @@ export function restoreFault(record: BackupRecord, backup: Backup | null, intent
 }
 
 /** The ceremony's key, once it is restored. */
-export function restoredKey(name: string, record: BackupRecord, e: Evidence<'restore-key'>): CeremonyKey {
+export function restoredKey(name: string, record: BackupRecord, e: Restored): CeremonyKey {
   return {
     name, token: e.token, label: record.label, algorithm: record.key.algorithm, spki: e.spki, wrapping: e.wrappingKey?.id ?? null, made: false, restored: true,
     parts: e.parts.map(({ part, algorithm, held, spki, private: half, wrapped }) => ({ part, algorithm, held, spki, private: half, wrapped, id: half?.id ?? null })),

@@ -53,7 +53,7 @@ const REORDER = 'Move the step, or add the one that is missing.';
 /** Whose hands: the officer's on the token, a custodian's on a share; everybody's for the rest. */
 const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
-  'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'compare-keys': 'officer', 'lock-key': 'officer',
+  'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'compare-keys': 'officer', 'lock-key': 'officer', 'seal-escrow': 'officer', 'release-escrow': 'custodian',
   'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
   'enter-component': 'custodian', 'issue-component': 'custodian', 'form-key': 'officer',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer', 'hand-over': 'custodian',
@@ -61,6 +61,8 @@ const ROLE_OF: Partial<Record<Action, Role>> = {
 
 /** The order of a destruction: nothing is destroyed that nobody looked for, approved and slept on, and nothing counts that was not looked for again. */
 const DESTRUCTION = ['locate-copies', 'approve', 'wait', 'destroy-copies', 'confirm-gone'] as const satisfies readonly Action[];
+/** And of a release from escrow. */
+const RELEASE = ['approve', 'wait', 'release-escrow'] as const satisfies readonly Action[];
 
 interface Key {
   readonly step: PlanStep;
@@ -81,7 +83,7 @@ class Room {
   readonly #faults: Fault[] = [];
   readonly #said = new Set<string>();
   readonly #custodians: readonly string[];
-  /** Backups that people bring. */
+  /** Backups that people bring, with shares of them. */
   readonly #backups: readonly string[];
 
   /** Where every thing is now, where it began, and the line of the last move that touched it. */
@@ -103,8 +105,10 @@ class Room {
   readonly #handedOver = new Set<string>();
   #signed = false;
   readonly #approved = new Set<string>();
-  /** How far the destruction has come, as a place in DESTRUCTION; -1 before it. */
-  #destruction = -1;
+  /** What is approved, in its order, and how far it has come; -1 before it. */
+  readonly #approvable: { readonly rule: string; readonly order: readonly Action[] };
+  #stage = -1;
+  #deposited = false;
   readonly #zeroised = new Map<string, PlanStep>();
   /** Who has entered a component, in which step; and the step that formed the key of them. */
   readonly #components = new Map<string, PlanStep>();
@@ -115,7 +119,10 @@ class Room {
   constructor(plan: Plan) {
     this.#plan = plan;
     this.#custodians = plan.seats.filter((seat) => seat.role === 'custodian').map((seat) => seat.id);
-    this.#backups = Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask);
+    const releases = plan.steps.some((step) => step.do.action === 'release-escrow');
+    this.#approvable = releases ? { rule: 'RELEASE-IN-ORDER', order: RELEASE } : { rule: 'DESTROY-IN-ORDER', order: DESTRUCTION };
+    // What an escrow agent holds opens a backup without anybody's share.
+    this.#backups = releases ? [] : Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask);
     // What is brought was given before.
     if (this.#backups.length > 0) for (const seat of this.#custodians) this.#given.add(seat);
     for (const [token, at] of Object.entries(plan.room.tokens)) this.#places.set(token, { now: at, began: at, line: 0 });
@@ -339,6 +346,23 @@ class Room {
         else this.#recover(step, what.key ?? '');
         return;
       case 'restore-key':
+        this.#fromBackup(step, what.on, what.from);
+        this.#restore(step, what);
+        return;
+      case 'seal-escrow':
+        this.#fromBackup(step, what.on, what.from);
+        this.#input(step, what.for, 'recipient');
+        if (this.#deposited) this.#fault('ESCROW-ONCE', step, 'one deposit in a ceremony', 'a second one', 'Make another ceremony for it.');
+        this.#deposited = true;
+        this.#escrowWitnessed(step);
+        return;
+      case 'release-escrow':
+        this.#onToken(step, what.on);
+        this.#input(step, what.from, 'backup');
+        this.#input(step, what.escrow, 'escrow');
+        this.#input(step, what.envelope, 'envelope');
+        this.#inOrder(step);
+        this.#escrowWitnessed(step);
         this.#restore(step, what);
         return;
       case 'compare-keys': {
@@ -410,16 +434,28 @@ class Room {
   }
 
   #destroy(step: PlanStep, what: Extract<PlanStep['do'], { action: (typeof DESTRUCTION)[number] }>): void {
-    if ('copies' in what) this.#input(step, what.copies, 'copies');
-    const place = DESTRUCTION.indexOf(what.action);
-    const again = what.action === 'approve' && this.#destruction === place;
-    if (place !== this.#destruction + 1 && !again) this.#fault('DESTROY-IN-ORDER', step, `${DESTRUCTION.join(', ')}, each once and in this order`, `${what.action} after ${DESTRUCTION[this.#destruction] ?? 'none of them'}`);
-    this.#destruction = Math.max(this.#destruction, place);
+    if ('copies' in what && what.copies !== undefined) this.#input(step, what.copies, 'copies');
+    this.#inOrder(step);
     if ((what.action === 'destroy-copies' || what.action === 'confirm-gone') && (step.witnesses.witness ?? 0) < 1) this.#fault('DESTROY-WITNESSED', step, 'a witness who sees what becomes of the copies', 'none', 'Add witnessed-by: { witness: 1 }.');
     if (what.action !== 'approve') return;
+    if (what.escrow !== undefined) this.#input(step, what.escrow, 'escrow');
     this.#identityAtHand(step);
     if (this.#approved.has(step.who)) this.#fault('APPROVED-BY-SEVERAL', step, 'every approver once', `${step.who} again`, 'Remove one of the two.');
     this.#approved.add(step.who);
+  }
+
+  /** Nothing that is approved happens before everybody has approved it and has waited. */
+  #inOrder(step: PlanStep): void {
+    const { rule, order } = this.#approvable;
+    const { action } = step.do;
+    const place = order.indexOf(action);
+    const again = action === 'approve' && this.#stage === place;
+    if (place !== this.#stage + 1 && !again) this.#fault(rule, step, `${order.join(', ')}, each once and in this order`, `${action} after ${order[this.#stage] ?? 'none of them'}`);
+    this.#stage = Math.max(this.#stage, place);
+  }
+
+  #escrowWitnessed(step: PlanStep): void {
+    if ((step.witnesses.witness ?? 0) < 1) this.#fault('ESCROW-WITNESSED', step, 'a witness who sees what goes into escrow and out of it', 'none', 'Add witnessed-by: { witness: 1 }.');
   }
 
   #generate(step: PlanStep, make: GenerateKey): void {
@@ -494,8 +530,7 @@ class Room {
     if (unread.length > 0) this.#fault('READ-BACK-EVERY-SHARE', step, 'every share read on its card before it is used', `not those of ${unread.join(', ')}`, 'Add a read-back-share step, for-each: custodian.');
   }
 
-  #restore(step: PlanStep, { on, key, from }: Extract<PlanStep['do'], { action: 'restore-key' }>): void {
-    this.#fromBackup(step, on, from);
+  #restore(step: PlanStep, { on, key }: Extract<PlanStep['do'], { action: 'restore-key' | 'release-escrow' }>): void {
     if (!this.#listed.delete(on)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${on} right before`, 'none', 'Add a take-inventory step before this one.');
     if (this.#key) this.#fault('KEY-ONCE', step, 'one key in a ceremony', 'a second one', 'Make another ceremony for it.');
     else this.#key = { step, name: key, on, make: null, restored: true, proven: false, wrapped: false, recovered: false, locked: true };
@@ -552,8 +587,9 @@ class Room {
     const [entry] = this.#components.values();
     if (entry && !this.#formed) this.#fault('COMPONENTS-COMPLETE', entry, 'a key formed of the components', 'none', 'Add a form-key step.');
     if (this.#formed?.do.action === 'form-key' && !this.#listed.has(this.#formed.do.on)) this.#fault('INVENTORY-AROUND-CHANGE', this.#formed, `an inventory of ${this.#formed.do.on} afterwards`, 'none', 'Add a take-inventory step after this one.');
-    if (this.#destruction >= 0) {
-      if (this.#destruction < DESTRUCTION.length - 1) this.#fault('DESTROY-IN-ORDER', last, `${DESTRUCTION.join(', ')}, each once and in this order`, `nothing after ${DESTRUCTION[this.#destruction] ?? ''}`, 'Add the steps that are missing.');
+    if (this.#stage >= 0) {
+      const { rule, order } = this.#approvable;
+      if (this.#stage < order.length - 1) this.#fault(rule, last, `${order.join(', ')}, each once and in this order`, `nothing after ${order[this.#stage] ?? ''}`, 'Add the steps that are missing.');
       const wish = (action: Action) => this.#plan.steps.find((step) => step.do.action === action)?.do;
       const [approve, wait] = [wish('approve'), wish('wait')];
       if (approve?.action === 'approve' && wait?.action === 'wait' && approve.days * 24 <= wait.hours) {

@@ -87,6 +87,13 @@ function shapes<Open extends boolean>(open: Open) {
     'restore-key': z.strictObject({ on: name, key: name, from: name }).optional(),
     /** The key of this ceremony beside the same key `on` another token, as the key record `from` says. */
     'compare-keys': z.strictObject({ on: name, key: name, from: name }).optional(),
+    /** The backup key of a backup that was brought, sealed to an escrow agent; tried before on that token. */
+    'seal-escrow': z.strictObject({
+      on: name, from: name, for: name, agent: or(z.string().min(1).max(80)),
+      purpose: or(z.string().min(1).max(200)), authority: or(z.string().min(1).max(200)), conditions: or(z.string().min(1).max(200)),
+    }).optional(),
+    /** A key out of its backup, onto a token where it is not, with the backup key that its escrow agent holds. */
+    'release-escrow': z.strictObject({ on: name, key: name, from: name, escrow: name, envelope: name }).optional(),
     'lock-key': z.strictObject({ key: name }).optional(),
     /** A component of a key, typed by its holder with the check value on the form; one for every custodian. */
     'enter-component': component.optional(),
@@ -97,8 +104,9 @@ function shapes<Open extends boolean>(open: Open) {
     'wipe-backup-key': z.strictObject({}).optional(),
     /** Every copy on the list is looked for: what is there, and what cannot be reached. */
     'locate-copies': z.strictObject({ copies: name }).optional(),
-    /** A signature over the list, this record and a date, after which it counts no more. */
-    approve: z.strictObject({ copies: name, days: whole(1, 366) }).optional(),
+    /** A signature over what is approved, this record and a date, after which it counts no more: that copies are destroyed, or, for a reason, that an escrow is released. */
+    approve: z.strictObject({ copies: name.optional(), escrow: name.optional(), reason: or(z.string().min(1).max(200)).optional(), days: whole(1, 366) })
+      .refine(({ copies, escrow, reason }) => (copies === undefined) === (escrow !== undefined) && (escrow === undefined) === (reason === undefined), 'either copies, or an escrow and a reason').optional(),
     /** Nothing happens for so long after the last approval. A rehearsal waits a few seconds, and says so. */
     wait: z.strictObject({ hours: whole(1, 2160) }).optional(),
     /** One copy after another, until each has an outcome. */

@@ -21,6 +21,8 @@ import { fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
 import {
   check, checkpointMessage, currentAct, EMPTY, everySigner, keyInput, personAt, type Data, type Entry, type Person, type State,
 } from './ceremony.ts';
+import { depositOf } from './escrow.ts';
+import { broughtFindings, depositFindings } from './escrow-envelope.ts';
 import type { Evidence, Intent, KeyPart, PublicJwk, SignaturePair } from './evidence.ts';
 import { readCertificate } from './keys/chain.ts';
 import { verifyAll } from './keys/jws.ts';
@@ -123,7 +125,11 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     return [pairClaim('both signatures of the one who does not agree', data.statement, data.signatures, personAt(before, entry.by ?? ''))];
   }
   if (entry.kind === 'opened') {
-    return Object.entries((entry.data as Data<'opened'>).inputs).map(([name, input]) => ({ what: `${name}: a sound ${input.kind}`, test: () => inputFindings(input) }));
+    const { inputs } = entry.data as Data<'opened'>;
+    return [
+      ...Object.entries(inputs).map(([name, input]) => ({ what: `${name}: a sound ${input.kind}`, test: () => inputFindings(input) })),
+      ...Object.values(inputs).some(({ kind }) => kind === 'escrow') ? [{ what: 'the envelope says what the record of the escrow says', test: () => Promise.resolve(broughtFindings(inputs)) }] : [],
+    ];
   }
   if (entry.kind !== 'done' || !before.current) return [];
   const { step, intent } = before.current;
@@ -158,8 +164,17 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       const key = step.do.from === undefined ? before.key : backupInput(before.opening?.inputs, step.do.from).key;
       return [possessionClaim('the recovered key signed a fresh message that the key\'s public half verifies', key?.algorithm ?? '', key?.spki ?? '', possession)];
     }
-    case 'restore-key': {
-      const e = evidence as Evidence<'restore-key'>;
+    case 'seal-escrow': {
+      const e = evidence as Evidence<'seal-escrow'>;
+      const { key } = backupInput(before.opening?.inputs, step.do.from);
+      const [deposit, recipient] = [depositOf(before, step.do, e), fromBase64url(before.opening?.inputs[step.do.for]?.bytes ?? '')];
+      return [
+        possessionClaim('what the backup key opened signed a fresh message that the public key of the backup verifies', key.algorithm, key.spki, e.possession),
+        { what: 'the envelope: sealed to the agent alone, with these terms', test: () => Promise.resolve().then(() => depositFindings(deposit, recipient, new Date(entry.at))) },
+      ];
+    }
+    case 'restore-key': case 'release-escrow': {
+      const e = evidence as Evidence<'restore-key' | 'release-escrow'>;
       const { key } = backupInput(before.opening?.inputs, step.do.from);
       return [
         { what: 'every part of the restored key is sound, and the whole is made of them', test: async () => keyPartsFindings(key.algorithm, e.spki, e.parts) },
@@ -194,7 +209,7 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     case 'administer': return changeClaims(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
     case 'approve': {
       const { statement, signatures } = evidence as Evidence<'approve'>;
-      return [pairClaim(`approval of ${step.who}: both signatures over the list of copies, this record's head and a date`, statement, signatures, personAt(before, step.who))];
+      return [pairClaim(`approval of ${step.who}: both signatures over ${step.do.escrow === undefined ? 'the list of copies' : 'the escrow and the reason'}, this record's head and a date`, statement, signatures, personAt(before, step.who))];
     }
     case 'locate-copies': case 'wait': case 'destroy-copies': case 'confirm-gone': return [];
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':

@@ -171,7 +171,7 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('entries'), ceremony: CeremonyId, from: z.int().min(0) }),
 
   /** Carries out the pending step on behalf of the person whose step it is. */
-  z.strictObject({ call: z.literal('act'), ceremony: CeremonyId, step: z.string().max(80), acceptFinalTry: z.boolean().default(false), /** What the step asks the person to write out. */ typed: z.string().max(200).optional() }),
+  z.strictObject({ call: z.literal('act'), ceremony: CeremonyId, step: z.string().max(80), acceptFinalTry: z.boolean().default(false), /** What the step asks the person to write out. */ typed: z.string().max(200).optional(), /** Of a release from escrow: the agent's encrypted key file. */ file: File.optional() }),
   /** The copy that is to be destroyed now is left as it is, and why: its token is not here, its place is not known. */
   z.strictObject({ call: z.literal('leave-copy'), ceremony: CeremonyId, step: z.string().max(80), reason: z.string().min(1).max(300) }),
   /** Ends what a device process computes by itself for the step under way. A token is not interrupted. */

@@ -9,7 +9,8 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { utf8 } from '../ceremonies/bytes.ts';
 import { planDestruction } from '../ceremonies/destroy-plan.ts';
-import { actedOn, claimsOn, LEVELS, listOf, readCopyList, waitsUntil } from '../ceremonies/destruction.ts';
+import { waitsUntil } from '../ceremonies/approvals.ts';
+import { actedOn, claimsOn, LEVELS, listOf, readCopyList } from '../ceremonies/destruction.ts';
 import { foldRecord } from '../ceremonies/minutes.ts';
 import { keyNamed } from '../ceremonies/statements.ts';
 import type { Hasher } from '../ceremonies/transcript.ts';
@@ -81,13 +82,13 @@ async function status(house: House<BoothPort>, hasher: Hasher, json: boolean): P
   const all = [];
   for (const { ceremony, mode, state: phase } of await ask(house, { call: 'ceremonies' })) {
     const { state } = foldRecord((await ask(house, { call: 'entries', ceremony, from: 0 })).lines, hasher);
-    const { destruction, plan } = state;
+    const { destruction, plan, consent } = state;
     if (destruction.list === null) continue;
     const wait = plan?.steps.find((step) => step.do.action === 'wait')?.do;
     const { claims, level, verdict } = claimsOn(destruction);
     const open = actedOn(listOf(destruction)).filter(({ number }) => destruction.outcomes[number] === undefined).map(({ number }) => number);
     all.push({
-      ceremony, mode, phase, key: destruction.list.key, approvals: destruction.approvals, waitsUntil: wait?.action === 'wait' ? waitsUntil(state, wait.hours) : null, waited: destruction.waited,
+      ceremony, mode, phase, key: destruction.list.key, approvals: consent.approvals, waitsUntil: wait?.action === 'wait' ? waitsUntil(state, wait.hours) : null, waited: consent.waited,
       open, claims, level, verdict: destruction.confirmed ? verdict : `${verdict}, not yet looked for again`,
       tasks: listOf(destruction).copies.flatMap(({ what, by }, index) => {
         const { result } = destruction.outcomes[index + 1] ?? {};

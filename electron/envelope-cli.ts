@@ -11,15 +11,13 @@ import { parseArgs } from 'node:util';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromUtf8, toHex, utf8 } from '../ceremonies/bytes.ts';
 import { readCertificate, type CertificateReading } from '../ceremonies/keys/chain.ts';
-import { derParts, readDer, TAG } from '../ceremonies/keys/der.ts';
 import {
-  checkSignedData, CONTENT, contentTypeOf, identifierText, openEnvelope, readEnvelope, recipientOfCertificate, recipientOfKey, sealEnvelope, sealingRandomness, withKemKey, wrapLabels,
+  checkSignedData, CONTENT, contentTypeOf, identifierText, openEnvelope, readEnvelope, readRecipient, sealEnvelope, sealingRandomness, withKemKey, wrapLabels,
   type DecapsulationKey, type Recipient,
 } from '../ceremonies/keys/envelope.ts';
 import { planMigration, planRemarks, readHierarchy, type Step } from '../ceremonies/keys/hierarchy.ts';
 import { ASYMMETRIC_KEY_PACKAGE, hybridWrapRandomness, readWrappedKey, unwrapKey, wrapPrivateKey, wrapSymmetricKey } from '../ceremonies/keys/hybrid-wrap.ts';
 import { nameText, pem, readPem } from '../ceremonies/keys/signed.ts';
-import { readSubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { Refused, type Refusal } from '../ceremonies/refusal.ts';
 import { ageFacts, isAgeFile, isAgeKey, openAge, readAgeRecipients, sealAge } from './age-envelope.ts';
 import { KEYS_DETAIL, moment, newFile, readInput, Usage, write } from './keys-cli.ts';
@@ -287,13 +285,7 @@ async function withPrivateKey<T>(path: string, work: (key: DecapsulationKey) => 
 
 function recipientsOf(paths: readonly string[], at: Date): Recipient[] {
   if (paths.length === 0) throw new Usage('--to: at least one recipient');
-  return paths.map((path) => {
-    const file = readInput(path, LARGEST_KEY);
-    const { label, der } = readPem(file, ['CERTIFICATE', 'PUBLIC KEY'])[0]!;
-    // DER tells by its structure: the first value of a SubjectPublicKeyInfo is an algorithm, that of a certificate is not.
-    const bare = file[0] === TAG.sequence ? derParts(derParts(readDer(der, 'recipient'), 'recipient')[0]!, 'recipient')[0]?.tag === TAG.oid : label === 'PUBLIC KEY';
-    return bare ? recipientOfKey(readSubjectKey(der)) : recipientOfCertificate(readCertificate(der), at);
-  });
+  return paths.map((path) => readRecipient(readInput(path, LARGEST_KEY), at));
 }
 
 // --- telling -------------------------------------------------------------------------------------------------------------

@@ -173,6 +173,7 @@ function where(copy: Copy): string {
     case 'object': return `${mark} ${copy.class} "${copy.label}" ${copy.id ?? ''} on ${at(copy)}${ended}`;
     case 'wrapped-part': return `${mark} ${copy.part === 'key' ? 'the key' : `the ${copy.part} half`}, wrapped in its record under ${copy.under.id} on ${at(copy.under)}${ended}`;
     case 'wrapped-file': return `${mark} a file, wrapped by ${copy.method} under ${copy.under}${ended}`;
+    case 'escrow': return `${mark} in escrow with ${copy.agent} since ${copy.since.at.slice(0, 10)}, for ${copy.purpose}; envelope ${copy.sha256}${copy.released === null ? '' : `; released ${copy.released.at.slice(0, 10)}`}${ended}`;
     case 'share-set': {
       const left = copy.custodians.filter(({ object }) => stands(object));
       const proof = `${left.every(({ readBack }) => readBack) ? 'every share read back' : `not read back: ${left.filter(({ readBack }) => !readBack).map(({ name }) => name).join(', ')}`}, recovery ${copy.recoveryProven ? 'proven' : 'not proven'}`;

@@ -4,7 +4,7 @@
  * person at the screen could not do, because it uses the same calls and the same `pendingAction`.
  */
 import { awaitsShare, mayBeKept, mayWitness, pendingAction, typedAt, type Pending, type State } from '../ceremonies/ceremony.ts';
-import { waitsUntil } from '../ceremonies/destruction.ts';
+import { waitsUntil } from '../ceremonies/approvals.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { readBackupRecord } from '../ceremonies/backup-record.ts';
 import { sharesAtHand, unreadFault } from '../ceremonies/recovery.ts';
@@ -76,7 +76,7 @@ export async function playRehearsal(table: Table, play: Play): Promise<string> {
 async function sharesOf(table: Table, plan: Plan, brought: Inputs): Promise<Bindings['cards']> {
   const name = Object.keys(brought).find((one) => plan.inputs[one]?.kind === 'backup');
   const file = name === undefined ? undefined : brought[name];
-  if (!file) return {};
+  if (!file || !Object.hasOwn(plan.room.cards, 'share-card')) return {};
   const { modules } = await ask(table, { call: 'estate' });
   const atHand = modules.flatMap(({ name: module, slots }) => slots.flatMap(({ token }) => (token ? [{ module, serial: token.serial }] : [])));
   return { 'share-card': sharesAtHand(readBackupRecord(file.bytes), plan.seats, atHand) };

@@ -174,6 +174,8 @@ export function copyView(copy: Copy, nameOf: (serial: string) => string): CopyVi
       return { ...base, medium: 'record', title: words.thePart(copy.part), place: words.recordOf, details: [words.under(words.underKey(groups(copy.under.id), nameOf(copy.under.token)))] };
     case 'wrapped-file':
       return { ...base, medium: 'file', title: copy.method, place: words.nowhere, details: [words.under(copy.under)] };
+    case 'escrow':
+      return { ...base, medium: 'file', title: words.escrow(copy.agent), place: words.nowhere, details: [words.escrowFor(copy.purpose, copy.conditions), `SHA-256 ${groups(copy.sha256)}`, ...(copy.released === null ? [] : [words.released(copy.released.at.slice(0, 10))])] };
     case 'share-set': {
       const shares = copy.custodians.map(({ x, name, readBack, object }) => ({ words: words.share(x, name, nameOf(object.token)), stands: stands(object), readBack }));
       return {

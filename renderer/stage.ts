@@ -9,11 +9,13 @@ import { orderText, resultLines } from '../ceremonies/administration.ts';
 import { custodianNumber, keyInput, mayBeKept, type Data, type State } from '../ceremonies/ceremony.ts';
 import { cloneDifferences } from '../ceremonies/cloning.ts';
 import { checkWords, NO_TOTAL } from '../ceremonies/components.ts';
-import { claimsOn, listOf, nextCopy, REHEARSAL_WAIT, waitsUntil, seenText } from '../ceremonies/destruction.ts';
+import { REHEARSAL_WAIT, waitsUntil } from '../ceremonies/approvals.ts';
+import { claimsOn, listOf, nextCopy, seenText } from '../ceremonies/destruction.ts';
 import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
 import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
 import { isStatefulKey } from '../ceremonies/keys/provenance.ts';
+import { depositOf, releaseOf, type EscrowTerms } from '../ceremonies/escrow.ts';
 import { backupInput } from '../ceremonies/recovery.ts';
 import type { PlanStep } from '../ceremonies/script.ts';
 import { affectedText, whatToDo } from '../ceremonies/statements.ts';
@@ -219,13 +221,14 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       return [text(t.destruction.verdict, level === null ? `✕ ${verdict}` : verdict, level === null ? undefined : 'reported'), list(t.destruction.claims, claims.map(({ number, what, level: own, words }) => `${number}. ${what}: ${own ?? '✕'} ${words}`))];
     }
     case 'approve':
+      if (step.do.escrow !== undefined) return [...escrowFacts(releaseOf(opening?.inputs, step.do.escrow)), text(t.escrow.reason, step.do.reason ?? ''), ...card('identity-card')];
       return [text(t.destruction.key, listOf(state.destruction).key.label), text(t.destruction.copies(listOf(state.destruction).copies.length), t.destruction.signed), ...card('identity-card')];
     case 'wait': {
       const until = waitsUntil(state, step.do.hours);
       return [
         text(t.destruction.until, until === null ? t.unknown : `${until.slice(0, 10)} ${until.slice(11, 19)} UTC`),
         ...(state.opening?.mode === 'real' ? [] : [text(t.destruction.rehearsal, t.destruction.shortened(REHEARSAL_WAIT, step.do.hours))]),
-        text(t.destruction.approved, state.destruction.approvals.map(({ seat }) => seatTitle(seat)).join(', ')),
+        text(t.destruction.approved, state.consent.approvals.map(({ seat }) => seatTitle(seat)).join(', ')),
       ];
     }
     case 'destroy-copies': {
@@ -234,29 +237,24 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       const done = Object.entries(state.destruction.outcomes).map(([number, { result, words }]) => `${number}. ${copies[Number(number) - 1]?.what ?? ''}: ${result === 'destroyed' || result === 'done-by-people' ? `✓ ${t.destruction.gone}` : result === 'pending' ? `… ${words}` : `✕ ${words}`}`);
       return [...(next ? nextFacts(next) : []), ...(done.length > 0 ? [list(t.destruction.soFar, done)] : [])];
     }
-    case 'prove-recovery': {
-      const quorum = intent?.['quorum'];
-      return Array.isArray(quorum)
-        ? [
-            list(
-              t.ceremony.quorum,
-              quorum.map((seat: string) => seatTitle(seat)),
-            ),
-          ]
-        : state.backup
-          ? [text('Quorum', `${state.backup.set.threshold} custodians, drawn by lot when the step begins`)]
-          : [];
-    }
-    case 'restore-key': {
-      const e = evidence as Evidence<'restore-key'> | null;
+    case 'prove-recovery':
+      return state.backup ? [quorumFact(intent, state.backup.set.threshold)] : [];
+    case 'seal-escrow': {
+      const e = evidence as Evidence<'seal-escrow'> | null;
+      const { agent, purpose, authority, conditions } = step.do;
       const record = backupInput(opening?.inputs, step.do.from);
-      const quorum = intent?.['quorum'];
-      const drawn = Array.isArray(quorum)
-        ? list(
-            t.ceremony.quorum,
-            quorum.map((seat: string) => seatTitle(seat)),
-          )
-        : text('Quorum', `${record.set.threshold} custodians, drawn by lot when the step begins`);
+      const terms = { key: { label: record.label }, agent: { name: agent }, purpose, authority, conditions };
+      const sealed = e && depositOf(state, step.do, e).record;
+      // Once it is sealed, that is what the witnesses have come to see; until then, what is read aloud.
+      return sealed
+        ? [hex(t.escrow.envelope, sealed.sha256, 'verified'), text(t.escrow.agentKey, `${sealed.agent.algorithm}, ${sealed.agent.identifier}`, 'verified'), text(t.escrow.sealed, t.escrow.ownWord, 'reported'), ...escrowFacts(terms)]
+        : [...escrowFacts(terms), quorumFact(intent, record.set.threshold)];
+    }
+    case 'restore-key':
+    case 'release-escrow': {
+      const e = evidence as Evidence<'restore-key' | 'release-escrow'> | null;
+      const record = backupInput(opening?.inputs, step.do.from);
+      const drawn = step.do.action === 'restore-key' ? quorumFact(intent, record.set.threshold) : text(t.escrow.agent, releaseOf(opening?.inputs, step.do.escrow).agent.name);
       const named = [text('Key', `${algorithmName(record.key.algorithm)}, “${record.label}”`), ...drafted(record.key.algorithm)];
       if (!e) return [...token(step.do.on), ...named, drawn];
       const locks = e.parts.some((part) => part.private);
@@ -270,6 +268,21 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       ];
     }
   }
+}
+
+function quorumFact(intent: Partial<Record<string, unknown>> | null, threshold: number): Fact {
+  const quorum = intent?.['quorum'];
+  return Array.isArray(quorum)
+    ? list(
+        t.ceremony.quorum,
+        quorum.map((seat: string) => seatTitle(seat)),
+      )
+    : text('Quorum', `${threshold} custodians, drawn by lot when the step begins`);
+}
+
+/** What is read aloud when a key goes into escrow, and again before it comes out. */
+function escrowFacts({ key, agent, purpose, authority, conditions }: Pick<EscrowTerms, 'purpose' | 'authority' | 'conditions'> & { readonly key: { readonly label: string }; readonly agent: { readonly name: string } }): Fact[] {
+  return [text(t.escrow.agent, `${agent.name}, for “${key.label}”`), text(t.escrow.purpose, purpose), text(t.escrow.authority, authority), text(t.escrow.conditions, conditions)];
 }
 
 /** The copy that is destroyed next, as its medium wants it named. */
@@ -329,7 +342,7 @@ export function resultFacts(state: State, rows: readonly Told[]): Fact[] {
   if (formed) return [text('Key', `${formed.kind.toUpperCase()}, “${formed.label}”`), mono('Check value', checkWords(formed.check), 'verified'), hex('Token, serial', formed.token)];
   if (!key) return [];
   const shown = rows.findLast(
-    ({ entry, step }) => entry.kind === 'done' && ['generate-key', 'prove-key', 'open-key', 'restore-key'].includes(step?.do.action ?? ''),
+    ({ entry, step }) => entry.kind === 'done' && ['generate-key', 'prove-key', 'open-key', 'restore-key', 'release-escrow'].includes(step?.do.action ?? ''),
   );
   const evidence = (shown?.entry.data as Data<'done'> | undefined)?.evidence as Evidence<'prove-key'> | undefined;
   return [
@@ -360,7 +373,7 @@ export function certifiedInput(state: State, step: PlanStep): Input | null {
   return name === undefined ? null : (state.opening?.inputs[name] ?? null);
 }
 
-const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key', 'compare-keys'];
+const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key', 'compare-keys', 'release-escrow'];
 
 /**
  * Does a device process compute by itself in this step, long enough that people may want to stop it? Making and using a
@@ -372,7 +385,7 @@ export function canBeStopped(state: State, step: PlanStep): boolean {
   const key =
     step.do.action === 'open-key'
       ? keyInput(state, step.do.from).key
-      : step.do.action === 'restore-key'
+      : step.do.action === 'restore-key' || step.do.action === 'release-escrow'
         ? backupInput(state.opening?.inputs, step.do.from).key
         : state.key;
   return (

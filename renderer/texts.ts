@@ -122,6 +122,18 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'Each token signs a message of its own, and tells what it says of its copy.',
     pin: 'maybe',
   },
+  'seal-escrow': {
+    button: 'Seal the envelope',
+    key: 'S',
+    working: 'The drawn quorum puts the backup key together. It opens the wrapped key once, and is sealed to the agent.',
+    pin: 'quorum',
+  },
+  'release-escrow': {
+    button: 'Open the envelope and release the key',
+    key: 'O',
+    working: 'The agent’s key opens the envelope. The key signs once as a trial, goes onto the token, and is read back.',
+    pin: 'doer',
+  },
   'lock-key': {
     button: 'Lock the root key',
     key: 'L',
@@ -159,7 +171,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
     pin: 'maybe',
   },
   approve: {
-    button: 'Approve the destruction',
+    button: 'Approve it',
     key: 'A',
     working: 'The card signs the approval with both identity keys.',
     pin: 'doer',
@@ -1223,6 +1235,20 @@ export const t = {
     verdict: 'Verdict',
   },
 
+  escrow: {
+    agent: 'Escrow agent',
+    agentKey: 'The agent’s key',
+    purpose: 'Purpose',
+    authority: 'Authority',
+    conditions: 'Conditions',
+    reason: 'Reason',
+    envelope: 'The envelope, SHA-256',
+    sealed: 'In the envelope',
+    ownWord: 'the backup key, says this program: only the agent can open it and see',
+    keyFile: 'The agent’s private key: encrypted PKCS#8, as PEM or DER',
+    keyFileHint: 'The file goes to the process of the token as it is, and is kept nowhere. Its password is typed in the booth.',
+  },
+
   destruction: {
     key: 'The key',
     copies: (count: number) => `${plural(count, 'copy', 'copies')} on the list`,
@@ -1422,6 +1448,9 @@ export const t = {
     thePart: (part: string) => (part === 'key' ? 'the key' : `the ${part} half`),
     underKey: (id: string, token: string) => `key ${id} on ${token}`,
     nowhere: 'where the file lies is in no record',
+    escrow: (agent: string) => `in escrow with ${agent}`,
+    escrowFor: (purpose: string, conditions: string) => `for ${purpose}; conditions: ${conditions}`,
+    released: (day: string) => `released ${day}`,
     shares: (threshold: number, shares: number) => `any ${threshold} of ${shares} shares`,
     share: (x: number, name: string, token: string) => `share ${x}: ${name}, on ${token}`,
     readBack: 'read back',

@@ -29,8 +29,8 @@ import { certificateFindings, LONGEST, readCertificate, type CertificateReading 
 import { derFault, derParts, expectTag, readDer, readIdentifier, readOid, readUnsigned, TAG, writeDer, writeOid, type Der, type Identifier } from './der.ts';
 import { checkKemPublicKey, decapsulate, encapsulate, encapsulationRandomness, ML_KEM } from './kem.ts';
 import { readPrivateKey } from './private-key.ts';
-import { nameText } from './signed.ts';
-import { absentParameters, signatureFindings, type SubjectKey } from './subject-key.ts';
+import { nameText, readPem } from './signed.ts';
+import { absentParameters, readSubjectKey, signatureFindings, type SubjectKey } from './subject-key.ts';
 
 /** Content types: RFC 5652 section 4 and 5.1, 6.1; RFC 5083 section 2. */
 export const CONTENT = {
@@ -201,12 +201,23 @@ export function recipientOfKey(key: SubjectKey): Recipient {
  * A recipient by certificate, named by the key identifier in it, else by issuer and serial number. Throws `Refused` with the
  * first fault of the certificate at `at`: its dates, its key usage (keyEncipherment only), its key. Its signature is not judged.
  */
-export function recipientOfCertificate(certificate: CertificateReading, at: Date): Recipient {
+export function recipientOfCertificate(certificate: CertificateReading, at?: Date): Recipient {
   const [first] = certificateFindings(certificate, at);
   if (first !== undefined) throw new Refused(first);
   return recipient(certificate.key, certificate.subjectKeyId === null
     ? writeDer(TAG.sequence, certificate.issuer, writeDer(TAG.integer, hexBytes(certificate.serial)))
     : writeDer(0x80, hexBytes(certificate.subjectKeyId)));
+}
+
+/**
+ * A recipient from a file: a certificate or a bare public key, PEM or DER. `at` null: a certificate's dates are not judged yet. Throws
+ * `Refused` PEM, DER-STRUCTURE, and as `recipientOfKey` and `recipientOfCertificate` do.
+ */
+export function readRecipient(file: Uint8Array, at: Date | null): Recipient {
+  const { label, der } = readPem(file, ['CERTIFICATE', 'PUBLIC KEY'])[0]!;
+  // DER tells by its structure: the first value of a SubjectPublicKeyInfo is an algorithm, that of a certificate is not.
+  const bare = file[0] === TAG.sequence ? derParts(derParts(readDer(der, 'recipient'), 'recipient')[0]!, 'recipient')[0]?.tag === TAG.oid : label === 'PUBLIC KEY';
+  return bare ? recipientOfKey(readSubjectKey(der)) : recipientOfCertificate(readCertificate(der), at ?? undefined);
 }
 
 function recipient(key: SubjectKey, identifier: Uint8Array): Recipient {

@@ -104,6 +104,16 @@ export async function readImport(file: Uint8Array, password: Uint8Array | null):
   }
 }
 
+/**
+ * The PKCS#8 of an encrypted PKCS#8 file, whatever key it is: composites too, which no token could hold; whoever asks judges it. SECRET: the
+ * caller wipes it, as `password` and `file`. Throws `Refused` IMPORT-PASSWORD, IMPORT-CIPHER, IMPORT-WORK, IMPORT-ENCRYPTED, PEM, DER-STRUCTURE.
+ */
+export async function openSealedKey(file: Uint8Array, password: Uint8Array): Promise<Uint8Array> {
+  const { label, der } = file[0] === TAG.sequence ? { label: kindOf(file), der: file } : readPem(file, LABELS)[0]!;
+  if (label !== 'ENCRYPTED PRIVATE KEY') throw fault('IMPORT-ENCRYPTED', 'encrypted PKCS#8', label, 'Have it written with `openssl pkcs8 -topk8 -v2 aes-256-cbc`.');
+  return openShrouded(readDer(der, 'encryptedPrivateKeyInfo'), password, []);
+}
+
 const LABELS = ['PRIVATE KEY', 'ENCRYPTED PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY', 'PKCS12', 'CERTIFICATE', 'EC PARAMETERS'];
 
 /** What a DER file is, by its first two values. */

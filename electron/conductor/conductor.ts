@@ -15,7 +15,9 @@ import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
   issuerOf, keyInput, resumeStatement, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
-import { AWAY, approvalStatement, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
+import { approvalStatement } from '../../ceremonies/approvals.ts';
+import { AWAY, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
+import { escrowOpeningFault, releaseOf, releaseStep, termsOf } from '../../ceremonies/escrow.ts';
 import { EVIDENCE, type ChangeOrder, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
@@ -33,6 +35,7 @@ import type { Inventory } from '../../ceremonies/inventory.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
 import type { Blocklist } from './blocklist.ts';
+import type { EscrowWorld } from './escrow.ts';
 import type { InventoryRoom } from './inventory.ts';
 import type { Ledger } from './ledger.ts';
 import type { LookingRequest, LookingWorld } from './looking.ts';
@@ -113,6 +116,9 @@ const looking = () => import('./looking.ts');
 const keeping = () => import('./inventory.ts');
 
 const inventories = () => import('../../ceremonies/inventory.ts');
+/** Envelopes bring CMS with them. */
+const escrowing = () => import('./escrow.ts');
+const envelopes = () => import('../../ceremonies/escrow-envelope.ts');
 /** What the records say of the keys, and statements on them. */
 const stating = () => import('./stating.ts');
 
@@ -412,6 +418,8 @@ export class Conductor {
     const inputs: Inputs = {};
     let made: { readonly key: KeyReference; readonly certificate: string } | undefined;
     const { devices, clock, random } = this.#world;
+    const release = releaseStep(plan);
+    if (release) return this.#escrowProps(release, bound, brought, ca);
     // A key and a backup are of one key: it is made together with its backup, and stays on its token.
     const kinds = Object.entries(plan.inputs).filter(([name]) => !brought.includes(name)).map(([, { kind }]) => kind);
     const pair = bound && kinds.includes('key') && kinds.includes('backup') ? await this.#backupFor(bindings, this.#module(bound.module), bound.serial, ca, true) : null;
@@ -450,11 +458,28 @@ export class Conductor {
           file('json', utf8(JSON.stringify(await this.#rehearsalCopies(config, bound, made.key), null, 2)));
           break;
         }
+        case 'recipient': file('pub', await (await escrowing()).rehearsalAgent(this.#forEscrow(), config)); break;
+        case 'escrow': case 'envelope': break; // of a release alone, and made with its backup
         case 'backup': file('json', utf8(JSON.stringify(pair ?? await this.#backupFor(bindings, config, bound.serial, ca, false)))); break;
         case 'crl': case 'certificates': break; // optional everywhere: a first list has none before it
       }
     }
     return inputs;
+  }
+
+  /** The three files of a release belong together: all are brought, or all are made. */
+  async #escrowProps(release: Extract<PlanStep['do'], { action: 'release-escrow' }>, bound: Bindings['tokens'][string] | undefined, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }): Promise<Inputs> {
+    const names = [release.from, release.escrow, release.envelope];
+    if (names.every((name) => brought.includes(name))) return {};
+    if (!bound || names.some((name) => brought.includes(name))) throw new Refused(refuse('PROVISION', 'backup, escrow and envelope of one deposit, or none of them', `${brought.join(', ')} alone`, 'Bring all three, or take all three away and have them made.'));
+    const { backup, escrow, envelope } = await (await escrowing()).rehearsalEscrow(this.#forEscrow(), this.#module(bound.module), bound.serial, ca);
+    const file = (name: string, suffix: string, bytes: Uint8Array) => [name, { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }] as const;
+    return Object.fromEntries([file(release.from, 'json', utf8(JSON.stringify(backup))), file(release.escrow, 'json', utf8(JSON.stringify(escrow))), file(release.envelope, 'cms', envelope)]);
+  }
+
+  #forEscrow(): EscrowWorld {
+    const { devices, random, saveBundle } = this.#world;
+    return { call: (module, operation, body) => devices.call(module, operation, body), random, keep: (name, bytes) => { saveBundle(name, bytes); } };
   }
 
   /** A list of copies to rehearse with: of a key that was just made for it, and of a sheet of paper that nobody printed. */
@@ -531,6 +556,10 @@ export class Conductor {
     if (request.mode === 'rehearsal') this.#notInProduction([...serials, ...await this.#copiesIn(rehearsed.plan, request.inputs)]);
     if (request.standIns && request.mode !== 'rehearsal') throw new Refused(refuse('STAND-INS-ONLY-REHEARSE', 'real people in a real ceremony', 'stand-ins', 'Everybody types their own PIN.'));
     const inputs = await this.#inputs(rehearsed.plan, request.inputs);
+    if (releaseStep(rehearsed.plan)) {
+      const fault = escrowOpeningFault(rehearsed.plan, { inputs, mode: request.mode }) ?? (await envelopes()).broughtFindings(inputs)[0];
+      if (fault) throw new Refused(fault);
+    }
     // Nobody enrols for a statement that would be refused at its step.
     for (const step of rehearsed.plan.steps) if (step.do.action === 'set-state') await this.#stated({ opening: { mode: request.mode, inputs } }, step.do);
     const estate = await this.#readEstate();
@@ -750,7 +779,7 @@ export class Conductor {
     await settle();
     const { state } = room.fold;
     switch (call) {
-      case 'act': await this.#act(room, request.step, request.acceptFinalTry, { typed: request.typed ?? '' }); return;
+      case 'act': await this.#act(room, request.step, request.acceptFinalTry, { typed: request.typed ?? '', file: request.file?.bytes ?? null }); return;
       case 'leave-copy': {
         const next = state.current?.step.do.action === 'destroy-copies' ? nextCopy(state.destruction) : null;
         if (!next) throw new Refused(refuse('IN-ORDER', 'a copy that is to be destroyed now', 'none', 'Do what the screen asks for now.'));
@@ -973,7 +1002,7 @@ export class Conductor {
 
   // --- one step ------------------------------------------------------------------------------------------------------
 
-  async #act(room: Room, stepId: string, acceptFinalTry: boolean, { ordered, file = null, typed = '' }: Acting): Promise<Evidence | null> {
+  async #act(room: Room, stepId: string, acceptFinalTry: boolean, { ordered, file: brought = null, typed = '' }: Acting): Promise<Evidence | null> {
     const { state } = room.fold;
     const pending = pendingAction(state);
     if (pending.kind !== 'step' || pending.step.id !== stepId) {
@@ -997,6 +1026,7 @@ export class Conductor {
       return null;
     }
     if (action === 'destroy-copies' && ordered === undefined) this.#mayDestroy(room);
+    const file = step.do.action === 'release-escrow' ? (await escrowing()).agentKeyFile(brought, room.standIns, this.#world.home, releaseOf(state.opening?.inputs, step.do.escrow)) : brought;
     const intent = ordered ?? await this.#intent(state, step, typed);
     const begun = this.#write(room, 'begun', { intent }, who);
     let evidence: Evidence;
@@ -1045,6 +1075,14 @@ export class Conductor {
     }
     if (step.do.action === 'administer') {
       await this.#outcome(room, step, begun, EVIDENCE.administer.parse(await this.#change(room, state.current?.intent as Intent<'administer'>, this.#asked(room, officerOf(state), 'read back the key that is kept'), null, true)));
+      return;
+    }
+    if (step.do.action === 'release-escrow') {
+      const { token: serial, ids: restored, nonce } = state.current?.intent as Intent<'release-escrow'>;
+      const { key } = backupInput(state.opening?.inputs, step.do.from);
+      const read = await this.#device(room, this.#tokenModule(state), 'read-restored', { token: serial, key, ids: restored, nonce, asked: this.#asked(room, officerOf(state), 'read back the key that is kept') });
+      // Under these fresh CKA_IDs there can only be what the envelope opened, and that only the agent's key opens.
+      await this.#outcome(room, step, begun, { ...read, agent: releaseOf(state.opening?.inputs, step.do.escrow).agent.sha256 });
       return;
     }
     if (step.do.action === 'restore-key') {
@@ -1122,6 +1160,16 @@ export class Conductor {
         return { token, set: entered ?? '', id: toHex(random(16)), label, kind, check };
       }
       case 'compare-keys': return { token, ids: keyIds(keyInput(state, step.do.from).key), with: state.key?.token ?? '', nonces: [toBase64url(random(32)), toBase64url(random(32))] };
+      case 'seal-escrow': {
+        // What the agent's file is refused for is told before anybody lends a share.
+        (await import('../../ceremonies/keys/envelope.ts')).readRecipient(fromBase64url(state.opening?.inputs[step.do.for]?.bytes ?? ''), clock.now());
+        return { token, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
+      }
+      case 'release-escrow': {
+        const record = backupInput(state.opening?.inputs, step.do.from);
+        const fresh = Array.from({ length: idsToRestore(record) }, () => toHex(random(16)));
+        return { token, ids: fresh, label: record.label, envelope: releaseOf(state.opening?.inputs, step.do.escrow).sha256, nonce: toBase64url(random(32)) };
+      }
       case 'wipe-backup-key': return { set };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
@@ -1238,6 +1286,24 @@ export class Conductor {
         const primary = await this.#device(room, token, 'prove-key', { token: serial, key: keyInput(state, step.do.from).key, nonce: own, asked: ask(purpose) });
         return { primary, second: await this.#device(room, this.#module(second?.module ?? SOFTWARE_MODULE), 'prove-key', { token: other, key: referenceOf(state), nonce: its, asked: ask(purpose) }) };
       }
+      case 'seal-escrow': {
+        const { token: serial, quorum, nonce } = intent as Intent<'seal-escrow'>;
+        const { key, wrapped, set } = backupInput(state.opening?.inputs, step.do.from);
+        const recipient = state.opening?.inputs[step.do.for]?.bytes ?? '';
+        const terms = termsOf(state, step.do, (await envelopes()).agentIn(fromBase64url(recipient)));
+        const lent = await this.#lent(room, quorum, 'put the key into escrow with your share', acceptFinalTry);
+        return this.#device(room, token, 'seal-escrow', { token: serial, key, wrapped, nonce, set, quorum: lent, recipient, terms, at: this.#world.clock.now().toISOString(), asked: ask('seal the backup key for the escrow agent') });
+      }
+      case 'release-escrow': {
+        const { token: serial, ids, label, nonce } = intent as Intent<'release-escrow'>;
+        const { key, wrapped, set } = backupInput(state.opening?.inputs, step.do.from);
+        const { sha256: _digest, ...terms } = releaseOf(state.opening?.inputs, step.do.escrow);
+        const envelope = state.opening?.inputs[step.do.envelope]?.bytes ?? '';
+        return this.#device(room, token, 'release-escrow', {
+          token: serial, key, wrapped, ids, label, nonce, set, envelope, terms, file: toBase64url(file ?? new Uint8Array()),
+          asked: ask('restore the key', officerOf(state)), agent: ask('open the escrow envelope: the password of the agent\'s key file'),
+        });
+      }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'enter-component': case 'issue-component': {
         const { kind, check, action } = step.do;
@@ -1251,8 +1317,8 @@ export class Conductor {
       case 'confirm-gone': return { seen: await this.#lookForCopies(room, ask, true) };
       case 'approve': {
         const i = intent as Intent<'approve'>;
-        const statement = approvalStatement(state, step, step.do.copies, i, current?.headBefore ?? '');
-        const { signatures } = await this.#device(room, own, 'sign', { card: i.card, payloads: [statement], asked: ask('approve that the key is destroyed') });
+        const statement = approvalStatement(state, step, i, current?.headBefore ?? '');
+        const { signatures } = await this.#device(room, own, 'sign', { card: i.card, payloads: [statement], asked: ask(step.do.escrow === undefined ? 'approve that the key is destroyed' : 'approve that the key is released from escrow') });
         return { statement, signatures: signatures[0] };
       }
       case 'destroy-copies': return this.#destroyCopy(room, intent as Intent<'destroy-copies'>, ask);

@@ -191,6 +191,10 @@ export class Operations {
       case 'prove-recovery': return this.#proveRecovery(body as Body<'prove-recovery'>, work);
       case 'restore-key': return this.#restoreKey(body as Body<'restore-key'>, work);
       case 'read-restored': return this.#readRestored(body as Body<'read-restored'>, work);
+      case 'seal-escrow': return this.#sealEscrow(body as Body<'seal-escrow'>, work);
+      case 'release-escrow': return this.#releaseEscrow(body as Body<'release-escrow'>, work);
+      case 'provision-agent': return (await import('./escrow.ts')).rehearsalAgent();
+      case 'provision-escrow': return this.#provisionEscrow(body as Body<'provision-escrow'>);
       case 'provision-backup': return this.#provisionBackup(body as Body<'provision-backup'>, work);
       case 'enter-component': return this.#enterComponent(body as Body<'enter-component'>);
       case 'issue-component': return this.#issueComponent(body as Body<'issue-component'>);
@@ -784,11 +788,39 @@ export class Operations {
   async #proveRecovery(body: Body<'prove-recovery'>, work: Work): Promise<Answer<'prove-recovery'>> {
     const { token: serial, key: reference, wrapped, nonce, set, quorum, asked } = body;
     mayBeCopied(caAlgorithmNamed(reference.algorithm), 'one to be recovered from a backup');
-    const { token, session } = await this.#root(serial, asked);
+    const on = await this.#root(serial, asked);
     const backup = await this.#combine(set, quorum);
-    const recovered = await lend(backup, () => recoverKey(session, reference, wrapped, backup));
-    const possession = await andThen(() => recovered.possess(fromBase64url(nonce), work), () => forgetProven(token, recovered));
+    const possession = await lend(backup, () => recoveredOnce(on, { key: reference, wrapped, nonce }, backup, work));
     return { quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })), possession, destroyed: true };
+  }
+
+  async #sealEscrow(body: Body<'seal-escrow'>, work: Work): Promise<Answer<'seal-escrow'>> {
+    const { token: serial, set, quorum, recipient, terms, at, asked } = body;
+    mayBeCopied(caAlgorithmNamed(body.key.algorithm), 'one to be put into escrow');
+    const { sealEscrow } = await import('./escrow.ts');
+    const on = await this.#root(serial, asked);
+    const backup = await this.#combine(set, quorum);
+    return lend(backup, async () => {
+      const possession = await recoveredOnce(on, body, backup, work);
+      const sealed = await sealEscrow(backup, { recipient, terms, at: new Date(at) }, (length) => mixed(on.session, 'escrow envelope', length));
+      return { quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })), possession, destroyed: true, ...sealed };
+    });
+  }
+
+  async #releaseEscrow({ token: serial, asked, agent, set, envelope, terms, file, ...order }: Body<'release-escrow'>, work: Work): Promise<Answer<'release-escrow'>> {
+    const { openEscrow } = await import('./escrow.ts');
+    const on = await this.#root(serial, asked);
+    const backup = await openEscrow(this.#pins, on.token, agent, { envelope, terms, file, set });
+    const restored = await lend(backup, () => restoreKey(on, order, backup, work));
+    return { token: serial, ...restored, agent: terms.agent.sha256 };
+  }
+
+  async #provisionEscrow({ set, recipient, terms }: Body<'provision-escrow'>): Promise<Answer<'provision-escrow'>> {
+    const { sealEscrow } = await import('./escrow.ts');
+    const backup = this.#backupKey();
+    if (backup.set.id !== set) throw new Fault('BACKUP_KEY_GONE');
+    const { envelope } = await sealEscrow(backup.key.bytes, { recipient, terms, at: new Date() }, (length) => Promise.resolve(randomFillSync(secretBytes(length))));
+    return { envelope };
   }
 
   async #restoreKey({ token: serial, set, quorum, asked, ...order }: Body<'restore-key'>, work: Work): Promise<Answer<'restore-key'>> {
@@ -1093,15 +1125,21 @@ function numberOf(text: string): bigint {
   return BigInt(text);
 }
 
+/** The key of a backup as session objects, once: it signs the nonce and is destroyed again. `backup` is borrowed. */
+async function recoveredOnce({ token, session }: Held, { key, wrapped, nonce }: Pick<Body<'prove-recovery'>, 'key' | 'wrapped' | 'nonce'>, backup: Uint8Array, work: Work): Promise<Answer<'prove-recovery'>['possession']> {
+  const recovered = await recoverKey(session, key, wrapped, backup);
+  return andThen(() => recovered.possess(fromBase64url(nonce), work), () => forgetProven(token, recovered));
+}
+
 /** 32 bytes from the token and 32 from the system through HKDF-SHA-256 (RFC 5869): as good as the better of the two. */
-async function mixed(session: Session, purpose: string): Promise<Uint8Array> {
+async function mixed(session: Session, purpose: string, length = 32): Promise<Uint8Array> {
   const material = secretBytes(64);
   return lend(material, async () => {
     const token = await session.random(32);
     material.set(token);
     token.fill(0);
     randomFillSync(material, 32);
-    return takeBytes(hkdf(sha256, material, undefined, utf8(`conclave ${purpose}`), 32));
+    return takeBytes(hkdf(sha256, material, undefined, utf8(`conclave ${purpose}`), length));
   });
 }
 

@@ -9,6 +9,7 @@
 import * as z from 'zod';
 import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
 import { CHECK_METHODS } from '../../ceremonies/keys/check-value.ts';
+import { EscrowRecord } from '../../ceremonies/escrow.ts';
 import { CHANGE_KINDS, ComponentCheck, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
 
 /** Everything that would outlive a session is refused (READ-ONLY) before the library is asked, and sessions are opened for reading. */
@@ -53,6 +54,9 @@ const instant = z.string().max(32);
 
 /** Shares that cards have lent to the process of the token. */
 const Lent = z.array(z.strictObject({ seat: z.string().max(40), card: serial, x: z.int(), sealed: b64(80_000) })).min(2);
+
+/** What an envelope is about: the record of an escrow without the envelope's digest. */
+const Terms = EscrowRecord.omit({ sha256: true });
 
 export { KeyReference };
 
@@ -295,6 +299,27 @@ export const OPERATIONS = {
     request: z.strictObject({ token: serial, key: KeyReference, ids: ids.min(1), nonce: b64(64), asked: Asked }),
     answer: EVIDENCE['restore-key'].omit({ quorum: true }),
   },
+
+  // --- escrow (escrow.ts) ---------------------------------------------------------------------------------------------------
+  /** As `prove-recovery`; then the backup key is sealed to the recipient, a certificate or public key, valid `at` that time. */
+  'seal-escrow': {
+    request: z.strictObject({
+      token: serial, key: KeyReference, wrapped: z.array(WrappedPart).min(1).max(2), nonce: b64(64), set: ShareSet, quorum: Lent, recipient: b64(120_000), terms: Terms, at: instant, asked: Asked,
+    }),
+    answer: EVIDENCE['seal-escrow'],
+  },
+  /** As `restore-key`, with the backup key out of the envelope. `file`: the agent's encrypted key file, whose password `agent` types in the booth. */
+  'release-escrow': {
+    request: z.strictObject({
+      token: serial, key: KeyReference, wrapped: z.array(WrappedPart).min(1).max(2), ids: ids.min(1), label: z.string().max(64), nonce: b64(64), set: ShareSet,
+      envelope: b64(20_000), terms: Terms, file: b64(100_000), asked: Asked, agent: Asked,
+    }),
+    answer: EVIDENCE['release-escrow'],
+  },
+  /** For a rehearsal: the key of an agent who does not exist, its private half under the published PIN. */
+  'provision-agent': { request: z.strictObject({}), answer: z.strictObject({ recipient: b64(4000), file: b64(8000) }) },
+  /** For a rehearsal: the envelope of the backup key that `provision-backup` left in this process. */
+  'provision-escrow': { request: z.strictObject({ set: b64(22).length(22), recipient: b64(4000), terms: Terms }), answer: z.strictObject({ envelope: b64(20_000) }) },
   /** For a rehearsal: a key that is thrown away at once, wrapped under a backup key whose shares are then given to cards as ever. */
   'provision-backup': {
     request: z.strictObject({ token: serial, algorithm, place: Placement, /** It stays on the token, locked. */ kept: z.boolean().optional(), set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),

@@ -7,10 +7,9 @@
  */
 import { useEffect, useId, useRef, useState, type ReactNode } from 'react';
 import { destroyPhrase, orderText, resultLines } from '../../ceremonies/administration.ts';
-import { toBase64url } from '../../ceremonies/bytes.ts';
 import { KEY_KINDS, type ChangeKind, type KeyKind, type ObjectFact, type OrderedAttribute, type OrderedAttributes, type WrapMethod } from '../../ceremonies/evidence.ts';
 import type { AttributeWanted, ObjectPlace } from '../../ceremonies/estate.ts';
-import { inputDigest, secretFault } from '../../ceremonies/key-record.ts';
+import { secretFault } from '../../ceremonies/key-record.ts';
 import { importFault } from '../../ceremonies/keys/import.ts';
 import { attributeName, KINDS, PURPOSE_NAMES, type KeyTemplate } from '../../ceremonies/keys/template.ts';
 import { refuse } from '../../ceremonies/refusal.ts';
@@ -24,8 +23,9 @@ import { isBlank, nameOf, tokenKey } from '../estate.ts';
 import { store, useClock, useConclave, world } from '../page.ts';
 import { groups } from '../reading.ts';
 import { t } from '../texts.ts';
+import { Chosen, fileOf, fileReading, useChosen } from './ChosenFile.tsx';
 import { Dialog, Field, FINAL_TRY, FinalTry, NumberField } from './Dialogs.tsx';
-import { InputField, isSound, type Reading } from './InputFile.tsx';
+import { isSound, type Reading } from './InputFile.tsx';
 import { Mark } from './Mark.tsx';
 import { Warning } from './ObjectFacts.tsx';
 import { TroublePanel } from './Trouble.tsx';
@@ -761,55 +761,6 @@ function KeyField({
   );
 }
 
-// --- files -----------------------------------------------------------------------------------------------------------
-
-/** What the contract takes; said here, so that a large file is not read for nothing. */
-const LARGEST_FILE = 750_000;
-
-interface ChosenFile {
-  readonly file: string;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly reading: Reading;
-}
-type Read = (bytes: Uint8Array<ArrayBuffer>) => Exclude<Reading, null> | Promise<Exclude<Reading, null>>;
-
-/** One chosen file, read at once. What is refused is not kept. */
-function useChosen(read: Read): [ChosenFile | null, (file: File | null) => void] {
-  const [chosen, setChosen] = useState<ChosenFile | null>(null);
-  const choose = async (file: File) => {
-    const name = file.name.slice(0, 200);
-    const { rule, expected, found, next } = t.open.fileLarge;
-    if (file.size > LARGEST_FILE) {
-      setChosen({ file: name, bytes: new Uint8Array(0), reading: { ok: false, refusal: refuse(rule, expected, found(file.size), next) } });
-      return;
-    }
-    const bytes = new Uint8Array(await file.arrayBuffer());
-    const reading = await read(bytes);
-    if (!reading.ok) bytes.fill(0);
-    setChosen({ file: name, bytes: reading.ok ? bytes : new Uint8Array(0), reading });
-  };
-  return [chosen, (file) => (file === null ? setChosen(null) : void choose(file))];
-}
-
-const fileOf = ({ file, bytes }: ChosenFile) => ({ file, bytes });
-
-/** What this page says of a file by itself: its fingerprint, and what the caller found in it. */
-function fileReading(bytes: Uint8Array, facts: Answers['read-input']['facts']): Exclude<Reading, null> {
-  return { ok: true, value: { sha256: inputDigest({ bytes: toBase64url(bytes) }), facts, findings: [] } };
-}
-
 function readInput(kind: 'certificate', bytes: Uint8Array<ArrayBuffer>): Promise<Exclude<Reading, null>> {
   return bridge.call({ call: 'read-input', kind, file: { file: kind, bytes } });
-}
-
-function Chosen({ ask, file, choose }: { readonly ask: string; readonly file: ChosenFile | null; readonly choose: (file: File | null) => void }) {
-  return (
-    <InputField
-      ask={ask}
-      optional={false}
-      chosen={file ? { file: file.file, made: false, reading: file.reading } : undefined}
-      choose={choose}
-      remove={() => choose(null)}
-    />
-  );
 }

@@ -4,9 +4,10 @@
  *
  * It presses on behalf of the person whose step it is; whether it may be done at all, the conductor decides.
  */
-import { useEffect, useMemo, useState } from 'react';
+import { lazy, Suspense, useEffect, useMemo, useState } from 'react';
 import { awaitsShare, mayBeExcepted, mayWitness, personAt, typedAt, type Pending, type State } from '../../ceremonies/ceremony.ts';
-import { nextCopy, waitsUntil } from '../../ceremonies/destruction.ts';
+import { waitsUntil } from '../../ceremonies/approvals.ts';
+import { nextCopy } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
 import { initialises, sameSerial } from '../../ceremonies/zeroise.ts';
@@ -20,6 +21,9 @@ import { Field, FINAL_TRY, FinalTry } from './Dialogs.tsx';
 import { Mark } from './Mark.tsx';
 import { Instruction } from './Stage.tsx';
 import { TroublePanel } from './Trouble.tsx';
+
+/** Reads private keys' files: nothing that the first screen needs. */
+const AgentKey = lazy(async () => ({ default: (await import('./AgentKey.tsx')).AgentKey }));
 
 export type StepPending = Extract<Pending, { readonly step: PlanStep }>;
 
@@ -50,6 +54,7 @@ function Doing({
       if (action === 'administer') return <Changing state={state} busy={busy} />;
       if (action === 'wait') return <Waiting state={state} hours={step.do.hours} busy={busy} press={() => act()} />;
       if (action === 'destroy-copies') return <Destroying state={state} step={step.id} again={again} busy={busy} act={act} />;
+      if (action === 'release-escrow') return <Releasing key={step.id} record={record} step={step} busy={busy} again={again} />;
       if (action === 'zeroise-token') return <WriteOut key={step.id} record={record} step={step} busy={busy} again={again} />;
       return (
         <>
@@ -119,6 +124,27 @@ function WriteOut({ record: { state }, step, busy, again }: { readonly record: R
       <Failure state={state} acceptFinalTry={() => act(true)} />
       <Field label={t.ceremony.writeSerial} value={typed} set={setTyped} />
       <Primary text={again ? `${t.ceremony.again}: ${button}` : button} letter="" busy={busy || !sameSerial(typed, typedAt(state) ?? '-')} press={() => act(false)} destroys />
+    </>
+  );
+}
+
+/** A stand-in brings the key file of the rehearsal's agent from the data folder; an agent chooses it. */
+function Releasing({ record: { state, ceremony }, step, busy, again }: { readonly record: Record; readonly step: PlanStep; readonly busy: boolean; readonly again: boolean }) {
+  const standIns = useConclave((conclave) => conclave.standIns.includes(ceremony));
+  const act = (acceptFinalTry: boolean, file?: { readonly file: string; readonly bytes: Uint8Array<ArrayBuffer> }) =>
+    void store.getState().ask({ call: 'act', ceremony: state.ceremony, step: step.id, acceptFinalTry, ...(file && { file }) });
+  const { button, key } = t.actions['release-escrow'];
+  const text = again ? `${t.ceremony.again}: ${button}` : button;
+  return (
+    <>
+      <Failure state={state} acceptFinalTry={() => act(true)} />
+      {standIns ? (
+        <Primary text={text} letter={key} busy={busy} press={() => act(false)} />
+      ) : (
+        <Suspense fallback={null}>
+          <AgentKey act={(file) => act(false, file)} button={(press) => <Primary text={text} letter={key} busy={busy || press === null} press={() => press?.()} />} />
+        </Suspense>
+      )}
     </>
   );
 }

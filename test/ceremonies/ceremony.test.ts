@@ -51,6 +51,7 @@ const kept = await scriptedRecord({ script: 'composite-ca', place: 'split', happ
 const existing = await scriptedRecord({ script: 'crl' });
 const destruction = await scriptedRecord({ script: 'key-destruction' });
 const compromised = await scriptedRecord({ script: 'key-compromise' });
+const escrowed = await scriptedRecord({ script: 'escrow-deposit', ca: { algorithm: 'ecdsa-p384', place: 'token' } });
 const zeroised = await scriptedRecord({ script: 'token-zeroise', happenings: { zeroise: [{ kind: 'crash', found: 'present', decision: 'keep' }] } });
 const moved = await scriptedRecord({ script: 'custody-movement' });
 
@@ -198,6 +199,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['AS-SCRIPTED', 'another label than it had', inside(begun('zeroise', zeroised), (i) => { i['label'] = 'NEW'; })],
   ['INVENTORY-AROUND-CHANGE', 'nobody looked what is on it', withState(begun('zeroise', zeroised), { inventories: {} })],
   ['INVENTORY-AROUND-CHANGE', 'nobody looked which token it is', withState(begun('zeroise', zeroised), { inspected: {} })],
+  ['ESCROW-ONCE', 'a second deposit', withState(begun('deposit', escrowed), { deposit: escrowed.state.deposit })],
   ['ZEROISED-KEPT', 'a blank token is to be cleared', edit(at(zeroised, 'decided'), (data) => { data['decision'] = 'clear'; })],
   ['TOKEN-MOVED', 'another token was wiped', inside(done('zeroise', zeroised), (e) => { (e['before'] as Loose)['firmware'] = '9'; })],
   ...['manufacturer', 'model', 'hardware'].map((fact) => ['TOKEN-MOVED', `another ${fact} afterwards`, inside(done('zeroise', zeroised), (e) => { (e['after'] as Loose)[fact] = 'Another'; })] as const),

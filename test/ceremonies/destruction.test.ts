@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { check, type Entry, type State } from '../../ceremonies/ceremony.ts';
+import { REHEARSAL_WAIT, waitsUntil, type Consent } from '../../ceremonies/approvals.ts';
 import { describe } from '../../ceremonies/describe.ts';
-import { AWAY, claimsOn, listOf, NOTHING_DESTROYED, readCopyList, REHEARSAL_WAIT, seenText, waitsUntil, type CopyList, type Destruction, type Outcome } from '../../ceremonies/destruction.ts';
+import { AWAY, claimsOn, listOf, NOTHING_DESTROYED, readCopyList, seenText, type CopyList, type Destruction, type Outcome } from '../../ceremonies/destruction.ts';
 import { foldInventory } from '../../ceremonies/inventory.ts';
 import { destructionCertificateHtml, foldRecord } from '../../ceremonies/minutes.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
@@ -61,6 +62,7 @@ const edit = ({ before, entry }: Place, change: (data: Loose, entry: Loose) => v
 };
 const given = (data: Loose): Loose => (data['intent'] ?? data['evidence']) as Loose;
 const withDestruction = ({ before, entry }: Place, change: Partial<Destruction>): Place => ({ before: { ...before, destruction: { ...before.destruction, ...change } }, entry });
+const withConsent = ({ before, entry }: Place, change: Partial<Consent>): Place => ({ before: { ...before, consent: { ...before.consent, ...change } }, entry });
 const { before: waiting, entry: waited } = at(plain, 'done', 'wait');
 const until = waitsUntil(at(real, 'done', 'wait').before, 72) ?? assert.fail('nobody has approved');
 
@@ -79,13 +81,13 @@ const ROWS: readonly (readonly [rule: string | null, what: string, place: Place]
   ['APPROVAL-STATEMENT', 'an approval of something else', edit(at(plain, 'done', 'approve/custodian-1'), (data) => { given(data)['statement'] = toBase64url(utf8('{}')); })],
   ['APPROVAL-STATEMENT', 'somebody else\'s approval', edit(at(plain, 'done', 'approve/custodian-1'), (data) => { given(data)['statement'] = given((at(plain, 'done', 'approve/custodian-2').entry.data))['statement']; })],
   ['RIGHT-PERSON', 'an approval by somebody else', edit(at(plain, 'done', 'approve/custodian-1'), (_, entry) => { entry['by'] = 'custodian-2'; })],
-  ['APPROVED-BY-ALL', 'one approval is missing', withDestruction(at(plain, 'done', 'wait'), { approvals: waiting.destruction.approvals.slice(1) })],
-  ['APPROVED-BY-ALL', 'one person twice', withDestruction(at(plain, 'done', 'wait'), { approvals: [waiting.destruction.approvals[0]!, waiting.destruction.approvals[0]!] })],
+  ['APPROVED-BY-ALL', 'one approval is missing', withConsent(at(plain, 'done', 'wait'), { approvals: waiting.consent.approvals.slice(1) })],
+  ['APPROVED-BY-ALL', 'one person twice', withConsent(at(plain, 'done', 'wait'), { approvals: [waiting.consent.approvals[0]!, waiting.consent.approvals[0]!] })],
   ['WAITING-PERIOD', 'a moment too early', edit(at(real, 'done', 'wait'), (_, entry) => { entry['at'] = new Date(Date.parse(until) - 1).toISOString(); })],
   [null, 'at the very moment', edit(at(real, 'done', 'wait'), (_, entry) => { entry['at'] = until; })],
   ['WAITING-PERIOD', 'a rehearsal\'s waiting in a real ceremony', edit(at(real, 'done', 'wait'), (_, entry) => { entry['at'] = new Date(Date.parse(real.before[at(real, 'done', 'wait').entry.seq]!.lastAt) + 1000 * REHEARSAL_WAIT).toISOString(); })],
-  ['WAITING-PERIOD', 'destroyed without waiting', withDestruction(at(plain, 'begun', 'destroy'), { waited: false })],
-  ['APPROVAL-EXPIRED', 'destroyed after an approval ended', withDestruction(at(plain, 'begun', 'destroy'), { approvals: waiting.destruction.approvals.map((approval) => ({ ...approval, expires: waited.at })) })],
+  ['WAITING-PERIOD', 'destroyed without waiting', withConsent(at(plain, 'begun', 'destroy'), { waited: false })],
+  ['APPROVAL-EXPIRED', 'destroyed after an approval ended', withConsent(at(plain, 'begun', 'destroy'), { approvals: waiting.consent.approvals.map((approval) => ({ ...approval, expires: waited.at })) })],
   ['COPY-ONCE', 'a copy out of turn', edit(at(plain, 'begun', 'destroy'), (data) => { given(data)['copy'] = 2; })],
   ['COPY-ONCE', 'a copy again', edit(at(plain, 'begun', 'destroy', 1), (data) => { given(data)['copy'] = 1; })],
   ['COPY-ONCE', 'ciphertext that follows from others', edit(at(plain, 'begun', 'destroy', 5), (data) => { given(data)['copy'] = 6; })],

@@ -13,6 +13,7 @@ import { checkpointMessage, ENTRY_DATA, type Data } from '../../ceremonies/cerem
 import * as evidence from '../../ceremonies/evidence.ts';
 import { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { CopyList } from '../../ceremonies/destruction.ts';
+import { EscrowRecord } from '../../ceremonies/escrow.ts';
 import { KeyRecord } from '../../ceremonies/key-record.ts';
 import { MerkleTree, portableHasher } from '../../ceremonies/transcript.ts';
 import { TrustFile } from '../../ceremonies/verify.ts';
@@ -122,6 +123,7 @@ test('the generated parts are those of the code', async () => {
     record: sectionOf('key record', KeyRecord),
     copies: sectionOf('list of copies', CopyList),
     backup: sectionOf('backup record', BackupRecord),
+    escrow: sectionOf('escrow record', EscrowRecord),
     trust: sectionOf('trust file', TrustFile),
     example: await example(),
   };

@@ -19,6 +19,7 @@ const stated = await scriptedRecord({ script: 'encryption-certificate' });
 const destroyed = await scriptedRecord({ script: 'key-destruction' });
 const crossed = await scriptedRecord({ script: 'cross-sign' });
 const recovered = await scriptedRecord({ script: 'recovery' });
+const released = await scriptedRecord({ script: 'escrow-release' });
 const sound: Readonly<Record<InputKind, Input>> = {
   key: revoked.state.opening?.inputs['ca'] ?? assert.fail(),
   revocations: revoked.state.opening?.inputs['revocations'] ?? assert.fail(),
@@ -30,6 +31,9 @@ const sound: Readonly<Record<InputKind, Input>> = {
   movements: (await scriptedRecord({ script: 'custody-movement' })).state.opening?.inputs['movements'] ?? assert.fail(),
   crl: { kind: 'crl', file: 'previous.crl', bytes: revoked.state.issued[0]?.bytes ?? assert.fail() },
   backup: recovered.state.opening?.inputs['backup'] ?? assert.fail(),
+  recipient: (await scriptedRecord({ script: 'escrow-deposit' })).state.opening?.inputs['agent'] ?? assert.fail(),
+  escrow: released.state.opening?.inputs['escrow'] ?? assert.fail(),
+  envelope: released.state.opening?.inputs['envelope'] ?? assert.fail(),
 };
 const bytesOf = (input: Input) => fromBase64url(input.bytes);
 const withBytes = (input: Input, bytes: Uint8Array): Input => ({ ...input, bytes: toBase64url(bytes) });

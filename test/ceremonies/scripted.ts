@@ -20,7 +20,10 @@ import {
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { METHOD_OF, USES } from '../../ceremonies/components.ts';
-import { approvalStatement, listOf, nextCopy, tokenCopies, waitsUntil, type CopyList } from '../../ceremonies/destruction.ts';
+import { approvalStatement, waitsUntil } from '../../ceremonies/approvals.ts';
+import { listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
+import { escrowWords, releaseOf, termsOf, termsDigest, type EscrowRecord, type EscrowTerms } from '../../ceremonies/escrow.ts';
+import { agentIn } from '../../ceremonies/escrow-envelope.ts';
 import type {
   ComponentCheck, Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
@@ -31,11 +34,12 @@ import type { CheckMethod } from '../../ceremonies/keys/check-value.ts';
 import { CRL_LINTS, issueCrl, throwawayLintCrl, type CrlProfile } from '../../ceremonies/keys/crl.ts';
 import { affectedBy, sinceOf } from '../../ceremonies/compromise.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
+import { recipientOfKey, sealEnvelope, sealingRandomness } from '../../ceremonies/keys/envelope.ts';
 import { ML_KEM } from '../../ceremonies/keys/kem.ts';
 import { parsePublicKey, publicKeyFromParts, toJwk, type PublicKey } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest, makeStatedRequest } from '../../ceremonies/keys/request.ts';
 import { ecdsaRawToDer, mlDsaPublicFromSeed, signMlDsa65 } from '../../ceremonies/keys/signatures.ts';
-import { compositeFromParts, subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
+import { compositeFromParts, readSubjectKey, subjectKeyOf } from '../../ceremonies/keys/subject-key.ts';
 import { pem } from '../../ceremonies/keys/signed.ts';
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
@@ -45,7 +49,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'component-entry', 'component-issue'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -365,12 +369,41 @@ export class ScriptedRoom {
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
         case 'copies': file(utf8(JSON.stringify({ ...this.#options.copies ?? COPIES, mode: this.#options.mode ?? 'rehearsal' }))); break;
         case 'backup': file(utf8(JSON.stringify(await this.#backup(plan)))); break;
+        case 'recipient': file(this.#agent()); break;
+        case 'escrow': case 'envelope': {
+          const { escrow, envelope } = this.#escrow(await this.#backup(plan));
+          file(kind === 'escrow' ? utf8(JSON.stringify(escrow)) : envelope);
+          break;
+        }
         case 'certificates': if (this.#options.certificates) file(utf8(this.#options.certificates.map((der) => pem('CERTIFICATE', der)).join(''))); break;
         case 'movements': file(utf8(this.#options.movements ?? MOVEMENTS)); break;
         case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
       }
     }
     return inputs;
+  }
+
+  /** The public key of an escrow agent. */
+  #agent(): Uint8Array {
+    const { publicKey } = ML_KEM['ml-kem-768'].keygen(concat(this.#digest('agent d').subarray(0, 32), this.#digest('agent z').subarray(0, 32)));
+    return subjectKeyOf(ML_KEMS['ml-kem-768'].oid, null, publicKey).spki;
+  }
+
+  /** What an earlier ceremony left of this backup. */
+  #escrow(backup: BackupRecord): { readonly escrow: EscrowRecord; readonly envelope: Uint8Array } {
+    const terms: EscrowTerms = {
+      format: 'conclave-escrow/1', mode: backup.mode, ceremony: 'cd'.repeat(16), key: { identity: identityOfRecord(backup), label: backup.label, algorithm: backup.key.algorithm },
+      set: { id: backup.set.id, epoch: backup.set.epoch }, agent: { name: 'Example Escrow Agent', ...agentIn(this.#agent()) },
+      purpose: 'Continuity', authority: 'The board', conditions: 'A written request of the owner',
+    };
+    const envelope = this.#sealed(terms);
+    return { escrow: { ...terms, sha256: toHex(sha256(envelope)) }, envelope };
+  }
+
+  #sealed(terms: EscrowTerms): Uint8Array {
+    const recipient = recipientOfKey(readSubjectKey(this.#agent()));
+    const randomness = concat(...Array.from({ length: Math.ceil(sealingRandomness([recipient]) / 32) }, (_, i) => this.#digest(`sealing ${i}`))).subarray(0, sealingRandomness([recipient]));
+    return sealEnvelope({ content: this.#digest('backup key'), recipients: [recipient], description: escrowWords(terms), contentIdentifier: termsDigest(terms) }, randomness);
   }
 
   /** By somebody whose signing key the CA has certified, for a KEM key that is always the same. */
@@ -595,10 +628,17 @@ export class ScriptedRoom {
         const share = state.backup?.given[step.who] ?? assert.fail('no share to read back');
         return { card: share.card, object: share.object, set, x: share.x };
       }
-      case 'prove-recovery': {
+      case 'seal-escrow': case 'prove-recovery': {
         const custodians = Object.keys(state.backup?.given ?? {});
         const { threshold } = state.backup?.set ?? assert.fail('no set');
         return { token, set, quorum: custodians.slice(custodians.length - threshold), nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)) };
+      }
+      case 'release-escrow': {
+        const record = backupInput(state.opening?.inputs, step.do.from);
+        return {
+          token, ids: Array.from({ length: idsToRestore(record) }, () => this.#fresh(16)), label: record.label,
+          envelope: releaseOf(state.opening?.inputs, step.do.escrow).sha256, nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)),
+        };
       }
       case 'restore-key': {
         const record = backupInput(state.opening?.inputs, step.do.from);
@@ -626,7 +666,7 @@ export class ScriptedRoom {
       case 'locate-copies': case 'confirm-gone':
         return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'locate-copies' ? 1 : this.#options.stillThere?.includes(number) === true ? 1 : 0, why: '' })) };
       case 'approve': {
-        const statement = approvalStatement(state, step, step.do.copies, given as Intent<'approve'>, state.current?.headBefore ?? '');
+        const statement = approvalStatement(state, step, given as Intent<'approve'>, state.current?.headBefore ?? '');
         return { statement, signatures: this.sign(step.who, statement) };
       }
       case 'destroy-copies': {
@@ -717,12 +757,21 @@ export class ScriptedRoom {
         const { quorum, nonce } = given as Intent<'prove-recovery'>;
         const key = this.#keyFor(state.key?.algorithm ?? (step.do.from === undefined ? '' : backupInput(state.opening?.inputs, step.do.from).key.algorithm));
         return {
-          quorum: quorum.map((seat) => ({ seat, card: state.backup?.given[seat]?.card ?? '', x: state.backup?.given[seat]?.x ?? 0 })),
+          quorum: this.#members(quorum),
           possession: { message: nonce, signature: toBase64url(await key.sign(fromBase64url(nonce))) }, destroyed: true,
         };
       }
-      case 'restore-key': {
-        const { token, ids, label, quorum, nonce } = given as Intent<'restore-key'>;
+      case 'seal-escrow': {
+        const { quorum, nonce } = given as Intent<'seal-escrow'>;
+        const key = this.#keyFor(backupInput(state.opening?.inputs, step.do.from).key.algorithm);
+        const agent = agentIn(fromBase64url(state.opening?.inputs[step.do.for]?.bytes ?? ''));
+        return {
+          quorum: this.#members(quorum), possession: { message: nonce, signature: toBase64url(await key.sign(fromBase64url(nonce))) }, destroyed: true,
+          agent, envelope: toBase64url(this.#sealed(termsOf(state, step.do, agent))),
+        };
+      }
+      case 'restore-key': case 'release-escrow': {
+        const { token, ids, label, nonce } = given as Intent<'restore-key' | 'release-escrow'>;
         const { key } = backupInput(state.opening?.inputs, step.do.from);
         const shown = withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), ids, label, false));
         const parts = shown.parts.map((part) => ({
@@ -732,10 +781,9 @@ export class ScriptedRoom {
         this.#restored = parts;
         const made = [...parts.flatMap((part) => [part.private, part.public]), shown.wrappingKey].flatMap((half) => half ? [half] : []);
         this.#objects = [...this.#objects, ...made.map(({ class: kind, id, keyType }): ObjectFact => ({ class: kind, id, label, keyType }))];
-        return {
-          token, ...shown, parts, weakTests: ['WEAK-POINT'], possession: { message: nonce, signature: toBase64url(await this.#keyFor(key.algorithm).sign(fromBase64url(nonce))) },
-          quorum: quorum.map((seat) => ({ seat, card: state.backup?.given[seat]?.card ?? '', x: state.backup?.given[seat]?.x ?? 0 })), enforced: true,
-        };
+        const restored = { token, ...shown, parts, weakTests: ['WEAK-POINT'], possession: { message: nonce, signature: toBase64url(await this.#keyFor(key.algorithm).sign(fromBase64url(nonce))) }, enforced: true };
+        return step.do.action === 'release-escrow' ? { ...restored, agent: releaseOf(state.opening?.inputs, step.do.escrow).agent.sha256 }
+          : { ...restored, quorum: this.#members((given as Intent<'restore-key'>).quorum) };
       }
       case 'enter-component': return { number: (given as Intent<'enter-component'>).number, check: this.#checkOf(step.do, step.who) };
       case 'issue-component': return { number: (given as Intent<'issue-component'>).number, check: this.#checkOf(step.do, step.who), sources: ['token', 'system'], readBack: true };
@@ -768,6 +816,10 @@ export class ScriptedRoom {
   /** A check value as it would be of a component, or of the key. */
   #checkOf({ check }: { readonly check: CheckMethod }, of: string): ComponentCheck {
     return { method: METHOD_OF[check], value: toHex(this.#digest(`check value ${of}`)).slice(0, 6) };
+  }
+
+  #members(quorum: readonly string[]): Evidence<'prove-recovery'>['quorum'] {
+    return quorum.map((seat) => ({ seat, card: this.state.backup?.given[seat]?.card ?? '', x: this.state.backup?.given[seat]?.x ?? 0 }));
   }
 
   /** The ceremony's one key. */

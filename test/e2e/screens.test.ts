@@ -379,6 +379,20 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
   ['destroy-list', 'destroy-list', enter],
   ['destroy-located', 'destroy-located', enter],
   ['destroy-approve', 'destroy-approve', enter],
+  ['escrow-seal', 'escrow-seal', enter],
+  ['escrow-sealed', 'escrow-sealed', enter],
+  ['escrow-conditions', 'escrow-conditions', enter],
+  ['escrow-approve', 'escrow-approve', enter],
+  [
+    'escrow-release',
+    'escrow-release',
+    async () => {
+      await enter();
+      await page.getByText('kept nowhere').waitFor();
+      assert.equal(await page.getByTestId('primary').isDisabled(), true);
+    },
+  ],
+  ['escrow-released', 'escrow-released', enter],
   ['destroy-wait', 'destroy-wait', enter],
   ['destroy-next', 'destroy-next', enter],
   [

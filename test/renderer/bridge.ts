@@ -13,6 +13,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { fromUtf8, toHex } from '../../ceremonies/bytes.ts';
 import { readBackupRecord } from '../../ceremonies/backup-record.ts';
 import { readCopyList } from '../../ceremonies/destruction.ts';
+import { readEscrowRecord } from '../../ceremonies/escrow.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { readTemplates } from '../../ceremonies/keys/template.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
@@ -113,6 +114,14 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
         const { key, copies, unknown } = readCopyList(file.bytes);
         return { sha256: digest, facts: [{ name: 'key', value: key.label }, ...copies.map(({ what }, index) => ({ name: `copy ${index + 1}`, value: what })), ...unknown.map((value) => ({ name: 'not known', value }))], findings: [] };
       }
+      case 'recipient':
+        return { sha256: digest, facts: [{ name: 'public key', value: 'ML-KEM-768' }, { name: 'SHA-256 of the public key', value: '5b'.repeat(32) }], findings: [] };
+      case 'escrow': {
+        const { key, agent, purpose, authority, conditions } = readEscrowRecord(file.bytes);
+        return { sha256: digest, facts: [{ name: 'escrow of the key', value: key.label }, { name: 'agent', value: agent.name }, { name: 'purpose', value: purpose }, { name: 'authority', value: authority }, { name: 'conditions', value: conditions }], findings: [] };
+      }
+      case 'envelope':
+        return { sha256: digest, facts: [{ name: 'sealed with', value: 'AES-256-GCM' }, { name: 'to', value: 'ML-KEM-768' }], findings: [] };
       case 'request':
       case 'stated-request':
       case 'certificate':

@@ -4,7 +4,7 @@
  *
  * It must never be imported outside test/renderer.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createdId } from '../../ceremonies/administration.ts';
 import {
@@ -26,7 +26,8 @@ import {
   type State,
 } from '../../ceremonies/ceremony.ts';
 import { METHOD_OF, USES } from '../../ceremonies/components.ts';
-import { approvalStatement, listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
+import { approvalStatement } from '../../ceremonies/approvals.ts';
+import { listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import type {
   Evidence,
   Input,
@@ -38,6 +39,7 @@ import type {
   TokenFacts,
 } from '../../ceremonies/evidence.ts';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
+import { releaseOf, type EscrowRecord } from '../../ceremonies/escrow.ts';
 import { heldAt, identityOfRecord, inputDigest, keyIds, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { instantOf } from '../../ceremonies/statements.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
@@ -49,7 +51,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'key-destruction', 'custody-movement', 'component-entry', 'component-issue'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'key-destruction', 'custody-movement', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -131,7 +133,7 @@ export function copyList(token: string, mode: CopyList['mode'] = 'rehearsal'): C
 /** Likewise a backup, 2 of as many as there are cards and one more. */
 function backupRecord(cards: Bindings['cards'][string], mode: BackupRecord['mode']): BackupRecord {
   const { label, profile, key, certificate } = keyRecord('REHEARSAL, thrown away', 'MLDSA65-ECDSA-P256-SHA512', 'split');
-  const shares = [...Object.entries(cards).map(([seat, { serial }]) => [serial, `Stand-in ${seat}`] as const), ['4172', 'Somebody else'] as const];
+  const shares = [...Object.entries(cards).map(([seat, { serial }]) => [serial, `Stand-in ${seat}`] as const), ['4172', 'Somebody else'] as const, ['4173', 'And somebody else'] as const];
   return {
     format: 'conclave-backup/1',
     mode,
@@ -147,6 +149,20 @@ function backupRecord(cards: Bindings['cards'][string], mode: BackupRecord['mode
   };
 }
 
+const ENVELOPE = 'an envelope that nobody can open';
+/** The backup that was made up last: an escrow is of that. */
+let deposited: BackupRecord | null = null;
+
+function escrowRecord(mode: BackupRecord['mode']): EscrowRecord {
+  const backup = deposited ?? backupRecord({}, mode);
+  return {
+    format: 'conclave-escrow/1', mode, ceremony: hex(16), key: { identity: identityOfRecord(backup), label: backup.label, algorithm: backup.key.algorithm },
+    set: { id: backup.set.id, epoch: backup.set.epoch }, agent: { name: 'Notary Wendelin & Partners', ...AGENT }, purpose: 'Continuity of the signing service', authority: 'Resolution 17 of the board',
+    conditions: 'A written request of the owner, countersigned by the auditor', sha256: createHash('sha256').update(ENVELOPE).digest('hex'),
+  };
+}
+const AGENT = { algorithm: 'ML-KEM-768', identifier: 'key 4f09c2aa17e35b88d0614f09c2aa17e35b88d061', sha256: '5b'.repeat(32) };
+
 /** The text of each kind of file, made up; the CA's key is on `token`, the shares of its backup on these cards. */
 export function inputFile(
   kind: Input['kind'],
@@ -156,7 +172,8 @@ export function inputFile(
 ): { file: string; text: string } {
   switch (kind) {
     case 'backup':
-      return { file: 'rehearsal-backup.json', text: JSON.stringify(backupRecord(cards, mode)) };
+      deposited = backupRecord(cards, mode);
+      return { file: 'rehearsal-backup.json', text: JSON.stringify(deposited) };
     case 'key':
       return {
         file: 'rehearsal-ca.json',
@@ -179,6 +196,12 @@ export function inputFile(
         file: 'rehearsal-movements.csv',
         text: `${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,head-office,custodian-2,north-branch,Distribution of the shares\ncard,8A41-0093,AAAAAAAAAAAAAAAAAAAAAA,2,custodian-2,head-office,custodian-1,south-branch,Exchange for the bag\n`,
       };
+    case 'recipient':
+      return { file: 'rehearsal-agent.pub', text: `-----BEGIN PUBLIC KEY-----\n${b64(1600)}\n` };
+    case 'escrow':
+      return { file: 'rehearsal-escrow.json', text: JSON.stringify(escrowRecord(mode)) };
+    case 'envelope':
+      return { file: 'rehearsal-envelope.cms', text: ENVELOPE };
     case 'crl':
       return { file: 'previous.crl', text: `-----BEGIN X509 CRL-----\n${b64(300)}\n` };
   }
@@ -604,6 +627,7 @@ export class Room {
         const share = state.backup?.given[step.who];
         return { card: share?.card ?? '', object: share?.object ?? '', set, x: share?.x ?? 0 };
       }
+      case 'seal-escrow':
       case 'prove-recovery':
         return {
           token,
@@ -611,6 +635,10 @@ export class Room {
           quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 2)),
           nonce: b64(32),
         };
+      case 'release-escrow': {
+        const record = backupInput(state.opening?.inputs, step.do.from);
+        return { token, ids: Array.from({ length: idsToRestore(record) }, () => hex(16)), label: record.label, envelope: releaseOf(state.opening?.inputs, step.do.escrow).sha256, nonce: b64(32) };
+      }
       case 'restore-key': {
         const record = backupInput(state.opening?.inputs, step.do.from);
         return {
@@ -693,7 +721,7 @@ export class Room {
       case 'confirm-gone':
         return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'confirm-gone' ? (this.lies ? 1 : 0) : number === 3 ? null : 1, why: number === 3 ? 'TOKEN_MISSING' : '' })) };
       case 'approve':
-        return { statement: approvalStatement(state, step, step.do.copies, intent as unknown as Intent<'approve'>, state.current?.headBefore ?? ''), signatures: pair() };
+        return { statement: approvalStatement(state, step, intent as unknown as Intent<'approve'>, state.current?.headBefore ?? ''), signatures: pair() };
       case 'destroy-copies': {
         const { copy, left } = intent as unknown as Intent<'destroy-copies'>;
         const means = listOf(state.destruction).copies[copy - 1]?.by.means;
@@ -869,9 +897,12 @@ export class Room {
       }
       case 'prove-recovery':
         return { quorum: quorum(), possession: { ...possession, message: intent['nonce'] ?? '' }, destroyed: true };
-      case 'restore-key': {
+      case 'seal-escrow':
+        return { quorum: quorum(), possession: { ...possession, message: intent['nonce'] ?? '' }, destroyed: true, agent: AGENT, envelope: b64(1700) };
+      case 'restore-key':
+      case 'release-escrow': {
         const { key } = backupInput(state.opening?.inputs, step.do.from);
-        const { ids, label: named, nonce } = intent as unknown as Intent<'restore-key'>;
+        const { ids, label: named, nonce } = intent as unknown as Intent<'restore-key' | 'release-escrow'>;
         const left = [...ids];
         this.#parts = key.parts.map((part, index): KeyPart => {
           const own = part.held === 'token' ? attributes('private-key', left.shift() ?? '', named, false) : null;
@@ -896,7 +927,8 @@ export class Room {
           ...made.flatMap((one) => (one ? [{ class: one.class, id: one.id, label: one.label, keyType: one.keyType }] : [])),
         ];
         const proof = { ...this.#proof(), possession: { ...possession, message: nonce } };
-        return { token: intent['token'] ?? '', spki: key.spki, ...proof, quorum: quorum(), enforced: true };
+        const restored = { token: intent['token'] ?? '', spki: key.spki, ...proof, enforced: true };
+        return step.do.action === 'release-escrow' ? { ...restored, agent: AGENT.sha256 } : { ...restored, quorum: quorum() };
       }
       case 'lock-key': {
         this.#parts = this.#parts.map((part) =>

@@ -135,6 +135,28 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
   'destroy-approve': (b) => {
     b.add(new Room({}, SCRIPTS['key-destruction']).until('approve/custodian-1'));
   },
+  'escrow-seal': (b) => {
+    b.add(new Room({}, SCRIPTS['escrow-deposit']).until('deposit'));
+  },
+  'escrow-sealed': (b) => {
+    const room = b.add(new Room({}, SCRIPTS['escrow-deposit']).until('deposit'));
+    room.begin();
+    room.finish();
+  },
+  'escrow-conditions': (b) => {
+    b.add(new Room({}, SCRIPTS['escrow-release']).until('read-conditions'));
+  },
+  'escrow-approve': (b) => {
+    b.add(new Room({}, SCRIPTS['escrow-release']).until('approve/custodian-1'));
+  },
+  'escrow-release': (b) => {
+    b.add(new Room({}, SCRIPTS['escrow-release']).until('release'));
+  },
+  'escrow-released': (b) => {
+    const room = b.add(new Room({}, SCRIPTS['escrow-release']).until('release'));
+    room.begin();
+    room.finish();
+  },
   'destroy-wait': (b) => {
     b.development = false;
     b.add(new Room({ mode: 'real', development: false }, SCRIPTS['key-destruction']).until('wait'));

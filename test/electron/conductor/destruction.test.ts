@@ -120,7 +120,7 @@ async function playedTo(step: string): Promise<{ ceremony: string; state: State 
 
 test('nothing is destroyed before the waiting period is over, and whoever approved may end it until then', async () => {
   const { ceremony, state } = await playedTo('wait');
-  assert.equal(state.destruction.approvals.length, 2);
+  assert.equal(state.consent.approvals.length, 2);
   const refused = await house.call({ call: 'act', ceremony, step: 'destroy', acceptFinalTry: false });
   assert.equal(!refused.ok && 'refusal' in refused && refused.refusal.rule, 'IN-ORDER');
   await ask(house, { call: 'abort', ceremony, seat: 'custodian-2', reason: 'I have changed my mind: the key is needed for the archive.' });
@@ -173,7 +173,7 @@ test('a token that is not here cannot be asked: its copy is no failure of lookin
   const list = structuredClone<CopyList>(state.destruction.list ?? assert.fail('no list'));
   const away = list.copies.find(({ by }) => by.means === 'token') ?? assert.fail('no copy');
   list.copies.push({ ...structuredClone(away), what: 'a copy on a token that nobody has', by: { ...away.by, token: 'DEADBEEFDEADBEEF' } as CopyList['copies'][number]['by'] });
-  const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, tokens: { 'key-hsm': state.opening!.bindings.tokens['key-hsm']! }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } }, until: (now) => now.destruction.approvals.length > 0 });
+  const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, tokens: { 'key-hsm': state.opening!.bindings.tokens['key-hsm']! }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } }, until: (now) => now.consent.approvals.length > 0 });
   assert.equal(ceremony.length, 32);
   await assert.rejects(ask(house, { call: 'certificate', ceremony }), opened('CERTIFICATE-DUE'));
   const { lines } = await ask(house, { call: 'entries', ceremony, from: 0 });
