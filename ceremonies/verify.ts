@@ -158,6 +158,10 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       const key = step.do.from === undefined ? before.key : backupInput(before.opening?.inputs, step.do.from).key;
       return [possessionClaim('the recovered key signed a fresh message that the key\'s public half verifies', key?.algorithm ?? '', key?.spki ?? '', possession)];
     }
+    case 'renew-shares': {
+      const { algorithm, spki } = backupInput(before.opening?.inputs, step.do.from).key;
+      return [possessionClaim('the old shares brought the key back: it signed a fresh message that the public key of the backup verifies', algorithm, spki, (evidence as Evidence<'renew-shares'>).possession)];
+    }
     case 'restore-key': {
       const e = evidence as Evidence<'restore-key'>;
       const { key } = backupInput(before.opening?.inputs, step.do.from);
@@ -188,7 +192,7 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     }
     case 'locate-copies': case 'wait': case 'destroy-copies': case 'confirm-gone': return [];
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
-    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': case 'hand-over': case 'zeroise-token': return [];
+    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'retire-share': case 'put-away': case 'hand-over': case 'zeroise-token': return [];
   }
 }
 

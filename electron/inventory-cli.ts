@@ -159,7 +159,7 @@ function where(copy: Copy): string {
     case 'wrapped-file': return `${mark} a file, wrapped by ${copy.method} under ${copy.under}${ended}`;
     case 'share-set': {
       const left = copy.custodians.filter(({ object }) => stands(object));
-      const proof = `${left.every(({ readBack }) => readBack) ? 'every share read back' : `not read back: ${left.filter(({ readBack }) => !readBack).map(({ name }) => name).join(', ')}`}, recovery ${copy.recoveryProven ? 'proven' : 'not proven'}`;
+      const proof = `${left.every(({ readBack }) => readBack) ? 'every share read back' : `not read back: ${left.filter(({ readBack }) => !readBack).map(({ name }) => name).join(', ')}`}, recovery ${copy.recoveryProven ? 'proven' : 'not proven'}${copy.renewal === null ? '' : copy.renewal === 'superseded' ? '; RENEWED since, and refused' : '; not in force, as its recovery is not proven'}`;
       return `${mark} ${copy.threshold}-of-${copy.shares} shares, epoch ${copy.epoch} (${left.map(({ name, object }) => `${name} on ${object.module}:${object.token}`).join(', ') || 'none left'}), ${proof}${ended}`;
     }
   }

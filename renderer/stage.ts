@@ -18,6 +18,7 @@ import { affectedText, whatToDo } from '../ceremonies/statements.ts';
 import { endsHere } from '../ceremonies/zeroise.ts';
 import { algorithmName, placeWords, profileOf } from './algorithms.ts';
 import { fact, objectLine, type Fact, type Told } from './reading.ts';
+import { renewalResult, renewFacts, retireFacts } from './renewal.ts';
 import { personTitle, seatTitle, t } from './texts.ts';
 
 const { text, mono, hex, list } = fact;
@@ -181,7 +182,11 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     }
     case 'give-share':
     case 'read-back-share':
-      return card('share-card');
+      return card(step.do.card ?? 'share-card');
+    case 'renew-shares':
+      return [...token(step.do.on), ...renewFacts(state, step.do, intent?.['quorum'], evidence as Evidence<'renew-shares'> | null)];
+    case 'retire-share':
+      return retireFacts(state, step, evidence as Evidence<'retire-share'> | null);
     case 'locate-copies':
     case 'confirm-gone': {
       const e = evidence as Evidence<'locate-copies'> | null;
@@ -299,7 +304,7 @@ function attributesBrief(key: KeyAttributes): string {
 /** What a ceremony leaves: its key, where each part lives as the last proof showed it, and what the key signed. */
 export function resultFacts(state: State, rows: readonly Told[]): Fact[] {
   const { key, issued } = state;
-  if (!key) return [];
+  if (!key) return renewalResult(state);
   const shown = rows.findLast(
     ({ entry, step }) => entry.kind === 'done' && ['generate-key', 'prove-key', 'open-key', 'restore-key'].includes(step?.do.action ?? ''),
   );
@@ -332,7 +337,7 @@ export function certifiedInput(state: State, step: PlanStep): Input | null {
   return name === undefined ? null : (state.opening?.inputs[name] ?? null);
 }
 
-const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key'];
+const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key', 'renew-shares'];
 
 /**
  * Does a device process compute by itself in this step, long enough that people may want to stop it? Making and using a
@@ -344,7 +349,7 @@ export function canBeStopped(state: State, step: PlanStep): boolean {
   const key =
     step.do.action === 'open-key'
       ? keyInput(state, step.do.from).key
-      : step.do.action === 'restore-key'
+      : step.do.action === 'restore-key' || step.do.action === 'renew-shares'
         ? backupInput(state.opening?.inputs, step.do.from).key
         : state.key;
   return (

@@ -153,6 +153,18 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'Fresh processes are started, and every token and card is asked again.',
     pin: 'maybe',
   },
+  'renew-shares': {
+    button: 'Renew the shares',
+    key: 'R',
+    working: 'The drawn quorum lends its old shares. The key signs once as a proof, then the backup key is split anew and every quorum is tried.',
+    pin: 'quorum',
+  },
+  'retire-share': {
+    button: 'Erase the old share',
+    key: 'E', // shown nowhere: no key of the keyboard destroys
+    working: 'The old share is erased on its card, and looked for from a fresh session.',
+    pin: 'doer',
+  },
   'set-state': { button: 'State it', key: 'S', working: 'The statement is written down, with whom it concerns.', pin: 'none' },
   'zeroise-token': {
     button: 'Destroy everything on the token',
@@ -500,6 +512,7 @@ export const t = {
     makeHint:
       'Makes new blank ones with a published PIN. Nothing that exists is touched. A token that you choose yourself below stays chosen, and may be on another module than the cards.',
     choose: 'choose',
+    noCard: 'no card',
     gone: 'not there now',
     purpose: 'For',
     standIns: 'Stand-ins type the published rehearsal PIN',
@@ -1172,6 +1185,28 @@ export const t = {
     verdict: 'Verdict',
   },
 
+  renewal: {
+    old: 'Shares until now',
+    fresh: 'New shares',
+    set: (threshold: number, shares: number, epoch: number) => `${threshold} of ${shares}, epoch ${epoch}`,
+    asked: (threshold: number, shares: number) => `${threshold} of ${shares}`,
+    secret: 'Backup key',
+    same: 'the same as before',
+    name: 'Set',
+    subsets: 'Tried',
+    tried: (n: number, threshold: number) => `${plural(n, 'group')} of ${threshold} new shares`,
+    drawn: (threshold: number) => `${threshold} custodians with old shares, drawn by lot when the step begins`,
+    share: 'Old share',
+    shareOf: (x: number, epoch: number) => `share ${x}, epoch ${epoch}`,
+    afterwards: 'Afterwards',
+    gone: 'nothing of it on the card, from a fresh session',
+    goneBefore: 'it was gone already, after an attempt without an outcome',
+    notErased: 'Declared dead, not erased',
+    away: (x: number, holder: string, card: string) => `share ${x} of ${holder}, card ${card}`,
+    stillOpen: 'Outside',
+    tooFew: (left: number) => `${plural(left, 'old share')} left: too few to make the backup key`,
+    enough: (left: number) => `✕ ${plural(left, 'old share')} left: enough to make the backup key. Find these cards and have them destroyed`,
+  },
   destruction: {
     key: 'The key',
     copies: (count: number) => `${plural(count, 'copy', 'copies')} on the list`,
@@ -1346,6 +1381,7 @@ export const t = {
     recovery: 'recovery proven',
     noRecovery: 'recovery not proven',
     givenUp: 'given up before it was whole',
+    renewal: { unproven: 'made to replace another, not proven yet', superseded: 'its shares were renewed: it is refused' },
     recordOf: 'in the transcript and in key.json',
     notKnown: 'Not known',
     nothingUnknown: 'The records name no reason why there should be other copies.',

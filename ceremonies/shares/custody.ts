@@ -126,10 +126,10 @@ interface MovementDraft extends Draft<Omit<CustodyMovement, 'state'>> {
 type Count = 'first' | 'in' | 'out';
 interface KnownSet { readonly copy: ShareSetCopy; readonly key: string; readonly rehearsal: boolean }
 
-/** Given up before it was whole, or too few of its shares are left on cards. */
-const hasEnded = ({ copy }: KnownSet): boolean => copy.end !== null || !copy.complete;
+/** Given up before it was whole, or too few of its shares are left on cards, or renewed since. */
+const hasEnded = ({ copy }: KnownSet): boolean => copy.end !== null || !copy.complete || copy.renewal === 'superseded';
 /** A set that may be given up yet, or has ended, protects nothing. */
-const inForce = (one: KnownSet): boolean => !hasEnded(one) && one.copy.custodians.length === one.copy.shares;
+const inForce = (one: KnownSet): boolean => !hasEnded(one) && one.copy.renewal === null && one.copy.custodians.length === one.copy.shares;
 const KINDS: readonly ThingKind[] = ['card', 'bag', 'sheet', 'envelope', 'token', 'backup'];
 const keyOf = (kind: ThingKind, identifier: string, rehearsal: boolean): string => `${thingName({ kind, identifier })}${rehearsal ? ' (REHEARSAL)' : ''}`;
 const same = (one: HeldShare | null, other: HeldShare | null): boolean => one !== null && other !== null && one.set === other.set && one.x === other.x;
@@ -216,6 +216,7 @@ class Register {
       card.declared = null; // what is on it now, the records know
       this.#withPerson(step, card, who);
     }
+    if (action === 'retire-share') this.#withPerson(step, this.#thing(step, 'card', (evidence as Evidence<'retire-share'>).card, 'card'), who);
     if (action === 'read-back-share') this.#withPerson(step, this.#thing(step, 'card', (evidence as Evidence<'read-back-share'>).card, 'share card'), who);
     if (action === 'inspect-token') Object.assign(this.#thing(step, 'token', (evidence as Evidence<'inspect-token'>).token.serial, 'token'), { unaccounted: null, left: null });
   }
@@ -338,9 +339,9 @@ class Register {
   }
 
   /** Shares that the records wrote onto this card, and that are still there. */
-  #knownShares({ kind, identifier, rehearsal }: ThingDraft): HeldShare[] {
+  #knownShares({ kind, identifier, rehearsal }: ThingDraft, counts: (one: KnownSet) => boolean = () => true): HeldShare[] {
     if (kind !== 'card') return [];
-    return this.#sets.filter((one) => one.rehearsal === rehearsal).flatMap(({ copy }) => copy.custodians.flatMap(({ x, object }) => (sameSerial(object.token, identifier) && stands(object) ? [{ set: copy.set, x }] : [])));
+    return this.#sets.filter((one) => one.rehearsal === rehearsal && counts(one)).flatMap(({ copy }) => copy.custodians.flatMap(({ x, object }) => (sameSerial(object.token, identifier) && stands(object) ? [{ set: copy.set, x }] : [])));
   }
 
   finish(passedOn: readonly CustodyFinding[]): Omit<Custody, 'records'> {
@@ -353,6 +354,13 @@ class Register {
       const { declared: share, kind, key } = thing;
       const of = share === null || kind === 'card' ? [] : this.#sets.filter(({ copy, rehearsal }) => copy.set === share.set && rehearsal === thing.rehearsal);
       if (share && of.length > 0 && of.every(hasEnded)) this.#find('CUSTODY-SHARE-OF-ENDED-SET', `no share of set ${share.set} anywhere: the set has ended`, `${shareText(share)} in ${key}, as the list says`, 'Destroy it before witnesses: with enough others of its set it opens every backup that was made under it.', thing.since, [thing]);
+    }
+    for (const { copy, rehearsal } of this.#sets) {
+      if (copy.renewal !== 'superseded') continue;
+      for (const { x, name, object } of copy.custodians.filter((share) => stands(share.object))) {
+        const card = [...this.#things.values()].find((thing) => thing.kind === 'card' && thing.rehearsal === rehearsal && sameSerial(object.token, thing.identifier));
+        this.#find('CUSTODY-SHARE-OF-ENDED-SET', `no share of epoch ${copy.epoch} of set ${copy.set} anywhere: its shares were renewed`, `share ${x} of ${name} on card ${object.token}, declared dead and not erased`, 'Have it destroyed before witnesses: with enough others of its epoch it still makes the backup key.', copy.since, card ? [card] : []);
+      }
     }
     const movements = this.#movements.map((movement): CustodyMovement => {
       const { act, handedOver, ...told } = movement;
@@ -378,8 +386,8 @@ class Register {
     const { declared, left: _left, ...told } = thing;
     const known = this.#knownShares(thing);
     // On a card, a share of a set that has ended is none: the next one erases it. Nothing erases paper; of a set that no record here made, nobody can say.
-    const counts = ({ set }: HeldShare) => thing.kind !== 'card' || this.#sets.every((one) => one.copy.set !== set || inForce(one));
-    const shares = (known.length > 0 ? known : [declared ?? []].flat()).filter(counts);
+    const counts = ({ set }: HeldShare) => thing.kind !== 'card' || this.#sets.every((one) => one.copy.set !== set) || this.#sets.some((one) => one.copy.set === set && inForce(one));
+    const shares = known.length > 0 ? this.#knownShares(thing, inForce) : [declared ?? []].flat().filter(counts);
     return { ...told, what: shares.length > 0 && thing.kind === 'card' ? 'share card' : told.what, shares };
   }
 

@@ -286,6 +286,17 @@ export const OPERATIONS = {
     request: z.strictObject({ token: serial, key: KeyReference, ids: ids.min(1), nonce: b64(64), asked: Asked }),
     answer: EVIDENCE['restore-key'].omit({ quorum: true }),
   },
+  /**
+   * The process of the token: opens M old shares, combines, lets the key sign `nonce` as `prove-recovery` does, and splits the same backup key
+   * anew. It lives here from then on, as after `make-backup-key`. `set`: the old one; the new one has its name and `epoch`.
+   */
+  'renew-shares': {
+    request: z.strictObject({
+      token: serial, key: KeyReference, wrapped: z.array(WrappedPart).min(1).max(2), nonce: b64(64), set: ShareSet, quorum: Lent,
+      epoch: z.int().min(1), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255), asked: Asked,
+    }),
+    answer: EVIDENCE['renew-shares'],
+  },
   /** For a rehearsal: a key that is thrown away at once, wrapped under a backup key whose shares are then given to cards as ever. */
   'provision-backup': {
     request: z.strictObject({ token: serial, algorithm, place: Placement, set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),

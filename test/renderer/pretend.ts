@@ -41,6 +41,7 @@ import { heldAt, identityOfRecord, inputDigest, keyIds, type KeyRecord } from '.
 import { instantOf } from '../../ceremonies/statements.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
+import { rehearsalSeats } from '../../ceremonies/renewal.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
 import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, pushLine } from '../../ceremonies/transcript.ts';
@@ -48,7 +49,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'key-destruction', 'custody-movement'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'custodian-change', 'key-destruction', 'custody-movement'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -205,7 +206,7 @@ export function bindingsFor(
           card,
           Object.fromEntries(
             plan.seats
-              .filter((seat) => spec.for === 'person' || seat.role === 'custodian')
+              .filter((seat) => spec.for === 'person' || (spec.optional === true ? rehearsalSeats(plan, card).includes(seat.id) : seat.role === 'custodian'))
               .map((seat) => [seat.id, bind(`${card} ${seat.id}`)]),
           ),
         ]),
@@ -581,7 +582,7 @@ export class Room {
         return { token, ids, set };
       case 'give-share':
         return {
-          card: cardOf(state, 'share-card', step.who) ?? '',
+          card: cardOf(state, step.do.card ?? 'share-card', step.who) ?? '',
           object: `conclave-share-${hex(4)}`,
           set,
           x: custodianNumber(state, step.who),
@@ -608,6 +609,15 @@ export class Room {
           quorum: Object.keys(state.backup?.given ?? {}).slice(-record.set.threshold),
           nonce: b64(32),
         };
+      }
+      case 'renew-shares': {
+        const old = state.renewal?.old ?? state.backup;
+        return { token, set, epoch: (state.backup?.set.epoch ?? 0) + 1, quorum: Object.keys(old?.given ?? {}).slice(-(old?.set.threshold ?? 2)), nonce: b64(32) };
+      }
+      case 'retire-share': {
+        const { old } = state.renewal ?? {};
+        const share = old?.given[step.who];
+        return { card: share?.card ?? '', object: share?.object ?? '', set: old?.set.id ?? '', epoch: old?.set.epoch ?? 0, x: share?.x ?? 0 };
       }
       case 'wipe-backup-key':
         return { set };
@@ -828,6 +838,24 @@ export class Room {
       }
       case 'prove-recovery':
         return { quorum: quorum(), possession: { ...possession, message: intent['nonce'] ?? '' }, destroyed: true };
+      case 'renew-shares': {
+        const old = state.renewal?.old ?? state.backup;
+        const { shares = 3, threshold = 2 } = state.plan?.set ?? {};
+        return {
+          set: { id: old?.set.id ?? '', epoch: intent['epoch'] ?? 2, threshold, shares, commitments: Array.from({ length: shares }, () => b64(32)), secret: old?.set.secret ?? '' },
+          subsetsTried: 3,
+          quorum: quorum(),
+          possession: { ...possession, message: intent['nonce'] ?? '' },
+          destroyed: true,
+        };
+      }
+      case 'retire-share':
+        return {
+          card: intent['card'] ?? '',
+          object: intent['object'] ?? '',
+          x: intent['x'] ?? 0,
+          device: { before: 1, after: 0, use: { tried: 'its attributes read under the old handle', worked: false, answer: 'CKR_OBJECT_HANDLE_INVALID' } },
+        };
       case 'restore-key': {
         const { key } = backupInput(state.opening?.inputs, step.do.from);
         const { ids, label: named, nonce } = intent as unknown as Intent<'restore-key'>;
