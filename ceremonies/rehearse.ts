@@ -231,6 +231,7 @@ class Room {
   #cardInReader(step: PlanStep, seat: string, name = 'share-card'): void {
     const card = `${name}/${seat}`;
     const place = this.#places.get(card);
+    if (!place && name !== 'share-card') this.#fault('ROOM-THING', step, 'a card of the room', name, 'Declare it under room.cards, or correct its name.');
     if (place && place.now !== 'reader') this.#fault('ROOM-CARD-IN-READER', step, `${card} in the reader`, `in the ${place.now}`, 'Add the move that puts it in.');
   }
 
@@ -490,7 +491,10 @@ class Room {
   #renew(step: PlanStep, { on, from }: Extract<PlanStep['do'], { action: 'renew-shares' }>): void {
     this.#fromBackup(step, on, from);
     if (!this.#plan.set) this.#fault('BACKUP-NEEDS-SET', step, 'a set: how many shares, how many for a recovery', 'none', 'Add `set: { shares: N, threshold: M }`.');
-    if (this.#renewed || this.#backup) this.#fault('BACKUP-ONCE', step, 'one split in a ceremony', 'a second one', 'Remove one of the two.');
+    if (this.#renewed || this.#backup) {
+      this.#fault('BACKUP-ONCE', step, 'one split in a ceremony', 'a second one', 'Remove one of the two.');
+      return;
+    }
     this.#renewed = { step, proven: false };
     this.#backup = { step, wiped: false };
     this.#given.clear();

@@ -161,24 +161,35 @@ export interface OldShare {
   readonly erased: boolean;
 }
 
+interface Renewing { readonly plan: Plan | null; readonly renewal: Renewal | null; readonly opening: { readonly inputs: Inputs } | null }
+
+/** The backup as people brought it, where its shares are renewed here. */
+function broughtHere({ plan, renewal, opening }: Renewing): BackupRecord | null {
+  const renew = plan === null ? undefined : renewing(plan);
+  return renew === undefined || renewal === null ? null : backupInput(opening?.inputs, renew.from);
+}
+
 /** Every share of the old set, in the order of x. `enough`: those that were not erased still make the backup key, whatever this program refuses. */
-export function oldShares({ old, erased }: Renewal, { shares, set }: Pick<BackupRecord, 'shares' | 'set'>): { readonly shares: OldShare[]; readonly left: number; readonly enough: boolean } {
-  const all = shares.map(({ x, card, holder }): OldShare => {
+export function oldShares(state: Renewing): { readonly shares: readonly OldShare[]; readonly left: number; readonly enough: boolean } {
+  const record = broughtHere(state);
+  const { old, erased } = state.renewal ?? {};
+  if (record === null || !old || !erased) return { shares: [], left: 0, enough: false };
+  const all = record.shares.map(({ x, card, holder }): OldShare => {
     const seat = Object.keys(old.given).find((one) => old.given[one]?.x === x) ?? null;
     return { x, card, holder, seat, erased: seat !== null && erased.includes(seat) };
   });
   const left = all.filter((one) => !one.erased).length;
-  return { shares: all, left, enough: left >= set.threshold };
+  return { shares: all, left, enough: left >= record.set.threshold };
 }
 
 /** The backup under its new shares, as the bundle gives it: what a recovery brings from now on. Null before the new set is proven. */
-export function renewedRecordOf({ ceremony, plan, backup, renewal, opening, people }: {
-  readonly ceremony: string; readonly plan: Plan | null; readonly backup: Backup | null; readonly renewal: Renewal | null; readonly opening: { readonly inputs: Inputs } | null;
-  readonly people: readonly { readonly seat: string; readonly name: string }[];
+export function renewedRecordOf(state: Renewing & {
+  readonly ceremony: string; readonly backup: Backup | null; readonly people: readonly { readonly seat: string; readonly name: string }[];
 }): Uint8Array | null {
-  const renew = plan === null ? undefined : renewing(plan);
-  if (renewal?.proven !== true || !backup || renew === undefined) return null;
+  const { ceremony, backup, people } = state;
+  const before = broughtHere(state);
+  if (state.renewal?.proven !== true || !backup || before === null) return null;
   const shares = Object.entries(backup.given).map(([seat, { x, card, object }]) => ({ x, card, object, holder: people.find((person) => person.seat === seat)?.name ?? seat }));
-  const record: BackupRecord = { ...backupInput(opening?.inputs, renew.from), ceremony, set: backup.set, shares: shares.sort((a, b) => a.x - b.x) };
+  const record: BackupRecord = { ...before, ceremony, set: backup.set, shares: shares.sort((a, b) => a.x - b.x) };
   return utf8(`${canonicalize(record) ?? ''}\n`);
 }

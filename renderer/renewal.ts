@@ -45,10 +45,7 @@ export function renewalResult(state: State): Fact[] {
 /** Shares of the old set whose holders did not bring them. */
 function notHere(state: State): Fact[] {
   const words = t.renewal;
-  const { renewal, opening, plan } = state;
-  const renew = plan?.steps.flatMap(({ do: what }) => (what.action === 'renew-shares' ? [what] : []))[0];
-  if (!renewal || !renew) return [];
-  const { shares, left, enough } = oldShares(renewal, backupInput(opening?.inputs, renew.from));
+  const { shares, left, enough } = oldShares(state);
   const away = shares.filter(({ seat }) => seat === null);
   return [
     ...(away.length > 0 ? [list(words.notErased, away.map((share) => line(share)))] : []),

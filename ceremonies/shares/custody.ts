@@ -216,7 +216,11 @@ class Register {
       card.declared = null; // what is on it now, the records know
       this.#withPerson(step, card, who);
     }
-    if (action === 'retire-share') this.#withPerson(step, this.#thing(step, 'card', (evidence as Evidence<'retire-share'>).card, 'card'), who);
+    if (action === 'retire-share') {
+      const card = this.#thing(step, 'card', (evidence as Evidence<'retire-share'>).card, 'share card');
+      Object.assign(card, { what: 'card whose share was erased', declared: null });
+      this.#withPerson(step, card, who);
+    }
     if (action === 'read-back-share') this.#withPerson(step, this.#thing(step, 'card', (evidence as Evidence<'read-back-share'>).card, 'share card'), who);
     if (action === 'inspect-token') Object.assign(this.#thing(step, 'token', (evidence as Evidence<'inspect-token'>).token.serial, 'token'), { unaccounted: null, left: null });
   }

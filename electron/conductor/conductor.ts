@@ -1150,7 +1150,7 @@ export class Conductor {
         const { sealed } = await this.#device(room, token, 'seal-share', { set, x, to });
         return this.#device(room, holder, 'give-share', { card, object, set, x, sealed, erases, asked: ask('receive your share on your share card') });
       }
-      case 'read-back-share': return this.#device(room, this.#cardModule(state, step.who, step.do.card ?? 'share-card'), 'read-back-share', { ...intent as Intent<'read-back-share'>, ...state.backup && (state.backup.brought || state.renewal !== null) && { of: state.backup.set }, asked: ask('have your share read back') });
+      case 'read-back-share': return this.#device(room, this.#moduleWith(state, (intent as Intent<'read-back-share'>).card), 'read-back-share', { ...intent as Intent<'read-back-share'>, ...state.backup && (state.backup.brought || state.renewal !== null) && { of: state.backup.set }, asked: ask('have your share read back') });
       case 'prove-recovery': {
         const { token: serial, quorum, nonce } = intent as Intent<'prove-recovery'>;
         const { backup, key } = state;
