@@ -14,11 +14,11 @@ export function renewFacts({ opening, plan }: State, { from }: Extract<PlanStep[
   const words = t.renewal;
   const { set, label } = backupInput(opening?.inputs, from);
   return [
-    text('Key', `“${label}”`),
     text(words.old, words.set(set.threshold, set.shares, set.epoch)),
     text(words.fresh, e ? words.set(e.set.threshold, e.set.shares, e.set.epoch) : words.asked(plan?.set?.threshold ?? 0, plan?.set?.shares ?? 0)),
-    ...(e ? [text(words.secret, words.same, 'verified'), mono(words.name, e.set.id), text(words.subsets, words.tried(e.subsetsTried, e.set.threshold), 'verified')] : []),
+    ...(e ? [text(words.secret, words.same, 'verified'), text(words.subsets, words.tried(e.subsetsTried, e.set.threshold), 'verified'), mono(words.name, e.set.id)] : []),
     Array.isArray(quorum) ? list(t.ceremony.quorum, quorum.map((seat: string) => seatTitle(seat))) : text('Quorum', words.drawn(set.threshold)),
+    text('Key', `“${label}”`),
   ];
 }
 

@@ -184,7 +184,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     case 'read-back-share':
       return card(step.do.card ?? 'share-card');
     case 'renew-shares':
-      return [...token(step.do.on), ...renewFacts(state, step.do, intent?.['quorum'], evidence as Evidence<'renew-shares'> | null)];
+      return [...renewFacts(state, step.do, intent?.['quorum'], evidence as Evidence<'renew-shares'> | null), ...token(step.do.on)];
     case 'retire-share':
       return retireFacts(state, step, evidence as Evidence<'retire-share'> | null);
     case 'locate-copies':

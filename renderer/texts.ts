@@ -1186,7 +1186,7 @@ export const t = {
   },
 
   renewal: {
-    old: 'Shares until now',
+    old: 'Old shares',
     fresh: 'New shares',
     set: (threshold: number, shares: number, epoch: number) => `${threshold} of ${shares}, epoch ${epoch}`,
     asked: (threshold: number, shares: number) => `${threshold} of ${shares}`,
@@ -1203,7 +1203,7 @@ export const t = {
     goneBefore: 'it was gone already, after an attempt without an outcome',
     notErased: 'Declared dead, not erased',
     away: (x: number, holder: string, card: string) => `share ${x} of ${holder}, card ${card}`,
-    stillOpen: 'Outside',
+    stillOpen: 'Still outside',
     tooFew: (left: number) => `${plural(left, 'old share')} left: too few to make the backup key`,
     enough: (left: number) => `✕ ${plural(left, 'old share')} left: enough to make the backup key. Find these cards and have them destroyed`,
   },
