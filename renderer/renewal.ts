@@ -25,9 +25,10 @@ export function renewFacts({ opening, plan }: State, { from }: Extract<PlanStep[
 /** At the step that erases an old share: which, on which card, and what is found afterwards. */
 export function retireFacts(state: State, step: PlanStep, e: Evidence<'retire-share'> | null): Fact[] {
   const words = t.renewal;
-  const share = state.renewal?.old.given[step.who];
+  const { old } = state.renewal ?? {};
+  const share = old?.given[step.who];
   return [
-    ...(share ? [hex('Card, serial', share.card), text(words.share, words.shareOf(share.x, state.renewal?.old.set.epoch ?? 0))] : []),
+    ...(old && share ? [hex('Card, serial', share.card), text(words.share, words.shareOf(share.x, old.set.epoch))] : []),
     ...(e ? [text(words.afterwards, e.device.before === 0 ? words.goneBefore : words.gone, 'reported')] : []),
     ...notHere(state),
   ];

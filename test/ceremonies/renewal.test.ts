@@ -31,7 +31,7 @@ function at(record: ScriptedRecord, kind: Kind, step?: string): Place {
 }
 function edit({ before, entry }: Place, change: (data: Loose) => void): Place {
   const copy = structuredClone(entry);
-  change(copy.data as Loose);
+  change(copy.data);
   return { before, entry: copy };
 }
 const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
