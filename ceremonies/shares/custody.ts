@@ -362,8 +362,7 @@ class Register {
     for (const { copy, rehearsal } of this.#sets) {
       if (copy.renewal !== 'superseded') continue;
       for (const { x, name, object } of copy.custodians.filter((share) => stands(share.object))) {
-        const card = [...this.#things.values()].find((thing) => thing.kind === 'card' && thing.rehearsal === rehearsal && sameSerial(object.token, thing.identifier));
-        this.#find('CUSTODY-SHARE-OF-ENDED-SET', `no share of epoch ${copy.epoch} of set ${copy.set} anywhere: its shares were renewed`, `share ${x} of ${name} on card ${object.token}, declared dead and not erased`, 'Have it destroyed before witnesses: with enough others of its epoch it still makes the backup key.', copy.since, card ? [card] : []);
+        this.#find('CUSTODY-SHARE-OF-ENDED-SET', `no share of epoch ${copy.epoch} of set ${copy.set} anywhere: its shares were renewed`, `share ${x} of ${name} on card ${object.token}, declared dead and not erased`, 'Have it destroyed before witnesses: with enough others of its epoch it still makes the backup key.', copy.since, [this.#cardLeft(object.token, name, rehearsal, copy.since)]);
       }
     }
     const movements = this.#movements.map((movement): CustodyMovement => {
@@ -378,6 +377,17 @@ class Register {
       things: this.#withBackups([...this.#things.values()].map((thing) => this.#finished(thing))).sort(byKind),
       movements, balance: this.#balance(), findings: [...passedOn, ...this.#findings],
     };
+  }
+
+  /** The card of a share that nobody erased: with whoever received it, where no record here has seen it since. */
+  #cardLeft(serial: string, person: string, rehearsal: boolean, since: Source): ThingDraft {
+    const name = sameThing('card', serial, rehearsal);
+    const known = this.#things.get(name);
+    if (known) return known;
+    const card: ThingDraft = { key: keyOf('card', serial, rehearsal), kind: 'card', identifier: serial, rehearsal, what: 'share card', person, site: null, place: null, inside: null, since, unaccounted: null, declared: null, left: null };
+    this.#things.set(name, card);
+    this.#count('first', rehearsal, ['person', person]);
+    return card;
   }
 
   /** The seal of its act has the signatures of both parties over it. */

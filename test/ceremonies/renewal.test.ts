@@ -215,11 +215,14 @@ test('the inventory: only the new set is in force, and it knows a newer split fr
 });
 
 test('the custody register: the new cards hold the shares, the erased ones none, and the card of the one who left is named', async () => {
-  const { sets, things, findings } = foldCustody([await judged(changed)]);
+  const { sets, things, findings, balance } = foldCustody([await judged(changed)]);
   assert.deepEqual(sets.map(({ threshold, shares }) => [threshold, shares]), [[2, 3]]);
   const card = (serial: string) => things.find(({ identifier }) => identifier === serial) ?? assert.fail(serial);
   for (const x of [1, 2, 3]) assert.deepEqual(card(`NEW-custodian-${x}`).shares.map((share) => share.x), [x]);
   for (const seat of ['custodian-1', 'custodian-2']) assert.deepEqual([card(`SHARE-${seat}`).shares, card(`SHARE-${seat}`).what], [[], 'card whose share was erased']);
+  assert.deepEqual([card('SHARE-elsewhere').person, card('SHARE-elsewhere').shares], ['Somebody else', []], 'with whoever received it, and counting for nothing');
+  assert.ok(balance.every(({ unaccounted }) => unaccounted === 0));
   const dead = findings.filter(({ rule }) => rule === 'CUSTODY-SHARE-OF-ENDED-SET');
   assert.deepEqual(dead.map(({ found }) => /on card SHARE-elsewhere, declared dead and not erased/.test(found)), [true]);
+  assert.deepEqual(dead[0]?.things, [card('SHARE-elsewhere').key]);
 });
