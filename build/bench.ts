@@ -220,7 +220,7 @@ function devicesInside(): Devices {
     call: async (module, operation, body) => {
       let operations = started.get(module.name);
       if (operations === undefined) {
-        operations = new Operations({ notify: () => undefined, pin: () => Promise.resolve(null), program: import.meta.filename });
+        operations = new Operations({ notify: () => undefined, pin: () => Promise.resolve(null), component: () => Promise.resolve(null), program: import.meta.filename });
         started.set(module.name, operations);
         await answer(operations, 'start', { module });
       }

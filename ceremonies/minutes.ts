@@ -316,8 +316,14 @@ function thingsSection(record: FoldedRecord): Markup {
 }
 
 function resultSection(record: FoldedRecord): Markup {
-  const { key, backup, issued } = record.state;
+  const { key, backup, issued, components: { formed, entered } } = record.state;
   if (!key && record.state.renewal && backup) return renewalSection(record.state, record.state.renewal, backup);
+  if (formed) {
+    return section('What was made', facts([
+      ['Key', html`"${formed.label}", ${formed.kind.toUpperCase()}, on token ${code(formed.token)}, CKA_ID ${code(hexGroups(formed.id))}; formed of ${Object.keys(entered).length} components`],
+      ['Check value', html`${code(formed.check.value.toUpperCase())}, ${formed.check.method} ${mark('verified')}`],
+    ]), table('list', ['Custodian', 'Component', 'Check value'], Object.entries(entered).map(([seat, { number, check }]) => [personName(record.state, seat), number, code(check.value.toUpperCase())])));
+  }
   if (!key) return section('What was made', none('No key was made or used.'));
   const share = (seat: string) => {
     const given = backup?.given[seat];

@@ -135,7 +135,7 @@ async function writeCalendar(path: string, inventory: Inventory, now: Date): Pro
 // --- for people --------------------------------------------------------------------------------------------------------
 
 const ORIGIN: Readonly<Record<InventoryKey['origin'], string>> = {
-  generated: 'generated here', imported: 'imported from a file', unwrapped: 'unwrapped here', copied: 'a copy', earlier: 'there before the first record',
+  generated: 'generated here', imported: 'imported from a file', unwrapped: 'unwrapped here', copied: 'a copy', formed: 'formed of components', earlier: 'there before the first record',
 };
 const MARK = { attested: '✓ attested', verified: '✓ verified', reported: '! reported' } as const;
 

@@ -18,7 +18,7 @@ export interface ActionText {
   readonly key: string;
   readonly working: string;
   /** Whose PIN the booth asks for: the person's who acts, every member's of the drawn quorum, the person's if need be, nobody's. */
-  readonly pin: 'doer' | 'quorum' | 'maybe' | 'none';
+  readonly pin: 'doer' | 'quorum' | 'maybe' | 'component' | 'none';
 }
 
 const plural = (n: number, one: string, many = `${one}s`) => `${n} ${n === 1 ? one : many}`;
@@ -127,6 +127,24 @@ const ACTIONS: Record<ActionName, ActionText> = {
     key: 'W',
     working: 'The memory that held the backup key is overwritten.',
     pin: 'none',
+  },
+  'enter-component': {
+    button: 'Type the component',
+    key: 'C',
+    working: 'The booth is open for the custodian alone. Nobody else looks at the screen.',
+    pin: 'component',
+  },
+  'issue-component': {
+    button: 'Show the component to its holder',
+    key: 'C',
+    working: 'The booth is open for the custodian alone. Nobody else looks at the screen.',
+    pin: 'component',
+  },
+  'form-key': {
+    button: 'Form the key',
+    key: 'F',
+    working: 'The key is put together, tried, written to the token, read back, and compared with its components.',
+    pin: 'maybe',
   },
   'locate-copies': {
     button: 'Look for every copy',
@@ -646,6 +664,7 @@ export const t = {
     },
     locked: 'the token itself refused to wrap it',
     markedOnly: 'marked non-extractable, but this token would still wrap it',
+    formed: 'never LOCAL, ALWAYS_SENSITIVE or NEVER_EXTRACTABLE; whoever has all the forms has the key',
     restored: 'never again LOCAL, ALWAYS_SENSITIVE or NEVER_EXTRACTABLE',
     wrapping: 'Wrapping key',
     wrappingWhere: 'AES-256, on the token',
@@ -699,12 +718,15 @@ export const t = {
     decideWhy: 'Why',
     keep: 'Keep what is there and go on',
     clear: 'Destroy what is there and begin the step again',
-    notKept: { half: 'Half a key pair cannot be kept.', unwritten: 'What was wrapped was never written down, so it cannot be kept.' },
+    notKept: { half: 'Half a key pair cannot be kept.', unwritten: 'What was wrapped was never written down, so it cannot be kept.', untold: 'Its components are gone, and the token tells no check value of it by which it could be compared, so it cannot be kept.' },
     keepBlank: 'Take it as blank and go on',
     toDo: 'What to do, in this order',
     affected: (n: number) => `${plural(n, 'certificate')} that it concerns`,
     dependants: (n: number) => `${plural(n, 'key')} wrapped under it`,
     writeSerial: 'Write out the serial number, as it stands on the case of the token',
+    componentOf: (number: number, of: number, kind: string) => `number ${number} of ${of}, for a key of kind ${kind}`,
+    componentsSoFar: (entered: number, all: number) => `${entered} of ${all} are in; all of them are needed`,
+    formedUse: { wrap: 'for wrapping other keys', encrypt: 'for data', mac: 'for MACs' },
     zeroised: (objects: number) => `${objects === 0 ? 'no object' : plural(objects, 'object')}, no user PIN, from a fresh session`,
     endsHere: (known: number, all: number) => `${known} of ${plural(all, 'object')} known to the records of this machine: what ends`,
     clearHint: 'Clearing destroys objects on the token. Officer and witness must agree.',
@@ -771,6 +793,8 @@ export const t = {
     tooLate: 'There is nothing to stop just now: the device finishes by itself.',
     booth: 'Look at the booth',
     boothWho: (who: string) => `${who} types the PIN there. Nobody else looks.`,
+    boothComponent: (who: string) => `${who} alone stands at the screen. Everybody else, and the camera, looks away.`,
+    standInComponents: 'Stand-ins bring components that were drawn for this rehearsal.',
     boothQuorum: 'Each named custodian types a PIN there, one after the other.',
     boothMaybe: (who: string) => `If the booth opens, ${who} types the PIN there.`,
     standIns: 'Stand-ins type the published PIN by themselves.',
@@ -1365,6 +1389,7 @@ export const t = {
       imported: 'imported from a file',
       unwrapped: 'unwrapped here',
       copied: 'a copy',
+      formed: 'formed of components',
       earlier: 'there before the first record',
     },
 

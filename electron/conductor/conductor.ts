@@ -13,10 +13,10 @@ import { createdId, fileOf, goesToToken, orderText } from '../../ceremonies/admi
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
-  issuerOf, keyInput, resumeStatement, shareReceivers, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
+  issuerOf, keyInput, resumeStatement, shareNumber, shareReceivers, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { AWAY, approvalStatement, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
-import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
+import { EVIDENCE, type ChangeOrder, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
@@ -24,11 +24,12 @@ import { rehearse } from '../../ceremonies/rehearse.ts';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats, someoneLeft } from '../../ceremonies/renewal.ts';
+import { totalOnForms } from '../../ceremonies/components.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { rehearsalMovements } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
 import { keyNamed, passageOf } from '../../ceremonies/statements.ts';
-import { labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
+import { initialises, labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
 import type { Inventory } from '../../ceremonies/inventory.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
@@ -724,14 +725,13 @@ export class Conductor {
   async #carryOut(room: Room, request: RoomRequest): Promise<void> {
     const { call } = request;
     if (call === 'resume') return this.#resume(room, request);
-    try {
-      await this.#settle(room);
-    } catch (error) {
+    const settle = () => this.#settle(room).catch((error: unknown) => {
       // Where a token is gone for good nothing can be looked at any more: what people have to say, and an end, are still written down.
       if (call !== 'abort' && call !== 'note' && call !== 'exception') throw error;
-    }
+    });
+    await settle();
     this.#noteJump(room);
-    await this.#settle(room);
+    await settle();
     const { state } = room.fold;
     switch (call) {
       case 'act': await this.#act(room, request.step, request.acceptFinalTry, { typed: request.typed ?? '' }); return;
@@ -755,6 +755,7 @@ export class Conductor {
       case 'abort':
         this.#write(room, 'aborted', { reason: request.reason, left: leftBehind(state) }, { by: request.seat });
         await this.#forgetBackup(state);
+        await this.#forgetComponents(state);
         await this.#logOut(room);
         return;
       case 'disagree': {
@@ -788,9 +789,9 @@ export class Conductor {
           break;
         }
         case 'look': {
-          if (pending.step.do.action === 'zeroise-token') {
-            const intent = state.current?.intent as Intent<'zeroise-token'>;
-            this.#write(room, 'found', { begun, observation: observedZeroise(intent, state.inventories[intent.token] ?? [], await this.#shown(room, intent.token)) }, { step: pending.step.id });
+          if (initialises(pending.step.do.action, state.current?.intent ?? null)) {
+            const { module, token, order } = this.#initialising(state);
+            this.#write(room, 'found', { begun, observation: observedZeroise(order, state.inventories[token] ?? [], await this.#shown(room, module, token)) }, { step: pending.step.id });
             break;
           }
           const { module, token, ids } = this.#begunOn(state);
@@ -886,17 +887,28 @@ export class Conductor {
   }
 
   /** A token and what it shows to whoever has not logged in, from a fresh session. */
-  async #shown(room: Room, serial: string): Promise<{ facts: TokenFacts; objects: readonly ObjectFact[] }> {
-    const module = this.#tokenModule(room.fold.state);
+  async #shown(room: Room, module: ModuleConfig, serial: string): Promise<{ facts: TokenFacts; objects: readonly ObjectFact[] }> {
     await this.#device(room, module, 'log-out', { token: serial });
     const facts = await this.#factsOf(module, serial);
     const { objects } = await this.#device(room, module, 'objects', { token: serial, offset: 0, limit: 2000 });
     return { facts, objects };
   }
 
+  /** The token whose initialisation was begun, and how it was ordered. */
+  #initialising(state: State): { module: ModuleConfig; token: string; order: ChangeOrder<'init-token'> } {
+    const intent = state.current?.intent;
+    if (state.current?.step.do.action === 'zeroise-token') {
+      const order = intent as Intent<'zeroise-token'>;
+      return { module: this.#tokenModule(state), token: order.token, order };
+    }
+    const { module, token, order } = intent as Extract<Intent<'administer'>, { token: string }>;
+    return { module: this.#module(module), token, order: order as ChangeOrder<'init-token'> };
+  }
+
   /** Where to look for what an act had begun to make. */
   #begunOn(state: State): { module: ModuleConfig; token: string; ids: string[] } {
     const intent = state.current?.intent;
+    if (state.current?.step.do.action === 'form-key') return { module: this.#tokenModule(state), token: (intent as Intent<'form-key'>).token, ids: [(intent as Intent<'form-key'>).id] };
     if (state.current?.step.do.action !== 'administer') return { ...intent as Intent<'generate-key'>, module: this.#tokenModule(state) };
     const change = intent as Extract<Intent<'administer'>, { token: string }>;
     return { module: this.#module(change.module), token: change.token, ids: [createdId(change) ?? []].flat() };
@@ -919,6 +931,16 @@ export class Conductor {
       await this.#world.devices.call(this.#tokenModule(state), 'wipe-backup-key', {});
     } catch (error) {
       if (!(error instanceof DeviceProblem)) throw error; // it ended with its process
+    }
+  }
+
+  /** Nor do components of which no key was formed. */
+  async #forgetComponents(state: State): Promise<void> {
+    if (!state.components.alive) return;
+    try {
+      await this.#world.devices.call(this.#tokenModule(state), 'wipe-components', {});
+    } catch (error) {
+      if (!(error instanceof DeviceProblem)) throw error; // they ended with their process
     }
   }
 
@@ -998,6 +1020,12 @@ export class Conductor {
   async #keep(room: Room, step: PlanStep): Promise<void> {
     const { state } = room.fold;
     const begun = state.current?.begun ?? 0;
+    if (initialises(step.do.action, state.current?.intent ?? null)) {
+      const { module, token: serial, order: { seen } } = this.#initialising(state);
+      const { facts, objects } = await this.#shown(room, module, serial);
+      await this.#outcome(room, step, begun, step.do.action === 'administer' ? { result: { before: seen, after: facts, objects: objects.length } } : { before: seen, after: facts, objects: [...objects] });
+      return;
+    }
     if (step.do.action === 'administer') {
       await this.#outcome(room, step, begun, EVIDENCE.administer.parse(await this.#change(room, state.current?.intent as Intent<'administer'>, this.#asked(room, officerOf(state), 'read back the key that is kept'), null, true)));
       return;
@@ -1011,10 +1039,9 @@ export class Conductor {
       await this.#outcome(room, step, begun, { ...read, quorum });
       return;
     }
-    if (step.do.action === 'zeroise-token') {
-      const { token: serial, seen } = state.current?.intent as Intent<'zeroise-token'>;
-      const { facts, objects } = await this.#shown(room, serial);
-      await this.#outcome(room, step, begun, { before: seen, after: facts, objects: [...objects] });
+    if (step.do.action === 'form-key') {
+      const intent = state.current?.intent as Intent<'form-key'>;
+      await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-formed', { ...formOrder(state, step.do, intent), asked: this.#asked(room, officerOf(state), 'read back the key that is kept') }));
       return;
     }
     const { token, ids, algorithm } = state.current?.intent as Intent<'generate-key'>;
@@ -1058,7 +1085,7 @@ export class Conductor {
       case 'wrap-key': return { token, ids, set };
       case 'give-share': return {
         card: cardOf(state, step.do.card ?? 'share-card', step.who) ?? '', object: `conclave-share-${toHex(random(8))}`, set,
-        x: custodianNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []],
+        x: shareNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []],
       };
       case 'read-back-share': {
         const share = state.backup?.given[step.who];
@@ -1075,6 +1102,13 @@ export class Conductor {
         const { given = {}, set: old } = state.renewal?.old ?? {};
         const { card: on = '', object = '', x = 1 } = given[step.who] ?? {};
         return { card: on, object, set: old?.id ?? '', epoch: old?.epoch ?? 0, x };
+      }
+      case 'enter-component': case 'issue-component': return { token, set: state.components.set ?? toBase64url(random(16)), number: custodianNumber(state, step.who) };
+      case 'form-key': {
+        const { label, kind, check: method } = step.do;
+        const { set: entered, entered: components } = state.components;
+        const { check } = await this.#world.devices.call(this.#tokenModule(state), 'total-components', { set: entered ?? '', of: Object.keys(components).length, check: method });
+        return { token, set: entered ?? '', id: toHex(random(16)), label, kind, check };
       }
       case 'wipe-backup-key': return { set };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
@@ -1121,9 +1155,17 @@ export class Conductor {
       case 'inspect-token': return this.#device(room, token, 'inspect-token', { ...intent as Intent<'inspect-token'>, needs: step.do.needs, algorithm: step.do.algorithm ?? null, place: step.do.place ?? 'token', asked: ask('open the token') });
       case 'test-random': return this.#device(room, token, 'test-random', intent as Intent<'test-random'>);
       case 'take-inventory': {
-        const listed = await this.#device(room, token, 'take-inventory', { ...intent as Intent<'take-inventory'>, asked: ask('list the token') });
-        return zeroises(state, step.do.on) && state.inventories[listed.token] === undefined
-          ? { ...listed, known: (await inventories()).knownObjects(await this.#inventory(), { module: token.name, token: listed.token }, listed.objects) } : listed;
+        const { token: serial } = intent as Intent<'take-inventory'>;
+        const blanked = state.zeroised[serial] !== undefined;
+        // What the records know is read first: when the token has answered, nothing stands between that and its being written down.
+        const known = zeroises(state, step.do.on) && state.inventories[serial] === undefined ? await this.#inventory() : null;
+        // What the process knows in which the token was zeroised must not count.
+        if (blanked) await this.#fresh(room, token.name);
+        const listed = await this.#device(room, token, 'take-inventory', { token: serial, asked: ask('list the token') });
+        return {
+          ...listed, ...blanked && { fresh: true },
+          ...known && { known: (await inventories()).knownObjects(known, { module: token.name, token: listed.token }, listed.objects) },
+        };
       }
       case 'zeroise-token': {
         const { token: serial, label, seen } = intent as Intent<'zeroise-token'>;
@@ -1190,6 +1232,12 @@ export class Conductor {
         return { card, object, x, device: await this.#device(room, this.#moduleWith(state, card), 'destroy-copy', { token: card, copy, asked: ask('have your old share erased from this card') }) };
       }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
+      case 'enter-component': case 'issue-component': {
+        const { kind, check, action } = step.do;
+        const of = (state.plan?.seats ?? []).filter(({ role }) => role === 'custodian').length;
+        return this.#device(room, token, action, { ...intent as Intent<'enter-component'>, of, kind, check, asked: ask(action === 'enter-component' ? 'type the component on your form' : 'write your component down, and type it from your form') });
+      }
+      case 'form-key': return this.#device(room, token, 'form-key', { ...formOrder(state, step.do, intent as Intent<'form-key'>), asked: ask('form the key of all the components') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
       case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(clipped(orderText(intent as Intent<'administer'>))), file, false);
       case 'locate-copies': return { seen: await this.#lookForCopies(room, ask, false) };
@@ -1241,15 +1289,18 @@ export class Conductor {
     }
   }
 
+  /** Ends the processes of these modules: what is asked next, fresh ones answer. Throws `Refused` TOKEN-IN-CEREMONY. */
+  async #fresh(room: Room, ...modules: readonly string[]): Promise<void> {
+    this.#noOthers(room, [], modules);
+    for (const module of modules) await this.#world.devices.restart(module);
+  }
+
   /** Every copy on a token, each token asked once; from fresh processes where what old ones know must not count. */
   async #lookForCopies(room: Room, ask: (purpose: string) => Asked, fresh: boolean): Promise<Evidence<'locate-copies'>['seen']> {
     const copies = tokenCopies(listOf(room.fold.state.destruction));
     const seen = new Map<number, Evidence<'locate-copies'>['seen'][number]>();
     const modules = [...new Set(copies.map(({ on }) => on.module))];
-    if (fresh) {
-      this.#noOthers(room, [], modules);
-      for (const module of modules) await this.#world.devices.restart(module);
-    }
+    if (fresh) await this.#fresh(room, ...modules);
     for (const place of new Set(copies.map(({ on }) => `${on.module} ${on.token}`))) {
       const here = copies.filter(({ on }) => `${on.module} ${on.token}` === place);
       const { module, token, holder } = here[0]!.on;
@@ -1318,6 +1369,10 @@ function referenceOf(state: State): KeyReference {
   return keyReference(state.key);
 }
 
+function formOrder({ components }: State, what: Extract<PlanStep['do'], { action: 'form-key' }>, { token, set, id, label, kind, check }: Intent<'form-key'>): Omit<DeviceRequest<'form-key'>, 'asked'> {
+  return { token, set, of: Object.keys(components.entered).length, id, label, kind, check: what.check, use: what.use, value: check.value, onForms: totalOnForms(what) };
+}
+
 function problemOf(error: unknown): DeviceError {
   if (error instanceof DeviceProblem) return error.error;
   if (error instanceof Refused) return { code: error.refusal.rule, message: `expected ${error.refusal.expected}; found ${error.refusal.found}`, hint: error.refusal.next, nothingChanged: false };
@@ -1326,9 +1381,11 @@ function problemOf(error: unknown): DeviceError {
 
 /** What an aborted ceremony leaves on tokens and cards, so that the next one can explain it. */
 function leftBehind(state: State): ObjectFact[] {
-  const { key, backup, voidShares, renewal } = state;
+  const { key, backup, voidShares, components, renewal } = state;
   const objects: ObjectFact[] = [];
   if (key?.made === true || key?.restored === true) objects.push(...keyObjects(key));
+  const { formed } = components;
+  if (formed !== null) objects.push({ class: 'secret-key', id: formed.id, label: formed.label, keyType: 'CKK_AES' });
   // Shares that were brought were there before, and stay; of renewed ones that are proven, the aborted ceremony has left nothing but what is in force.
   const shares = [...Object.values(backup?.brought === true || renewal?.proven === true ? {} : backup?.given ?? {}).map((share) => share.object), ...Object.values(voidShares).flat()];
   for (const label of shares) objects.push({ class: 'data', id: '', label, keyType: '' });

@@ -3,7 +3,6 @@
  * that the inventory gives; and with everything that may come in between.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -23,7 +22,7 @@ import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
-import { CONDUCTOR, openHouse, remove, SOFTHSM, softHsmEntry, softHsmToken, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
+import { CONDUCTOR, lyingEntry, openHouse, remove, softHsmEntry, softHsmToken, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
 import { each, entriesIn, goOn, killedFor } from './crash.ts';
 
 const LIES = ['keep', 'hide', 'later'] as const;
@@ -32,9 +31,7 @@ let house: House<BoothPort>;
 before(async () => {
   home = temporaryFolder('destruction');
   const conf = withSoftHsm(home);
-  const path = join(home, 'lying.so');
-  execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-I', fileURLToPath(new URL('../../../node_modules/pkcs11js/includes', import.meta.url)), '-o', path, fileURLToPath(new URL('../devices/lying-module.c', import.meta.url))]);
-  writeModules(home, [softHsmEntry(conf), ...LIES.map((lie) => ({ kind: 'pkcs11', name: lie, path, env: { SOFTHSM2_CONF: conf, CONCLAVE_SOFTHSM: SOFTHSM, CONCLAVE_LIES: lie, CONCLAVE_LIES_FILE: join(home, `lies-${lie}`) } }))]);
+  writeModules(home, [softHsmEntry(conf), ...LIES.map((lie) => lyingEntry(home, conf, lie))]);
   house = await openHouse(home);
 });
 after(async () => {
