@@ -14,6 +14,7 @@ import { currentAct, type Data, type State } from './ceremony.ts';
 import type { Evidence, Identity, InputKind, Intent, PublicJwk, SignaturePair, WrappedPart } from './evidence.ts';
 import { backupRecordOf } from './backup-record.ts';
 import { escrowFile } from './escrow.ts';
+import { renewedRecordOf } from './renewal.ts';
 import { keyRecordOf } from './key-record.ts';
 import { ALGORITHMS, caAlgorithmNamed } from './keys/algorithms.ts';
 import { writeGeneral } from './keys/jws.ts';
@@ -88,7 +89,7 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
   for (const { name, kind, bytes } of resultsOf(state)) signed(name, kind === 'crl' ? 'X509 CRL' : 'CERTIFICATE', bytes);
   const keyRecord = keyRecordOf(state.key);
   if (keyRecord) files.set('key.json', keyRecord);
-  const backupRecord = state.opening && backupRecordOf({ ...state, mode: state.opening.mode });
+  const backupRecord = state.opening && (backupRecordOf({ ...state, mode: state.opening.mode }) ?? renewedRecordOf(state));
   if (backupRecord) files.set('backup.json', backupRecord);
   if (state.deposit) {
     files.set('escrow.json', escrowFile(state.deposit.record));

@@ -23,6 +23,7 @@ import { agentFault, depositOf, escrowOpeningFault, releaseIntentFault, releaseO
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import type { Backup } from './backup-record.ts';
 import { cloneEvidenceFault, cloneFault, cloneIntentFault } from './cloning.ts';
+import { layOutCards, renewalOpeningFault, renewed, renewFault, renewIntentFault, retired, retireFault, retireIntentFault, retireTried, retireUntried, type Renewal } from './renewal.ts';
 import {
   componentEvidenceFault, componentIntentFault, componentsGone, formedMayBeKept, formedObject, formFault, formIntentFault, isEntry, NO_COMPONENTS, withComponent, withFormed, type Components,
 } from './components.ts';
@@ -195,6 +196,8 @@ export interface State {
   readonly key: CeremonyKey | null;
   readonly issued: readonly Issued[];
   readonly backup: Backup | null;
+  /** Once a brought backup has been split anew: what becomes of its old shares. */
+  readonly renewal: Renewal | null;
   /** Share objects that may lie on a card and count no more, by seat: the next share erases them. */
   readonly voidShares: Readonly<Record<string, readonly string[]>>;
   readonly destruction: Destruction;
@@ -209,7 +212,7 @@ export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
   resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, zeroised: {}, key: null,
-  issued: [], backup: null, voidShares: {}, destruction: NOTHING_DESTROYED, components: NO_COMPONENTS, consent: NO_CONSENT, deposit: null,
+  issued: [], backup: null, renewal: null, voidShares: {}, destruction: NOTHING_DESTROYED, components: NO_COMPONENTS, consent: NO_CONSENT, deposit: null,
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
@@ -415,7 +418,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
   const serials = new Map<string, string>();
   const bound: [string, { module: string; serial: string } | undefined][] = [
     ...plan.tokens.map((token): [string, typeof data.bindings.tokens[string] | undefined] => [token, data.bindings.tokens[token]]),
-    ...Object.entries(plan.room.cards).flatMap(([card, spec]) => plan.seats.filter((seat) => spec.for === 'person' || seat.role === 'custodian')
+    ...Object.entries(plan.room.cards).flatMap(([card, spec]) => plan.seats.filter((seat) => (spec.for === 'person' || seat.role === 'custodian') && (spec.optional !== true || data.bindings.cards[card]?.[seat.id] !== undefined))
       .map((seat): [string, { module: string; serial: string } | undefined] => [`${card} of ${seat.id}`, data.bindings.cards[card]?.[seat.id]])),
   ];
   const expectedBindings = bound.length;
@@ -428,9 +431,9 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data);
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? renewalOpeningFault(plan, data.inputs, data.bindings.cards) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data);
   if (inputs) return inputs;
-  layOutMovements(plan, data.inputs, data.people);
+  layOutMovements(layOutCards(plan, data.bindings.cards), data.inputs, data.people);
   if (data.mode === 'real') {
     if (data.runtime.development) return refuse('REAL-NEEDS-RELEASE', 'the release runtime', 'a development runtime', 'A real ceremony needs a current, supported Electron. Install the release build.');
     const soft = data.modules.find((module) => module.kind === 'software');
@@ -585,8 +588,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     case 'give-share': {
       if (!state.backup?.alive) return refuse('SHARES-AFTER-SPLIT', 'a backup key that has been split', 'none', STOP);
       const dead = state.voidShares[step.who] ?? [];
-      expectations.push(['CARD-BOUND', cardOf(state, 'share-card', step.who), given['card']], ['SHARE-SET', state.backup.set.id, given['set']],
-        ['SHARE-SET', custodianNumber(state, step.who), given['x']], ['VOID-SHARES-ERASED', dead.join(' '), (intent as Intent<'give-share'>).erases.join(' ')]);
+      expectations.push(['CARD-BOUND', cardOf(state, step.do.card ?? 'share-card', step.who), given['card']], ['SHARE-SET', state.backup.set.id, given['set']],
+        ['SHARE-SET', shareNumber(state, step.who), given['x']], ['VOID-SHARES-ERASED', dead.join(' '), (intent as Intent<'give-share'>).erases.join(' ')]);
       break;
     }
     case 'read-back-share': {
@@ -615,12 +618,12 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     }
     case 'prove-recovery': {
       const { backup, key } = state;
-      if (step.do.from !== undefined) {
+      if (step.do.from !== undefined && state.renewal === null) {
         const fault = quorumFault(backup, intent as Intent<'prove-recovery'>);
         if (fault) return fault;
         break;
       }
-      if (!backup || !key?.wrapped) return refuse('WRAP-BEFORE-RECOVERY', 'a wrapped key and its shares', 'none', STOP);
+      if (!backup || (!key?.wrapped && state.renewal === null)) return refuse('WRAP-BEFORE-RECOVERY', 'a wrapped key and its shares', 'none', STOP);
       const unread = Object.entries(backup.given).filter(([, share]) => !share.readBack).map(([seat]) => seat);
       if (unread.length > 0 || Object.keys(backup.given).length !== backup.set.shares) {
         return refuse('READ-BACK-EVERY-SHARE', `all ${backup.set.shares} shares read back`, unread.length > 0 ? `not those of ${unread.join(', ')}` : 'some not given', NOW);
@@ -631,7 +634,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       }
       const stranger = quorum.find((seat) => !(seat in backup.given));
       if (stranger !== undefined) return refuse('QUORUM-OF-PERSONS', 'custodians of this set', stranger, STOP);
-      expectations.push(['TOKEN-BOUND', key.token, given['token']], ['SHARE-SET', backup.set.id, given['set']]);
+      if (key) expectations.push(['TOKEN-BOUND', key.token, given['token']]);
+      expectations.push(['SHARE-SET', backup.set.id, given['set']]);
       break;
     }
     case 'enter-component': case 'issue-component': {
@@ -650,7 +654,7 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       break;
     }
     case 'wipe-backup-key':
-      if (!state.key?.recoveryProven) return refuse('WIPED-AFTER-PROOF', 'a proven recovery before the source is wiped', 'none', STOP);
+      if (state.key?.recoveryProven !== true && state.renewal?.proven !== true) return refuse('WIPED-AFTER-PROOF', 'a proven recovery before the source is wiped', 'none', STOP);
       expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
     case 'administer': {
@@ -674,6 +678,16 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     case 'locate-copies': case 'confirm-gone':
       expectations.push(['COPIES-ALL-LOOKED-FOR', listOf(state.destruction).copies.length, given['copies']]);
       break;
+    case 'renew-shares': {
+      const fault = renewIntentFault(state.renewal?.old ?? state.backup, state.backup, intent as Intent<'renew-shares'>);
+      if (fault) return fault;
+      break;
+    }
+    case 'retire-share': {
+      const fault = retireIntentFault(state.renewal, step.who, intent as Intent<'retire-share'>);
+      if (fault) return fault;
+      break;
+    }
     case 'zeroise-token': {
       const { token } = intent as Intent<'zeroise-token'>;
       const fault = token === on ? zeroiseIntentFault({ inspected: state.inspected[token], listed: state.inventories[token] }, intent as Intent<'zeroise-token'>) : null;
@@ -892,6 +906,8 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
         ?? must(e.since === wanted, 'STATE-SINCE', wanted ?? 'no time', e.since ?? 'no time')
         ?? stateFault(e) ?? sinceFault(e, at);
     }
+    case 'renew-shares': return renewFault(state.renewal?.old ?? state.backup, state.plan?.set ?? null, intent as Intent<'renew-shares'>, evidence as Evidence<'renew-shares'>, must);
+    case 'retire-share': return retireFault(state.renewal, step.who, intent as Intent<'retire-share'>, evidence as Evidence<'retire-share'>, must);
     case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>, current.phase === 'kept');
     case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result, current.phase === 'kept');
     case 'approve': return approvalFault(state, step, intent, evidence as Evidence<'approve'>, current.headBefore);
@@ -992,7 +1008,8 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
       const wanted = current.step.do.action === 'destroy-copies' ? intent as Intent<'destroy-copies'> : null;
       // Leaving a copy as it is destroys nothing that could explain its absence later.
       const destruction = wanted?.left === null ? { ...state.destruction, tried: [...state.destruction.tried, wanted.copy] } : state.destruction;
-      return { ...state, destruction, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
+      const renewal = current.step.do.action === 'retire-share' ? retireTried(state.renewal, current.step.who) : state.renewal;
+      return { ...state, destruction, renewal, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
     }
     case 'done': {
       const evidence = (entry.data as Data<'done'>).evidence as Evidence;
@@ -1009,9 +1026,10 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
       const unexplained = !data.nothingChanged && lasting(current);
       // An attempt that changed nothing explains nothing later.
       const tried = current.step.do.action === 'destroy-copies' && data.nothingChanged && (current.intent as Intent<'destroy-copies'>).left === null ? state.destruction.tried.slice(0, -1) : state.destruction.tried;
+      const renewal = current.step.do.action === 'retire-share' && data.nothingChanged ? retireUntried(state.renewal) : state.renewal;
       // Once a token may have the key, the process has wiped what it was formed of.
       const components = unexplained && current.step.do.action === 'form-key' ? { ...state.components, alive: false } : state.components;
-      return { ...voidBegunShare(state, current), components, destruction: { ...state.destruction, tried }, current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
+      return { ...voidBegunShare(state, current), components, destruction: { ...state.destruction, tried }, renewal, current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
     }
     case 'found': {
       const { observation } = entry.data as Data<'found'>;
@@ -1052,7 +1070,7 @@ function open(state: State, entry: Entry<'opened'>): State {
   const result = planned(entry.data);
   if ('rule' in result) return state;
   const { script } = result;
-  const plan = layOutMovements(result.plan, entry.data.inputs, entry.data.people);
+  const plan = layOutMovements(layOutCards(result.plan, entry.data.bindings.cards), entry.data.inputs, entry.data.people);
   return {
     ...state, phase: 'open', ceremony: entry.ceremony, opening: entry.data, script, plan,
     people: entry.data.people.map((person) => ({ ...person, role: plan.seats.find((seat) => seat.id === person.seat)?.role ?? 'auditor', identity: null })),
@@ -1070,8 +1088,8 @@ function interrupted(state: State, lost?: string): State {
   // The backup key is held by the process of the token's module; another module's cards may go without it.
   if (backup?.alive && (lost === undefined || Object.values(state.opening?.bindings.tokens ?? {}).some((bound) => bound.module === lost))) {
     if (Object.keys(backup.given).length < backup.set.shares) {
-      // The backup key died before every share was out: the set can never be completed. Start it again.
-      const restart = state.plan?.steps.findIndex((step) => step.do.action === 'make-backup-key') ?? -1;
+      // The backup key died before every share was out: the set can never be completed. Start it again; old shares of it are still whole.
+      const restart = state.plan?.steps.findIndex((step) => step.do.action === 'make-backup-key' || step.do.action === 'renew-shares') ?? -1;
       for (const [seat, share] of Object.entries(backup.given)) voidShares = { ...voidShares, [seat]: [...(voidShares[seat] ?? []), share.object] };
       if (restart >= 0 && restart <= cursor) {
         cursor = restart;
@@ -1205,7 +1223,12 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       if (!state.backup || !share) return state;
       return { ...state, backup: { ...state.backup, given: { ...state.backup.given, [step.who]: { ...share, readBack: true } } } };
     }
-    case 'prove-recovery': return withKey(state, { recoveryProven: true });
+    case 'prove-recovery': return { ...withKey(state, { recoveryProven: true }), renewal: state.renewal && { ...state.renewal, proven: true } };
+    case 'renew-shares': {
+      const old = state.renewal?.old ?? state.backup;
+      return old ? { ...state, ...renewed(old, evidence as Evidence<'renew-shares'>) } : state;
+    }
+    case 'retire-share': return { ...state, renewal: retired(state.renewal, step.who) };
     case 'seal-escrow': return { ...state, deposit: depositOf(state, step.do, evidence as Evidence<'seal-escrow'>) };
     case 'restore-key': case 'release-escrow': {
       const e = evidence as Evidence<'restore-key' | 'release-escrow'>;
@@ -1282,7 +1305,17 @@ function boundSerials(state: State): string[] {
   return [...Object.values(bindings?.tokens ?? {}), ...Object.values(bindings?.cards ?? {}).flatMap((seats) => Object.values(seats))].map((bound) => bound.serial);
 }
 
-/** Which share a custodian holds: the x of share i is i. */
+/** Who receives a share, in the order of the script's steps. */
+export function shareReceivers({ plan }: State): string[] {
+  return plan?.steps.flatMap((step) => (step.do.action === 'give-share' ? [step.who] : [])) ?? [];
+}
+
+/** Which share somebody receives: the x of share i is i. */
+export function shareNumber(state: State, seat: string): number {
+  return shareReceivers(state).indexOf(seat) + 1;
+}
+
+/** Custodians are counted in the order of their seats. */
 export function custodianNumber(state: State, seat: string): number {
   return (state.plan?.seats.filter((candidate) => candidate.role === 'custodian').findIndex((candidate) => candidate.id === seat) ?? -1) + 1;
 }

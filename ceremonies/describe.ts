@@ -382,6 +382,26 @@ function done(before: State, evidence: Evidence): Worded {
         reported('nothing else that both tokens tell of their private halves differs'),
       ];
     }
+    case 'renew-shares': {
+      const { set, subsetsTried, quorum } = evidence as Evidence<'renew-shares'>;
+      return [
+        `${quorum.map((member) => personName(before, member.seat)).join(' and ')} lent their old shares; ${who} had the backup key split anew, ${set.threshold} of ${set.shares}`,
+        remark(`set ${set.id}, from now on epoch ${set.epoch}; it counts once it is proven`),
+        verified('the old shares brought the key back first: it signed a fresh message that its public key verifies'),
+        verified('the backup key is the same: old and new set commit to it alike'),
+        verified(`${subsetsTried} groups of ${set.threshold} new shares combined and compared`),
+        reported('the recovered copy is destroyed, and was not found afterwards'),
+      ];
+    }
+    case 'retire-share': {
+      const { card, object, x, device: { before: there, use } } = evidence as Evidence<'retire-share'>;
+      return [
+        `Old share ${x} of ${who} was erased`,
+        reported(`on card ${card}, object ${object}: ${there === 0 ? 'it was gone already, after an attempt without an outcome' : 'not found in a fresh session'}`),
+        ...there === 0 ? [] : [reported(`${use.tried}: ${use.answer}`)],
+        remark('that the card keeps no trace of it is the card\'s word'),
+      ];
+    }
     case 'lock-key':
       return [
         `${who} made the key non-extractable`,

@@ -414,6 +414,11 @@ export const INTENTS = {
   'confirm-gone': z.strictObject({ copies: count }),
   /** `seen`: what must still be there at that moment, byte for byte. `typed`: the serial number that the officer wrote out. */
   'zeroise-token': z.strictObject({ token: text(64), label: text(32).min(1), seen: TokenFacts, typed: text(200) }),
+  // --- the shares of a backup renewed (renewal.ts) ---
+  /** `quorum`: whose old shares are lent. The set keeps its name; `epoch` counts this split. */
+  'renew-shares': z.strictObject({ token: text(64), set: base64url(22), epoch: count, quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
+  /** The old share that is erased. */
+  'retire-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), epoch: count, x: z.int().min(1).max(255) }),
   'set-state': z.strictObject({}),
   'put-away': z.strictObject({}),
   'hand-over': z.strictObject({}),
@@ -532,6 +537,16 @@ export const EVIDENCE = {
     unaffected: count,
     dependants: z.array(z.strictObject({ key: text(500), label: text(128), how: text(300) })).max(2000),
   }),
+  'renew-shares': z.strictObject({
+    /** The new split of the same backup key. */
+    set: ShareSet,
+    subsetsTried: count,
+    quorum: Quorum,
+    /** Before the split, the old shares brought the key back as a session object, which signed this; it was destroyed and looked for again. */
+    possession: Possession,
+    destroyed: z.literal(true),
+  }),
+  'retire-share': z.strictObject({ card: text(64), object: text(64), x: z.int().min(1).max(255), device: CopyDestroyed }),
   'put-away': z.strictObject({}),
   /** Which movement of the list, and the thing that it names. */
   'hand-over': z.strictObject({ movement: z.int().min(1).max(1000), kind: ThingKind, identifier: text(64) }),

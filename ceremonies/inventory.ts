@@ -123,6 +123,8 @@ export interface ShareSetCopy extends Lasting {
   readonly epoch: number;
   /** False: it was given up before every share was out, and another set took its place. */
   readonly complete: boolean;
+  /** `unproven`: made to take another's place, and has not brought the key back yet. `superseded`: another has taken its place, and from then on it is refused. */
+  readonly renewal: 'unproven' | 'superseded' | null;
 }
 
 /** The backup key in an envelope that an agent holds. Where it lies, and whether there are copies of it, is in no record. */
@@ -429,7 +431,7 @@ interface Begun {
 const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 /** Acts that leave nothing behind, whatever became of them. */
 const LEAVES_NOTHING: readonly ActionName[] = [
-  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'seal-escrow', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
+  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'seal-escrow', 'renew-shares', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
   'locate-copies', 'approve', 'wait', 'confirm-gone',
 ];
 const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
@@ -800,7 +802,7 @@ class Estate {
       let copy = key.copies.find((one): one is SetDraft => one.kind === 'share-set' && one.set === set.id && one.epoch === set.epoch);
       if (!copy) {
         copy = {
-          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, complete: true, since: source, end: null, believed: this.#believed,
+          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
           custodians: shares.map(({ x, card, object, holder }): ShareDraft => ({
             seat: '', name: holder, x, readBack: false,
             object: {
@@ -810,7 +812,7 @@ class Estate {
         };
         this.#add(key, copy);
       }
-      this.#sets.set(`${entry.ceremony} ${set.id}`, copy);
+      this.#sets.set(setName(entry.ceremony, set), copy);
     }
   }
 
@@ -845,9 +847,9 @@ class Estate {
   }
 
   /** A quorum brought the key back: the backup works, as of now. */
-  #recovered(step: Step, key: KeyDraft | undefined, { set, quorum }: Pick<Intent<'prove-recovery'>, 'set' | 'quorum'>, what: string): void {
+  #recovered(step: Step, key: KeyDraft | undefined, { quorum }: Pick<Intent<'prove-recovery'>, 'quorum'>, what: string): void {
     const source = sourceOf(step.entry);
-    const copy = this.#sets.get(`${step.entry.ceremony} ${set}`);
+    const copy = this.#setOf(step);
     if (copy) copy.recoveryProven = true;
     if (!key) return;
     key.lastRecovery = source;
@@ -861,6 +863,20 @@ class Estate {
     const why = step.before.plan?.steps.flatMap(({ do: what }) => (what.action === 'approve' && what.reason !== undefined ? [what.reason] : []))[0] ?? '';
     const who = step.before.consent.approvals.map(({ seat }) => personAt(step.before, seat)?.name ?? seat).join(', ');
     this.#event(key, step, `released from escrow with ${record.agent.name} onto token ${token}, approved by ${who}: ${why}`);
+  }
+
+  /** The set that this ceremony works with at this moment. */
+  #setOf({ entry, before }: Step): SetDraft | undefined {
+    return before.backup ? this.#sets.get(setName(entry.ceremony, before.backup.set)) : undefined;
+  }
+
+  /** A renewed set that has brought the key back is in force; the splits before it are not. */
+  #tookPlace(step: Step, key: KeyDraft | undefined): void {
+    const copy = this.#setOf(step);
+    if (copy?.renewal !== 'unproven' || !key) return;
+    copy.renewal = null;
+    for (const other of key.copies) if (other.kind === 'share-set' && other.set === copy.set && other.epoch < copy.epoch && other.renewal === null) other.renewal = 'superseded';
+    this.#event(key, step, `from now on only the shares of epoch ${copy.epoch} count`);
   }
 
   #holdParts(
@@ -940,8 +956,8 @@ class Estate {
         if (!own) return;
         const { set } = evidence as Evidence<'make-backup-key'>;
         this.#giveUpSets(entry.ceremony);
-        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, since: source, end: null, believed: this.#believed };
-        this.#sets.set(`${entry.ceremony} ${set.id}`, copy);
+        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed };
+        this.#sets.set(setName(entry.ceremony, set), copy);
         this.#add(own, copy);
         this.#event(own, step, `backup key made and split ${set.threshold}-of-${set.shares}`);
         this.#settleEnds(source);
@@ -956,12 +972,11 @@ class Estate {
       }
       case 'give-share': {
         const { card, object, x, erased } = evidence as Evidence<'give-share'>;
-        const { set } = intent as Intent<'give-share'>;
         const seat = current.step.who;
-        const on = { module: cardModule(before, 'share-card', seat), token: card.serial };
+        const on = { module: cardModule(before, current.step.do.card ?? 'share-card', seat), token: card.serial };
         const name = personAt(before, seat)?.name ?? seat;
         for (const { holding } of this.#holdings()) if (holding.module === on.module && holding.token === on.token && erased.includes(holding.label) && stands(holding)) this.#end(holding, source, 'L1', 'erased from the card, when another share came');
-        this.#sets.get(`${entry.ceremony} ${set}`)?.custodians.push({
+        this.#setOf(step)?.custodians.push({
           seat, name, x, readBack: false,
           object: { kind: 'object', ...on, class: 'data', id: null, label: object, keyType: '', check: NO_CHECK, attributes: null, what: `share ${x} of ${name}`, pair: null, since: source, end: null, believed: this.#believed },
         });
@@ -970,14 +985,34 @@ class Estate {
         return;
       }
       case 'read-back-share': {
-        const { set, x } = intent as Intent<'read-back-share'>;
-        const share = this.#sets.get(`${entry.ceremony} ${set}`)?.custodians.find((one) => one.x === x);
+        const { x } = intent as Intent<'read-back-share'>;
+        const share = this.#setOf(step)?.custodians.find((one) => one.x === x);
         if (share) share.readBack = true;
         if (own) this.#event(own, step, `share ${x} read back and compared`);
         return;
       }
       case 'prove-recovery': {
         this.#recovered(step, own, intent as Intent<'prove-recovery'>, 'recovered for a proof, and destroyed again,');
+        this.#tookPlace(step, own);
+        return;
+      }
+      case 'renew-shares': {
+        if (!own) return;
+        const { set } = evidence as Evidence<'renew-shares'>;
+        this.#recovered(step, own, intent as Intent<'renew-shares'>, 'recovered for a proof before its shares are renewed, and destroyed again,');
+        this.#giveUpSets(entry.ceremony);
+        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, renewal: 'unproven', since: source, end: null, believed: this.#believed };
+        this.#sets.set(setName(entry.ceremony, set), copy);
+        this.#add(own, copy);
+        this.#event(own, step, `its backup key split anew ${set.threshold}-of-${set.shares}, epoch ${set.epoch}; not in force before it is proven`);
+        this.#settleEnds(source);
+        return;
+      }
+      case 'retire-share': {
+        const { card, object, x } = evidence as Evidence<'retire-share'>;
+        for (const { holding } of this.#holdings()) if (holding.token === card && holding.label === object && holding.class === 'data' && stands(holding)) this.#end(holding, source, 'L1', 'erased from the card, and not found from a fresh session');
+        if (own) this.#event(own, step, `old share ${x} erased from card ${card}`);
+        this.#settleEnds(source);
         return;
       }
       case 'seal-escrow': {
@@ -1319,11 +1354,22 @@ function sourceOf({ ceremony, seq, at }: Entry): Source {
   return { ceremony, seq, at };
 }
 
+/** Splits of one secret have one name, and count. */
+function setName(ceremony: string, { id, epoch }: { readonly id: string; readonly epoch: number }): string {
+  return `${ceremony} ${id} ${epoch}`;
+}
+
+/** A later split of the same secret that is in force, where the records know of one. */
+export function newerSplit({ keys }: Pick<Inventory, 'keys'>, { id, epoch }: { readonly id: string; readonly epoch: number }): ShareSetCopy | undefined {
+  return keys.flatMap(({ copies }) => copies.flatMap((copy) => (copy.kind === 'share-set' && copy.believed && copy.set === id && copy.epoch > epoch && copy.complete && copy.renewal !== 'unproven' ? [copy] : [])))
+    .sort((a, b) => b.epoch - a.epoch)[0];
+}
+
 function namesOf(action: ActionName, intent: Intent): string[] {
   if (action === 'generate-key' || action === 'restore-key' || action === 'release-escrow') return [...(intent as Intent<'generate-key' | 'restore-key' | 'release-escrow'>).ids];
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
   if (action === 'form-key') return [(intent as Intent<'form-key'>).id];
-  if (action === 'give-share') return [(intent as Intent<'give-share'>).object];
+  if (action === 'give-share' || action === 'retire-share') return [(intent as Intent<'give-share' | 'retire-share'>).object];
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
 }
 

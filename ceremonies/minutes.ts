@@ -14,6 +14,7 @@ import { claimsOn, LEVELS } from './destruction.ts';
 import type { Evidence, TokenFacts } from './evidence.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { BAND, html, Markup, NOTHING, type Part } from './markup.ts';
+import { oldShares, type Renewal } from './renewal.ts';
 import { Refused, type Refusal } from './refusal.ts';
 import { Fold, parseLine, type Hasher } from './transcript.ts';
 import { fingerprintWords } from './words.ts';
@@ -317,6 +318,7 @@ function thingsSection(record: FoldedRecord): Markup {
 
 function resultSection(record: FoldedRecord): Markup {
   const { key, backup, issued, components: { formed, entered } } = record.state;
+  if (!key && record.state.renewal && backup) return renewalSection(record.state, record.state.renewal, backup);
   if (formed) {
     return section('What was made', facts([
       ['Key', html`"${formed.label}", ${formed.kind.toUpperCase()}, on token ${code(formed.token)}, CKA_ID ${code(hexGroups(formed.id))}; formed of ${Object.keys(entered).length} components`],
@@ -346,6 +348,22 @@ function resultSection(record: FoldedRecord): Markup {
       ['Backup', backup ? html`${backup.set.threshold} of ${backup.set.shares}, set ${code(backup.set.id)}, epoch ${backup.set.epoch}; ${key.recoveryProven ? html`recovery proven ${mark('verified')}` : 'recovery not proven'}; ${backup.wiped ? html`source wiped ${mark('reported')}` : 'source not wiped'}` : 'none'],
     ]),
     shares);
+}
+
+/** The new set, and what became of every share of the old one. */
+function renewalSection(state: State, { old, proven }: Renewal, { set, given, wiped }: NonNullable<State['backup']>): Markup {
+  const { shares, left, enough } = oldShares(state);
+  const words = left === 0 ? 'none' : `${left} of ${old.set.shares}, of which ${old.set.threshold} make the backup key: ${enough ? 'ENOUGH. What keeps them out is that this program refuses them. Find these cards and have them destroyed' : 'too few'}`;
+  return section('What was made',
+    facts([
+      ['Shares until now', html`${old.set.threshold} of ${old.set.shares}, set ${code(old.set.id)}, epoch ${old.set.epoch}`],
+      ['New shares', html`${set.threshold} of ${set.shares}, set ${code(set.id)}, epoch ${set.epoch}; ${proven ? html`recovery proven ${mark('verified')}: only they count from now on` : 'recovery not proven: the old ones are still in force'}; ${wiped ? html`source wiped ${mark('reported')}` : 'source not wiped'}`],
+      ['Backup key', html`the same: both sets commit to it alike ${mark('verified')}`],
+      ...(proven ? [['Old shares not erased', html`${words} ${mark(enough ? 'refused' : 'reported')}`] as [string, Part]] : []),
+    ]),
+    table('list', ['Custodian', 'New share', 'Card', 'Share is on its card'], Object.entries(given).map(([seat, { x, card, readBack }]) => [personName(state, seat), x, code(card), readBack ? html`${mark('verified')} read back` : html`${mark('reported')} given, not read back`])),
+    table('list', ['Holder', 'Old share', 'Card', 'What became of it'], shares.map(({ x, card, holder, erased, seat }) => [holder, x, code(card),
+      erased ? html`erased, not found in a fresh session ${mark('reported')}` : !proven ? 'still in force' : seat === null ? html`its card was not here: declared dead, NOT ERASED ${mark('refused')}` : html`declared dead, NOT ERASED ${mark('refused')}`])));
 }
 
 // --- act by act ----------------------------------------------------------------------------------------------------------

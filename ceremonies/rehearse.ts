@@ -55,6 +55,7 @@ const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
   'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'compare-keys': 'officer', 'lock-key': 'officer', 'seal-escrow': 'officer', 'release-escrow': 'custodian',
   'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
+  'renew-shares': 'officer', 'retire-share': 'custodian',
   'enter-component': 'custodian', 'issue-component': 'custodian', 'form-key': 'officer',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer', 'hand-over': 'custodian',
 };
@@ -115,6 +116,9 @@ class Room {
   #formed: PlanStep | null = null;
   readonly #given = new Set<string>();
   readonly #readBack = new Set<string>();
+  /** The split that replaces the shares of a brought backup; whether its own shares have brought the key back. */
+  #renewed: { readonly step: PlanStep; proven: boolean } | null = null;
+  readonly #retired = new Set<string>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -168,10 +172,14 @@ class Room {
     }
     const has = (action: Action) => steps.some((step) => step.do.action === action);
     const recovers = this.#backups.length > 0;
+    const renewing = has('renew-shares');
+    for (const [card, spec] of Object.entries(room.cards)) {
+      if (spec.optional === true && !(renewing && spec.for === 'custodian')) this.#fault('PEOPLE-CARDS', { line: 0 }, `a ${card} for everybody whom it is for`, 'one that is optional', 'Only where shares are renewed may a custodian have no card. Remove `optional`.');
+    }
     if ((has('give-share') || recovers) && !Object.hasOwn(room.cards, 'share-card')) {
       this.#fault('PEOPLE-CARDS', { line: 0 }, 'a share-card for every custodian', 'none', 'Add `share-card: { for: custodian, at: bag }` under room.cards.');
     }
-    if (set && !recovers && !has('make-backup-key')) this.#fault('BACKUP-NEEDS-SET', { line: 0 }, 'a backup for the set of shares', 'a set that no step uses', 'Remove `set`, or add the steps of a backup.');
+    if (set && !recovers && !has('make-backup-key') && !renewing) this.#fault('BACKUP-NEEDS-SET', { line: 0 }, 'a backup for the set of shares', 'a set that no step uses', 'Remove `set`, or add the steps of a backup.');
     const administers = steps.filter((step) => step.do.action === 'administer');
     if (administers.length === 0) {
       for (const role of ['witness', 'auditor'] as const) {
@@ -184,7 +192,7 @@ class Room {
       if (administers.length > 1 || steps.findLast((step) => step.line > 0)?.do.action !== 'administer') this.#fault('ADMINISTER-ALONE', administers[0] ?? { line: 0 }, 'one administer step, the last', `${administers.length}, or another after it`);
       if (administers.some((step) => Object.keys(step.witnesses).length > 0)) this.#fault('ADMINISTER-ALONE', administers[0] ?? { line: 0 }, 'changes that the officer signs for', 'a witness to a step without an end', 'What needs a witness is a ceremony of its own.');
     }
-    if (this.#backups.length > 1 || (recovers && this.#plan.set)) this.#fault('BACKUP-ONCE', { line: 0 }, 'one backup in a ceremony', recovers && this.#plan.set ? 'one that is brought and one that is made' : 'two that are brought', 'Make another ceremony for it.');
+    if (this.#backups.length > 1 || (recovers && this.#plan.set && !renewing)) this.#fault('BACKUP-ONCE', { line: 0 }, 'one backup in a ceremony', recovers && this.#plan.set ? 'one that is brought and one that is made' : 'two that are brought', 'Make another ceremony for it.');
     if (recovers && this.#custodians.length < 2) this.#fault('PEOPLE-ROLES', { line: 0 }, 'at least two custodians for a recovery', `${this.#custodians.length}`, 'Add custodians under people.');
     if (this.#custodians.length === 0 && this.#plan.set) this.#fault('PEOPLE-ROLES', { line: 0 }, 'custodians for the shares', `${seats.length} people, no custodian`, 'Add custodians under people.');
   }
@@ -232,9 +240,10 @@ class Room {
     else if (place.now !== 'table') this.#fault('ROOM-TOKEN-OUT', step, `${token} on the table`, `in the ${place.now}`, 'Add the move that takes it out.');
   }
 
-  #cardInReader(step: PlanStep, seat: string): void {
-    const card = `share-card/${seat}`;
+  #cardInReader(step: PlanStep, seat: string, name = 'share-card'): void {
+    const card = `${name}/${seat}`;
     const place = this.#places.get(card);
+    if (!place && name !== 'share-card') this.#fault('ROOM-THING', step, 'a card of the room', name, 'Declare it under room.cards, or correct its name.');
     if (place && place.now !== 'reader') this.#fault('ROOM-CARD-IN-READER', step, `${card} in the reader`, `in the ${place.now}`, 'Add the move that puts it in.');
   }
 
@@ -333,16 +342,17 @@ class Room {
         return;
       }
       case 'give-share':
-        this.#give(step);
+        this.#give(step, what.card);
         return;
       case 'read-back-share':
-        this.#cardInReader(step, step.who);
+        this.#cardInReader(step, step.who, what.card);
         if (!this.#given.has(step.who)) this.#fault('READ-BACK-EVERY-SHARE', step, `a share of ${step.who} to read back`, 'none was given');
         if (this.#readBack.has(step.who)) this.#fault('READ-BACK-EVERY-SHARE', step, 'every share read back once', `that of ${step.who} again`, 'Remove one of the two.');
         this.#readBack.add(step.who);
         return;
       case 'prove-recovery':
-        if (what.on !== undefined && what.from !== undefined) this.#fromBackup(step, what.on, what.from);
+        if (what.on !== undefined && what.from !== undefined && this.#renewed) this.#proveRenewed(step, what.on, what.from);
+        else if (what.on !== undefined && what.from !== undefined) this.#fromBackup(step, what.on, what.from);
         else this.#recover(step, what.key ?? '');
         return;
       case 'restore-key':
@@ -373,6 +383,8 @@ class Room {
         if (key?.on === what.on) this.#fault('CLONE-TWO-TOKENS', step, 'the key on two tokens', `${what.on} twice`, 'Name the other token under `on`.');
         return;
       }
+      case 'renew-shares': this.#renew(step, what); return;
+      case 'retire-share': this.#retire(step, what.card); return;
       case 'lock-key': {
         const key = this.#keyOf(step, what.key);
         if (!key) return;
@@ -384,7 +396,7 @@ class Room {
       case 'enter-component': case 'issue-component': this.#component(step, what); return;
       case 'form-key': this.#form(step, what); return;
       case 'wipe-backup-key':
-        if (!this.#key?.recovered) this.#fault('WIPED-AFTER-PROOF', step, 'a proven recovery before the source is wiped', 'none');
+        if (!this.#key?.recovered && !this.#renewed?.proven) this.#fault('WIPED-AFTER-PROOF', step, 'a proven recovery before the source is wiped', 'none');
         if (!this.#backup || this.#backup.wiped) this.#fault('WIPED-AFTER-PROOF', step, 'a backup key to wipe', this.#backup ? 'one that is wiped' : 'none');
         if (this.#backup) this.#backup.wiped = true;
         return;
@@ -501,10 +513,10 @@ class Room {
     if (custodian !== 1 || witness < 1) this.#fault('HAND-OVER-WITNESSED', step, 'the custodian who receives, and a witness', `${custodian} custodians and ${witness} witnesses`, 'Write witnessed-by: { custodian: 1, witness: 1 }.');
   }
 
-  #give(step: PlanStep): void {
-    this.#cardInReader(step, step.who);
+  #give(step: PlanStep, card?: string): void {
+    this.#cardInReader(step, step.who, card);
     if (!this.#backup || this.#backup.wiped) this.#fault('SHARES-AFTER-SPLIT', step, 'a backup key that has been split', this.#backup ? 'one that is wiped' : 'none');
-    else if (!this.#key?.wrapped) this.#fault('SHARES-AFTER-SPLIT', step, 'the key wrapped before shares are given', 'not wrapped');
+    else if (!this.#key?.wrapped && !this.#renewed) this.#fault('SHARES-AFTER-SPLIT', step, 'the key wrapped before shares are given', 'not wrapped');
     if (this.#given.has(step.who)) this.#fault('ONE-PERSON-ONE-SHARE', step, 'one share for every custodian', `a second one for ${step.who}`, 'Remove one of the two.');
     this.#given.add(step.who);
   }
@@ -512,13 +524,54 @@ class Room {
   #recover(step: PlanStep, name: string): void {
     const key = this.#keyOf(step, name);
     if (key && !key.wrapped) this.#fault('WRAP-BEFORE-RECOVERY', step, `key ${name} wrapped first`, 'nothing to recover');
+    this.#everyShareRead(step);
+    if (key) key.recovered = true;
+  }
+
+  #everyShareRead(step: PlanStep, card?: string): void {
     // The quorum is drawn when the step begins: any custodian may be asked.
-    for (const seat of this.#custodians) if (this.#given.has(seat)) this.#cardInReader(step, seat);
+    for (const seat of this.#custodians) if (this.#given.has(seat)) this.#cardInReader(step, seat, card);
     const without = this.#custodians.filter((seat) => !this.#given.has(seat));
     if (without.length > 0) this.#fault('SHARES-AFTER-SPLIT', step, 'a share for every custodian before the proof', `none for ${without.join(', ')}`);
     const unread = [...this.#given].filter((seat) => !this.#readBack.has(seat));
     if (unread.length > 0) this.#fault('PROOF-AFTER-READ-BACK', step, 'every share read back before the proof', `not those of ${unread.join(', ')}`);
-    if (key) key.recovered = true;
+  }
+
+  // --- a backup whose shares are renewed: walked with every custodian holding an old card and a new one ---
+
+  #renew(step: PlanStep, { on, from }: Extract<PlanStep['do'], { action: 'renew-shares' }>): void {
+    this.#fromBackup(step, on, from);
+    if (!this.#plan.set) this.#fault('BACKUP-NEEDS-SET', step, 'a set: how many shares, how many for a recovery', 'none', 'Add `set: { shares: N, threshold: M }`.');
+    if (this.#renewed || this.#backup) {
+      this.#fault('BACKUP-ONCE', step, 'one split in a ceremony', 'a second one', 'Remove one of the two.');
+      return;
+    }
+    this.#renewed = { step, proven: false };
+    this.#backup = { step, wiped: false };
+    this.#given.clear();
+    this.#readBack.clear();
+  }
+
+  #newCard(): string | undefined {
+    const give = this.#plan.steps.find((step) => step.do.action === 'give-share')?.do;
+    return give?.action === 'give-share' ? give.card : undefined;
+  }
+
+  #proveRenewed(step: PlanStep, on: string, from: string): void {
+    this.#onToken(step, on);
+    this.#input(step, from, 'backup');
+    this.#everyShareRead(step, this.#newCard());
+    if (this.#renewed) this.#renewed.proven = true;
+  }
+
+  /** An old share is the way back until the new ones are proven, and what is erased nobody brings back. */
+  #retire(step: PlanStep, card?: string): void {
+    this.#cardInReader(step, step.who, card);
+    if (!this.#renewed?.proven) this.#fault('RETIRE-AFTER-PROOF', step, 'a recovery proven from the new shares before an old one is erased', 'none');
+    if ((card ?? 'share-card') === (this.#newCard() ?? 'share-card')) this.#fault('RETIRE-AFTER-PROOF', step, 'old shares and new ones on different cards', `both on ${card ?? 'share-card'}`, 'Let give-share and read-back-share name the new card.');
+    if (this.#retired.has(step.who)) this.#fault('RETIRE-EVERY-SHARE', step, 'every old share erased once', `that of ${step.who} again`, 'Remove one of the two.');
+    if (Object.keys(step.witnesses).length === 0) this.#fault('RETIRE-WITNESSED', step, 'a witness to what cannot be undone', 'none', 'Add `witnessed-by`.');
+    this.#retired.add(step.who);
   }
 
   /** A quorum of those who are here, on that token: every share was read on its card, and every card is at hand. */
@@ -597,10 +650,14 @@ class Room {
       }
       if (this.#approved.size < 2) this.#fault('APPROVED-BY-SEVERAL', last, 'at least two people who approve', `${this.#approved.size}`, 'Let the approve step be for-each: custodian, and seat at least two.');
     }
+    if (this.#renewed) {
+      const kept = this.#custodians.filter((seat) => !this.#retired.has(seat));
+      if (kept.length > 0) this.#fault('RETIRE-EVERY-SHARE', this.#renewed.step, 'every old share that is here erased before the end', `not those of ${kept.join(', ')}`, 'Add a retire-share step, for-each: custodian.');
+    }
     if (this.#backup) {
       const unread = [...this.#given].filter((seat) => !this.#readBack.has(seat));
       if (unread.length > 0) this.#fault('READ-BACK-EVERY-SHARE', this.#backup.step, 'every share read back before the end', `not those of ${unread.join(', ')}`, 'Add a read-back-share step, for-each: custodian.');
-      if (!key?.recovered) this.#fault('BACKUP-PROVEN', this.#backup.step, 'a proven recovery for a backup', 'none', 'Add a prove-recovery step: a backup that was never tried is none.');
+      if (!key?.recovered && !this.#renewed?.proven) this.#fault('BACKUP-PROVEN', this.#backup.step, 'a proven recovery for a backup', 'none', 'Add a prove-recovery step: a backup that was never tried is none.');
       if (!this.#backup.wiped) this.#fault('WIPE-AT-END', last, 'the backup key\'s source wiped before the end', 'still there', 'Add a wipe-backup-key step.');
     }
   }

@@ -78,8 +78,9 @@ function shapes<Open extends boolean>(open: Open) {
     'sign-crl': z.strictObject({ key: name, revocations: name, previous: name.optional(), days: whole(1, 400) }).optional(),
     'make-backup-key': z.strictObject({ on: name }).optional(),
     'wrap-key': z.strictObject({ key: name }).optional(),
-    'give-share': z.strictObject({}).optional(),
-    'read-back-share': z.strictObject({}).optional(),
+    /** `card`: which of the custodian's cards; default: share-card. */
+    'give-share': z.strictObject({ card: name.optional() }).optional(),
+    'read-back-share': z.strictObject({ card: name.optional() }).optional(),
     /** Of the ceremony's own key; or, `from` a backup that was brought, as session objects on that token. */
     'prove-recovery': z.strictObject({ key: name.optional(), on: name.optional(), from: name.optional() })
       .refine(({ key, on, from }) => (key === undefined) === (on !== undefined) && (on === undefined) === (from === undefined), 'either key, or on and from').optional(),
@@ -94,6 +95,10 @@ function shapes<Open extends boolean>(open: Open) {
     }).optional(),
     /** A key out of its backup, onto a token where it is not, with the backup key that its escrow agent holds. */
     'release-escrow': z.strictObject({ on: name, key: name, from: name, escrow: name, envelope: name }).optional(),
+    /** The backup key out of its old shares, split anew as `set` says. */
+    'renew-shares': z.strictObject({ on: name, from: name }).optional(),
+    /** An old share erased on its card, once the new set is proven. */
+    'retire-share': z.strictObject({ card: name.optional() }).optional(),
     'lock-key': z.strictObject({ key: name }).optional(),
     /** A component of a key, typed by its holder with the check value on the form; one for every custodian. */
     'enter-component': component.optional(),
@@ -154,7 +159,8 @@ function shapes<Open extends boolean>(open: Open) {
     set: z.strictObject({ shares: whole(2, 255), threshold: whole(2, 255) }).optional(),
     room: z.strictObject({
       tokens: z.record(name, z.enum(PLACES)),
-      cards: z.record(name, z.strictObject({ for: z.enum(['person', 'custodian']), at: z.enum(PLACES) })),
+      /** `optional`: a seat may have none; its steps with that card are left out at the opening. */
+      cards: z.record(name, z.strictObject({ for: z.enum(['person', 'custodian']), at: z.enum(PLACES), optional: z.boolean().optional() })),
     }),
     acts: z.array(z.strictObject({ act: sentence, minutes: z.int().min(1).max(480), steps: z.array(step).min(1).max(80) })).min(1).max(40),
   });
@@ -372,8 +378,10 @@ export function planOf(script: Script, parameters: Parameters): Plan {
     if (set.threshold < 2 || set.threshold > set.shares || set.shares > 255) {
       throw new Refused(refuse('SET-THRESHOLD', '2 <= M <= N <= 255', `M = ${set.threshold}, N = ${set.shares}`, 'Choose a threshold that N custodians can reach and one alone cannot.'));
     }
-    if (set.shares !== people.custodian) {
-      throw new Refused(refuse('SET-CUSTODIANS', 'one custodian per share', `${set.shares} shares, ${people.custodian} custodians`, 'Let people.custodian and set.shares be the same number.'));
+    // Where a seat may be without a card, some give a share up and others receive one: only the opening knows who.
+    const some = Object.values(body.room.cards).some(({ optional }) => optional === true);
+    if (some ? set.shares > people.custodian : set.shares !== people.custodian) {
+      throw new Refused(refuse('SET-CUSTODIANS', some ? 'at least one custodian per share' : 'one custodian per share', `${set.shares} shares, ${people.custodian} custodians`, some ? 'Seat more custodians, or make fewer shares.' : 'Let people.custodian and set.shares be the same number.'));
     }
   }
   const steps: PlanStep[] = [];

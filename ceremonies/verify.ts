@@ -164,6 +164,10 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       const key = step.do.from === undefined ? before.key : backupInput(before.opening?.inputs, step.do.from).key;
       return [possessionClaim('the recovered key signed a fresh message that the key\'s public half verifies', key?.algorithm ?? '', key?.spki ?? '', possession)];
     }
+    case 'renew-shares': {
+      const { algorithm, spki } = backupInput(before.opening?.inputs, step.do.from).key;
+      return [possessionClaim('the old shares brought the key back: it signed a fresh message that the public key of the backup verifies', algorithm, spki, (evidence as Evidence<'renew-shares'>).possession)];
+    }
     case 'seal-escrow': {
       const e = evidence as Evidence<'seal-escrow'>;
       const { key } = backupInput(before.opening?.inputs, step.do.from);
@@ -213,7 +217,7 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     }
     case 'locate-copies': case 'wait': case 'destroy-copies': case 'confirm-gone': return [];
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
-    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': case 'hand-over': case 'zeroise-token':
+    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'retire-share': case 'put-away': case 'hand-over': case 'zeroise-token':
     case 'enter-component': case 'issue-component': case 'form-key': return [];
   }
 }

@@ -65,7 +65,7 @@ const DETAIL: Record<string, string> = {
 
   SCRIPT        name of a script that ships (root-ca, composite-ca, pq-root, intermediate,
                 cross-sign, crl, encryption-certificate, stateful-root, recovery,
-                recovery-rehearsal, ha-clone, key-destruction, token-zeroise,
+                recovery-rehearsal, ha-clone, custodian-change, key-destruction, token-zeroise,
                 key-compromise, custody-movement)
   --out DIR     where the bundle goes (default: the current folder); its path is printed last
   --set N=V     a parameter of the script, e.g. --set algorithm=rsa-4096 --set threshold=3 --set shares=5

@@ -176,7 +176,7 @@ function where(copy: Copy): string {
     case 'escrow': return `${mark} in escrow with ${copy.agent} since ${copy.since.at.slice(0, 10)}, for ${copy.purpose}; envelope ${copy.sha256}${copy.released === null ? '' : `; released ${copy.released.at.slice(0, 10)}`}${ended}`;
     case 'share-set': {
       const left = copy.custodians.filter(({ object }) => stands(object));
-      const proof = `${left.every(({ readBack }) => readBack) ? 'every share read back' : `not read back: ${left.filter(({ readBack }) => !readBack).map(({ name }) => name).join(', ')}`}, recovery ${copy.recoveryProven ? 'proven' : 'not proven'}`;
+      const proof = `${left.every(({ readBack }) => readBack) ? 'every share read back' : `not read back: ${left.filter(({ readBack }) => !readBack).map(({ name }) => name).join(', ')}`}, recovery ${copy.recoveryProven ? 'proven' : 'not proven'}${copy.renewal === null ? '' : copy.renewal === 'superseded' ? '; RENEWED since, and refused' : '; not in force, as its recovery is not proven'}`;
       return `${mark} ${copy.threshold}-of-${copy.shares} shares, epoch ${copy.epoch} (${left.map(({ name, object }) => `${name} on ${object.module}:${object.token}`).join(', ') || 'none left'}), ${proof}${ended}`;
     }
   }

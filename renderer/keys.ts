@@ -180,7 +180,7 @@ export function copyView(copy: Copy, nameOf: (serial: string) => string): CopyVi
       const shares = copy.custodians.map(({ x, name, readBack, object }) => ({ words: words.share(x, name, nameOf(object.token)), stands: stands(object), readBack }));
       return {
         ...base, medium: 'shares', title: words.shares(copy.threshold, copy.shares), place: shares.filter((share) => share.stands).length === 0 ? words.nobody : '', shares,
-        details: [copy.recoveryProven ? words.recovery : words.noRecovery, ...(copy.complete ? [] : [words.givenUp])],
+        details: [copy.recoveryProven ? words.recovery : words.noRecovery, ...(copy.complete ? [] : [words.givenUp]), ...(copy.renewal === null ? [] : [words.renewal[copy.renewal]])],
       };
     }
   }

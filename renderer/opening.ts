@@ -17,6 +17,8 @@ export interface Want {
   readonly title: string;
   readonly token?: string;
   readonly card?: readonly [card: string, seat: string];
+  /** A seat may be without it. */
+  readonly optional?: boolean;
 }
 export type Bound = Bindings['tokens'][string];
 
@@ -29,6 +31,7 @@ export function wantedOf(plan: Plan): Want[] {
         .map((seat): Want => ({
           title: `${card.replaceAll('-', ' ')} of ${seatTitle(seat.id)}`,
           card: [card, seat.id],
+          ...(spec.optional === true ? { optional: true } : {}),
         })),
     ),
   ];

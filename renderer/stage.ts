@@ -22,6 +22,7 @@ import { affectedText, whatToDo } from '../ceremonies/statements.ts';
 import { endsHere } from '../ceremonies/zeroise.ts';
 import { algorithmName, placeWords, profileOf } from './algorithms.ts';
 import { fact, objectLine, type Fact, type Told } from './reading.ts';
+import { renewalResult, renewFacts, retireFacts } from './renewal.ts';
 import { personTitle, seatTitle, t } from './texts.ts';
 
 const { text, mono, hex, list } = fact;
@@ -210,7 +211,11 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     }
     case 'give-share':
     case 'read-back-share':
-      return card('share-card');
+      return card(step.do.card ?? 'share-card');
+    case 'renew-shares':
+      return [...renewFacts(state, step.do, intent?.['quorum'], evidence as Evidence<'renew-shares'> | null), ...token(step.do.on)];
+    case 'retire-share':
+      return retireFacts(state, step, evidence as Evidence<'retire-share'> | null);
     case 'locate-copies':
     case 'confirm-gone': {
       const e = evidence as Evidence<'locate-copies'> | null;
@@ -340,7 +345,7 @@ function attributesBrief(key: KeyAttributes): string {
 export function resultFacts(state: State, rows: readonly Told[]): Fact[] {
   const { key, issued, components: { formed } } = state;
   if (formed) return [text('Key', `${formed.kind.toUpperCase()}, “${formed.label}”`), mono('Check value', checkWords(formed.check), 'verified'), hex('Token, serial', formed.token)];
-  if (!key) return [];
+  if (!key) return renewalResult(state);
   const shown = rows.findLast(
     ({ entry, step }) => entry.kind === 'done' && ['generate-key', 'prove-key', 'open-key', 'restore-key', 'release-escrow'].includes(step?.do.action ?? ''),
   );
@@ -373,7 +378,7 @@ export function certifiedInput(state: State, step: PlanStep): Input | null {
   return name === undefined ? null : (state.opening?.inputs[name] ?? null);
 }
 
-const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key', 'compare-keys', 'release-escrow'];
+const SIGNING: readonly ActionName[] = ['prove-key', 'open-key', 'issue-certificate', 'sign-crl', 'restore-key', 'compare-keys', 'release-escrow', 'renew-shares'];
 
 /**
  * Does a device process compute by itself in this step, long enough that people may want to stop it? Making and using a
@@ -385,7 +390,7 @@ export function canBeStopped(state: State, step: PlanStep): boolean {
   const key =
     step.do.action === 'open-key'
       ? keyInput(state, step.do.from).key
-      : step.do.action === 'restore-key' || step.do.action === 'release-escrow'
+      : step.do.action === 'restore-key' || step.do.action === 'release-escrow' || step.do.action === 'renew-shares'
         ? backupInput(state.opening?.inputs, step.do.from).key
         : state.key;
   return (

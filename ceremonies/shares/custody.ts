@@ -128,10 +128,10 @@ interface MovementDraft extends Draft<Omit<CustodyMovement, 'state'>> {
 type Count = 'first' | 'in' | 'out';
 interface KnownSet { readonly copy: ShareSetCopy; readonly key: string; readonly rehearsal: boolean }
 
-/** Given up before it was whole, or too few of its shares are left on cards. */
-const hasEnded = ({ copy }: KnownSet): boolean => copy.end !== null || !copy.complete;
+/** Given up before it was whole, or too few of its shares are left on cards, or renewed since. */
+const hasEnded = ({ copy }: KnownSet): boolean => copy.end !== null || !copy.complete || copy.renewal === 'superseded';
 /** A set that may be given up yet, or has ended, protects nothing. */
-const inForce = (one: KnownSet): boolean => !hasEnded(one) && one.copy.custodians.length === one.copy.shares;
+const inForce = (one: KnownSet): boolean => !hasEnded(one) && one.copy.renewal === null && one.copy.custodians.length === one.copy.shares;
 const KINDS: readonly ThingKind[] = ['card', 'bag', 'sheet', 'envelope', 'token', 'backup'];
 const keyOf = (kind: ThingKind, identifier: string, rehearsal: boolean): string => `${thingName({ kind, identifier })}${rehearsal ? ' (REHEARSAL)' : ''}`;
 const same = (one: HeldShare | null, other: HeldShare | null): boolean => one !== null && other !== null && one.set === other.set && one.x === other.x;
@@ -223,6 +223,11 @@ class Register {
     if (action === 'read-back-share') {
       const card = this.#thing(step, 'card', (evidence as Evidence<'read-back-share'>).card, 'share card');
       card.unread = null;
+      this.#withPerson(step, card, who);
+    }
+    if (action === 'retire-share') {
+      const card = this.#thing(step, 'card', (evidence as Evidence<'retire-share'>).card, 'share card');
+      Object.assign(card, { what: 'card whose share was erased', declared: null });
       this.#withPerson(step, card, who);
     }
     if (action === 'inspect-token') Object.assign(this.#thing(step, 'token', (evidence as Evidence<'inspect-token'>).token.serial, 'token'), { unaccounted: null, left: null });
@@ -353,9 +358,9 @@ class Register {
   }
 
   /** Shares that the records wrote onto this card, and that are still there. */
-  #knownShares({ kind, identifier, rehearsal }: ThingDraft): HeldShare[] {
+  #knownShares({ kind, identifier, rehearsal }: ThingDraft, counts: (one: KnownSet) => boolean = () => true): HeldShare[] {
     if (kind !== 'card') return [];
-    return this.#sets.filter((one) => one.rehearsal === rehearsal).flatMap(({ copy }) => copy.custodians.flatMap(({ x, object }) => (sameSerial(object.token, identifier) && stands(object) ? [{ set: copy.set, x }] : [])));
+    return this.#sets.filter((one) => one.rehearsal === rehearsal && counts(one)).flatMap(({ copy }) => copy.custodians.flatMap(({ x, object }) => (sameSerial(object.token, identifier) && stands(object) ? [{ set: copy.set, x }] : [])));
   }
 
   finish(passedOn: readonly CustodyFinding[]): Omit<Custody, 'records'> {
@@ -369,6 +374,12 @@ class Register {
       const { declared: share, kind, key } = thing;
       const of = share === null || kind === 'card' ? [] : this.#sets.filter(({ copy, rehearsal }) => copy.set === share.set && rehearsal === thing.rehearsal);
       if (share && of.length > 0 && of.every(hasEnded)) this.#find('CUSTODY-SHARE-OF-ENDED-SET', `no share of set ${share.set} anywhere: the set has ended`, `${shareText(share)} in ${key}, as the list says`, 'Destroy it before witnesses: with enough others of its set it opens every backup that was made under it.', thing.since, [thing]);
+    }
+    for (const { copy, rehearsal } of this.#sets) {
+      if (copy.renewal !== 'superseded') continue;
+      for (const { x, name, object } of copy.custodians.filter((share) => stands(share.object))) {
+        this.#find('CUSTODY-SHARE-OF-ENDED-SET', `no share of epoch ${copy.epoch} of set ${copy.set} anywhere: its shares were renewed`, `share ${x} of ${name} on card ${object.token}, declared dead and not erased`, 'Have it destroyed before witnesses: with enough others of its epoch it still makes the backup key.', copy.since, [this.#cardLeft(object.token, name, rehearsal, copy.since)]);
+      }
     }
     const movements = this.#movements.map((movement): CustodyMovement => {
       const { act, handedOver, ...told } = movement;
@@ -384,6 +395,17 @@ class Register {
     };
   }
 
+  /** The card of a share that nobody erased: with whoever received it, where no record here has seen it since. */
+  #cardLeft(serial: string, person: string, rehearsal: boolean, since: Source): ThingDraft {
+    const name = sameThing('card', serial, rehearsal);
+    const known = this.#things.get(name);
+    if (known) return known;
+    const card: ThingDraft = { key: keyOf('card', serial, rehearsal), kind: 'card', identifier: serial, rehearsal, what: 'share card', person, site: null, place: null, inside: null, since, unaccounted: null, declared: null, left: null, unread: null };
+    this.#things.set(name, card);
+    this.#count('first', rehearsal, ['person', person]);
+    return card;
+  }
+
   /** The seal of its act has the signatures of both parties over it. */
   #signed({ ceremony, act, handedOver: { giver, receiver } }: MovementDraft): boolean {
     const seal = this.#states.get(ceremony)?.seals.find((one) => one.act === act);
@@ -394,8 +416,8 @@ class Register {
     const { declared, left: _left, unread: _unread, ...told } = thing;
     const known = this.#knownShares(thing);
     // On a card, a share of a set that has ended is none: the next one erases it. Nothing erases paper; of a set that no record here made, nobody can say.
-    const counts = ({ set }: HeldShare) => thing.kind !== 'card' || this.#sets.every((one) => one.copy.set !== set || inForce(one));
-    const shares = (known.length > 0 ? known : [declared ?? []].flat()).filter(counts);
+    const counts = ({ set }: HeldShare) => thing.kind !== 'card' || this.#sets.every((one) => one.copy.set !== set) || this.#sets.some((one) => one.copy.set === set && inForce(one));
+    const shares = known.length > 0 ? this.#knownShares(thing, inForce) : [declared ?? []].flat().filter(counts);
     return { ...told, what: shares.length > 0 && thing.kind === 'card' ? 'share card' : told.what, shares };
   }
 

@@ -13,7 +13,7 @@ import { createdId, fileOf, goesToToken, orderText } from '../../ceremonies/admi
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
-  issuerOf, keyInput, resumeStatement, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
+  issuerOf, keyInput, resumeStatement, shareNumber, shareReceivers, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { approvalStatement } from '../../ceremonies/approvals.ts';
 import { AWAY, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
@@ -25,6 +25,7 @@ import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
+import { rehearsalSeats, someoneLeft } from '../../ceremonies/renewal.ts';
 import { totalOnForms } from '../../ceremonies/components.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { rehearsalMovements } from '../../ceremonies/shares/movements.ts';
@@ -391,10 +392,14 @@ export class Conductor {
     this.#notInProduction([...Object.values(existing), ...Object.values(held).flatMap((seats) => Object.values(seats))]);
     const config = this.#module(module);
     const wanted: { label: string; bind: (bindings: MutableBindings, serial: string) => void }[] = [];
+    // Whoever has left takes part in no ceremony, and has a share all the same.
+    const absent: { bound: Bindings['tokens'][string] | null } = { bound: null };
+    if (someoneLeft(plan) && held['share-card'] === undefined) wanted.push({ label: 'REHEARSAL share of one who left', bind: (_bindings, serial) => { absent.bound = { module, serial }; } });
     for (const token of plan.tokens.filter((one) => !Object.hasOwn(existing, one))) wanted.push({ label: `REHEARSAL ${token}`, bind: (bindings, serial) => { bindings.tokens[token] = { module, serial }; } });
     for (const [card, spec] of Object.entries(plan.room.cards)) {
       for (const seat of plan.seats) {
         if ((spec.for === 'custodian' && seat.role !== 'custodian') || held[card]?.[seat.id] !== undefined) continue;
+        if (spec.optional === true && (held[card] !== undefined || !rehearsalSeats(plan, card).includes(seat.id))) continue;
         // A label has 32 bytes (PKCS#11 3.2, 5.5.7): the first word of the card's name must do.
         wanted.push({ label: `REHEARSAL ${card.split('-')[0] ?? card} ${seat.id}`.slice(0, 32), bind: (bindings, serial) => { (bindings.cards[card] ??= {})[seat.id] = { module, serial }; } });
       }
@@ -410,11 +415,11 @@ export class Conductor {
       if (!token) throw new Refused(refuse('PROVISION', `${wanted.length} rehearsal tokens`, `${tokens.length}`, 'Look at the tokens, and try again.'));
       item.bind(bindings, token.serial);
     });
-    return { bindings, inputs: await this.#props(plan, bindings, elsewhere.bound ?? Object.values(bindings.tokens)[0], brought, ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }, kem ?? 'ml-kem-768') };
+    return { bindings, inputs: await this.#props(plan, bindings, elsewhere.bound ?? Object.values(bindings.tokens)[0], brought, ca ?? { algorithm: 'MLDSA65-ECDSA-P256-SHA512', place: 'split' }, kem ?? 'ml-kem-768', absent.bound) };
   }
 
   /** The files of a rehearsal: made for it, of keys that are worth nothing. */
-  async #props(plan: Plan, bindings: Bindings, bound: Bindings['tokens'][string] | undefined, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kem: string): Promise<Inputs> {
+  async #props(plan: Plan, bindings: Bindings, bound: Bindings['tokens'][string] | undefined, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kem: string, absent: Bindings['tokens'][string] | null): Promise<Inputs> {
     const inputs: Inputs = {};
     let made: { readonly key: KeyReference; readonly certificate: string } | undefined;
     const { devices, clock, random } = this.#world;
@@ -422,7 +427,7 @@ export class Conductor {
     if (release) return this.#escrowProps(release, bound, brought, ca);
     // A key and a backup are of one key: it is made together with its backup, and stays on its token.
     const kinds = Object.entries(plan.inputs).filter(([name]) => !brought.includes(name)).map(([, { kind }]) => kind);
-    const pair = bound && kinds.includes('key') && kinds.includes('backup') ? await this.#backupFor(bindings, this.#module(bound.module), bound.serial, ca, true) : null;
+    const pair = bound && kinds.includes('key') && kinds.includes('backup') ? await this.#backupFor(bindings, this.#module(bound.module), bound.serial, ca, true, absent) : null;
     for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
       if (brought.includes(name) || optional === true) continue;
       if (kind === 'movements') {
@@ -460,7 +465,7 @@ export class Conductor {
         }
         case 'recipient': file('pub', await (await escrowing()).rehearsalAgent(this.#forEscrow(), config)); break;
         case 'escrow': case 'envelope': break; // of a release alone, and made with its backup
-        case 'backup': file('json', utf8(JSON.stringify(pair ?? await this.#backupFor(bindings, config, bound.serial, ca, false)))); break;
+        case 'backup': file('json', utf8(JSON.stringify(pair ?? await this.#backupFor(bindings, config, bound.serial, ca, false, absent)))); break;
         case 'crl': case 'certificates': break; // optional everywhere: a first list has none before it
       }
     }
@@ -499,9 +504,9 @@ export class Conductor {
   }
 
   /** The backup of a key that is thrown away at once, or `kept`, its shares on the cards of this rehearsal's custodians: more than half of them recover it, at least two. */
-  async #backupFor(bindings: Bindings, token: ModuleConfig, serial: string, { algorithm, place }: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kept: boolean): Promise<BackupRecord> {
+  async #backupFor(bindings: Bindings, token: ModuleConfig, serial: string, { algorithm, place }: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kept: boolean, absent: Bindings['tokens'][string] | null): Promise<BackupRecord> {
     const { devices, random } = this.#world;
-    const cards = Object.entries(bindings.cards['share-card'] ?? {});
+    const cards = [...Object.entries(bindings.cards['share-card'] ?? {}), ...absent ? [['custodian-who-left', absent] as const] : []];
     const set = toBase64url(random(16));
     const threshold = Math.max(2, Math.ceil((cards.length + 1) / 2));
     const made = await devices.call(token, 'provision-backup', { token: serial, algorithm, place, kept, set, threshold, custodians: cards.map(([seat]) => seat) });
@@ -560,6 +565,7 @@ export class Conductor {
       const fault = escrowOpeningFault(rehearsed.plan, { inputs, mode: request.mode }) ?? (await envelopes()).broughtFindings(inputs)[0];
       if (fault) throw new Refused(fault);
     }
+    await this.#newestSplit(inputs);
     // Nobody enrols for a statement that would be refused at its step.
     for (const step of rehearsed.plan.steps) if (step.do.action === 'set-state') await this.#stated({ opening: { mode: request.mode, inputs } }, step.do);
     const estate = await this.#readEstate();
@@ -584,6 +590,15 @@ export class Conductor {
     this.#rooms.set(ceremony, room);
     await this.#settle(room);
     return ceremony;
+  }
+
+  /** A backup whose shares were renewed since, as the records of this machine know, is out of force. Throws `Refused` SHARE-OLD-EPOCH. */
+  async #newestSplit(inputs: Data<'opened'>['inputs']): Promise<void> {
+    const name = Object.keys(inputs).find((one) => inputs[one]?.kind === 'backup');
+    if (name === undefined) return;
+    const { set } = backupInput(inputs, name);
+    const newer = (await inventories()).newerSplit(await this.#inventory(), set);
+    if (newer) throw new Refused(refuse('SHARE-OLD-EPOCH', `the backup of epoch ${newer.epoch}: its shares were renewed in ceremony ${newer.since.ceremony.slice(0, 8)} on ${newer.since.at.slice(0, 10)}`, `one of epoch ${set.epoch}`, 'Bring backup.json of that ceremony\'s bundle, and the custodians whom it names. Nothing was touched.'));
   }
 
   /** The files that people chose, in the record's form. Nothing is opened with one that has a fault. */
@@ -970,6 +985,12 @@ export class Conductor {
     return this.#module(state.opening?.bindings.cards[card]?.[seat]?.module ?? SOFTWARE_MODULE);
   }
 
+  /** Where this card of somebody is; nobody has two cards of one serial number. */
+  #moduleWith(state: State, serial: string): ModuleConfig {
+    const bound = Object.values(state.opening?.bindings.cards ?? {}).flatMap((seats) => Object.values(seats)).find((one) => one.serial === serial);
+    return this.#module(bound?.module ?? SOFTWARE_MODULE);
+  }
+
   /** A set that was never finished leaves no backup key behind in its process. */
   async #forgetBackup(state: State): Promise<void> {
     if (state.backup?.alive !== true) return;
@@ -1139,8 +1160,8 @@ export class Conductor {
       case 'make-backup-key': return { token, set: toBase64url(random(16)), epoch: state.backup ? state.backup.set.epoch + 1 : 1 };
       case 'wrap-key': return { token, ids, set };
       case 'give-share': return {
-        card: cardOf(state, 'share-card', step.who) ?? '', object: `conclave-share-${toHex(random(8))}`, set,
-        x: custodianNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []],
+        card: cardOf(state, step.do.card ?? 'share-card', step.who) ?? '', object: `conclave-share-${toHex(random(8))}`, set,
+        x: shareNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []],
       };
       case 'read-back-share': {
         const share = state.backup?.given[step.who];
@@ -1151,6 +1172,12 @@ export class Conductor {
         const record = backupInput(state.opening?.inputs, step.do.from);
         const fresh = Array.from({ length: idsToRestore(record) }, () => toHex(random(16)));
         return { token, ids: fresh, label: record.label, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
+      }
+      case 'renew-shares': return { token, set, epoch: (state.backup?.set.epoch ?? 0) + 1, quorum: this.#quorum(state, state.renewal?.old ?? state.backup), nonce: toBase64url(random(32)) };
+      case 'retire-share': {
+        const { given = {}, set: old } = state.renewal?.old ?? {};
+        const { card: on = '', object = '', x = 1 } = given[step.who] ?? {};
+        return { card: on, object, set: old?.id ?? '', epoch: old?.epoch ?? 0, x };
       }
       case 'enter-component': case 'issue-component': return { token, set: state.components.set ?? toBase64url(random(16)), number: custodianNumber(state, step.who) };
       case 'form-key': {
@@ -1184,15 +1211,16 @@ export class Conductor {
   }
 
   /** M custodians drawn at random (Fisher-Yates over unbiased draws), in seat order. */
-  #quorum(state: State): string[] {
-    const seats = Object.keys(state.backup?.given ?? {});
+  #quorum(state: State, backup = state.backup): string[] {
+    const seats = Object.keys(backup?.given ?? {});
     for (let i = seats.length - 1; i > 0; i -= 1) {
       let draw: number;
       do draw = this.#world.random(1)[0] ?? 0; while (draw >= 256 - (256 % (i + 1)));
       const j = draw % (i + 1);
       [seats[i], seats[j]] = [seats[j] ?? '', seats[i] ?? ''];
     }
-    return seats.slice(0, state.backup?.set.threshold ?? 0).sort((a, b) => custodianNumber(state, a) - custodianNumber(state, b));
+    const order = (state.plan?.seats ?? []).map(({ id }) => id);
+    return seats.slice(0, backup?.set.threshold ?? 0).sort((a, b) => order.indexOf(a) - order.indexOf(b));
   }
 
   async #perform(room: Room, step: PlanStep, intent: Intent, acceptFinalTry: boolean, file: Uint8Array | null): Promise<unknown> {
@@ -1257,13 +1285,13 @@ export class Conductor {
       }
       case 'give-share': {
         const { card, object, x, set, erases } = intent as Intent<'give-share'>;
-        const holder = this.#cardModule(state, step.who, 'share-card');
+        const holder = this.#cardModule(state, step.who, step.do.card ?? 'share-card');
         // From the process of the backup key to that of the card, under a key that only the latter has.
         const { key: to } = await this.#device(room, holder, 'transport-key', {});
         const { sealed } = await this.#device(room, token, 'seal-share', { set, x, to });
         return this.#device(room, holder, 'give-share', { card, object, set, x, sealed, erases, asked: ask('receive your share on your share card') });
       }
-      case 'read-back-share': return this.#device(room, this.#cardModule(state, step.who, 'share-card'), 'read-back-share', { ...intent as Intent<'read-back-share'>, ...state.backup?.brought === true && { of: state.backup.set }, asked: ask('have your share read back') });
+      case 'read-back-share': return this.#device(room, this.#moduleWith(state, (intent as Intent<'read-back-share'>).card), 'read-back-share', { ...intent as Intent<'read-back-share'>, ...state.backup && (state.backup.brought || state.renewal !== null) && { of: state.backup.set }, asked: ask('have your share read back') });
       case 'prove-recovery': {
         const { token: serial, quorum, nonce } = intent as Intent<'prove-recovery'>;
         const { backup, key } = state;
@@ -1303,6 +1331,17 @@ export class Conductor {
           token: serial, key, wrapped, ids, label, nonce, set, envelope, terms, file: toBase64url(file ?? new Uint8Array()),
           asked: ask('restore the key', officerOf(state)), agent: ask('open the escrow envelope: the password of the agent\'s key file'),
         });
+      }
+      case 'renew-shares': {
+        const { token: serial, quorum, nonce, epoch } = intent as Intent<'renew-shares'>;
+        const { key, wrapped, set } = backupInput(state.opening?.inputs, step.do.from);
+        const lent = await this.#lent(room, quorum, 'renew the shares with your old one', acceptFinalTry, state.renewal?.old ?? state.backup);
+        return this.#device(room, token, 'renew-shares', { token: serial, key, wrapped, nonce, set, quorum: lent, epoch, threshold: state.plan?.set?.threshold ?? 0, custodians: shareReceivers(state), asked: ask('prove the recovery and split the backup key anew') });
+      }
+      case 'retire-share': {
+        const { card, object, x } = intent as Intent<'retire-share'>;
+        const copy = { class: 'data' as const, id: '', label: object, keyType: '', check: { method: 'none' as const, value: '' as const } };
+        return { card, object, x, device: await this.#device(room, this.#moduleWith(state, card), 'destroy-copy', { token: card, copy, asked: ask('have your old share erased from this card') }) };
       }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'enter-component': case 'issue-component': {
@@ -1391,16 +1430,15 @@ export class Conductor {
   }
 
   /** The quorum's shares, each read from its card and sealed for the process of the token. */
-  async #lent(room: Room, quorum: readonly string[], purpose: string, acceptFinalTry: boolean): Promise<DeviceRequest<'restore-key'>['quorum']> {
+  async #lent(room: Room, quorum: readonly string[], purpose: string, acceptFinalTry: boolean, backup = room.fold.state.backup): Promise<DeviceRequest<'restore-key'>['quorum']> {
     const { state } = room.fold;
-    const { backup } = state;
     // One key of the token's process for the whole quorum; it serves this one recovery.
     const { key: to } = await this.#device(room, this.#tokenModule(state), 'transport-key', {});
     const lent: DeviceRequest<'restore-key'>['quorum'] = [];
     for (const seat of quorum) {
       const { card, object, x } = backup?.given[seat] ?? { card: '', object: '', x: 0 };
-      await this.#cardIn(this.#cardModule(state, seat, 'share-card'), card);
-      const { sealed } = await this.#device(room, this.#cardModule(state, seat, 'share-card'), 'lend-share', { card, object, set: backup?.set.id ?? '', x, to, asked: this.#asked(room, seat, purpose, acceptFinalTry) });
+      await this.#cardIn(this.#moduleWith(state, card), card);
+      const { sealed } = await this.#device(room, this.#moduleWith(state, card), 'lend-share', { card, object, set: backup?.set.id ?? '', x, to, asked: this.#asked(room, seat, purpose, acceptFinalTry) });
       lent.push({ seat, card, x, sealed });
     }
     return lent;
@@ -1456,13 +1494,13 @@ function problemOf(error: unknown): DeviceError {
 
 /** What an aborted ceremony leaves on tokens and cards, so that the next one can explain it. */
 function leftBehind(state: State): ObjectFact[] {
-  const { key, backup, voidShares, components } = state;
+  const { key, backup, voidShares, components, renewal } = state;
   const objects: ObjectFact[] = [];
   if (key?.made === true || key?.restored === true) objects.push(...keyObjects(key));
   const { formed } = components;
   if (formed !== null) objects.push({ class: 'secret-key', id: formed.id, label: formed.label, keyType: 'CKK_AES' });
-  // Shares that were brought were there before, and stay.
-  const shares = [...Object.values(backup?.brought === true ? {} : backup?.given ?? {}).map((share) => share.object), ...Object.values(voidShares).flat()];
+  // Shares that were brought were there before, and stay; of renewed ones that are proven, the aborted ceremony has left nothing but what is in force.
+  const shares = [...Object.values(backup?.brought === true || renewal?.proven === true ? {} : backup?.given ?? {}).map((share) => share.object), ...Object.values(voidShares).flat()];
   for (const label of shares) objects.push({ class: 'data', id: '', label, keyType: '' });
   return objects.slice(0, 300);
 }

@@ -189,6 +189,7 @@ export class Operations {
       case 'read-back-share': return this.#readBackShare(body as Body<'read-back-share'>);
       case 'lend-share': return this.#lendShare(body as Body<'lend-share'>);
       case 'prove-recovery': return this.#proveRecovery(body as Body<'prove-recovery'>, work);
+      case 'renew-shares': return this.#renewShares(body as Body<'renew-shares'>, work);
       case 'restore-key': return this.#restoreKey(body as Body<'restore-key'>, work);
       case 'read-restored': return this.#readRestored(body as Body<'read-restored'>, work);
       case 'seal-escrow': return this.#sealEscrow(body as Body<'seal-escrow'>, work);
@@ -695,13 +696,17 @@ export class Operations {
     const { token: serial, set: id, epoch, threshold, custodians, asked } = body;
     const { session } = await this.#root(serial, asked);
     this.#wipeBackup();
-    const key = new Secret(await mixed(session, 'backup key'));
+    return { ...(await this.#split(new Secret(await mixed(session, 'backup key')), { set: id, epoch, threshold, custodians })), sources: ['token', 'system'] };
+  }
+
+  /** Splits `key` (taken over) and proves the split; both stay here until `wipe-backup-key`. */
+  async #split(key: Secret, plan: Parameters<typeof makeShares>[1]): Promise<{ readonly set: ShareSet; readonly subsetsTried: number }> {
     try {
-      const { set, shares } = await makeShares(key.bytes, { set: id, epoch, threshold, custodians });
+      const { set, shares } = await makeShares(key.bytes, plan);
       try {
         const { subsetsTried } = await proveSplit(shares, set, randomFillSync(secretBytes(32)));
         this.#backup = { set, key, shares: new Map(shares.map((share) => [share.header.x, share])) };
-        return { set, sources: ['token', 'system'], subsetsTried };
+        return { set, subsetsTried };
       } finally {
         if (!this.#backup) for (const { payload } of shares) payload.fill(0);
       }
@@ -821,6 +826,25 @@ export class Operations {
     if (backup.set.id !== set) throw new Fault('BACKUP_KEY_GONE');
     const { envelope } = await sealEscrow(backup.key.bytes, { recipient, terms, at: new Date() }, (length) => Promise.resolve(randomFillSync(secretBytes(length))));
     return { envelope };
+  }
+
+  /** The key is tried before anything is split: shares that make another backup key than the key is wrapped under make no new set. */
+  async #renewShares(body: Body<'renew-shares'>, work: Work): Promise<Answer<'renew-shares'>> {
+    const { token: serial, key: reference, wrapped, nonce, set: old, quorum, epoch, threshold, custodians, asked } = body;
+    mayBeCopied(caAlgorithmNamed(reference.algorithm), 'one whose backup is shared anew');
+    const { token, session } = await this.#root(serial, asked);
+    this.#wipeBackup();
+    const key = new Secret(await this.#combine(old, quorum));
+    let possession: Answer<'renew-shares'>['possession'];
+    try {
+      const recovered = await recoverKey(session, reference, wrapped, key.bytes);
+      possession = await andThen(() => recovered.possess(fromBase64url(nonce), work), () => forgetProven(token, recovered));
+    } catch (thrown) {
+      key.wipe();
+      throw thrown;
+    }
+    const split = await this.#split(key, { set: old.id, epoch, threshold, custodians });
+    return { ...split, quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })), possession, destroyed: true };
   }
 
   async #restoreKey({ token: serial, set, quorum, asked, ...order }: Body<'restore-key'>, work: Work): Promise<Answer<'restore-key'>> {

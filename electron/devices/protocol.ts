@@ -299,6 +299,17 @@ export const OPERATIONS = {
     request: z.strictObject({ token: serial, key: KeyReference, ids: ids.min(1), nonce: b64(64), asked: Asked }),
     answer: EVIDENCE['restore-key'].omit({ quorum: true }),
   },
+  /**
+   * The process of the token: opens M old shares, combines, lets the key sign `nonce` as `prove-recovery` does, and splits the same backup key
+   * anew. It lives here from then on, as after `make-backup-key`. `set`: the old one; the new one has its name and `epoch`.
+   */
+  'renew-shares': {
+    request: z.strictObject({
+      token: serial, key: KeyReference, wrapped: z.array(WrappedPart).min(1).max(2), nonce: b64(64), set: ShareSet, quorum: Lent,
+      epoch: z.int().min(1), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255), asked: Asked,
+    }),
+    answer: EVIDENCE['renew-shares'],
+  },
 
   // --- escrow (escrow.ts) ---------------------------------------------------------------------------------------------------
   /** As `prove-recovery`; then the backup key is sealed to the recipient, a certificate or public key, valid `at` that time. */

@@ -55,6 +55,7 @@ function Doing({
       if (action === 'wait') return <Waiting state={state} hours={step.do.hours} busy={busy} press={() => act()} />;
       if (action === 'destroy-copies') return <Destroying state={state} step={step.id} again={again} busy={busy} act={act} />;
       if (action === 'release-escrow') return <Releasing key={step.id} record={record} step={step} busy={busy} again={again} />;
+      if (action === 'retire-share') return <Erasing state={state} again={again} busy={busy} act={act} />;
       if (action === 'zeroise-token') return <WriteOut key={step.id} record={record} step={step} busy={busy} again={again} />;
       return (
         <>
@@ -176,6 +177,17 @@ function Waiting({ state, hours, busy, press }: { readonly state: State; readonl
       <Failure state={state} />
       {left > 0 ? <p className="lead tabular" role="timer" aria-live="off">{t.destruction.waiting(spanOf(left))}</p> : null}
       <Primary text={button} letter={key} busy={busy || left > 0} press={press} />
+    </>
+  );
+}
+
+/** Like every button that destroys: no key of the keyboard presses it. */
+function Erasing({ state, again, busy, act }: { readonly state: State; readonly again: boolean; readonly busy: boolean; readonly act: (acceptFinalTry?: boolean) => void }) {
+  const { button } = t.actions['retire-share'];
+  return (
+    <>
+      <Failure state={state} acceptFinalTry={() => act(true)} />
+      <Primary text={again ? `${t.ceremony.again}: ${button}` : button} letter="" busy={busy} press={() => act()} destroys />
     </>
   );
 }

@@ -90,7 +90,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
     name: (names[seat.id] ?? (mode === 'rehearsal' ? `${seatTitle(seat.id)} (rehearsal)` : '')).trim(),
   }));
   const wanted = plan ? wantedOf(plan) : [];
-  const missing = wanted.filter((want) => boundTo(bindings, want) === undefined).length;
+  const missing = wanted.filter((want) => want.optional !== true && boundTo(bindings, want) === undefined).length;
   const asked = Object.entries(script.body.inputs);
   const filesMissing = asked.filter(([key, spec]) => spec.optional !== true && files[key] === undefined).length;
   const filesSound = Object.values(files).every((chosen) => isSound(chosen?.reading ?? null));
@@ -139,7 +139,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   };
   const open = async () => {
     // Only what this plan asks for: cards of seats that a changed parameter removed are not bound.
-    const exact = wanted.reduce<Bindings>(
+    const exact = wanted.filter((want) => want.optional !== true || boundTo(bindings, want) !== undefined).reduce<Bindings>(
       (sum, want) => bind(sum, want, boundTo(bindings, want) ?? { module: '', serial: '' }),
       { tokens: {}, cards: {} },
     );
@@ -324,7 +324,7 @@ function Binding({
             set(chosen && { module: chosen.module, serial: chosen.serial });
           }}
         >
-          <option value="">{t.open.choose}</option>
+          <option value="">{want.optional === true ? t.open.noCard : t.open.choose}</option>
           {value && !known ? (
             <option value={key(value)}>
               {groups(value.serial)} · {value.module} · {t.open.gone}

@@ -34,6 +34,7 @@ const OTHERS: Readonly<Record<string, { readonly options: RecordOptions; readonl
   },
   recovery: { options: { script: 'recovery' }, files: ['issuer.der', 'issuer.pem', 'key.json', 'inputs/backup.json'] },
   'recovery-rehearsal': { options: { script: 'recovery-rehearsal' }, files: ['inputs/backup.json'] },
+  'custodian-change': { options: { script: 'custodian-change' }, files: ['backup.json', 'inputs/backup.json'] },
   'pq-root': { options: { script: 'pq-root' }, files: ['backup.json', 'certificate.der', 'certificate.pem', 'key.json', 'wrapped-key.bin', 'wrapped-key.json'] },
   intermediate: {
     options: { script: 'intermediate', ca: classicalCa },

@@ -19,7 +19,7 @@ interface Draft {
   people: Record<string, unknown>;
   set?: { shares: unknown; threshold: unknown };
   parameters: Record<string, unknown>;
-  room: { tokens: Record<string, string>; cards: Record<string, { for: string; at: string }> };
+  room: { tokens: Record<string, string>; cards: Record<string, { for: string; at: string; optional?: boolean }> };
   acts: { act: string; minutes: number; steps: Step[] }[];
 }
 
@@ -243,6 +243,21 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['recovery-rehearsal', 'READ-BACK-EVERY-SHARE', 'a drill with shares that nobody read', (s) => { step(s, 'read-share').do = { 'put-away': {} }; }, 'recovery'],
   ['pq-root', 'PLACE-POSSIBLE', 'a simple key cut in two', (s) => { const { place } = s.parameters as Record<string, Record<string, unknown>>; place!['one-of'] = ['split']; place!['default'] = 'split'; }, 'make-root'],
   ['pq-root', 'STATEFUL-ON-TOKEN-ONLY', 'a stateful key outside a token', (s) => { stateful(s); parameter(s, 'place', 'wrapped'); }, 'make-root', ['STATEFUL-NEVER-COPIED']],
+  ['custodian-change', 'RETIRE-AFTER-PROOF', 'old shares erased before the new ones are proven', (s) => { before(s, 'retire', 'recovery'); }, 'retire'],
+  ['custodian-change', 'RETIRE-AFTER-PROOF', 'new shares on the old cards', (s) => { for (const id of ['give-new', 'read-new']) { delete step(s, id).moves; step(s, id).do = { [id === 'give-new' ? 'give-share' : 'read-back-share']: {} }; } without(s, 'bag-new'); }, 'retire'],
+  ['custodian-change', 'RETIRE-EVERY-SHARE', 'old shares that are kept', (s) => { without(s, 'retire'); }, 'renew'],
+  ['custodian-change', 'RETIRE-EVERY-SHARE', 'old shares erased twice', (s) => { again(s, 'retire', 'bag-old'); }, 'retire-again'],
+  ['custodian-change', 'RETIRE-WITNESSED', 'old shares erased with nobody looking', (s) => { delete step(s, 'retire')['witnessed-by']; }, 'retire'],
+  ['custodian-change', 'BACKUP-PROVEN', 'new shares that nobody tried', (s) => { without(s, 'recovery'); }, 'renew', ['RETIRE-AFTER-PROOF', 'WIPED-AFTER-PROOF']],
+  ['custodian-change', 'PROOF-AFTER-READ-BACK', 'new shares that nobody read back', (s) => { without(s, 'read-new'); }, 'recovery', ['READ-BACK-EVERY-SHARE']],
+  ['custodian-change', 'READ-BACK-EVERY-SHARE', 'old shares that nobody read before they are used', (s) => { step(s, 'read-old').do = { 'put-away': {} }; }, 'renew'],
+  ['custodian-change', 'WIPE-AT-END', 'the backup key stays', (s) => { without(s, 'wipe-backup'); }, 'token-in'],
+  ['custodian-change', 'BACKUP-ONCE', 'split twice', (s) => { again(s, 'renew', 'wipe-backup'); }, 'renew-again'],
+  ['custodian-change', 'BACKUP-NEEDS-SET', 'nobody says how many shares', (s) => { delete s.set; delete s.parameters['shares']; delete s.parameters['threshold']; }, 'renew'],
+  ['custodian-change', 'SHARES-AFTER-SPLIT', 'new shares before the split', (s) => { before(s, 'give-new', 'renew'); }, 'give-new', ['ONE-PERSON-ONE-SHARE', 'READ-BACK-EVERY-SHARE']],
+  ['custodian-change', 'ROOM-THING', 'a card that is not in the room', (s) => { step(s, 'read-new').do = { 'read-back-share': { card: 'other-card' } }; }, 'read-new'],
+  ['custodian-change', 'ROOM-CARD-IN-READER', 'a proof from new cards in their bags', (s) => { before(s, 'bag-new', 'recovery'); }, 'recovery'],
+  ['recovery', 'PEOPLE-CARDS', 'a custodian who need not have a card', (s) => { s.room.cards['share-card']!.optional = true; }, ''],
   ['component-issue', 'RANDOM-FIRST', 'components of a source that nobody tested', (s) => { without(s, 'token-random'); }, 'component'],
   ['component-entry', 'COMPONENTS-SEVERAL', 'one custodian who has the whole key', (s) => { s.people['custodian'] = 1; delete s.parameters['components']; delete step(s, 'form')['witnessed-by']!['custodian']; }, 'component'],
   ['component-entry', 'COMPONENTS-COMPLETE', 'a key of one custodian\'s component', (s) => { const one = step(s, 'component'); delete one['for-each']; one.who = 'custodian'; }, 'form'],

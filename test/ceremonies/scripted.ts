@@ -16,7 +16,7 @@ import { sha256, sha512 } from '@noble/hashes/sha2.js';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { concat, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
-  awaitsShare, cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement,
+  awaitsShare, cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement, shareNumber,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { METHOD_OF, USES } from '../../ceremonies/components.ts';
@@ -44,12 +44,13 @@ import { pem } from '../../ceremonies/keys/signed.ts';
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
+import { rehearsalSeats } from '../../ceremonies/renewal.ts';
 import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '../../ceremonies/script.ts';
 import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -107,6 +108,7 @@ export interface RecordOptions {
   readonly script?: string;
   readonly threshold?: number;
   readonly shares?: number;
+  readonly custodians?: number;
   readonly algorithm?: string;
   readonly place?: Placement;
   /** Of a key that is formed of components. */
@@ -329,7 +331,7 @@ export class ScriptedRoom {
   async #open(): Promise<void> {
     const { script } = readScript(scriptText(this.#options));
     assert.ok(script, 'a script without faults');
-    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use };
+    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, custodians: this.#options.custodians, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use };
     const parameters: Parameters = { ...script.defaults, ...Object.fromEntries(Object.entries(chosen).filter(([key, value]) => value !== undefined && Object.hasOwn(script.parameters, key))) as Parameters };
     const plan = planOf(script, parameters);
     const bound = (serial: string) => ({ module: MODULE, serial });
@@ -340,7 +342,7 @@ export class ScriptedRoom {
       bindings: {
         tokens: Object.fromEntries(plan.tokens.map((token) => [token, bound(`TOKEN-${token}`)])),
         cards: Object.fromEntries(Object.entries(plan.room.cards).map(([card, spec]) => [card, Object.fromEntries(
-          plan.seats.filter((seat) => spec.for === 'person' || seat.role === 'custodian').map((seat) => [seat.id, bound(card === 'share-card' ? `SHARE-${seat.id}` : this.#options.identityCards?.[seat.id] ?? `CARD-${seat.id}`)]))])),
+          plan.seats.filter((seat) => spec.for === 'person' || (spec.optional === true ? rehearsalSeats(plan, card).includes(seat.id) : seat.role === 'custodian')).map((seat) => [seat.id, bound(card === 'share-card' ? `SHARE-${seat.id}` : card === 'new-share-card' ? `NEW-${seat.id}` : this.#options.identityCards?.[seat.id] ?? `CARD-${seat.id}`)]))])),
       },
       modules: [{
         name: MODULE, kind: real ? 'pkcs11' : 'software', path: real ? '/usr/lib/vendor/libvendor.so' : '(embedded)', sha256: toHex(this.#digest('module')),
@@ -446,7 +448,7 @@ export class ScriptedRoom {
   async #backup(plan: Plan): Promise<BackupRecord> {
     const { label, profile, key, certificate } = await this.#ca();
     const id = toBase64url(this.#digest('set').subarray(0, 16));
-    const holders = [...plan.seats.filter((seat) => seat.role === 'custodian').map((seat) => [`SHARE-${seat.id}`, this.#options.people?.[seat.id] ?? NAMES[seat.id] ?? `Person ${seat.id}`] as const), ['SHARE-elsewhere', 'Somebody else'] as const];
+    const holders = [...plan.seats.filter((seat) => seat.role === 'custodian' && (plan.room.cards['share-card']?.optional !== true || rehearsalSeats(plan, 'share-card').includes(seat.id))).map((seat) => [`SHARE-${seat.id}`, this.#options.people?.[seat.id] ?? NAMES[seat.id] ?? `Person ${seat.id}`] as const), ['SHARE-elsewhere', 'Somebody else'] as const];
     return {
       format: 'conclave-backup/1', mode: this.#options.mode ?? 'rehearsal', ceremony: 'ab'.repeat(16), label, token: 'TOKEN-first', profile, key, certificate,
       wrapped: this.#keyFor(key.algorithm).parts.map(({ part, pkcs8 }) => ({ part, mechanism: 'CKM_AES_KEY_WRAP_KWP', wrapped: toBase64url(aeskwp(this.#digest('backup key')).encrypt(pkcs8())) })),
@@ -623,7 +625,7 @@ export class ScriptedRoom {
       case 'make-backup-key': return { token, set: toBase64url(fromHex(this.#fresh(16))), epoch: (state.backup?.set.epoch ?? 0) + 1 };
       case 'wrap-key': return { token, ids, set };
       case 'give-share':
-        return { card: cardOf(state, 'share-card', step.who) ?? '', object: `share-${this.#fresh(4)}`, set, x: custodianNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []] };
+        return { card: cardOf(state, step.do.card ?? 'share-card', step.who) ?? '', object: `share-${this.#fresh(4)}`, set, x: shareNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []] };
       case 'read-back-share': {
         const share = state.backup?.given[step.who] ?? assert.fail('no share to read back');
         return { card: share.card, object: share.object, set, x: share.x };
@@ -647,6 +649,15 @@ export class ScriptedRoom {
           token, ids: Array.from({ length: idsToRestore(record) }, () => this.#fresh(16)), label: record.label, set,
           quorum: custodians.slice(custodians.length - record.set.threshold), nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)),
         };
+      }
+      case 'renew-shares': {
+        const { given, set: { threshold } } = state.renewal?.old ?? state.backup ?? assert.fail('no set');
+        return { token, set, epoch: (state.backup?.set.epoch ?? 0) + 1, quorum: Object.keys(given).slice(-threshold), nonce: toBase64url(this.#digest(`nonce ${this.#counter++}`)) };
+      }
+      case 'retire-share': {
+        const { given, set: { id, epoch } } = state.renewal?.old ?? assert.fail('no old set');
+        const share = given[step.who] ?? assert.fail('no old share');
+        return { card: share.card, object: share.object, set: id, epoch, x: share.x };
       }
       case 'sign-seal': return { card, statement: sealStatement(state) };
       case 'sign-resume': return { card, statement: resumeStatement(state) };
@@ -784,6 +795,21 @@ export class ScriptedRoom {
         const restored = { token, ...shown, parts, weakTests: ['WEAK-POINT'], possession: { message: nonce, signature: toBase64url(await this.#keyFor(key.algorithm).sign(fromBase64url(nonce))) }, enforced: true };
         return step.do.action === 'release-escrow' ? { ...restored, agent: releaseOf(state.opening?.inputs, step.do.escrow).agent.sha256 }
           : { ...restored, quorum: this.#members((given as Intent<'restore-key'>).quorum) };
+      }
+      case 'renew-shares': {
+        const { set, epoch, quorum, nonce } = given as Intent<'renew-shares'>;
+        const old = state.renewal?.old ?? state.backup ?? assert.fail('no set');
+        const { shares, threshold } = state.plan?.set ?? assert.fail('no set');
+        const key = this.#keyFor(backupInput(state.opening?.inputs, step.do.from).key.algorithm);
+        return {
+          set: { id: set, epoch, threshold, shares, commitments: Array.from({ length: shares }, (_, i) => toBase64url(this.#digest(`share ${set} ${epoch} ${i + 1}`))), secret: old.set.secret }, subsetsTried: 3,
+          quorum: quorum.map((seat) => ({ seat, card: old.given[seat]?.card ?? '', x: old.given[seat]?.x ?? 0 })),
+          possession: { message: nonce, signature: toBase64url(await key.sign(fromBase64url(nonce))) }, destroyed: true,
+        };
+      }
+      case 'retire-share': {
+        const { card, object, x } = given as Intent<'retire-share'>;
+        return { card, object, x, device: { before: 1, after: 0, use: { tried: 'its attributes read under the old handle', worked: false, answer: 'CKR_OBJECT_HANDLE_INVALID' } } };
       }
       case 'enter-component': return { number: (given as Intent<'enter-component'>).number, check: this.#checkOf(step.do, step.who) };
       case 'issue-component': return { number: (given as Intent<'issue-component'>).number, check: this.#checkOf(step.do, step.who), sources: ['token', 'system'], readBack: true };

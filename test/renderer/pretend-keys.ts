@@ -30,7 +30,7 @@ const share = (x: number, more: Partial<Share> = {}): Share => ({
   object: object('data', `conclave-share-${x}`, { token: `000000000000ca${x}0`, id: null, attributes: null, since: source(40 + x) }), ...more,
 });
 const shares = (custodians: readonly Share[], more: Partial<ShareSetCopy> = {}): ShareSetCopy => ({
-  kind: 'share-set', set: hex('set', 16), epoch: 1, threshold: 2, shares: custodians.length, custodians, recoveryProven: true, complete: true, since: source(38), end: null, believed: true, ...more,
+  kind: 'share-set', set: hex('set', 16), epoch: 1, threshold: 2, shares: custodians.length, custodians, recoveryProven: true, complete: true, renewal: null, since: source(38), end: null, believed: true, ...more,
 });
 const part = (name: string, more: Partial<WrappedPartCopy> = {}): WrappedPartCopy => ({
   kind: 'wrapped-part', part: name, under: { module: 'softhsm', token: HSM, id: hex('Vault KEK id', 32) }, since: source(22), end: null, believed: true, ...more,

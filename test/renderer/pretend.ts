@@ -16,6 +16,7 @@ import {
   sealStatement,
   cardOf,
   custodianNumber,
+  shareNumber,
   disagreementStatement,
   isHuman,
   keyInput,
@@ -44,6 +45,7 @@ import { heldAt, identityOfRecord, inputDigest, keyIds, type KeyRecord } from '.
 import { instantOf } from '../../ceremonies/statements.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
+import { rehearsalSeats } from '../../ceremonies/renewal.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
 import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, pushLine } from '../../ceremonies/transcript.ts';
@@ -51,7 +53,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'key-destruction', 'custody-movement', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'custody-movement', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -232,7 +234,7 @@ export function bindingsFor(
           card,
           Object.fromEntries(
             plan.seats
-              .filter((seat) => spec.for === 'person' || seat.role === 'custodian')
+              .filter((seat) => spec.for === 'person' || (spec.optional === true ? rehearsalSeats(plan, card).includes(seat.id) : seat.role === 'custodian'))
               .map((seat) => [seat.id, bind(`${card} ${seat.id}`)]),
           ),
         ]),
@@ -617,10 +619,10 @@ export class Room {
         return { token, ids, set };
       case 'give-share':
         return {
-          card: cardOf(state, 'share-card', step.who) ?? '',
+          card: cardOf(state, step.do.card ?? 'share-card', step.who) ?? '',
           object: `conclave-share-${hex(4)}`,
           set,
-          x: custodianNumber(state, step.who),
+          x: shareNumber(state, step.who),
           erases: [...(state.voidShares[step.who] ?? [])],
         };
       case 'read-back-share': {
@@ -649,6 +651,15 @@ export class Room {
           quorum: Object.keys(state.backup?.given ?? {}).slice(-record.set.threshold),
           nonce: b64(32),
         };
+      }
+      case 'renew-shares': {
+        const old = state.renewal?.old ?? state.backup;
+        return { token, set, epoch: (state.backup?.set.epoch ?? 0) + 1, quorum: Object.keys(old?.given ?? {}).slice(-(old?.set.threshold ?? 2)), nonce: b64(32) };
+      }
+      case 'retire-share': {
+        const { old } = state.renewal ?? {};
+        const share = old?.given[step.who];
+        return { card: share?.card ?? '', object: share?.object ?? '', set: old?.set.id ?? '', epoch: old?.set.epoch ?? 0, x: share?.x ?? 0 };
       }
       case 'wipe-backup-key':
         return { set };
@@ -897,6 +908,24 @@ export class Room {
       }
       case 'prove-recovery':
         return { quorum: quorum(), possession: { ...possession, message: intent['nonce'] ?? '' }, destroyed: true };
+      case 'renew-shares': {
+        const old = state.renewal?.old ?? state.backup;
+        const { shares = 3, threshold = 2 } = state.plan?.set ?? {};
+        return {
+          set: { id: old?.set.id ?? '', epoch: intent['epoch'] ?? 2, threshold, shares, commitments: Array.from({ length: shares }, () => b64(32)), secret: old?.set.secret ?? '' },
+          subsetsTried: 3,
+          quorum: quorum(),
+          possession: { ...possession, message: intent['nonce'] ?? '' },
+          destroyed: true,
+        };
+      }
+      case 'retire-share':
+        return {
+          card: intent['card'] ?? '',
+          object: intent['object'] ?? '',
+          x: intent['x'] ?? 0,
+          device: { before: 1, after: 0, use: { tried: 'its attributes read under the old handle', worked: false, answer: 'CKR_OBJECT_HANDLE_INVALID' } },
+        };
       case 'seal-escrow':
         return { quorum: quorum(), possession: { ...possession, message: intent['nonce'] ?? '' }, destroyed: true, agent: AGENT, envelope: b64(1700) };
       case 'restore-key':

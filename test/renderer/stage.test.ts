@@ -158,6 +158,18 @@ test('a restored key: the quorum before, afterwards where its parts live and tha
   assert.match(lines(new Room({}, SCRIPTS['recovery-rehearsal']).until('recovery')), /Quorum: 2 custodians/);
 });
 
+test('renewed shares: what replaces what, the old card that is erased, and whose share nobody could erase', () => {
+  const room = new Room({}, SCRIPTS['custodian-change']).until('renew');
+  assert.match(lines(room), /Old shares: 2 of 3, epoch 1\nNew shares: 2 of 3\nQuorum: 2 custodians with old shares, drawn by lot/);
+  assert.equal(canBeStopped(room.state, room.state.current!.step), true, 'a half is opened in software');
+  assert.match(lines(done(room)), /New shares: 2 of 3, epoch 2\nBackup key: the same as before \[verified\]/);
+  assert.match(lines(room.until('give-new/custodian-3')), /Card, serial: /);
+  const erasing = room.until('retire/custodian-1');
+  assert.match(lines(erasing), /Old share: share 1, epoch 1\nDeclared dead, not erased: share 3 of Somebody else, card 4172/);
+  assert.match(lines(done(erasing)), /Afterwards: nothing of it on the card, from a fresh session \[reported\]/);
+  assert.match(resultFacts(room.toTheEnd().state, []).map(({ label, value }) => `${label}: ${value}`).join('\n'), /New shares: 2 of 3, epoch 2\nDeclared dead, not erased: share 3 of Somebody else, card 4172\nStill outside: 1 old share left: too few/);
+});
+
 test('components: how many are in, the check value of each and of the key, and that the key was outside', async () => {
   for (const script of ['component-entry', 'component-issue'] as const) {
     const room = new Room({}, SCRIPTS[script]).until('component/custodian-2');
