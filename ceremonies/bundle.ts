@@ -12,6 +12,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes, fromBase64url, fromUtf8, toHex, utf8 } from './bytes.ts';
 import { currentAct, type Data, type State } from './ceremony.ts';
 import type { Evidence, Identity, InputKind, Intent, PublicJwk, SignaturePair, WrappedPart } from './evidence.ts';
+import { activationRecordOf } from './activation.ts';
 import { backupRecordOf } from './backup-record.ts';
 import { keyRecordOf } from './key-record.ts';
 import { ALGORITHMS, caAlgorithmNamed } from './keys/algorithms.ts';
@@ -79,6 +80,8 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
   if (keyRecord) files.set('key.json', keyRecord);
   const backupRecord = state.opening && backupRecordOf({ ...state, mode: state.opening.mode });
   if (backupRecord) files.set('backup.json', backupRecord);
+  const activationRecord = state.opening && activationRecordOf({ ...state, mode: state.opening.mode });
+  if (activationRecord) files.set('activation.json', activationRecord);
   for (const { part, wrapped: bytes } of wrapped ?? []) {
     const name = part === 'key' ? 'wrapped-key' : `wrapped-key-${part}`;
     files.set(`${name}.bin`, fromBase64url(bytes));
@@ -101,7 +104,7 @@ function resultsOf({ key, issued }: State): { readonly name: string; readonly ki
   return [...own, ...issued].map(({ kind, bytes }) => ({ name: ordinal(seen, kind), kind, bytes }));
 }
 
-const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json', movements: 'csv' };
+const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json', movements: 'csv', activation: 'json' };
 
 type Jws = Parameters<typeof writeGeneral>[0];
 

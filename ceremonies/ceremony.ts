@@ -11,6 +11,10 @@
  */
 import * as z from 'zod';
 import canonicalize from 'canonicalize';
+import {
+  activateEvidenceFault, activateFault, activationOpeningFault, afterFailedPin, broughtActivation, closedFault, deactivateEvidenceFault, deactivateFault, formerSet, LOGIN_ENDED, makeActivationFault, openedAgain,
+  setPinEvidenceFault, setPinFault, wipeActivationFault, type Activation,
+} from './activation.ts';
 import { createdId, orderFault, resultFault } from './administration.ts';
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
@@ -187,6 +191,8 @@ export interface State {
   readonly key: CeremonyKey | null;
   readonly issued: readonly Issued[];
   readonly backup: Backup | null;
+  /** Of a token that only a quorum opens; its shares are those of `backup`. */
+  readonly activation: Activation | null;
   /** Share objects that may lie on a card and count no more, by seat: the next share erases them. */
   readonly voidShares: Readonly<Record<string, readonly string[]>>;
   readonly destruction: Destruction;
@@ -196,7 +202,7 @@ export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
   resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, key: null,
-  issued: [], backup: null, voidShares: {}, destruction: NOTHING_DESTROYED,
+  issued: [], backup: null, activation: null, voidShares: {}, destruction: NOTHING_DESTROYED,
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
@@ -412,7 +418,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data);
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? copiesFault(plan, data) ?? activationOpeningFault(plan, data);
   if (inputs) return inputs;
   layOutMovements(plan, data.inputs, data.people);
   if (data.mode === 'real') {
@@ -533,6 +539,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
   const expectations: [string, unknown, unknown][] = [];
   const on = 'on' in step.do ? opening.bindings.tokens[step.do.on ?? '']?.serial : undefined;
   if (on !== undefined) expectations.push(['TOKEN-BOUND', on, given['token']]);
+  const closed = closedFault(state, step);
+  if (closed) return closed;
   switch (step.do.action) {
     case 'enrol':
       expectations.push(['CARD-BOUND', cardOf(state, 'identity-card', step.who), given['card']]);
@@ -564,7 +572,7 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       if (step.do.action === 'wrap-key') expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
     case 'make-backup-key':
-      expectations.push(['SHARE-SET', state.backup ? state.backup.set.epoch + 1 : 1, given['epoch']]);
+      expectations.push(['SHARE-SET', nextEpoch(state), given['epoch']]);
       break;
     case 'give-share': {
       if (!state.backup?.alive) return refuse('SHARES-AFTER-SPLIT', 'a backup key that has been split', 'none', STOP);
@@ -610,6 +618,13 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       if (!state.key?.recoveryProven) return refuse('WIPED-AFTER-PROOF', 'a proven recovery before the source is wiped', 'none', STOP);
       expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
+    case 'make-activation-key':
+      expectations.push(['SHARE-SET', nextEpoch(state), given['epoch']]);
+      return bound(expectations) ?? makeActivationFault(state, intent as Intent<'make-activation-key'>);
+    case 'wipe-activation-key': return wipeActivationFault(state, intent as Intent<'wipe-activation-key'>);
+    case 'set-activation-pin': return bound(expectations) ?? setPinFault(state, opening, step.do, intent as Intent<'set-activation-pin'>);
+    case 'activate': return bound(expectations) ?? activateFault(state, step.do, intent as Intent<'activate'>);
+    case 'deactivate': return bound(expectations) ?? deactivateFault(state);
     case 'administer': {
       const wish = intent as Intent<'administer'>;
       const fault = orderFault(wish, opening.modules, opening.mode) ?? (wish.change === 'set-state' ? sinceFault(wish.order as StateSigned, at) : null);
@@ -632,11 +647,22 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
   }
   const early = destructionIntentFault(state, step, intent, at);
   if (early) return early;
-  for (const [rule, expected, found] of expectations) {
-    if (expected !== found) return refuse(rule, String(expected), String(found), STOP);
-  }
+  const other = bound(expectations);
+  if (other) return other;
   const used = freshIds(step, intent).find((id) => state.ids.includes(id));
   return used === undefined ? null : refuse('ID-FRESH', 'a CKA_ID never used in this record', used, STOP);
+}
+
+function bound(expectations: readonly (readonly [rule: string, expected: unknown, found: unknown])[]): Refusal | null {
+  const wrong = expectations.find(([, expected, found]) => expected !== found);
+  return wrong ? refuse(wrong[0], String(wrong[1]), String(wrong[2]), STOP) : null;
+}
+
+/** What counts the splits of a key: on from the set that people brought, where the new one takes its place. */
+export function nextEpoch({ backup, opening, plan }: Pick<State, 'backup' | 'opening' | 'plan'>): number {
+  const set = plan?.steps.find(({ do: what }) => what.action === 'set-activation-pin')?.do;
+  const former = opening && set?.action === 'set-activation-pin' ? formerSet(opening, set) : null;
+  return (backup?.set.epoch ?? former?.record.set.epoch ?? 0) + 1;
 }
 
 /** The record of a key that people brought. Throws `Refused`; the opening has read it before. */
@@ -758,8 +784,8 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       return must(state.key?.proven === true, 'PROVEN-BEFORE-CERTIFIED', 'a key that has proven itself', 'one that has not')
         ?? must(e.lintedTbs === e.signedTbs, 'TBS-IDENTICAL', e.lintedTbs, e.signedTbs);
     }
-    case 'make-backup-key': {
-      const e = evidence as Evidence<'make-backup-key'>;
+    case 'make-backup-key': case 'make-activation-key': {
+      const e = evidence as Evidence<'make-backup-key' | 'make-activation-key'>;
       const { plan } = state;
       return must(e.set.id === (intent as Intent<'make-backup-key'>).set && e.set.epoch === (intent as Intent<'make-backup-key'>).epoch, 'SHARE-SET', 'the set that was begun', e.set.id)
         ?? must(e.set.threshold === plan?.set?.threshold && e.set.shares === plan.set.shares, 'SET-THRESHOLD', `${plan?.set?.threshold}-of-${plan?.set?.shares}`, `${e.set.threshold}-of-${e.set.shares}`)
@@ -806,7 +832,10 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
         ?? must(e.enforced || state.opening?.mode === 'rehearsal', 'LOCKED', 'a token that itself refuses to wrap a locked key', 'one that would still wrap it')
         ?? must(wrong.length === 0, 'LOCKED', 'the same key, no longer extractable', wrong.join('; '));
     }
-    case 'wipe-backup-key': {
+    case 'set-activation-pin': return state.opening && setPinEvidenceFault(state, state.opening, intent as Intent<'set-activation-pin'>, step.do, evidence as Evidence<'set-activation-pin'>, must);
+    case 'activate': return activateEvidenceFault(state, intent as Intent<'activate'>, evidence as Evidence<'activate'>, must);
+    case 'deactivate': return deactivateEvidenceFault(state, intent as Intent<'deactivate'>, evidence as Evidence<'deactivate'>, must);
+    case 'wipe-backup-key': case 'wipe-activation-key': {
       const e = evidence as Evidence<'wipe-backup-key'>;
       const alive = state.backup?.alive === true;
       return must(alive === (e.how === 'overwritten'), 'WIPED-AFTER-PROOF', alive ? 'overwritten in the living process' : 'ended with its process', e.how);
@@ -914,7 +943,8 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
       const wanted = current.step.do.action === 'destroy-copies' ? intent as Intent<'destroy-copies'> : null;
       // Leaving a copy as it is destroys nothing that could explain its absence later.
       const destruction = wanted?.left === null ? { ...state.destruction, tried: [...state.destruction.tried, wanted.copy] } : state.destruction;
-      return { ...state, destruction, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
+      const activation: Activation | null = current.step.do.action === 'set-activation-pin' && state.activation?.kind === 'made' ? { ...state.activation, pin: 'unknown' } : state.activation;
+      return { ...state, destruction, activation, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
     }
     case 'done': {
       const evidence = (entry.data as Data<'done'>).evidence as Evidence;
@@ -931,7 +961,9 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
       const unexplained = !data.nothingChanged && lasting(current);
       // An attempt that changed nothing explains nothing later.
       const tried = current.step.do.action === 'destroy-copies' && data.nothingChanged && (current.intent as Intent<'destroy-copies'>).left === null ? state.destruction.tried.slice(0, -1) : state.destruction.tried;
-      return { ...voidBegunShare(state, current), destruction: { ...state.destruction, tried }, current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
+      const activation = current.step.do.action === 'set-activation-pin' ? afterFailedPin(state.activation, current.intent as Intent<'set-activation-pin'>, data.error.code, data.nothingChanged) : state.activation;
+      const failed = { ...voidBegunShare(state, current), activation, destruction: { ...state.destruction, tried }, current: { ...current, phase: unexplained ? 'unexplained' as const : 'ready' as const, error: data.error } };
+      return data.error.code === LOGIN_ENDED ? loginEnded(failed) : failed;
     }
     case 'found': {
       const { observation } = entry.data as Data<'found'>;
@@ -977,6 +1009,7 @@ function open(state: State, entry: Entry<'opened'>): State {
     ...state, phase: 'open', ceremony: entry.ceremony, opening: entry.data, script, plan,
     people: entry.data.people.map((person) => ({ ...person, role: plan.seats.find((seat) => seat.id === person.seat)?.role ?? 'auditor', identity: null })),
     recorder: entry.data.recorder, current: start(plan.steps[0]), checkpointDue: true, backup: broughtBackup(entry.data.inputs, entry.data.bindings.cards['share-card'] ?? {}), destruction: destructionAtFirst(plan, entry.data.inputs),
+    ...broughtActivation(plan, entry.data),
   };
 }
 
@@ -991,7 +1024,7 @@ function interrupted(state: State, lost?: string): State {
   if (backup?.alive && (lost === undefined || Object.values(state.opening?.bindings.tokens ?? {}).some((bound) => bound.module === lost))) {
     if (Object.keys(backup.given).length < backup.set.shares) {
       // The backup key died before every share was out: the set can never be completed. Start it again.
-      const restart = state.plan?.steps.findIndex((step) => step.do.action === 'make-backup-key') ?? -1;
+      const restart = state.plan?.steps.findIndex((step) => step.do.action === 'make-backup-key' || step.do.action === 'make-activation-key') ?? -1;
       for (const [seat, share] of Object.entries(backup.given)) voidShares = { ...voidShares, [seat]: [...(voidShares[seat] ?? []), share.object] };
       if (restart >= 0 && restart <= cursor) {
         cursor = restart;
@@ -1000,7 +1033,21 @@ function interrupted(state: State, lost?: string): State {
     }
     backup = { ...backup, alive: false };
   }
-  return { ...state, current, backup, cursor, voidShares };
+  const after = { ...state, current, backup, cursor, voidShares };
+  const { activation } = state;
+  const held = activation && Object.values(state.opening?.bindings.tokens ?? {}).find(({ serial }) => serial === activation.token);
+  return held && (lost === undefined || held.module === lost) ? loginEnded(after) : after;
+}
+
+/** The login that a quorum opened has ended by itself. Where it is still needed, the quorum comes again before anything else is done. */
+function loginEnded(state: State): State {
+  const { activation, queue, parked } = state;
+  if (activation?.kind !== 'brought' || activation.login !== 'open') return state;
+  const current = queue.length > 0 ? parked : state.current;
+  const again = openedAgain(state.plan, activation, { cursor: state.cursor, done: current?.phase === 'witnessing', act: currentAct(state) });
+  const ended: State = { ...state, activation: { ...activation, login: 'ended' } };
+  if (again === null) return ended;
+  return queue.length > 0 ? { ...ended, queue: [...queue, again] } : { ...ended, queue: [again], parked: current?.phase === 'ready' ? null : current, current: start(again) };
 }
 
 function voidBegunShare(state: State, current: Current): State {
@@ -1032,6 +1079,8 @@ function resume(before: State, entry: Entry<'resumed'>): State {
   const queue = people.filter((person) => data.present.includes(person.seat)).flatMap((person) => mustEnrol(person)
     ? [virtual(person.seat, 'enrol'), virtual(person.seat, 'sign-resume')]
     : person.identity ? [virtual(person.seat, 'sign-resume')] : []);
+  // Last, where it was waiting: a quorum that has to open its token again.
+  queue.push(...state.queue.filter((step) => step.do.action === 'activate').slice(-1));
   const underWay = state.queue.length > 0 ? state.parked : state.current?.phase === 'ready' ? null : state.current;
   return {
     ...state, phase: 'open', people, former, opening, queue, recorder: data.recorder, resumptions: number, checkpointDue: true,
@@ -1101,6 +1150,13 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return step.do.for === undefined ? withKey(state, { certificate }) : { ...state, issued: [...state.issued, { kind: 'certificate', step: step.id, bytes: certificate }] };
     }
     case 'sign-crl': return { ...state, issued: [...state.issued, { kind: 'crl', step: step.id, bytes: (evidence as Evidence<'sign-crl'>).crl }] };
+    case 'make-activation-key': {
+      const { set, length } = evidence as Evidence<'make-activation-key'>;
+      return { ...state, backup: { set, alive: true, given: {}, wiped: false, brought: false }, activation: { kind: 'made', token: (intent as Intent<'make-activation-key'>).token, length, pin: 'old' } };
+    }
+    case 'set-activation-pin': return { ...state, activation: state.activation?.kind === 'made' ? { ...state.activation, pin: 'set' } : null };
+    case 'activate': return { ...state, activation: state.activation?.kind === 'brought' ? { ...state.activation, login: 'open', opened: state.activation.opened + 1 } : null };
+    case 'deactivate': return { ...state, activation: state.activation?.kind === 'brought' ? { ...state.activation, login: 'closed' } : null };
     case 'make-backup-key': return { ...state, backup: { set: (evidence as Evidence<'make-backup-key'>).set, alive: true, given: {}, wiped: false, brought: false } };
     case 'wrap-key': return withKey(state, { wrapped: (evidence as Evidence<'wrap-key'>).parts });
     case 'give-share': {
@@ -1127,7 +1183,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       const halves = (evidence as Evidence<'lock-key'>).private;
       return withKey(state, { locked: true, parts: (state.key?.parts ?? []).map((part) => ({ ...part, private: halves.find((half) => half.id === part.id) ?? part.private })) });
     }
-    case 'wipe-backup-key': return { ...state, backup: state.backup ? { ...state.backup, alive: false, wiped: true } : null };
+    case 'wipe-backup-key': case 'wipe-activation-key': return { ...state, backup: state.backup ? { ...state.backup, alive: false, wiped: true } : null };
     case 'sign-seal': {
       const { statement: signed } = intent as Intent<'sign-seal'>;
       const { signatures } = evidence as Evidence<'sign-seal'>;

@@ -181,7 +181,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     }
     case 'give-share':
     case 'read-back-share':
-      return card('share-card');
+      return [...agreedTo(state), ...card('share-card')];
     case 'locate-copies':
     case 'confirm-gone': {
       const e = evidence as Evidence<'locate-copies'> | null;
@@ -220,6 +220,22 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
           ? [text('Quorum', `${state.backup.set.threshold} custodians, drawn by lot when the step begins`)]
           : [];
     }
+    case 'make-activation-key':
+      return [...token(step.do.on), ...(state.plan?.set ? [text('Shares', t.activation.shares(state.plan.set.threshold, state.plan.set.shares))] : [])];
+    case 'wipe-activation-key':
+      return [];
+    case 'set-activation-pin':
+      return [
+        ...token(step.do.on),
+        ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold),
+        text(t.activation.oldPin, state.activation?.kind === 'made' && state.activation.pin === 'unknown' && evidence === null ? t.activation.again : opening?.inputs[step.do.from ?? ''] ? t.activation.fromShares : t.activation.typed),
+      ];
+    case 'activate':
+      return [...token(step.do.on), text(t.activation.purpose, step.do.for), ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold)];
+    case 'deactivate': {
+      const e = evidence as Evidence<'deactivate'> | null;
+      return [...token(step.do.on), ...(e === null ? [] : [text(t.activation.closed, e.how === 'ended' ? t.activation.ended : t.activation.shown(e.before, e.after), 'reported')])];
+    }
     case 'restore-key': {
       const e = evidence as Evidence<'restore-key'> | null;
       const record = backupInput(opening?.inputs, step.do.from);
@@ -243,6 +259,17 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       ];
     }
   }
+}
+
+function quorumFacts(quorum: unknown, threshold: number | undefined): Fact[] {
+  if (Array.isArray(quorum)) return [list(t.ceremony.quorum, quorum.map((seat: string) => seatTitle(seat)))];
+  return threshold === undefined ? [] : [text('Quorum', t.activation.drawn(threshold))];
+}
+
+/** What custodians agree to when they put in their share cards: what their token is to be opened for. */
+function agreedTo({ plan }: State): Fact[] {
+  const activate = plan?.steps.find(({ do: what }) => what.action === 'activate')?.do;
+  return activate?.action === 'activate' ? [text(t.activation.purpose, activate.for)] : [];
 }
 
 /** The copy that is destroyed next, as its medium wants it named. */

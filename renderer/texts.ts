@@ -128,6 +128,36 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'The memory that held the backup key is overwritten.',
     pin: 'none',
   },
+  'make-activation-key': {
+    button: 'Make and split the activation key',
+    key: 'M',
+    working: 'The activation key is made, split, and put together again from every quorum that is tried.',
+    pin: 'none',
+  },
+  'wipe-activation-key': {
+    button: 'Wipe the activation key',
+    key: 'W',
+    working: 'The memory that held the activation key is overwritten.',
+    pin: 'none',
+  },
+  'set-activation-pin': {
+    button: 'Set the new PIN',
+    key: 'P',
+    working: 'The drawn quorum lends its shares. The token gets the PIN that follows from them, and is opened with it once.',
+    pin: 'quorum',
+  },
+  activate: {
+    button: 'Open the token',
+    key: 'O',
+    working: 'The drawn quorum lends its shares. The token is opened with the PIN that follows from them.',
+    pin: 'quorum',
+  },
+  deactivate: {
+    button: 'Close the token',
+    key: 'C',
+    working: 'The token is logged out, and looked at from a fresh session.',
+    pin: 'none',
+  },
   'locate-copies': {
     button: 'Look for every copy',
     key: 'L',
@@ -1172,6 +1202,18 @@ export const t = {
     verdict: 'Verdict',
   },
 
+  activation: {
+    purpose: 'Opened for',
+    oldPin: 'The old PIN',
+    typed: 'is typed once by whoever knows it',
+    fromShares: 'follows from the shares of the former set',
+    again: 'is not asked for: an earlier attempt may have set the new one, which is tried once',
+    shares: (threshold: number, shares: number) => `${shares} are made; any ${threshold} open the token`,
+    drawn: (threshold: number) => `${threshold} custodians, drawn by lot when the step begins`,
+    closed: 'Closed',
+    ended: 'its login had ended by itself',
+    shown: (before: number, after: number) => `nobody is logged in; of ${plural(before, 'private or secret key', 'private and secret keys')} it shows ${after}`,
+  },
   destruction: {
     key: 'The key',
     copies: (count: number) => `${plural(count, 'copy', 'copies')} on the list`,

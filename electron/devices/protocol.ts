@@ -8,7 +8,7 @@
  */
 import * as z from 'zod';
 import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
-import { CHANGE_KINDS, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
+import { ACTIVATION_PIN, CHANGE_KINDS, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
 
 /** Everything that would outlive a session is refused (READ-ONLY) before the library is asked, and sessions are opened for reading. */
 const readOnly = z.boolean().optional();
@@ -52,6 +52,9 @@ const instant = z.string().max(32);
 
 /** Shares that cards have lent to the process of the token. */
 const Lent = z.array(z.strictObject({ seat: z.string().max(40), card: serial, x: z.int(), sealed: b64(80_000) })).min(2);
+
+/** The shares that a user PIN follows from, and how long it is. */
+const Activating = { set: ShareSet, length: z.int().min(ACTIVATION_PIN.shortest).max(ACTIVATION_PIN.longest), quorum: Lent };
 
 export { KeyReference };
 
@@ -146,6 +149,8 @@ export const OPERATIONS = {
   'inspect-token': {
     request: z.strictObject({
       token: serial, needs: z.array(z.enum(['generate', 'sign', 'wrap', 'recover'])), algorithm: algorithm.nullable(), place: Placement, asked: Asked,
+      /** False: nothing is tried, and nobody logs in. */
+      login: z.boolean().default(true),
     }),
     answer: EVIDENCE['inspect-token'],
   },
@@ -292,6 +297,26 @@ export const OPERATIONS = {
     answer: z.strictObject({ key: KeyReference, certificate: b64(90_000), wrapped: z.array(WrappedPart).min(1).max(2), set: ShareSet }),
   },
   'wipe-backup-key': { request: z.strictObject({}), answer: EVIDENCE['wipe-backup-key'] },
+
+  // --- a token that only a quorum opens (activating.ts) ---------------------------------------------------------------------
+  /** As `make-backup-key`, without a login: held until `wipe-backup-key`. */
+  'make-activation-key': {
+    request: z.strictObject({ token: serial, set: b64(22).length(22), epoch: z.int().min(0), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
+    answer: EVIDENCE['make-activation-key'],
+  },
+  /** Opens M shares, and as many of `former` as that takes; the user PIN is changed from the old one to the one of these shares. */
+  'set-activation-pin': {
+    request: z.strictObject({ token: serial, ...Activating, again: z.boolean(), former: z.strictObject(Activating).nullable(), asked: Asked }),
+    answer: EVIDENCE['set-activation-pin'],
+  },
+  /** Opens M shares and logs in; stays logged in until `deactivate` or `log-out`, and asks nobody for a PIN until then. */
+  activate: { request: z.strictObject({ token: serial, ...Activating, asked: Asked }), answer: EVIDENCE.activate },
+  deactivate: { request: z.strictObject({ token: serial }), answer: EVIDENCE.deactivate },
+  /** For a rehearsal: the PIN of a throw-away token set to the one of a new activation key, whose shares are then given to cards as ever. */
+  'provision-activation': {
+    request: z.strictObject({ token: serial, set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
+    answer: z.strictObject({ token: TokenFacts, set: ShareSet, length: z.int() }),
+  },
 } as const;
 
 export type Operation = keyof typeof OPERATIONS;

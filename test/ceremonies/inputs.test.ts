@@ -30,6 +30,7 @@ const sound: Readonly<Record<InputKind, Input>> = {
   movements: (await scriptedRecord({ script: 'custody-movement' })).state.opening?.inputs['movements'] ?? assert.fail(),
   crl: { kind: 'crl', file: 'previous.crl', bytes: revoked.state.issued[0]?.bytes ?? assert.fail() },
   backup: recovered.state.opening?.inputs['backup'] ?? assert.fail(),
+  activation: (await scriptedRecord({ script: 'activate' })).state.opening?.inputs['activation'] ?? assert.fail(),
 };
 const bytesOf = (input: Input) => fromBase64url(input.bytes);
 const withBytes = (input: Input, bytes: Uint8Array): Input => ({ ...input, bytes: toBase64url(bytes) });
