@@ -1090,7 +1090,7 @@ class Estate {
     const words = orderText(intent);
     switch (change) {
       case 'set-user-pin': case 'change-pin':
-        if (change.change === 'set-user-pin' || (change.order as ChangeOrder<'change-pin'>).whose === 'user') this.#activationOver(sourceOf(step.entry), change.token, null);
+        if (change === 'set-user-pin' || (order as ChangeOrder<'change-pin'>).whose === 'user') this.#activationOver(source, on.token, null);
         return;
       case 'init-token': {
         this.#blanked(step, on, words);
