@@ -187,7 +187,7 @@ const Quorum = z.array(z.strictObject({ seat, card: text(64), x: z.int().min(1).
  * The user PIN that follows from an activation key (FORMAT.md says how). 32 characters that nobody mistakes for each other; a PIN of
  * fewer than 8 of them would be worth too little, and more than 32 say no more than the key has.
  */
-export const ACTIVATION_PIN = { derivation: 'conclave-activation-pin/1', alphabet: 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789', shortest: 8, longest: 32 } as const;
+export const ACTIVATION_PIN = { derivation: 'conclave-activation-pin/1', alphabet: `ABCDEFGHJKLMNPQRSTUVWXYZ23456789`, shortest: 8, longest: 32 } as const;
 const pinLength = z.int().min(ACTIVATION_PIN.shortest).max(ACTIVATION_PIN.longest);
 const seats = z.array(seat).min(2).max(255);
 

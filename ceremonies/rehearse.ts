@@ -430,6 +430,7 @@ class Room {
       return;
     }
     this.#fromSet(step, what.from, 'activation');
+    this.#everyShareRead(step);
     if ((step.witnesses.witness ?? 0) < 1) this.#fault('ACTIVATE-WITNESSED', step, 'a witness', 'none', 'Add `witnessed-by`.');
     if (open) this.#fault('ACTIVATE-ONCE', step, 'one token, opened once', 'a second time', 'Make another ceremony for it.');
     else this.#opened = { step, on: what.on, closed: false };
@@ -545,11 +546,15 @@ class Room {
   #fromBackup(step: PlanStep, on: string, from: string): void {
     this.#onToken(step, on);
     this.#fromSet(step, from, 'backup');
+    this.#everyShareRead(step);
   }
 
   #fromSet(step: PlanStep, from: string, kind: 'backup' | 'activation'): void {
     this.#input(step, from, kind);
     for (const seat of this.#custodians) this.#cardInReader(step, seat);
+  }
+
+  #everyShareRead(step: PlanStep): void {
     const unread = this.#custodians.filter((seat) => !this.#readBack.has(seat));
     if (unread.length > 0) this.#fault('READ-BACK-EVERY-SHARE', step, 'every share read on its card before it is used', `not those of ${unread.join(', ')}`, 'Add a read-back-share step, for-each: custodian.');
   }

@@ -11,6 +11,7 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { checkpointMessage, ENTRY_DATA, type Data } from '../../ceremonies/ceremony.ts';
 import * as evidence from '../../ceremonies/evidence.ts';
+import { ActivationRecord } from '../../ceremonies/activation.ts';
 import { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { CopyList } from '../../ceremonies/destruction.ts';
 import { KeyRecord } from '../../ceremonies/key-record.ts';
@@ -122,6 +123,7 @@ test('the generated parts are those of the code', async () => {
     record: sectionOf('key record', KeyRecord),
     copies: sectionOf('list of copies', CopyList),
     backup: sectionOf('backup record', BackupRecord),
+    activation: sectionOf('activation record', ActivationRecord),
     trust: sectionOf('trust file', TrustFile),
     example: await example(),
   };

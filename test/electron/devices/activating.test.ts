@@ -53,9 +53,9 @@ async function computed(module: TokenModule, { members, length }: Split, serial:
 }
 
 async function moduleHere(at: Place): Promise<TokenModule> {
-  if (at.module.kind === 'software') return openSoftwareModule(at.module.folder, 'witness', 'test');
+  if (at.module.kind === 'software') return openSoftwareModule(at.module.folder, 'witness', import.meta.filename);
   process.env['SOFTHSM2_CONF'] = join(at.folder, 'softhsm2.conf');
-  return openPkcs11Module('witness', SOFTHSM);
+  return openPkcs11Module('witness', SOFTHSM, undefined);
 }
 
 /** Everything in the files below a folder. */
