@@ -46,6 +46,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     case 'confirm-input': // the file itself stands there
     case 'put-away':
     case 'wipe-backup-key':
+    case 'wipe-activation-key':
       return [];
     case 'administer': {
       if (intent === null) return []; // it is chosen in the Tokens room, not on the stage
@@ -222,8 +223,6 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     }
     case 'make-activation-key':
       return [...token(step.do.on), ...(state.plan?.set ? [text('Shares', t.activation.shares(state.plan.set.threshold, state.plan.set.shares))] : [])];
-    case 'wipe-activation-key':
-      return [];
     case 'set-activation-pin':
       return [
         ...token(step.do.on),

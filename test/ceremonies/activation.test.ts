@@ -102,7 +102,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['TOKEN-BOUND', 'another token was opened', inside(openDone, (e) => { (e['token'] as Loose)['serial'] = 'TOKEN-other'; })],
   ['ACTIVATE-FIRST', 'listed while it is closed', state(at(used, 'begun', 'token-before'), ({ activation }) => ({ activation: activation?.kind === 'brought' ? { ...activation, login: 'never' } : null }))],
   ['ACTIVATE-FIRST', 'closed, and never opened', state(closeBegun, ({ activation }) => ({ activation: activation?.kind === 'brought' ? { ...activation, login: 'never' } : null }))],
-  ['DEACTIVATED', 'said to have ended by itself, and open', inside(closeDone, (e) => { for (const name of Object.keys(e)) delete e[name]; Object.assign(e, { token: 'TOKEN-ca-hsm', how: 'ended' }); })],
+  ['DEACTIVATED', 'said to have ended by itself, and open', edit(closeDone, (data) => { data['evidence'] = { token: 'TOKEN-ca-hsm', how: 'ended' }; })],
   ['DEACTIVATED', 'more keys than before', inside(closeDone, (e) => { e['after'] = 9; })],
   ['EVIDENCE-MATCHES-ACTION', 'somebody is still logged in', inside(closeDone, (e) => { e['loggedIn'] = true; })],
 ];
@@ -167,7 +167,7 @@ test('an attempt without an outcome: the new PIN is tried once, and only the tok
   const crashed = await scriptedRecord({ script: 'activation-split', happenings: { 'set-pin': [{ kind: 'crash' }] } });
   const failed = await scriptedRecord({ script: 'activation-split', happenings: { 'set-pin': [{ kind: 'fail', nothingChanged: true }] } });
   const unclear = await scriptedRecord({ script: 'activation-split', happenings: { 'set-pin': [{ kind: 'fail', nothingChanged: false }] } });
-  const tries = ({ entries }: ScriptedRecord) => entries.filter((entry) => entry.kind === 'begun' && entry.step === 'set-pin').map((entry) => ((entry as Entry<'begun'>).data.intent as Loose)['again']);
+  const tries = ({ entries }: ScriptedRecord) => entries.filter((entry) => entry.kind === 'begun' && entry.step === 'set-pin').map((entry) => ((entry as Entry<'begun'>).data.intent)['again']);
   assert.deepEqual([tries(crashed), tries(failed), tries(unclear)], [[false, true], [false, false], [false, true]]);
   for (const record of [crashed, failed, unclear]) assert.deepEqual((await verifyTranscript(record.bytes)).verdict.findings, []);
   // With the new PIN tried: that nothing changed now says nothing of the attempt before, the token's no does.

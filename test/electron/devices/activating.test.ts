@@ -18,7 +18,8 @@ import { openPkcs11Module } from '../../../electron/devices/pkcs11.ts';
 import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import { openSoftwareModule } from '../../../electron/devices/software-token.ts';
 import type { TokenModule } from '../../../electron/devices/tokens.ts';
-import { asked, cards, DeviceProcess, failure, place, SOFTHSM, type Place } from './device-process.ts';
+import type { DeviceProcess} from './device-process.ts';
+import { asked, cards, failure, place, SOFTHSM, type Place } from './device-process.ts';
 import { borrow, give, makeKey, type Member } from './operations.ts';
 
 const officer = asked('officer');
