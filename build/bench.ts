@@ -14,14 +14,20 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs, promisify } from 'node:util';
-import { utf8 } from '../ceremonies/bytes.ts';
-import { ALGORITHMS, compositeNamed, componentsOf, type CompositeSignature } from '../ceremonies/keys/algorithms.ts';
+import { gcm } from '@noble/ciphers/aes.js';
+import { combine as combineAlone, split as splitAlone } from 'shamir-secret-sharing';
+import { toBase64url, utf8 } from '../ceremonies/bytes.ts';
+import { ALGORITHMS, kemAlgorithmNamed, compositeNamed, componentsOf, ML_KEMS, type CompositeSignature } from '../ceremonies/keys/algorithms.ts';
 import {
   compositeMessage, compositePreHash, ML_DSA, readCompositePrivateKey, readCompositePublicKey, signComposite, softwareSigners, splitCompositeSignature, verifyComposite,
   writeCompositePrivateKey, writeCompositePublicKey,
 } from '../ceremonies/keys/composite.ts';
+import { TAG, writeDer, writeIdentifier } from '../ceremonies/keys/der.ts';
+import { openEnvelope, readEnvelope, recipientOfKey, sealEnvelope, sealingRandomness, withKemKey } from '../ceremonies/keys/envelope.ts';
+import { combineSecrets, kemPublicFromPrivate, ML_KEM } from '../ceremonies/keys/kem.ts';
 import { readSubjectKey, subjectKeyOf } from '../ceremonies/keys/subject-key.ts';
-import { CURVES, HASHES, writeEcPrivateKey } from '../ceremonies/keys/traditional.ts';
+import { CURVES, HASHES, MONTGOMERY, writeEcPrivateKey } from '../ceremonies/keys/traditional.ts';
+import { combineChecked, makeShares } from '../ceremonies/shares/share.ts';
 import { verifyTranscript } from '../ceremonies/verify.ts';
 import { Conductor, DeviceProblem, type Devices } from '../electron/conductor/conductor.ts';
 import { openLedger, type Ledger } from '../electron/conductor/ledger.ts';
@@ -81,6 +87,10 @@ const AIMS = {
   sign: { title: 'Signing with a composite key', unit: '× its halves alone', aim: { atMost: 1.15 } },
   check: { title: 'Verifying a composite signature', unit: '× its halves alone', aim: { atMost: 1.15 } },
   make: { title: 'Making a composite key', unit: '× its halves alone', aim: { atMost: 1.15 } },
+  split: { title: 'Splitting a 32-byte key, 3 of 5', unit: '× the library\'s split alone', aim: { atMost: 1.5 } },
+  combine: { title: 'Combining three shares', unit: 'ms more than the library\'s combine', aim: { atMost: 1 } },
+  seal: { title: 'Sealing 32 bytes in an envelope', unit: 'ms more than the raw KEM and AES-256-GCM', aim: { atMost: 10 } },
+  open: { title: 'Opening that envelope', unit: 'ms more than the raw KEM and AES-256-GCM', aim: { atMost: 20 } },
   start: { title: 'From start to the first usable screen', unit: 'ms more than an empty window', aim: { atMost: 250 } },
   memory: { title: 'Memory of all processes, idle on the first screen', unit: 'MB more than an empty window', aim: { atMost: 60 } },
 } as const;
@@ -132,7 +142,7 @@ interface Sizes {
   readonly entries: number;
   readonly appends: number;
   readonly objects: number;
-  /** Operations with composites per library and direction. */
+  /** Operations with composites per library and direction; a tenth of it with shares and envelopes. */
   readonly operations: number;
   readonly starts: number;
   readonly idles: number;
@@ -593,6 +603,95 @@ function demand(valid: boolean): void {
   if (!valid) throw new Error('the benchmark\'s own signature does not verify');
 }
 
+// --- shares and envelopes --------------------------------------------------------------------------------------------
+
+/** Each way of the house beside the library's plain call on the same bytes. */
+interface Duel { readonly name: string; readonly ours: Work; readonly plain: Work; readonly plainName: string }
+type CustodyFigure = 'split' | 'combine' | 'seal' | 'open';
+
+async function benchCustody({ operations }: Sizes, wanted: readonly FigureName[]): Promise<Figure[]> {
+  const here = wanted.filter((name): name is CustodyFigure => name === 'split' || name === 'combine' || name === 'seal' || name === 'open');
+  if (here.length === 0) return [];
+  say('splitting, combining, sealing and opening');
+  const duels = { ...await shareDuels(), ...await envelopeDuels() };
+  const notes: Record<CustodyFigure, string> = {
+    split: 'ours computes all 255 points, so that share i is point i, and a commitment to each; the library alone does so for 255 points too',
+    combine: 'ours compares each share with its commitment first, and the secret with its own afterwards',
+    seal: 'the worst of both; ours checks the recipient\'s key and writes DER. Raw: encapsulation, the classical half and the combiner of a composite, AES-256-GCM',
+    open: 'the worst of both, each from the seed, as the key is kept; ours reads strict DER and tries the private key before it is used',
+  };
+  const figures: Figure[] = [];
+  for (const name of here) {
+    const samples: Sample[] = [];
+    const ratios: { to: string; ratio: number }[] = [];
+    const more: number[] = [];
+    for (const { name: of, ours, plain, plainName } of duels[name]) {
+      const [way = [], rival = []] = await alternately(Math.max(1, operations / 10), () => milliseconds(ours), () => milliseconds(plain));
+      samples.push(sample(of, 'ms', way), sample(plainName, 'ms', rival));
+      ratios.push({ to: `${plainName}, ${of}`, ratio: median(way) / median(rival) });
+      more.push(Math.max(0, median(way) - median(rival)));
+    }
+    figures.push(figure(name, { value: Math.max(...(name === 'split' ? ratios.map(({ ratio }) => ratio) : more)), samples, ratios, notes: [notes[name]] }));
+  }
+  return figures;
+}
+
+async function shareDuels(): Promise<Record<'split' | 'combine', Duel[]>> {
+  const key = new Uint8Array(randomBytes(32));
+  const plan = { set: toBase64url(randomBytes(16)), epoch: 1, threshold: 3, custodians: [1, 2, 3, 4, 5].map((n) => `custodian-${n}`) };
+  const { set, shares } = await makeShares(key, plan);
+  const quorum = shares.slice(0, 3);
+  const raw = quorum.map(({ header, payload }) => Uint8Array.of(...payload, header.x));
+  return {
+    split: [{ name: 'makeShares', ours: () => makeShares(key, plan), plainName: 'shamir-secret-sharing', plain: () => splitAlone(key, 255, 3) }],
+    combine: [{ name: 'combineChecked', ours: () => combineChecked(quorum, set), plainName: 'shamir-secret-sharing', plain: () => combineAlone(raw) }],
+  };
+}
+
+async function envelopeDuels(): Promise<Record<'seal' | 'open', Duel[]>> {
+  const duels: Record<'seal' | 'open', Duel[]> = { seal: [], open: [] };
+  const content = new Uint8Array(randomBytes(32));
+  const random = (length: number) => new Uint8Array(randomBytes(length));
+  for (const row of [kemAlgorithmNamed('ml-kem-768'), kemAlgorithmNamed('MLKEM768-X25519-SHA3-256')]) {
+    const composite = row.family === 'composite-kem';
+    const secret = random(composite ? 96 : 64);
+    const key = subjectKeyOf(row.oid, null, kemPublicFromPrivate(row, secret));
+    const recipients = [recipientOfKey(key)];
+    const sealed = sealEnvelope({ content, recipients }, random(sealingRandomness(recipients)));
+    const pkcs8 = writeDer(TAG.sequence, Uint8Array.of(TAG.integer, 1, 0), writeIdentifier(row.oid, null), writeDer(TAG.octetString, composite ? secret : writeDer(0x80, secret)));
+    const mlKemKey = key.raw.slice(0, ML_KEMS['ml-kem-768'].publicKeyBytes);
+    const classicalKey = key.raw.slice(mlKemKey.length);
+    /** The combiner's hash over the halves of a composite; of ML-KEM alone the secret itself. */
+    const together = (first: Uint8Array, second: Uint8Array, ciphertext: Uint8Array) => composite ? combineSecrets(row, first, second, ciphertext, classicalKey) : first;
+    const none = new Uint8Array();
+    const nonce = random(12);
+    const encapsulated = ML_KEM['ml-kem-768'].encapsulate(mlKemKey, random(32));
+    const ephemeral = random(32);
+    const point = composite ? MONTGOMERY.X25519.getPublicKey(ephemeral) : none;
+    const kept = gcm(together(encapsulated.sharedSecret, composite ? MONTGOMERY.X25519.getSharedSecret(ephemeral, classicalKey) : none, point), nonce).encrypt(content);
+    duels.seal.push({
+      name: row.label, plainName: 'raw KEM and AES-256-GCM',
+      ours: () => sealEnvelope({ content, recipients }, random(sealingRandomness(recipients))),
+      plain: () => {
+        const { sharedSecret } = ML_KEM['ml-kem-768'].encapsulate(mlKemKey, random(32));
+        const scalar = random(32);
+        const [second, share] = composite ? [MONTGOMERY.X25519.getSharedSecret(scalar, classicalKey), MONTGOMERY.X25519.getPublicKey(scalar)] : [none, none];
+        gcm(together(sharedSecret, second, share), random(12)).encrypt(content);
+      },
+    });
+    duels.open.push({
+      name: row.label, plainName: 'raw KEM and AES-256-GCM',
+      ours: () => withKemKey(pkcs8, (held) => openEnvelope(readEnvelope(sealed), held)),
+      plain: () => {
+        const { secretKey } = ML_KEM['ml-kem-768'].keygen(secret.slice(0, 64));
+        const second = composite ? MONTGOMERY.X25519.getSharedSecret(secret.slice(64), point) : none;
+        gcm(together(ML_KEM['ml-kem-768'].decapsulate(encapsulated.cipherText, secretKey), second, point), nonce).decrypt(kept);
+      },
+    });
+  }
+  return duels;
+}
+
 // --- g and h: windows ------------------------------------------------------------------------------------------------
 
 /**
@@ -808,7 +907,7 @@ async function measure(wanted: readonly FigureName[], quick: boolean): Promise<R
     if (wanted.includes('verify')) figures.push(await benchVerify(folder, sizes));
     if (wanted.includes('append')) figures.push(await benchAppend(folder, sizes));
     if (wanted.includes('list')) figures.push(await benchList(folder, sizes));
-    figures.push(...await benchComposites(sizes, wanted));
+    figures.push(...await benchComposites(sizes, wanted), ...await benchCustody(sizes, wanted));
     figures.push(...await benchWindows(folder, sizes, wanted));
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -9,7 +9,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
-import { claimsOn, destructionAfter, LEVELS, listOf, REHEARSAL_WAIT, type Result } from './destruction.ts';
+import { claimsOn, destructionAfter, LEVELS, listOf, REHEARSAL_WAIT, type Result, seenText } from './destruction.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
 import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { isStatefulKey } from './keys/provenance.ts';
@@ -398,7 +398,8 @@ function done(before: State, evidence: Evidence): Worded {
       const gone = step.do.action === 'confirm-gone';
       return [
         gone ? `${who} had every copy looked for again, from fresh processes` : `${who} had every copy on the list looked for`,
-        ...seen.map(({ copy, found, why }) => (found === null || (gone && found > 0) ? refused : reported)(`copy ${copy}, ${list.copies[copy - 1]?.what ?? ''}: ${found === null ? `not to be asked (${why})` : found === 0 ? 'not there' : found === 1 ? 'there' : `${found} that fit`}`)),
+        ...seen.map(({ copy, found, why }) => (found === null || (gone && found > 0) ? refused : reported)(`copy ${copy}, ${list.copies[copy - 1]?.what ?? ''}: ${seenText(found, why)}`)),
+        ...seen.some(({ found }) => found === null) ? [remark(`as it was answered: ${seen.flatMap(({ copy, found, why }) => (found === null ? [`copy ${copy} ${why}`] : [])).join(', ')}`)] : [],
         ...gone ? claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence, null, step.who, '')).claims.map(({ number, what, level, words }) => (level === null ? refused : reported)(`copy ${number}, ${what}: ${level === null ? 'no level' : `${level}, ${LEVELS[level]}`}; ${words}`)) : [],
         ...gone ? [remark(claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence, null, step.who, '')).verdict)] : [],
       ];

@@ -19,7 +19,7 @@ import {
 } from './evidence.ts';
 import { readActivationRecord } from './activation.ts';
 import { readBackupRecord, type KeptShares } from './backup-record.ts';
-import { claimsOn, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
+import { claimsOn, holdsSecret, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
@@ -203,6 +203,8 @@ export interface Inventory {
   /** What was begun and has no outcome: under these CKA_IDs or labels an object may be on a token. */
   readonly begun: readonly (Source & { readonly names: readonly string[] })[];
   readonly findings: readonly InventoryFinding[];
+  /** Records that are rehearsals, and verify. */
+  readonly rehearsals: readonly string[];
 }
 
 /** Every object that the records explain, with the key that it belongs to. */
@@ -248,11 +250,6 @@ export function dependantsOf({ keys }: Pick<Inventory, 'keys'>, identity: string
 function liesUnder(keys: readonly InventoryKey[], copy: Copy, identity: string): boolean {
   if (copy.kind === 'wrapped-file') return copy.underKey === identity;
   return copy.kind === 'wrapped-part' && keys.some((key) => key.identity === identity && key.copies.some((one) => one.kind === 'object' && one.class === 'secret-key' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module));
-}
-
-/** Does this copy hold what must be kept secret? */
-export function holdsSecret(copy: Copy): boolean {
-  return copy.kind !== 'object' || copy.class === 'private-key' || copy.class === 'secret-key';
 }
 
 /** What a list of copies calls a wrapped file; by this it is known again when the list is carried out. */
@@ -363,6 +360,7 @@ export function* inventoryByEntries(records: readonly JudgedRecord[], hasher: Ha
   const refused = read.filter(({ record }) => record.verdict.verdict === 'refused');
   return estate.finish(doubtful, {
     records: { believed: believed.length, refused: refused.length },
+    rehearsals: believed.flatMap(({ ceremony, opening: { mode } }) => (mode === 'rehearsal' ? [ceremony] : [])),
     findings: [...refused.map(({ record, read: what }) => notBelieved(record, what)), ...chainFindings(readable)],
   });
 }
@@ -1170,7 +1168,7 @@ class Estate {
 
   // --- the end ---
 
-  finish(doubtful: Estate, more: Pick<Inventory, 'records'> & { readonly findings: readonly InventoryFinding[] }): Inventory {
+  finish(doubtful: Estate, more: Pick<Inventory, 'records' | 'rehearsals'> & { readonly findings: readonly InventoryFinding[] }): Inventory {
     for (const begun of this.#begun) this.#requested(begun);
     const keys = [...this.keys];
     const others = [...this.others];
@@ -1187,7 +1185,7 @@ class Estate {
     for (const one of doubtful.others) if (!others.some((other) => sameObject(other, one))) others.push({ ...one, end: null });
     const certificates = [...this.certificates, ...doubtful.certificates.filter((one) => !this.certificates.some((other) => other.sha256 === one.sha256))];
     return {
-      records: more.records,
+      records: more.records, rehearsals: more.rehearsals,
       keys: keys.map((key) => finished(key, certificates, this.activations)),
       others,
       activations: [...this.activations, ...doubtful.activations.filter((one) => !this.activations.some((other) => sameCopy(other, one))).map((one) => ({ ...one, end: null, inForce: false }))],

@@ -7,7 +7,7 @@
  */
 import { orderText, resultLines } from '../ceremonies/administration.ts';
 import { keyInput, mayBeKept, type Data, type State } from '../ceremonies/ceremony.ts';
-import { claimsOn, listOf, nextCopy, REHEARSAL_WAIT, waitsUntil } from '../ceremonies/destruction.ts';
+import { claimsOn, listOf, nextCopy, REHEARSAL_WAIT, waitsUntil, seenText } from '../ceremonies/destruction.ts';
 import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
 import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
@@ -188,7 +188,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       const e = evidence as Evidence<'locate-copies'> | null;
       const { copies } = listOf(state.destruction);
       if (!e) return [list(t.destruction.copies(copies.length), copies.map(({ what }, index) => `${index + 1}. ${what}`))];
-      if (step.do.action === 'locate-copies') return [list(t.destruction.found, e.seen.map(({ copy, found, why }) => t.destruction.seen(copy, copies[copy - 1]?.what ?? '', found, why)), 'reported')];
+      if (step.do.action === 'locate-copies') return [list(t.destruction.found, e.seen.map(({ copy, found, why }) => t.destruction.seen(copy, copies[copy - 1]?.what ?? '', seenText(found, why))), 'reported')];
       const { claims, verdict, level } = claimsOn(state.destruction);
       return [text(t.destruction.verdict, level === null ? `✕ ${verdict}` : verdict, level === null ? undefined : 'reported'), list(t.destruction.claims, claims.map(({ number, what, level: own, words }) => `${number}. ${what}: ${own ?? '✕'} ${words}`))];
     }

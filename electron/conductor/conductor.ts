@@ -16,7 +16,7 @@ import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
   issuerOf, keyInput, nextEpoch, resumeStatement, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
-import { approvalStatement, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
+import { AWAY, approvalStatement, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { ACTIVATION_PIN, EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type ShareSet, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
@@ -50,8 +50,6 @@ export class DeviceProblem extends Error {
 }
 
 export const LOST: readonly string[] = ['DEVICE_PROCESS_LOST', 'DEVICE_HUNG'];
-/** A token that is not here: what is on it cannot be asked for, and that is no failure of the step. */
-const AWAY: readonly string[] = ['TOKEN_MISSING', 'CKR_TOKEN_NOT_PRESENT', 'CKR_TOKEN_NOT_RECOGNIZED', 'CKR_DEVICE_REMOVED', 'CKR_DEVICE_ERROR', 'CKR_PIN_LOCKED', 'CKR_USER_PIN_NOT_INITIALIZED', 'MODULE_MISSING'];
 
 /** The conductor's view of the device processes. `call` starts the process on first use; rejects with DeviceProblem. */
 export interface Devices {
@@ -198,6 +196,8 @@ export class Conductor {
       case 'ceremonies': return this.#ceremonies();
       case 'entries': return { lines: this.#world.ledger.lines(request.ceremony, request.from) };
       case 'export': return this.#export(request.ceremony);
+      case 'certificate': return this.#certificate(request.ceremony);
+      case 'print-certificate': throw new Refused(refuse('WINDOW-PRINTS', 'the window of the app, which prints', 'the process that keeps the record', 'Print certificate-of-destruction.html of the bundle with any browser.'));
       case 'verify': {
         const { verifyFile } = await judging();
         const { verdict, lines } = await verifyFile(request.bytes, { hasher: this.#world.hasher });
@@ -335,11 +335,23 @@ export class Conductor {
 
   async #export(ceremony: string): Promise<Answers['export']> {
     const [{ makeBundle }, { fileDigest }] = await Promise.all([import('../../ceremonies/bundle.ts'), judging()]);
-    const lines = this.#world.ledger.lines(ceremony, 0);
-    if (lines.length === 0) throw new Refused(refuse('CEREMONY-KNOWN', 'a ceremony of this machine', ceremony, 'Choose one from the list.'));
+    const lines = this.#linesOf(ceremony);
     const bytes = makeBundle(lines);
     const name = readScript((parseLine(lines[0] ?? '') as Entry<'opened'>).data.script).script?.name ?? 'ceremony';
     return { path: this.#world.saveBundle(`${name}-${ceremony.slice(0, 8)}.zip`, bytes), sha256: fileDigest(bytes) };
+  }
+
+  async #certificate(ceremony: string): Promise<Answers['certificate']> {
+    const { certificateOf } = await import('../../ceremonies/bundle.ts');
+    const html = certificateOf(this.#linesOf(ceremony));
+    if (html === null) throw new Refused(refuse('CERTIFICATE-DUE', 'a closed record of a destruction, in which every copy was looked for again', 'another one', 'Finish the destruction first; the certificate follows from its record.'));
+    return { name: `certificate-of-destruction-${ceremony.slice(0, 8)}`, html };
+  }
+
+  #linesOf(ceremony: string): readonly string[] {
+    const lines = this.#world.ledger.lines(ceremony, 0);
+    if (lines.length === 0) throw new Refused(refuse('CEREMONY-KNOWN', 'a ceremony of this machine', ceremony, 'Choose one from the list.'));
+    return lines;
   }
 
   // --- opening -------------------------------------------------------------------------------------------------------
@@ -1271,8 +1283,8 @@ export class Conductor {
         const { found } = await this.#device(room, this.#moduleOf(room, module), 'count-copies', { token, copies: targets, asked: ask(clipped(`look for ${here.length === 1 ? 'a copy' : `${here.length} copies`} of the key${holder === null ? '' : `, on the card of ${holder}`}`)) });
         here.forEach(({ number }, index) => seen.set(number, { copy: number, found: found[index] ?? 0, why: '' }));
       } catch (error) {
-        const why = error instanceof DeviceProblem && AWAY.includes(error.error.code) ? error.error.code : error instanceof Refused && error.refusal.rule === 'MODULE-KNOWN' ? 'MODULE-KNOWN' : null;
-        if (why === null) throw error;
+        const why = error instanceof DeviceProblem ? error.error.code : error instanceof Refused ? error.refusal.rule : '';
+        if (!Object.hasOwn(AWAY, why)) throw error;
         for (const { number } of here) seen.set(number, { copy: number, found: null, why });
       }
     }

@@ -39,7 +39,7 @@ test('every figure is measured, each beside something plain, and nothing is left
   const before = leftovers();
   const { figures, quick } = Report.parse(JSON.parse(await bench('--json')));
   assert.equal(quick, true);
-  assert.deepEqual(figures.map(({ name }) => name), ['verify', 'append', 'list', 'sign', 'check', 'make', 'start', 'memory']);
+  assert.deepEqual(figures.map(({ name }) => name), ['verify', 'append', 'list', 'sign', 'check', 'make', 'split', 'combine', 'seal', 'open', 'start', 'memory']);
   assert.deepEqual(leftovers(), before);
   for (const { name, samples, aim, value, met } of figures) {
     for (const { min, median, max } of samples) assert.ok(min <= median && median <= max, name);
@@ -63,6 +63,12 @@ test('composites: two of them, by each library, beside the halves alone', async 
     // That both sides do work of one kind. How fast they do it is not for a test to say.
     for (const { ratio, to } of ratios) assert.ok(ratio > 0.02 && ratio < 50, `${name}: ${ratio} times ${to}`);
   }
+});
+
+test('shares and envelopes: beside the library alone, and beside the raw KEM with the cipher', async () => {
+  const { figures } = Report.parse(JSON.parse(await bench('--json', ...['split', 'combine', 'seal', 'open'].flatMap((name) => ['--only', name]))));
+  assert.deepEqual(figures.map(({ name, ratios }) => [name, ratios.length]), [['split', 1], ['combine', 1], ['seal', 2], ['open', 2]]);
+  for (const { name, ratios } of figures) for (const { ratio, to } of ratios) assert.ok(ratio > 0.1 && ratio < 100, `${name}: ${ratio} times ${to}`);
 });
 
 test('a part of it, for people: the figure, its aim, and whether it is met', async () => {

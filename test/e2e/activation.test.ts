@@ -36,12 +36,12 @@ test('a token on SoftHSM gets a quorum of 2-of-3, and its PIN is nowhere', { tim
   const { token, pin: { length } } = readActivationRecord(file);
   const shares: Uint8Array[] = [];
   for (const seat of CUSTODIANS.slice(0, 2)) {
-    const [share] = (await allValues(home, `Share ${seat}`, labels.get(`Share ${seat}`) ?? '')).filter(({ name }) => name.startsWith('conclave-share'));
+    const [share] = (await allValues('pkcs11', home, labels.get(`Share ${seat}`) ?? '', `Share ${seat}`)).filter(({ name }) => name.startsWith('conclave-share'));
     const { header, payload } = parseShare(new Uint8Array(Buffer.from(share?.value ?? '', 'base64')));
     shares.push(Uint8Array.from([...payload, header.x]));
   }
-  labels.set('HSM-A', Buffer.from(derivePin({ key: await combine(shares), length }, token.serial)).toString());
-  await canaries(table); // logs in to every token with its PIN, and then looks for each of them
+  const pin = Buffer.from(derivePin({ key: await combine(shares), length }, token.serial)).toString();
+  await canaries({ ...table, labels: new Map([...labels, ['HSM-A', pin]]) }); // logs in to every token with its PIN, and then looks for each of them
 });
 
 test('activate from nothing, with stand-ins', { timeout: 6 * 60_000 }, async (t) => {

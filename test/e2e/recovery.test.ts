@@ -6,14 +6,15 @@ import assert from 'node:assert/strict';
 import { readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { root } from '../../build/machine.mjs';
 import { readBackupRecord } from '../../ceremonies/backup-record.ts';
 import { openFile } from '../../ceremonies/bundle.ts';
+import { combineChecked, parseShare } from '../../ceremonies/shares/share.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
+import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
 import { ask, playRehearsal } from '../../electron/rehearsal.ts';
-import { openHouse, remove, temporaryFolder } from '../electron/house.ts';
-import { launch } from './stage.ts';
-import { accessible, beginRehearsal, chooseScript, ownRecordIsValid, picture, play } from './table.ts';
+import { allValues } from '../electron/devices/objects.ts';
+import { openHouse, temporaryFolder } from '../electron/house.ts';
+import { accessible, beginRehearsal, chooseScript, onCards, ownRecordIsValid, picture, play, searchEverywhere, sitDown } from './table.ts';
 
 /** What root-ca leaves at 3-of-5, in this data folder. */
 async function backedUp(home: string): Promise<Buffer> {
@@ -31,12 +32,8 @@ test('a root key comes back at 3-of-5, with a wrong card and a missing one on th
   const home = temporaryFolder('e2e-recovery');
   const backup = await backedUp(home);
   const record = readBackupRecord(new Uint8Array(backup));
-  const app = await launch(root, { CONCLAVE_HOME: home });
-  t.after(async () => {
-    await app.close().catch(() => undefined);
-    remove(home);
-  });
-  const page = await app.firstWindow();
+  const table = await sitDown(t, home);
+  const { page } = table;
   await chooseScript(page, 'recovery');
   await page.locator('input[name=custodians]').fill('3');
   await page.getByLabel(/^Choose a file: The record of the backup/).setInputFiles({ name: 'backup.json', mimeType: 'application/json', buffer: backup });
@@ -61,7 +58,6 @@ test('a root key comes back at 3-of-5, with a wrong card and a missing one on th
   await page.locator('main[data-pending]').waitFor();
 
   // The second custodian's card is not in the reader.
-  const table = { app, page, home, labels: new Map<string, string>(), output: () => '' };
   await play(table, ({ step, pending }) => step === 'read-share/custodian-2' && pending === 'step');
   const card = join(home, 'software-tokens', `${named.card}.token`);
   renameSync(card, `${home}-away`);
@@ -79,6 +75,13 @@ test('a root key comes back at 3-of-5, with a wrong card and a missing one on th
   });
   await picture(page, 'recovery-over');
   await ownRecordIsValid(page);
+
+  // A quorum was lent and the backup key was whole for a moment: neither is anywhere but on the cards.
+  const onEveryCard = await allValues('software', home, REHEARSAL_PIN);
+  const shares = onEveryCard.filter(({ name }) => name.includes('conclave-share'));
+  assert.equal(shares.length, 5);
+  const backupKey = await combineChecked(shares.slice(0, 3).map(({ value }) => parseShare(Buffer.from(value, 'base64'))), record.set);
+  await searchEverywhere(table, [...onCards(onEveryCard), { what: 'the backup key', bytes: backupKey }]);
 });
 
 for (const script of ['recovery', 'recovery-rehearsal'] as const) {

@@ -135,6 +135,11 @@ export async function setTable(t: TestContext, beside: (home: string) => readonl
   make('HSM-A');
   for (const seat of SEATS) make(`ID ${seat}`);
   for (const seat of CUSTODIANS) make(`Share ${seat}`);
+  return sitDown(t, home, labels);
+}
+
+/** The real window over this data folder, which goes with it in the end. */
+export async function sitDown(t: TestContext, home: string, labels: Table['labels'] = new Map()): Promise<Table> {
   const app = await launch(root, { CONCLAVE_HOME: home });
   let output = '';
   app.process().stdout?.on('data', (chunk: Buffer) => { output += chunk.toString(); });
@@ -148,13 +153,8 @@ export async function setTable(t: TestContext, beside: (home: string) => readonl
 
 /** The real window, at the first step of a rehearsal from nothing, with stand-ins. */
 export async function beginRehearsal(t: TestContext, script: string): Promise<Table> {
-  const home = temporaryFolder(`e2e-${script}`);
-  const app = await launch(root, { CONCLAVE_HOME: home });
-  t.after(async () => {
-    await app.close().catch(() => undefined);
-    remove(home);
-  });
-  const page = await app.firstWindow();
+  const table = await sitDown(t, temporaryFolder(`e2e-${script}`));
+  const { page } = table;
   await chooseScript(page, script);
   await page.getByTestId('make-cards').click();
   await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
@@ -162,7 +162,7 @@ export async function beginRehearsal(t: TestContext, script: string): Promise<Ta
   await accessible(page, `Open, ${script}`);
   await page.getByTestId('primary').click();
   await page.locator('main[data-pending]').waitFor();
-  return { home, labels: new Map(), app, page, output: () => '' };
+  return table;
 }
 
 /** Of a ceremony that is over: its own record is judged valid, and nothing is wrong on the screen. */
@@ -206,17 +206,27 @@ export async function waitForBooth(app: ElectronApplication): Promise<{ booth: P
   assert.fail('no booth opened');
 }
 
-/** Looks for every PIN, share and seed in the data folder, the output, the exports and the heaps of page and main process. */
-export async function canaries({ app, page, home, labels, output }: Table): Promise<void> {
-  const secrets: { what: string; bytes: Buffer }[] = [...labels].map(([label, pin]) => ({ what: `PIN of ${label}`, bytes: Buffer.from(pin) }));
-  for (const [label, pin] of labels) {
-    for (const { name, value } of await allValues(home, label, pin)) secrets.push({ what: `${name} on ${label}`, bytes: Buffer.from(value, 'base64') });
-  }
-  assert.ok(secrets.filter(({ what }) => what.includes('conclave-share')).length === 3, 'the shares are on the cards');
-  assert.ok(secrets.filter(({ what }) => what.includes('conclave-identity')).length === SEATS.length, 'the seeds are on the cards');
-  // A share object is mostly a public header; its secret part is the payload, which the record commits to but never holds.
-  const needles = secrets.flatMap(({ what, bytes }) => {
-    const secret = what.includes('conclave-share') ? Buffer.from(parseShare(bytes).payload) : bytes;
+export interface Planted { readonly what: string; readonly bytes: Uint8Array }
+
+/** Every PIN that people typed, and what lies on their cards: seeds, and the payloads of the shares. */
+export async function canaries(table: Table): Promise<void> {
+  const { home, labels } = table;
+  const planted: Planted[] = [...labels].map(([label, pin]) => ({ what: `PIN of ${label}`, bytes: Buffer.from(pin) }));
+  for (const [label, pin] of labels) planted.push(...onCards(await allValues('pkcs11', home, pin, label)));
+  assert.equal(planted.filter(({ what }) => what.includes('conclave-share')).length, 3, 'the shares are on the cards');
+  assert.equal(planted.filter(({ what }) => what.includes('conclave-identity')).length, SEATS.length, 'the seeds are on the cards');
+  await searchEverywhere(table, planted);
+}
+
+/** A share object is mostly a public header; its secret part is the payload, which the record commits to but never holds. */
+export function onCards(values: readonly { readonly name: string; readonly value: string }[]): Planted[] {
+  return values.map(({ name, value }) => ({ what: name, bytes: name.includes('conclave-share') ? parseShare(Buffer.from(value, 'base64')).payload : Buffer.from(value, 'base64') }));
+}
+
+/** Looks for secrets, raw and as they could have been written, in the data folder, the output, the exports and the heaps of page and main process. */
+export async function searchEverywhere({ app, page, home, output }: Table, planted: readonly Planted[]): Promise<void> {
+  const needles = planted.flatMap(({ what, bytes }) => {
+    const secret = Buffer.from(bytes);
     const forms = what.startsWith('PIN') ? [secret] : [secret, Buffer.from(secret.toString('hex')), Buffer.from(secret.toString('base64').replace(/=+$/, '')), Buffer.from(secret.toString('base64url'))];
     return forms.map((needle) => ({ what, needle }));
   });
@@ -226,7 +236,7 @@ export async function canaries({ app, page, home, labels, output }: Table): Prom
 
   for (const file of readdirSync(home, { recursive: true, encoding: 'utf8' })) {
     const path = join(home, file);
-    if (file.startsWith('softhsm') || !lstatSync(path).isFile()) continue; // the tokens themselves; Chromium's dangling locks
+    if (file.startsWith('softhsm') || file.startsWith('software-tokens') || !lstatSync(path).isFile()) continue; // the tokens themselves; Chromium's dangling locks
     search(path, readFileSync(path));
   }
   search('the app\'s output', Buffer.from(output()));

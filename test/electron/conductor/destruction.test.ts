@@ -12,7 +12,7 @@ import { openFile } from '../../../ceremonies/bundle.ts';
 import { forWebCrypto, utf8 } from '../../../ceremonies/bytes.ts';
 import { pendingAction, type Data, type Entry, type State } from '../../../ceremonies/ceremony.ts';
 import { planDestruction } from '../../../ceremonies/destroy-plan.ts';
-import { claimsOn, type CopyList } from '../../../ceremonies/destruction.ts';
+import { claimsOn, seenText, type CopyList } from '../../../ceremonies/destruction.ts';
 import { foldInventory, type Inventory } from '../../../ceremonies/inventory.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import { keyNamed } from '../../../ceremonies/statements.ts';
@@ -63,6 +63,9 @@ for (const module of ['software', 'softhsm'] as const) {
     const { level, destroyed, known } = claimsOn(state.destruction);
     assert.deepEqual([level, destroyed, known], ['L1', 4, 4]);
     assert.match(certificate(files), /Destroyed, L1/);
+    const of = state.ceremony;
+    assert.deepEqual(await ask(house, { call: 'certificate', ceremony: of }), { name: `certificate-of-destruction-${of.slice(0, 8)}`, html: certificate(files) }, 'what is printed is the page of the bundle');
+    await assert.rejects(ask(house, { call: 'print-certificate', ceremony: of }), opened('WINDOW-PRINTS'));
   });
 }
 
@@ -175,10 +178,12 @@ test('a token that is not here cannot be asked: its copy is no failure of lookin
   list.copies.push({ ...structuredClone(away), what: 'a copy on a token that nobody has', by: { ...away.by, token: 'DEADBEEFDEADBEEF' } as CopyList['copies'][number]['by'] });
   const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, tokens: { 'key-hsm': state.opening!.bindings.tokens['key-hsm']! }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } }, until: (now) => now.destruction.approvals.length > 0 });
   assert.equal(ceremony.length, 32);
+  await assert.rejects(ask(house, { call: 'certificate', ceremony }), opened('CERTIFICATE-DUE'));
   const { lines } = await ask(house, { call: 'entries', ceremony, from: 0 });
   const located = lines.map((line) => parseLine(line)).find((entry): entry is Entry<'done'> => entry.kind === 'done' && entry.step === 'locate') ?? assert.fail('not located');
   const { seen } = (located.data).evidence as { seen: { copy: number; found: number | null; why: string }[] };
   assert.deepEqual(seen.at(-1), { copy: list.copies.length, found: null, why: 'TOKEN_MISSING' });
+  assert.equal(seenText(null, 'TOKEN_MISSING'), 'cannot be asked: its token is not here');
 });
 
 test('a real destruction opens beside the software token that is always configured; a rehearsal never with a real key\'s list, nor on a token in production', async () => {
