@@ -110,7 +110,7 @@ test('a key is made on SoftHSM, its token gets a quorum, is opened, and gets ano
     ['SHARES-TOO-FEW', 'two where three are needed', { set: { ...set, threshold: 3 } }],
     ['SHARE-SAME-PERSON', 'two shares of one person', { shares: shares.map((share) => ({ ...share, holder: 'One and the same' })) }],
     ['INPUT-ACTIVATION', 'a commitment too few', { set: { ...set, commitments: set.commitments.slice(1) } }],
-    ['SHARE-OLD-EPOCH', 'cards of an older split', { set: { ...set, epoch: 2 } }],
+    ['SHARE-OLD-EPOCH', 'cards of an older split', { set: { ...set, epoch: 3 } }],
     ['SHARE-FOREIGN-SET', 'cards of another set', { set: { ...set, id: toBase64url(new Uint8Array(16)) } }],
   ];
   for (const [rule, what, more, cards = two] of rows) {
