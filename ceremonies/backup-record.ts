@@ -14,6 +14,10 @@ import { Refused, refuse } from './refusal.ts';
 
 const BRING = 'Bring the right file. Nothing was touched.';
 
+/** Every share of a set, in the order of x: on which card, under which label, and who received it. */
+export const KeptShares = z.array(z.strictObject({ x: z.int().min(1).max(255), card: BoundedText(64).min(1), object: BoundedText(64).min(1), holder: BoundedText(80).min(1) })).min(2).max(255);
+export type KeptShares = z.infer<typeof KeptShares>;
+
 export const BackupRecord = z.strictObject({
   format: z.literal('conclave-backup/1'),
   /** A rehearsal's backup is restored in rehearsals alone, and a real one never in a rehearsal. */
@@ -31,8 +35,7 @@ export const BackupRecord = z.strictObject({
   /** Every part of the key under the backup key, in the order of the parts. */
   wrapped: z.array(WrappedPart).min(1).max(2),
   set: ShareSet,
-  /** In the order of x: on which card, under which label, and who received it. */
-  shares: z.array(z.strictObject({ x: z.int().min(1).max(255), card: BoundedText(64).min(1), object: BoundedText(64).min(1), holder: BoundedText(80).min(1) })).min(2).max(255),
+  shares: KeptShares,
 });
 export type BackupRecord = z.infer<typeof BackupRecord>;
 
@@ -80,14 +83,19 @@ export function readBackupRecord(bytes: Uint8Array): BackupRecord {
   soundReference(key, profile, backupFault);
   const parts = key.parts.map(({ part }) => part).join(' ');
   if (wrapped.map(({ part }) => part).join(' ') !== parts || wrapped.some((part) => part.wrapped === '')) throw backupFault(`every part of the key, wrapped: ${parts}`, wrapped.map(({ part }) => part).join(' '));
-  if (set.threshold > set.shares) throw backupFault('a threshold that the shares can reach', `${set.threshold} of ${set.shares}`);
-  if (set.commitments.length !== set.shares || new Set(set.commitments).size !== set.shares) throw backupFault(`a commitment for each of ${set.shares} different shares`, `${new Set(set.commitments).size}`);
-  if (shares.map(({ x }) => x).join(' ') !== set.commitments.map((_, i) => i + 1).join(' ')) throw backupFault(`the shares 1 to ${set.shares}, in order`, shares.map(({ x }) => x).slice(0, 20).join(' '));
-  if (new Set(shares.map(({ card }) => card)).size !== shares.length) throw backupFault('a card of its own for every share', 'two on one card');
+  soundSet(set, shares, backupFault);
+  return parsed.data;
+}
+
+/** Whether a record's set is whole: a commitment, a card and a person for each of its shares. Throws `fault`'s refusal, or SHARE-SAME-PERSON. */
+export function soundSet(set: ShareSet, shares: KeptShares, fault: (expected: string, found: string) => Refused): void {
+  if (set.threshold > set.shares) throw fault('a threshold that the shares can reach', `${set.threshold} of ${set.shares}`);
+  if (set.commitments.length !== set.shares || new Set(set.commitments).size !== set.shares) throw fault(`a commitment for each of ${set.shares} different shares`, `${new Set(set.commitments).size}`);
+  if (shares.map(({ x }) => x).join(' ') !== set.commitments.map((_, i) => i + 1).join(' ')) throw fault(`the shares 1 to ${set.shares}, in order`, shares.map(({ x }) => x).slice(0, 20).join(' '));
+  if (new Set(shares.map(({ card }) => card)).size !== shares.length) throw fault('a card of its own for every share', 'two on one card');
   const names = shares.map(({ holder }) => holder.trim().toLowerCase().replace(/\s+/g, ' '));
   const twice = names.findIndex((name, i) => names.indexOf(name) !== i);
   if (twice >= 0) throw new Refused(refuse('SHARE-SAME-PERSON', 'one share for each person', `two for ${shares[twice]?.holder ?? ''}`, BRING));
-  return parsed.data;
 }
 
 export function backupFault(expected: string, found: string): Refused {
@@ -100,10 +108,15 @@ export function backupRecordOf({ ceremony, mode, key, backup, people }: {
   readonly people: readonly { readonly seat: string; readonly name: string }[];
 }): Uint8Array | null {
   if (!key?.wrapped || !key.recoveryProven || !backup || backup.brought) return null;
-  const shares = Object.entries(backup.given).map(([seat, { x, card, object }]) => ({ x, card, object, holder: people.find((person) => person.seat === seat)?.name ?? seat }));
+  const shares = keptShares(backup, people);
   const record: BackupRecord = {
     format: 'conclave-backup/1', mode, ceremony, label: key.label, token: key.token, profile: profileOfKey(key.algorithm), key: keyReference(key), certificate: key.certificate,
-    wrapped: [...key.wrapped], set: backup.set, shares: shares.sort((a, b) => a.x - b.x),
+    wrapped: [...key.wrapped], set: backup.set, shares,
   };
   return utf8(`${canonicalize(record) ?? ''}\n`);
+}
+
+/** The shares of a set that this ceremony gave out, for its record. */
+export function keptShares({ given }: Pick<Backup, 'given'>, people: readonly { readonly seat: string; readonly name: string }[]): KeptShares {
+  return Object.entries(given).map(([seat, { x, card, object }]) => ({ x, card, object, holder: people.find((person) => person.seat === seat)?.name ?? seat })).sort((a, b) => a.x - b.x);
 }

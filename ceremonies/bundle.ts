@@ -12,6 +12,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes, fromBase64url, fromUtf8, toHex, utf8 } from './bytes.ts';
 import { currentAct, type Data, type State } from './ceremony.ts';
 import type { Evidence, Identity, InputKind, Intent, PublicJwk, SignaturePair, WrappedPart } from './evidence.ts';
+import { activationRecordOf } from './activation.ts';
 import { backupRecordOf } from './backup-record.ts';
 import { escrowFile } from './escrow.ts';
 import { renewedRecordOf } from './renewal.ts';
@@ -95,6 +96,8 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
     files.set('escrow.json', escrowFile(state.deposit.record));
     files.set('escrow.cms', fromBase64url(state.deposit.envelope));
   }
+  const activationRecord = state.opening && activationRecordOf({ ...state, mode: state.opening.mode });
+  if (activationRecord) files.set('activation.json', activationRecord);
   for (const { part, wrapped: bytes } of wrapped ?? []) {
     const name = part === 'key' ? 'wrapped-key' : `wrapped-key-${part}`;
     files.set(`${name}.bin`, fromBase64url(bytes));
@@ -117,7 +120,7 @@ function resultsOf({ key, issued }: State): { readonly name: string; readonly ki
   return [...own, ...issued].map(({ kind, bytes }) => ({ name: ordinal(seen, kind), kind, bytes }));
 }
 
-const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json', movements: 'csv', recipient: 'pub', escrow: 'json', envelope: 'cms' };
+const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json', movements: 'csv', recipient: 'pub', escrow: 'json', envelope: 'cms', activation: 'json' };
 
 type Jws = Parameters<typeof writeGeneral>[0];
 

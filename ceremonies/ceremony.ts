@@ -11,6 +11,10 @@
  */
 import * as z from 'zod';
 import canonicalize from 'canonicalize';
+import {
+  activateEvidenceFault, activateFault, activationOpeningFault, afterFailedPin, broughtActivation, closedFault, deactivateEvidenceFault, deactivateFault, formerSet, LOGIN_ENDED, makeActivationFault, openedAgain,
+  setPinEvidenceFault, setPinFault, wipeActivationFault, type Activation,
+} from './activation.ts';
 import { createdId, orderFault, resultFault } from './administration.ts';
 import { approvalFault, approvedBy, approveFault, consentFault, NO_CONSENT, waitFault, type Consent } from './approvals.ts';
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
@@ -198,6 +202,8 @@ export interface State {
   readonly backup: Backup | null;
   /** Once a brought backup has been split anew: what becomes of its old shares. */
   readonly renewal: Renewal | null;
+  /** Of a token that only a quorum opens; its shares are those of `backup`. */
+  readonly activation: Activation | null;
   /** Share objects that may lie on a card and count no more, by seat: the next share erases them. */
   readonly voidShares: Readonly<Record<string, readonly string[]>>;
   readonly destruction: Destruction;
@@ -212,7 +218,7 @@ export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
   resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, zeroised: {}, key: null,
-  issued: [], backup: null, renewal: null, voidShares: {}, destruction: NOTHING_DESTROYED, components: NO_COMPONENTS, consent: NO_CONSENT, deposit: null,
+  issued: [], backup: null, renewal: null, activation: null, voidShares: {}, destruction: NOTHING_DESTROYED, components: NO_COMPONENTS, consent: NO_CONSENT, deposit: null,
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
@@ -431,7 +437,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? renewalOpeningFault(plan, data.inputs, data.bindings.cards) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data);
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? renewalOpeningFault(plan, data.inputs, data.bindings.cards) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data) ?? activationOpeningFault(plan, data);
   if (inputs) return inputs;
   layOutMovements(layOutCards(plan, data.bindings.cards), data.inputs, data.people);
   if (data.mode === 'real') {
@@ -552,6 +558,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
   const expectations: [string, unknown, unknown][] = [];
   const on = 'on' in step.do ? opening.bindings.tokens[step.do.on ?? '']?.serial : undefined;
   if (on !== undefined) expectations.push(['TOKEN-BOUND', on, given['token']]);
+  const closed = closedFault(state, step);
+  if (closed) return closed;
   switch (step.do.action) {
     case 'enrol':
       expectations.push(['CARD-BOUND', cardOf(state, 'identity-card', step.who), given['card']]);
@@ -583,7 +591,7 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       if (step.do.action === 'wrap-key') expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
     case 'make-backup-key':
-      expectations.push(['SHARE-SET', state.backup ? state.backup.set.epoch + 1 : 1, given['epoch']]);
+      expectations.push(['SHARE-SET', nextEpoch(state), given['epoch']]);
       break;
     case 'give-share': {
       if (!state.backup?.alive) return refuse('SHARES-AFTER-SPLIT', 'a backup key that has been split', 'none', STOP);
@@ -657,6 +665,13 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       if (state.key?.recoveryProven !== true && state.renewal?.proven !== true) return refuse('WIPED-AFTER-PROOF', 'a proven recovery before the source is wiped', 'none', STOP);
       expectations.push(['SHARE-SET', state.backup?.set.id, given['set']]);
       break;
+    case 'make-activation-key':
+      expectations.push(['SHARE-SET', nextEpoch(state), given['epoch']]);
+      return bound(expectations) ?? makeActivationFault(state, intent as Intent<'make-activation-key'>);
+    case 'wipe-activation-key': return wipeActivationFault(state, intent as Intent<'wipe-activation-key'>);
+    case 'set-activation-pin': return bound(expectations) ?? setPinFault(state, opening, step.do, intent as Intent<'set-activation-pin'>);
+    case 'activate': return bound(expectations) ?? activateFault(state, step.do, intent as Intent<'activate'>);
+    case 'deactivate': return bound(expectations) ?? deactivateFault(state);
     case 'administer': {
       const wish = intent as Intent<'administer'>;
       const fault = orderFault(wish, opening.modules, opening.mode) ?? (wish.change === 'set-state' ? sinceFault(wish.order as StateSigned, at) : null);
@@ -696,11 +711,22 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     }
     case 'inspect-token': case 'test-random': case 'take-inventory': case 'confirm-script': case 'confirm-input': case 'wait': case 'set-state': case 'put-away': case 'hand-over': break;
   }
-  for (const [rule, expected, found] of expectations) {
-    if (expected !== found) return refuse(rule, String(expected), String(found), STOP);
-  }
+  const other = bound(expectations);
+  if (other) return other;
   const used = freshIds(step, intent).find((id) => state.ids.includes(id));
   return used === undefined ? null : refuse('ID-FRESH', 'a CKA_ID never used in this record', used, STOP);
+}
+
+function bound(expectations: readonly (readonly [rule: string, expected: unknown, found: unknown])[]): Refusal | null {
+  const wrong = expectations.find(([, expected, found]) => expected !== found);
+  return wrong ? refuse(wrong[0], String(wrong[1]), String(wrong[2]), STOP) : null;
+}
+
+/** What counts the splits of a key: on from the set that people brought, where the new one takes its place. */
+export function nextEpoch({ backup, opening, plan }: Pick<State, 'backup' | 'opening' | 'plan'>): number {
+  const set = plan?.steps.find(({ do: what }) => what.action === 'set-activation-pin')?.do;
+  const former = opening && set?.action === 'set-activation-pin' ? formerSet(opening, set) : null;
+  return (backup?.set.epoch ?? former?.record.set.epoch ?? 0) + 1;
 }
 
 /** The record of a key that people brought. Throws `Refused`; the opening has read it before. */
@@ -823,8 +849,8 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       return must(state.key?.proven === true, 'PROVEN-BEFORE-CERTIFIED', 'a key that has proven itself', 'one that has not')
         ?? must(e.lintedTbs === e.signedTbs, 'TBS-IDENTICAL', e.lintedTbs, e.signedTbs);
     }
-    case 'make-backup-key': {
-      const e = evidence as Evidence<'make-backup-key'>;
+    case 'make-backup-key': case 'make-activation-key': {
+      const e = evidence as Evidence<'make-backup-key' | 'make-activation-key'>;
       const { plan } = state;
       return must(e.set.id === (intent as Intent<'make-backup-key'>).set && e.set.epoch === (intent as Intent<'make-backup-key'>).epoch, 'SHARE-SET', 'the set that was begun', e.set.id)
         ?? must(e.set.threshold === plan?.set?.threshold && e.set.shares === plan.set.shares, 'SET-THRESHOLD', `${plan?.set?.threshold}-of-${plan?.set?.shares}`, `${e.set.threshold}-of-${e.set.shares}`)
@@ -891,7 +917,10 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
         ?? must(e.enforced || state.opening?.mode === 'rehearsal', 'LOCKED', 'a token that itself refuses to wrap a locked key', 'one that would still wrap it')
         ?? must(wrong.length === 0, 'LOCKED', 'the same key, no longer extractable', wrong.join('; '));
     }
-    case 'wipe-backup-key': {
+    case 'set-activation-pin': return state.opening && setPinEvidenceFault(state, state.opening, intent as Intent<'set-activation-pin'>, step.do, evidence as Evidence<'set-activation-pin'>, must);
+    case 'activate': return activateEvidenceFault(state, intent as Intent<'activate'>, evidence as Evidence<'activate'>, must);
+    case 'deactivate': return deactivateEvidenceFault(state, intent as Intent<'deactivate'>, evidence as Evidence<'deactivate'>, must);
+    case 'wipe-backup-key': case 'wipe-activation-key': {
       const e = evidence as Evidence<'wipe-backup-key'>;
       const alive = state.backup?.alive === true;
       return must(alive === (e.how === 'overwritten'), 'WIPED-AFTER-PROOF', alive ? 'overwritten in the living process' : 'ended with its process', e.how);
@@ -1008,8 +1037,9 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
       const wanted = current.step.do.action === 'destroy-copies' ? intent as Intent<'destroy-copies'> : null;
       // Leaving a copy as it is destroys nothing that could explain its absence later.
       const destruction = wanted?.left === null ? { ...state.destruction, tried: [...state.destruction.tried, wanted.copy] } : state.destruction;
+      const activation: Activation | null = current.step.do.action === 'set-activation-pin' && state.activation?.kind === 'made' ? { ...state.activation, pin: 'unknown' } : state.activation;
       const renewal = current.step.do.action === 'retire-share' ? retireTried(state.renewal, current.step.who) : state.renewal;
-      return { ...state, destruction, renewal, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
+      return { ...state, destruction, renewal, activation, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
     }
     case 'done': {
       const evidence = (entry.data as Data<'done'>).evidence as Evidence;
@@ -1029,7 +1059,9 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
       const renewal = current.step.do.action === 'retire-share' && data.nothingChanged ? retireUntried(state.renewal) : state.renewal;
       // Once a token may have the key, the process has wiped what it was formed of.
       const components = unexplained && current.step.do.action === 'form-key' ? { ...state.components, alive: false } : state.components;
-      return { ...voidBegunShare(state, current), components, destruction: { ...state.destruction, tried }, renewal, current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
+      const activation = current.step.do.action === 'set-activation-pin' ? afterFailedPin(state.activation, current.intent as Intent<'set-activation-pin'>, data.error.code, data.nothingChanged) : state.activation;
+      const failed = { ...voidBegunShare(state, current), activation, components, destruction: { ...state.destruction, tried }, renewal, current: { ...current, phase: unexplained ? 'unexplained' as const : 'ready' as const, error: data.error } };
+      return data.error.code === LOGIN_ENDED ? loginEnded(failed) : failed;
     }
     case 'found': {
       const { observation } = entry.data as Data<'found'>;
@@ -1075,6 +1107,7 @@ function open(state: State, entry: Entry<'opened'>): State {
     ...state, phase: 'open', ceremony: entry.ceremony, opening: entry.data, script, plan,
     people: entry.data.people.map((person) => ({ ...person, role: plan.seats.find((seat) => seat.id === person.seat)?.role ?? 'auditor', identity: null })),
     recorder: entry.data.recorder, current: start(plan.steps[0]), checkpointDue: true, backup: broughtBackup(entry.data.inputs, entry.data.bindings.cards['share-card'] ?? {}), destruction: destructionAtFirst(plan, entry.data.inputs),
+    ...broughtActivation(plan, entry.data),
   };
 }
 
@@ -1089,7 +1122,7 @@ function interrupted(state: State, lost?: string): State {
   if (backup?.alive && (lost === undefined || Object.values(state.opening?.bindings.tokens ?? {}).some((bound) => bound.module === lost))) {
     if (Object.keys(backup.given).length < backup.set.shares) {
       // The backup key died before every share was out: the set can never be completed. Start it again; old shares of it are still whole.
-      const restart = state.plan?.steps.findIndex((step) => step.do.action === 'make-backup-key' || step.do.action === 'renew-shares') ?? -1;
+      const restart = state.plan?.steps.findIndex((step) => step.do.action === 'make-backup-key' || step.do.action === 'renew-shares' || step.do.action === 'make-activation-key') ?? -1;
       for (const [seat, share] of Object.entries(backup.given)) voidShares = { ...voidShares, [seat]: [...(voidShares[seat] ?? []), share.object] };
       if (restart >= 0 && restart <= cursor) {
         cursor = restart;
@@ -1099,7 +1132,10 @@ function interrupted(state: State, lost?: string): State {
     backup = { ...backup, alive: false };
   }
   const held = lost === undefined || Object.values(state.opening?.bindings.tokens ?? {}).some((bound) => bound.module === lost);
-  return fromFirstComponent({ ...state, current, backup, cursor, voidShares, components: held ? { ...state.components, alive: false } : state.components });
+  const after = fromFirstComponent({ ...state, current, backup, cursor, voidShares, components: held ? { ...state.components, alive: false } : state.components });
+  const { activation } = state;
+  const opened = activation && Object.values(state.opening?.bindings.tokens ?? {}).find(({ serial }) => serial === activation.token);
+  return opened && (lost === undefined || opened.module === lost) ? loginEnded(after) : after;
 }
 
 /** Components that are gone are entered again, from the first one on. A key that may be on the token is looked at before that. */
@@ -1110,6 +1146,17 @@ function fromFirstComponent(state: State): State {
   if (underWay?.step.do.action === 'form-key' && underWay.phase !== 'ready') return state;
   const cursor = state.plan?.steps.findIndex(isEntry) ?? state.cursor;
   return { ...state, cursor, components: NO_COMPONENTS, parked: waits ? null : state.parked, current: waits ? state.current : start(state.plan?.steps[cursor]) };
+}
+
+/** The login that a quorum opened has ended by itself. Where it is still needed, the quorum comes again before anything else is done. */
+function loginEnded(state: State): State {
+  const { activation, queue, parked } = state;
+  if (activation?.kind !== 'brought' || activation.login !== 'open') return state;
+  const current = queue.length > 0 ? parked : state.current;
+  const again = openedAgain(state.plan, activation, { cursor: state.cursor, done: current?.phase === 'witnessing', act: currentAct(state) });
+  const ended: State = { ...state, activation: { ...activation, login: 'ended' } };
+  if (again === null) return ended;
+  return queue.length > 0 ? { ...ended, queue: [...queue, again] } : { ...ended, queue: [again], parked: current?.phase === 'ready' ? null : current, current: start(again) };
 }
 
 function voidBegunShare(state: State, current: Current): State {
@@ -1141,6 +1188,8 @@ function resume(before: State, entry: Entry<'resumed'>): State {
   const queue = people.filter((person) => data.present.includes(person.seat)).flatMap((person) => mustEnrol(person)
     ? [virtual(person.seat, 'enrol'), virtual(person.seat, 'sign-resume')]
     : person.identity ? [virtual(person.seat, 'sign-resume')] : []);
+  // Last, where it was waiting: a quorum that has to open its token again.
+  queue.push(...state.queue.filter((step) => step.do.action === 'activate').slice(-1));
   const underWay = state.queue.length > 0 ? state.parked : state.current?.phase === 'ready' ? null : state.current;
   return {
     ...state, phase: 'open', people, former, opening, queue, recorder: data.recorder, resumptions: number, checkpointDue: true,
@@ -1210,6 +1259,13 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       return step.do.for === undefined ? withKey(state, { certificate }) : { ...state, issued: [...state.issued, { kind: 'certificate', step: step.id, bytes: certificate }] };
     }
     case 'sign-crl': return { ...state, issued: [...state.issued, { kind: 'crl', step: step.id, bytes: (evidence as Evidence<'sign-crl'>).crl }] };
+    case 'make-activation-key': {
+      const { set, length } = evidence as Evidence<'make-activation-key'>;
+      return { ...state, backup: { set, alive: true, given: {}, unread: {}, wiped: false, brought: false }, activation: { kind: 'made', token: (intent as Intent<'make-activation-key'>).token, length, pin: 'old' } };
+    }
+    case 'set-activation-pin': return { ...state, activation: state.activation?.kind === 'made' ? { ...state.activation, pin: 'set' } : null };
+    case 'activate': return { ...state, activation: state.activation?.kind === 'brought' ? { ...state.activation, login: 'open', opened: state.activation.opened + 1 } : null };
+    case 'deactivate': return { ...state, activation: state.activation?.kind === 'brought' ? { ...state.activation, login: 'closed' } : null };
     case 'make-backup-key': return { ...state, backup: { set: (evidence as Evidence<'make-backup-key'>).set, alive: true, given: {}, unread: {}, wiped: false, brought: false } };
     case 'wrap-key': return withKey(state, { wrapped: (evidence as Evidence<'wrap-key'>).parts });
     case 'give-share': {
@@ -1251,7 +1307,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       const halves = (evidence as Evidence<'lock-key'>).private;
       return withKey(state, { locked: true, parts: (state.key?.parts ?? []).map((part) => ({ ...part, private: halves.find((half) => half.id === part.id) ?? part.private })) });
     }
-    case 'wipe-backup-key': return { ...state, backup: state.backup ? { ...state.backup, alive: false, wiped: true } : null };
+    case 'wipe-backup-key': case 'wipe-activation-key': return { ...state, backup: state.backup ? { ...state.backup, alive: false, wiped: true } : null };
     case 'sign-seal': {
       const { statement: signed } = intent as Intent<'sign-seal'>;
       const { signatures } = evidence as Evidence<'sign-seal'>;

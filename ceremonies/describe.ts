@@ -432,6 +432,46 @@ function done(before: State, evidence: Evidence): Worded {
         remark('a key of components was outside: it is never LOCAL, ALWAYS_SENSITIVE or NEVER_EXTRACTABLE; who copied a form, no program can see'),
       ];
     }
+    case 'make-activation-key': {
+      const { set, sources, subsetsTried, length } = evidence as Evidence<'make-activation-key'>;
+      return [
+        `${who} had the activation key of token ${(intent as Intent<'make-activation-key'>).token} made and split ${set.threshold} of ${set.shares}`,
+        remark(`set ${set.id}, epoch ${set.epoch}; the token's PIN will have ${length} characters`),
+        reported(`random bytes of ${sources.join(' and ')}`),
+        verified(`${subsetsTried} groups of ${set.threshold} shares combined and compared`),
+      ];
+    }
+    case 'wipe-activation-key': {
+      const { how } = evidence as Evidence<'wipe-activation-key'>;
+      return [`${who} had the activation key wiped: from now on it exists only as shares`, reported(how === 'overwritten' ? 'overwritten in its process' : 'it ended with its process')];
+    }
+    case 'set-activation-pin': {
+      const { token, quorum, former } = evidence as Evidence<'set-activation-pin'>;
+      const { again } = intent as Intent<'set-activation-pin'>;
+      return [
+        `${quorum.map((member) => personName(before, member.seat)).join(' and ')} gave token ${token.serial} a PIN that nobody knows`,
+        verified('every share is the one that its set commits to, and the activation key the one that was split'),
+        again ? remark('an earlier attempt had set it already') : former ? remark(`the old PIN came from the shares of ${former.map((member) => personName(before, member.seat)).join(' and ')}, which open nothing any more`) : remark('whoever knew the old PIN typed it once'),
+        reported('the PIN of these shares opened the token in a fresh session'),
+      ];
+    }
+    case 'activate': {
+      const { token, quorum } = evidence as Evidence<'activate'>;
+      return [
+        `${quorum.map((member) => personName(before, member.seat)).join(' and ')} opened token ${token.serial} for: ${(intent as Intent<'activate'>).purpose}`,
+        ...quorum.map((member) => remark(`share ${member.x} of ${personName(before, member.seat)}, lent from card ${member.card}`)),
+        verified('every share is the one that its set commits to, and the activation key the one that was split'),
+        reported('the token accepted the PIN, which nobody saw and which was wiped at once'),
+      ];
+    }
+    case 'deactivate': {
+      const e = evidence as Evidence<'deactivate'>;
+      if (e.how === 'ended') return [`${who} closed token ${e.token}: its login had ended by itself`, reported('the process or the session that held the login is gone')];
+      return [
+        `${who} closed token ${e.token}`, reported('a fresh session says that nobody is logged in'),
+        ...e.before > 0 ? [e.after < e.before ? verified(`of the ${e.before} private and secret keys that it showed while open, it shows ${e.after}`) : reported('the keys on it show without a login too')] : [],
+      ];
+    }
     case 'wipe-backup-key': {
       const { how } = evidence as Evidence<'wipe-backup-key'>;
       return [`${who} had the backup key's source wiped`, reported(how === 'overwritten' ? 'overwritten in its process' : 'it ended with its process')];

@@ -183,6 +183,14 @@ const KeyProof = z.strictObject({
 /** Whose shares were put together, each from which card. */
 const Quorum = z.array(z.strictObject({ seat, card: text(64), x: z.int().min(1).max(255) })).min(2).max(255);
 
+/**
+ * The user PIN that follows from an activation key (FORMAT.md says how). 32 characters that nobody mistakes for each other; a PIN of
+ * fewer than 8 of them would be worth too little, and more than 32 say no more than the key has.
+ */
+export const ACTIVATION_PIN = { derivation: 'conclave-activation-pin/1', alphabet: `ABCDEFGHJKLMNPQRSTUVWXYZ23456789`, shortest: 8, longest: 32 } as const;
+const pinLength = z.int().min(ACTIVATION_PIN.shortest).max(ACTIVATION_PIN.longest);
+const seats = z.array(seat).min(2).max(255);
+
 const lintedObject = {
   /** SHA-256 of the to-be-signed bytes: of those linted under a throwaway key, and of those really signed. */
   lintedTbs: digest256,
@@ -195,7 +203,7 @@ export type WrappedPart = z.infer<typeof WrappedPart>;
 const ids = z.array(hex(64).min(2)).max(3);
 
 /** A file that people brought to the opening: public, kept whole in the record. */
-export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl', 'backup', 'copies', 'movements', 'recipient', 'escrow', 'envelope']);
+export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl', 'backup', 'copies', 'movements', 'recipient', 'escrow', 'envelope', 'activation']);
 export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;
@@ -405,6 +413,13 @@ export const INTENTS = {
   /** `check`: of the components together, as the device process computed it before the token was touched. */
   'form-key': z.strictObject({ token: text(64), set: base64url(22).length(22), id: hex(64).min(32), label: text(64), kind: z.enum(['aes-128', 'aes-192', 'aes-256']), check: ComponentCheck }),
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
+  // --- a token that only a quorum opens (activation.ts) ---
+  'make-activation-key': z.strictObject({ token: text(64), set: base64url(22).length(22), epoch: count }),
+  'wipe-activation-key': z.strictObject({ set: base64url(22) }),
+  /** `again`: an earlier attempt may have set it, so the new PIN is tried in place of the old one. `former`: whose shares give the old PIN; null: it is typed, or not needed. */
+  'set-activation-pin': z.strictObject({ token: text(64), set: base64url(22), quorum: seats, length: pinLength, again: z.boolean(), former: z.strictObject({ set: base64url(22), quorum: seats }).nullable() }),
+  activate: z.strictObject({ token: text(64), set: base64url(22), quorum: seats, purpose: text(200).min(1) }),
+  deactivate: z.strictObject({ token: text(64) }),
   // --- the verified destruction of a key (destruction.ts) ---
   'locate-copies': z.strictObject({ copies: count }),
   approve: z.strictObject({ card: text(64), nonce: base64url(64).min(22), expires: instant }),
@@ -515,6 +530,17 @@ export const EVIDENCE = {
     token: text(64), components: z.int().min(2).max(9), secret: KeyAttributes, check: KeyCheck, total: ComponentCheck, by: z.enum(['computed', 'attribute', 'use']),
     tried: z.array(Tried).max(8), wiped: z.enum(['overwritten', 'process-ended']),
   }),
+  /** `length`: how many characters of PIN this token will have. */
+  'make-activation-key': z.strictObject({ set: ShareSet, sources: z.array(z.enum(['token', 'system'])).min(1).max(2), subsetsTried: count, length: pinLength }),
+  'wipe-activation-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
+  /** The PIN of these shares opened the token in a fresh session, right afterwards. */
+  'set-activation-pin': z.strictObject({ token: TokenFacts, quorum: Quorum, former: Quorum.nullable() }),
+  activate: z.strictObject({ token: TokenFacts, quorum: Quorum }),
+  /** How many private and secret keys the token showed while it was open, and to a fresh session afterwards. `ended`: the login had ended by itself. */
+  deactivate: z.discriminatedUnion('how', [
+    z.strictObject({ token: text(64), how: z.literal('logged-out'), before: count, after: count, loggedIn: z.literal(false) }),
+    z.strictObject({ token: text(64), how: z.literal('ended') }),
+  ]),
   'locate-copies': Seen,
   approve: z.strictObject({ statement: base64url(4000), signatures: SignaturePair }),
   wait: z.strictObject({}),

@@ -6,8 +6,9 @@
  * This file says what such a file must be and puts it into words. It opens nothing and decides nothing about the ceremony.
  */
 import { equalBytes, fromBase64url, toHex } from './bytes.ts';
-import type { Input } from './evidence.ts';
-import { backupFault, readBackupRecord } from './backup-record.ts';
+import type { Input, ShareSet } from './evidence.ts';
+import { readActivationRecord } from './activation.ts';
+import { backupFault, readBackupRecord, type KeptShares } from './backup-record.ts';
 import { readCopyList } from './destruction.ts';
 import { readEscrowRecord } from './escrow.ts';
 import { keyFault, readKeyRecord, secretFault } from './key-record.ts';
@@ -55,6 +56,7 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
       // What makes or reads a CRL brings a library along that the first screen does not need.
       case 'revocations': (await import('./keys/crl.ts')).parseRevocations(fromBase64url(input.bytes)); return [];
       case 'copies': readCopyList(fromBase64url(input.bytes)); return [];
+      case 'activation': readActivationRecord(fromBase64url(input.bytes)); return [];
       case 'movements': readMovements(fromBase64url(input.bytes)); return [];
       case 'recipient': (await import('./escrow-envelope.ts')).agentIn(fromBase64url(input.bytes)); return [];
       case 'escrow': readEscrowRecord(fromBase64url(input.bytes)); return [];
@@ -103,10 +105,14 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
       const { mode, label, token, profile, key, certificate, set, shares } = readBackupRecord(fromBase64url(input.bytes));
       facts.push(['backup of the key', label], ...mode === 'rehearsal' ? [['made in', 'a rehearsal'] as [string, string]] : [], ['made on the token', token], ['algorithm', key.algorithm],
         ...profile === null ? [] : [['made under the draft', profile] as [string, string]],
-        ['recovered by', `any ${set.threshold} of ${set.shares} shares`], ['set', `${set.id}, epoch ${set.epoch}`],
-        ...shares.slice(0, 20).map(({ x, card, holder }): [string, string] => [`share ${x}`, `${holder}, on card ${card}`]),
-        ...shares.length > 20 ? [['and more', `${shares.length - 20}`] as [string, string]] : [],
+        ['recovered by', `any ${set.threshold} of ${set.shares} shares`], ...setFacts(set, shares),
         ...certificate === null ? [['certificate', 'none']] as [string, string][] : certificateFacts(readCertificate(fromBase64url(certificate))));
+      break;
+    }
+    case 'activation': {
+      const { mode, token, pin, set, shares } = readActivationRecord(fromBase64url(input.bytes));
+      facts.push(['opens the token', token.serial], ['its label and model', `"${token.label}", ${token.manufacturer} ${token.model}`], ...mode === 'rehearsal' ? [['made in', 'a rehearsal'] as [string, string]] : [],
+        ['opened by', `any ${set.threshold} of ${set.shares} shares`], ['its PIN', `${pin.length} characters, which nobody knows`], ...setFacts(set, shares));
       break;
     }
     case 'request': {
@@ -171,6 +177,14 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
     }
   }
   return facts.map(([name, value]) => ({ name, value }));
+}
+
+function setFacts(set: ShareSet, shares: KeptShares): [string, string][] {
+  return [
+    ['set', `${set.id}, epoch ${set.epoch}`],
+    ...shares.slice(0, 20).map(({ x, card, holder }): [string, string] => [`share ${x}`, `${holder}, on card ${card}`]),
+    ...shares.length > 20 ? [['and more', `${shares.length - 20}`] as [string, string]] : [],
+  ];
 }
 
 function certificateFacts(certificate: CertificateReading): [string, string][] {

@@ -18,7 +18,8 @@ import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
   IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
 } from './evidence.ts';
-import { readBackupRecord } from './backup-record.ts';
+import { readActivationRecord } from './activation.ts';
+import { readBackupRecord, type KeptShares } from './backup-record.ts';
 import { claimsOn, holdsSecret, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
 import { depositOf, readEscrowRecord, releaseOf, type EscrowRecord } from './escrow.ts';
 import { readKeyRecord } from './key-record.ts';
@@ -143,6 +144,14 @@ export interface EscrowCopy extends Lasting {
 
 export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy | EscrowCopy;
 
+/** Shares that open a token: of an activation key, of which there is nothing else. */
+export interface ActivationSet extends ShareSetCopy {
+  readonly token: string;
+  readonly rehearsal: boolean;
+  /** The token has its PIN of this set: since the ceremony in which it was set. */
+  readonly inForce: boolean;
+}
+
 /** `earlier`: it was there before the first record that names it. */
 export type KeyOrigin = 'generated' | 'imported' | 'unwrapped' | 'copied' | 'formed' | 'earlier';
 
@@ -207,6 +216,8 @@ export interface Inventory {
   readonly keys: readonly InventoryKey[];
   /** Explained objects that are no copy of a key: identities of people and their seeds, certificates. */
   readonly others: readonly Holding[];
+  /** What opens tokens that only a quorum opens. */
+  readonly activations: readonly ActivationSet[];
   /** What was begun and has no outcome: under these CKA_IDs or labels an object may be on a token. */
   readonly begun: readonly (Source & { readonly names: readonly string[] })[];
   readonly findings: readonly InventoryFinding[];
@@ -215,15 +226,16 @@ export interface Inventory {
 }
 
 /** Every object that the records explain, with the key that it belongs to. */
-export function explainedObjects({ keys, others }: Pick<Inventory, 'keys' | 'others'>): readonly { readonly object: Holding; readonly key: string | null }[] {
+export function explainedObjects({ keys, others, activations }: Pick<Inventory, 'keys' | 'others' | 'activations'>): readonly { readonly object: Holding; readonly key: string | null }[] {
   return [
     ...keys.flatMap(({ identity, copies }) => copies.flatMap((copy) => (copy.kind === 'object' ? [copy] : copy.kind === 'share-set' ? copy.custodians.map((share) => share.object) : [])).map((object) => ({ object, key: identity }))),
     ...others.map((object) => ({ object, key: null })),
+    ...activations.flatMap(({ custodians }) => custodians.map(({ object }) => ({ object, key: null }))),
   ];
 }
 
 /** Those of the objects on a token that the machine's records know, with the key that each is a copy of and what is left of that elsewhere. */
-export function knownObjects(inventory: Pick<Inventory, 'keys' | 'others'>, on: { readonly module: string; readonly token: string }, objects: readonly ObjectFact[]): NonNullable<Evidence<'take-inventory'>['known']> {
+export function knownObjects(inventory: Pick<Inventory, 'keys' | 'others' | 'activations'>, on: { readonly module: string; readonly token: string }, objects: readonly ObjectFact[]): NonNullable<Evidence<'take-inventory'>['known']> {
   const explained = explainedObjects(inventory).filter(({ object }) => stands(object) && object.module === on.module && object.token === on.token);
   return objects.flatMap((object) => {
     const found = explained.find(({ object: known }) => known.class === object.class && (known.id === null || object.class === 'data' ? known.label === object.label : known.id === object.id));
@@ -404,6 +416,7 @@ type Draft<T> = { -readonly [Name in keyof T]: T[Name] };
 type HoldingDraft = Draft<Holding>;
 interface ShareDraft extends Omit<Draft<Share>, 'object'> { object: HoldingDraft }
 interface SetDraft extends Omit<Draft<ShareSetCopy>, 'custodians'> { custodians: ShareDraft[] }
+interface ActivationDraft extends SetDraft { token: string; rehearsal: boolean; inForce: boolean }
 type CopyDraft = HoldingDraft | Draft<WrappedPartCopy> | Draft<WrappedFileCopy> | SetDraft | Draft<EscrowCopy>;
 
 interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' | 'events' | 'unknown' | 'whoCan' | 'destruction' | 'passages'> {
@@ -432,7 +445,7 @@ const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 /** Acts that leave nothing behind, whatever became of them. */
 const LEAVES_NOTHING: readonly ActionName[] = [
   'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'seal-escrow', 'renew-shares', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
-  'locate-copies', 'approve', 'wait', 'confirm-gone',
+  'locate-copies', 'approve', 'wait', 'confirm-gone', 'make-activation-key', 'wipe-activation-key', 'activate', 'deactivate',
 ];
 const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
 
@@ -459,6 +472,7 @@ class Estate {
   readonly keys: KeyDraft[] = [];
   readonly others: HoldingDraft[] = [];
   readonly certificates: Certificate[] = [];
+  readonly activations: ActivationDraft[] = [];
   readonly findings: InventoryFinding[] = [];
   readonly #begun: Begun[] = [];
   readonly #left: { readonly source: Source; readonly objects: readonly ObjectFact[] }[] = [];
@@ -482,6 +496,7 @@ class Estate {
         this.#broughtKeys(entry as Entry<'opened'>, step.after);
         this.#broughtBackups(entry as Entry<'opened'>, step.after);
         this.#broughtEscrows(entry as Entry<'opened'>, step.after);
+        this.#broughtActivations(entry as Entry<'opened'>, step.after);
         return;
       case 'begun': {
         const intent = (entry.data as Data<'begun'>).intent as Intent;
@@ -701,6 +716,7 @@ class Estate {
     return [
       ...this.keys.flatMap((key) => key.copies.flatMap((copy) => (copy.kind === 'object' ? [copy] : copy.kind === 'share-set' ? copy.custodians.map(({ object }) => object) : [])).map((holding) => ({ holding, key }))),
       ...this.others.map((holding) => ({ holding, key: null })),
+      ...this.activations.flatMap(({ custodians }) => custodians.map(({ object }) => ({ holding: object, key: null }))),
     ];
   }
 
@@ -803,12 +819,7 @@ class Estate {
       if (!copy) {
         copy = {
           kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
-          custodians: shares.map(({ x, card, object, holder }): ShareDraft => ({
-            seat: '', name: holder, x, readBack: false,
-            object: {
-              kind: 'object', module: moduleOf(after, card), token: card, class: 'data', id: null, label: object, keyType: '', check: NO_CHECK, attributes: null, what: `share ${x} of ${holder}`, pair: null, since: source, end: null, believed: this.#believed,
-            },
-          })),
+          custodians: this.#broughtShares(shares, source, after),
         };
         this.#add(key, copy);
       }
@@ -821,7 +832,7 @@ class Estate {
     const { backup } = step.after;
     const unread = entry.step === undefined ? undefined : backup?.unread[step.before.current?.step.who ?? ''];
     if (!backup || !unread) return;
-    const share = this.#sets.get(`${entry.ceremony} ${backup.set.id}`)?.custodians.find(({ x }) => x === unread.x);
+    const share = this.#sets.get(setName(entry.ceremony, backup.set))?.custodians.find(({ x }) => x === unread.x);
     if (share) share.readBack = false;
     const own = this.#ownKeys.get(entry.ceremony);
     if (own) this.#event(own, step, `share ${unread.x} could not be read from card ${unread.card}: ${entry.data.happened}`);
@@ -844,6 +855,60 @@ class Estate {
     this.#add(key, copy);
     key.unknown.add('where the escrow agent keeps the envelope, and who copied it, is in no record');
     return copy;
+  }
+
+  #broughtShares(shares: KeptShares, source: Source, after: State): ShareDraft[] {
+    return shares.map(({ x, card, object, holder }): ShareDraft => ({
+      seat: '', name: holder, x, readBack: false,
+      object: {
+        kind: 'object', module: moduleOf(after, card), token: card, class: 'data', id: null, label: object, keyType: '', check: NO_CHECK, attributes: null, what: `share ${x} of ${holder}`, pair: null, since: source, end: null, believed: this.#believed,
+      },
+    }));
+  }
+
+  // --- tokens that only a quorum opens ---
+
+  /** The sets of activation records that people brought: made here, or known from now on. */
+  #broughtActivations(entry: Entry<'opened'>, after: State): void {
+    for (const input of Object.values(entry.data.inputs)) {
+      const record = input.kind === 'activation' ? readable(() => readActivationRecord(fromBase64url(input.bytes))) : null;
+      if (record === null) continue;
+      const { set, shares, token } = record;
+      const source = sourceOf(entry);
+      let known = this.activations.find((one) => one.set === set.id && one.epoch === set.epoch);
+      if (!known) {
+        known = {
+          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
+          custodians: this.#broughtShares(shares, source, after), token: token.serial, rehearsal: after.opening?.mode === 'rehearsal', inForce: !this.activations.some((one) => one.token === token.serial && one.inForce),
+        };
+        this.activations.push(known);
+      }
+      this.#sets.set(setName(entry.ceremony, set), known);
+    }
+  }
+
+  #activationMade(entry: Entry<'done'>, { before }: Step, { set }: Evidence<'make-activation-key'>, token: string): void {
+    this.#giveUpSets(entry.ceremony);
+    const made: ActivationDraft = {
+      kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, renewal: null, since: sourceOf(entry), end: null, believed: this.#believed,
+      token, rehearsal: before.opening?.mode === 'rehearsal', inForce: false,
+    };
+    this.activations.push(made);
+    this.#sets.set(setName(entry.ceremony, set), made);
+  }
+
+  #activationSet(entry: Entry<'done'>, { token, set }: Intent<'set-activation-pin'>): void {
+    this.#activationOver(sourceOf(entry), token, set);
+    for (const one of this.activations) if (one.set === set) Object.assign(one, { inForce: true, recoveryProven: true });
+  }
+
+  /** The token has another PIN, of set `by`, or none: what gave the one before opens nothing any more, wherever its shares are. */
+  #activationOver(source: Source, token: string, by: string | null): void {
+    for (const one of this.activations) {
+      if (one.token !== token || one.set === by || !one.inForce) continue;
+      one.inForce = false;
+      if (one.end === null) this.#end(one, source, 'L1', `token ${token} has not this PIN any more: its shares open nothing`);
+    }
   }
 
   /** A quorum brought the key back: the backup works, as of now. */
@@ -952,6 +1017,9 @@ class Estate {
         return;
       }
       case 'sign-crl': if (own) this.#use(own, step, `signed revocation list ${(intent as Intent<'sign-crl'>).number}`); return;
+      case 'make-activation-key': this.#activationMade(entry, step, evidence as Evidence<'make-activation-key'>, (intent as Intent<'make-activation-key'>).token); return;
+      case 'set-activation-pin': this.#activationSet(entry, intent as Intent<'set-activation-pin'>); return;
+      case 'wipe-activation-key': case 'activate': case 'deactivate': return;
       case 'make-backup-key': {
         if (!own) return;
         const { set } = evidence as Evidence<'make-backup-key'>;
@@ -1131,6 +1199,7 @@ class Estate {
       this.#told(holding, source, again ? 'L0' : 'L1', `the token was initialised, and a fresh session found no object on it${again ? '; not yet looked for from a fresh process' : ''}`);
       if (key) this.#event(key, step, `${words} (with ${holding.what})`);
     }
+    this.#activationOver(source, token, null);
     this.#settleEnds(source);
   }
 
@@ -1175,7 +1244,9 @@ class Estate {
     const source = sourceOf(step.entry);
     const words = orderText(intent);
     switch (change) {
-      case 'set-user-pin': case 'change-pin': return;
+      case 'set-user-pin': case 'change-pin':
+        if (change === 'set-user-pin' || (order as ChangeOrder<'change-pin'>).whose === 'user') this.#activationOver(source, on.token, null);
+        return;
       case 'init-token': {
         this.#blanked(step, on, words, false);
         return;
@@ -1273,8 +1344,9 @@ class Estate {
     const certificates = [...this.certificates, ...doubtful.certificates.filter((one) => !this.certificates.some((other) => other.sha256 === one.sha256))];
     return {
       records: more.records, rehearsals: more.rehearsals,
-      keys: keys.map((key) => finished(key, certificates)),
+      keys: keys.map((key) => finished(key, certificates, this.activations)),
       others,
+      activations: [...this.activations, ...doubtful.activations.filter((one) => !this.activations.some((other) => sameCopy(other, one))).map((one) => ({ ...one, end: null, inForce: false }))],
       begun: [...this.#begun, ...doubtful.#begun].map(({ source, names }) => ({ ...source, names })),
       findings: [...more.findings, ...this.findings, ...this.#leftFindings(), ...this.#begun.map((begun) => this.#begunFinding(begun))],
     };
@@ -1422,7 +1494,7 @@ function edited(before: KeyAttributes | null, { label, id }: ObjectFact, changed
   return { ...before, label, id, ...Object.fromEntries(flags) };
 }
 
-function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: readonly Certificate[]): InventoryKey {
+function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: readonly Certificate[], activations: readonly ActivationSet[]): InventoryKey {
   const fingerprint = /^SHA-256 of SubjectPublicKeyInfo ([0-9a-f]{64})/.exec(key.identity)?.[1];
   const own = certificates.filter((one) => one.fingerprint === fingerprint);
   const copies = key.copies.map((copy): Copy => copy);
@@ -1432,16 +1504,20 @@ function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: read
   if (counted.some((copy) => copy.kind === 'object' && copy.class !== 'public-key' && copy.attributes?.extractable === true)) unknown.add('it is extractable: what other programs took out is in no record');
   return {
     ...key, copies, unknown: [...unknown], certificates: own.map(({ fingerprint: _fingerprint, ...certificate }) => certificate),
-    whoCan: whoCan(counted), destruction: destructionOf(counted, unknown.size > 0),
+    whoCan: whoCan(counted, activations), destruction: destructionOf(counted, unknown.size > 0),
   };
 }
 
 /** From the copies that are there: in whose hands it is to use or to bring back this key. */
-function whoCan(copies: readonly Copy[]): string[] {
+function whoCan(copies: readonly Copy[], activations: readonly ActivationSet[]): string[] {
+  const opener = (place: { readonly module: string; readonly token: string }) => {
+    const set = activations.find((one) => one.token === place.token && one.inForce && one.end === null);
+    return set ? `any ${set.threshold} of ${set.custodians.filter(({ object }) => stands(object)).map(({ name }) => name).join(', ')}, who open token ${tokenText(place)} together` : `who has the user PIN of token ${tokenText(place)}`;
+  };
   const who = copies.filter((copy) => stands(copy) && holdsSecret(copy)).map((copy) => {
     switch (copy.kind) {
-      case 'object': return `who has the user PIN of token ${tokenText(copy)}`;
-      case 'wrapped-part': return `who has the user PIN of token ${tokenText(copy.under)} and the key's record`;
+      case 'object': return opener(copy);
+      case 'wrapped-part': return `${opener(copy.under)} and the key's record`;
       case 'wrapped-file': return `who has the wrapped file and may use ${copy.under}`;
       case 'escrow': return `the escrow agent ${copy.agent}, with the record's wrapped key`;
       case 'share-set': return `any ${copy.threshold} of ${copy.custodians.filter(({ object }) => stands(object)).map(({ name }) => name).join(', ')}, with the record's wrapped key`;

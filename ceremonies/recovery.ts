@@ -41,9 +41,12 @@ export function openingFault(inputs: Inputs, mode: BackupRecord['mode'], cards: 
   if (mixed) return mixed;
   const stranger = Object.entries(cards).find(([, { serial }]) => !record.shares.some(({ card }) => card === serial));
   if (stranger) return refuse('CARD-OF-BACKUP', 'share cards that the backup names', `${stranger[1].serial} of ${stranger[0]}`, 'Bring the card whose serial number the backup names, or the newer backup record.');
-  const here = Object.keys(cards).length;
-  return here >= record.set.threshold ? null
-    : refuse('SHARES-TOO-FEW', `${record.set.threshold} custodians with their share cards`, `${here}`, 'Ask for more custodians; fewer shares tell nothing about the key.');
+  return tooFew(record.set.threshold, Object.keys(cards).length);
+}
+
+export function tooFew(threshold: number, here: number): Refusal | null {
+  return here >= threshold ? null
+    : refuse('SHARES-TOO-FEW', `${threshold} custodians with their share cards`, `${here}`, 'Ask for more custodians; fewer shares tell nothing about the key.');
 }
 
 /** What a rehearsal made is used in rehearsals, and what a real ceremony made in real ones. */
@@ -56,16 +59,19 @@ export function modeFault(rule: string, what: string, made: BackupRecord['mode']
 /** The backup as the opening leaves it: every share that is here, none of them read yet. */
 export function broughtBackup(inputs: Inputs, cards: ShareCards): Backup | null {
   const record = brought(inputs);
-  if (record === null) return null;
+  return record === null ? null : broughtSet(record, cards);
+}
+
+export function broughtSet({ set, shares }: Pick<BackupRecord, 'set' | 'shares'>, cards: ShareCards): Backup {
   const given = Object.entries(cards).flatMap(([seat, { serial }]) => {
-    const share = record.shares.find(({ card }) => card === serial);
+    const share = shares.find(({ card }) => card === serial);
     return share ? [[seat, { card: share.card, object: share.object, x: share.x, readBack: false }] as const] : [];
   });
-  return { set: record.set, alive: false, given: Object.fromEntries(given), unread: {}, wiped: false, brought: true };
+  return { set, alive: false, given: Object.fromEntries(given), unread: {}, wiped: false, brought: true };
 }
 
 /** The share cards of this backup that are at hand, one for each custodian's seat, in the order of x: what is bound before anybody chooses. */
-export function sharesAtHand<Bound extends { readonly serial: string }>(record: BackupRecord, seats: readonly { readonly id: string; readonly role: string }[], atHand: readonly Bound[]): Record<string, Bound> {
+export function sharesAtHand<Bound extends { readonly serial: string }>(record: Pick<BackupRecord, 'shares'>, seats: readonly { readonly id: string; readonly role: string }[], atHand: readonly Bound[]): Record<string, Bound> {
   const there = record.shares.flatMap(({ card }) => atHand.find(({ serial }) => serial === card) ?? []);
   const custodians = seats.filter(({ role }) => role === 'custodian');
   return Object.fromEntries(custodians.flatMap(({ id }, i) => (there[i] ? [[id, there[i]] as const] : [])));
@@ -89,9 +95,12 @@ export function withoutShare(backup: Backup, seat: string): Backup {
   return share ? { ...backup, given, unread: { ...backup.unread, [seat]: share } } : backup;
 }
 
-/** M different custodians of this set, every share that is here read on its card first, but for those that an exception left out. */
-export function quorumFault(backup: Backup | null, { set, quorum }: Pick<Intent<'prove-recovery'>, 'set' | 'quorum'>): Refusal | null {
-  if (!backup?.brought) return refuse('INPUTS-COMPLETE', 'a backup that people brought', 'none', STOP);
+/** M different custodians of a set that people brought, every share that is here read on its card first, but for those that an exception left out. */
+export function quorumFault(backup: Backup | null, intent: Pick<Intent<'prove-recovery'>, 'set' | 'quorum'>): Refusal | null {
+  return backup?.brought === true ? quorumOfFault(backup, intent) : refuse('INPUTS-COMPLETE', 'a backup that people brought', 'none', STOP);
+}
+
+export function quorumOfFault(backup: Backup, { set, quorum }: Pick<Intent<'prove-recovery'>, 'set' | 'quorum'>): Refusal | null {
   const unread = Object.entries(backup.given).filter(([, share]) => !share.readBack).map(([seat]) => seat);
   if (unread.length > 0) return refuse('READ-BACK-EVERY-SHARE', 'every share that is here read on its card', `not those of ${unread.join(', ')}`, STOP);
   if (new Set(quorum).size !== quorum.length || quorum.length !== backup.set.threshold) return refuse('QUORUM-OF-PERSONS', `${backup.set.threshold} different custodians`, quorum.join(', '), STOP);

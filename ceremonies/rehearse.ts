@@ -7,6 +7,7 @@
  *
  * It never touches a device, and it knows no person, serial number or PIN: those are bindings.
  */
+import { USES_OPEN_TOKEN } from './activation.ts';
 import { MOST_COMPONENTS, NO_TOTAL, totalOnForms } from './components.ts';
 import type { InputKind } from './evidence.ts';
 import { caAlgorithmNamed, componentsOf, isStateful } from './keys/algorithms.ts';
@@ -57,6 +58,7 @@ const ROLE_OF: Partial<Record<Action, Role>> = {
   'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
   'renew-shares': 'officer', 'retire-share': 'custodian',
   'enter-component': 'custodian', 'issue-component': 'custodian', 'form-key': 'officer',
+  'make-activation-key': 'officer', 'wipe-activation-key': 'officer', 'set-activation-pin': 'officer', activate: 'officer', deactivate: 'officer',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer', 'hand-over': 'custodian',
 };
 
@@ -84,7 +86,7 @@ class Room {
   readonly #faults: Fault[] = [];
   readonly #said = new Set<string>();
   readonly #custodians: readonly string[];
-  /** Backups that people bring, with shares of them. */
+  /** Backups, and sets that open a token, that people bring, with shares of them. */
   readonly #backups: readonly string[];
 
   /** Where every thing is now, where it began, and the line of the last move that touched it. */
@@ -114,6 +116,10 @@ class Room {
   /** Who has entered a component, in which step; and the step that formed the key of them. */
   readonly #components = new Map<string, PlanStep>();
   #formed: PlanStep | null = null;
+  /** Of a set that is made here: how far its token's PIN has come. */
+  #activation: { readonly step: PlanStep; readonly on: string; wiped: boolean; set: boolean } | null = null;
+  /** The token that a quorum opens. */
+  #opened: { readonly step: PlanStep; readonly on: string; closed: boolean } | null = null;
   readonly #given = new Set<string>();
   readonly #readBack = new Set<string>();
   /** The split that replaces the shares of a brought backup; whether its own shares have brought the key back. */
@@ -125,8 +131,8 @@ class Room {
     this.#custodians = plan.seats.filter((seat) => seat.role === 'custodian').map((seat) => seat.id);
     const releases = plan.steps.some((step) => step.do.action === 'release-escrow');
     this.#approvable = releases ? { rule: 'RELEASE-IN-ORDER', order: RELEASE } : { rule: 'DESTROY-IN-ORDER', order: DESTRUCTION };
-    // What an escrow agent holds opens a backup without anybody's share.
-    this.#backups = releases ? [] : Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask);
+    // What an escrow agent holds opens a backup without anybody's share. A set that opens a token here is used as a backup's is; one that only gives up its PIN is not.
+    this.#backups = releases ? [] : [...Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask), ...plan.steps.flatMap(({ do: what }) => (what.action === 'activate' ? [what.from] : []))];
     // What is brought was given before.
     if (this.#backups.length > 0) for (const seat of this.#custodians) this.#given.add(seat);
     for (const [token, at] of Object.entries(plan.room.tokens)) this.#places.set(token, { now: at, began: at, line: 0 });
@@ -146,6 +152,7 @@ class Room {
       const here = { ...step, line };
       this.#role(here);
       this.#everybodyFirst(here);
+      this.#byQuorum(here);
       for (const move of here.moves) this.#move(here, move);
       this.#act(here);
     }
@@ -179,7 +186,7 @@ class Room {
     if ((has('give-share') || recovers) && !Object.hasOwn(room.cards, 'share-card')) {
       this.#fault('PEOPLE-CARDS', { line: 0 }, 'a share-card for every custodian', 'none', 'Add `share-card: { for: custodian, at: bag }` under room.cards.');
     }
-    if (set && !recovers && !has('make-backup-key') && !renewing) this.#fault('BACKUP-NEEDS-SET', { line: 0 }, 'a backup for the set of shares', 'a set that no step uses', 'Remove `set`, or add the steps of a backup.');
+    if (set && !recovers && !has('make-backup-key') && !renewing && !has('make-activation-key')) this.#fault('BACKUP-NEEDS-SET', { line: 0 }, 'a backup for the set of shares', 'a set that no step uses', 'Remove `set`, or add the steps of a backup.');
     const administers = steps.filter((step) => step.do.action === 'administer');
     if (administers.length === 0) {
       for (const role of ['witness', 'auditor'] as const) {
@@ -407,6 +414,8 @@ class Room {
         this.#identityAtHand(step);
         return;
       case 'zeroise-token': this.#zeroise(step, what.on); return;
+      case 'make-activation-key': case 'wipe-activation-key': case 'set-activation-pin': this.#makeActivation(step, what); return;
+      case 'activate': case 'deactivate': this.#activate(step, what); return;
       case 'set-state':
         this.#input(step, what.key, 'key');
         if ((what.to === 'compromised') !== (what.since !== undefined)) this.#fault('STATE-SINCE', step, what.to === 'compromised' ? 'since when the key is not to be trusted' : 'a time only for a compromise', what.since ?? 'no time', 'Correct `since`.');
@@ -414,6 +423,66 @@ class Room {
         return;
       case 'put-away': case 'administer': return;
     }
+  }
+
+  // --- a token that only a quorum opens -------------------------------------------------------------------------------------
+
+  /** Nobody knows the PIN of such a token: no step may come to ask for it. */
+  #byQuorum(step: PlanStep): void {
+    const what = step.do;
+    const has = (action: Action) => this.#plan.steps.some(({ do: other }) => other.action === action);
+    const [makes, opens] = [has('make-activation-key'), has('activate')];
+    if (!makes && !opens) return;
+    if (what.action === 'inspect-token' && what.login !== false) this.#fault('ACTIVATE-FIRST', step, 'a token that is identified without a login', 'a PIN that is asked for', 'Write `login: false`: nobody in the room knows its PIN.');
+    const allowed: readonly Action[] = ['confirm-script', 'confirm-input', 'enrol', 'inspect-token', 'test-random', 'give-share', 'read-back-share', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
+      ...makes ? ['make-activation-key', 'wipe-activation-key', 'set-activation-pin'] as const : ['activate', 'deactivate', ...USES_OPEN_TOKEN] as const];
+    if (!allowed.includes(what.action)) this.#fault('ACTIVATION-ALONE', step, makes ? 'a ceremony that only gives the token its new PIN' : 'uses of keys that are there, while the token is open', what.action, 'Make another ceremony for it.');
+    if (opens && what.action === 'open-key') this.#signed = true; // what the token is opened for may be no more than that
+    if (opens && USES_OPEN_TOKEN.includes(what.action) && (this.#opened === null || this.#opened.closed)) this.#fault('ACTIVATE-FIRST', step, 'the token opened by its quorum', this.#opened ? 'closed again' : 'not opened yet');
+  }
+
+  #makeActivation(step: PlanStep, what: Extract<PlanStep['do'], { action: 'make-activation-key' | 'wipe-activation-key' | 'set-activation-pin' }>): void {
+    const made = this.#activation;
+    switch (what.action) {
+      case 'make-activation-key':
+        this.#onToken(step, what.on);
+        if (!this.#random.has(what.on)) this.#fault('RANDOM-FIRST', step, `the random source of ${what.on} tested first`, 'not tested');
+        if (!this.#plan.set) this.#fault('BACKUP-NEEDS-SET', step, 'a set: how many shares, how many open the token', 'none', 'Add `set: { shares: N, threshold: M }`.');
+        if (made) this.#fault('ACTIVATE-ONCE', step, 'one activation key in a ceremony', 'a second one', 'Make another ceremony for it.');
+        else this.#activation = { step, on: what.on, wiped: false, set: false };
+        return;
+      case 'wipe-activation-key': {
+        const unread = this.#custodians.filter((seat) => !this.#readBack.has(seat));
+        if (!made || made.wiped || unread.length > 0) this.#fault('WIPED-AFTER-PROOF', step, 'every share read back before the source is wiped, once', made?.wiped ? 'wiped already' : made ? `not those of ${unread.join(', ')}` : 'nothing to wipe');
+        if (made) made.wiped = true;
+        return;
+      }
+      case 'set-activation-pin':
+        this.#onToken(step, what.on);
+        if (what.from !== undefined) this.#input(step, what.from, 'activation');
+        if (!made?.wiped || made.on !== what.on) this.#fault('SET-FROM-SHARES', step, `an activation key for ${what.on} that exists only as shares`, made ? 'one that is held outside them' : 'none', 'Let the source be wiped first: then the PIN proves the shares.');
+        if ((step.witnesses.witness ?? 0) < 1) this.#fault('ACTIVATE-WITNESSED', step, 'a witness', 'none', 'Add `witnessed-by`.');
+        for (const seat of this.#custodians) this.#cardInReader(step, seat);
+        if (made?.set) this.#fault('ACTIVATE-ONCE', step, 'the PIN set once', 'a second time', 'Remove one of the two.');
+        if (made) made.set = true;
+        return;
+    }
+  }
+
+  #activate(step: PlanStep, what: Extract<PlanStep['do'], { action: 'activate' | 'deactivate' }>): void {
+    const open = this.#opened;
+    // The cards stay at hand until it is closed: should its login end by itself, the quorum opens it again.
+    for (const seat of this.#custodians) this.#cardInReader(step, seat);
+    this.#onToken(step, what.on);
+    if (what.action === 'deactivate') {
+      if (!open || open.closed || open.on !== what.on) this.#fault('ACTIVATE-FIRST', step, `${what.on} open, to be closed`, open ? 'closed, or another token' : 'never opened');
+      if (open) open.closed = true;
+      return;
+    }
+    this.#fromSet(step, what.from, 'activation');
+    if ((step.witnesses.witness ?? 0) < 1) this.#fault('ACTIVATE-WITNESSED', step, 'a witness', 'none', 'Add `witnessed-by`.');
+    if (open) this.#fault('ACTIVATE-ONCE', step, 'one token, opened once', 'a second time', 'Make another ceremony for it.');
+    else this.#opened = { step, on: what.on, closed: false };
   }
 
   /** What is destroyed is listed right before and looked at afterwards, by more than one pair of eyes; and no step of this ceremony needs it. */
@@ -515,8 +584,9 @@ class Room {
 
   #give(step: PlanStep, card?: string): void {
     this.#cardInReader(step, step.who, card);
-    if (!this.#backup || this.#backup.wiped) this.#fault('SHARES-AFTER-SPLIT', step, 'a backup key that has been split', this.#backup ? 'one that is wiped' : 'none');
-    else if (!this.#key?.wrapped && !this.#renewed) this.#fault('SHARES-AFTER-SPLIT', step, 'the key wrapped before shares are given', 'not wrapped');
+    const source = this.#backup ?? this.#activation;
+    if (!source || source.wiped) this.#fault('SHARES-AFTER-SPLIT', step, 'a key that has been split into shares', source ? 'one that is wiped' : 'none');
+    else if (this.#backup && !this.#key?.wrapped && !this.#renewed) this.#fault('SHARES-AFTER-SPLIT', step, 'the key wrapped before shares are given', 'not wrapped');
     if (this.#given.has(step.who)) this.#fault('ONE-PERSON-ONE-SHARE', step, 'one share for every custodian', `a second one for ${step.who}`, 'Remove one of the two.');
     this.#given.add(step.who);
   }
@@ -577,7 +647,11 @@ class Room {
   /** A quorum of those who are here, on that token: every share was read on its card, and every card is at hand. */
   #fromBackup(step: PlanStep, on: string, from: string): void {
     this.#onToken(step, on);
-    this.#input(step, from, 'backup');
+    this.#fromSet(step, from, 'backup');
+  }
+
+  #fromSet(step: PlanStep, from: string, kind: 'backup' | 'activation'): void {
+    this.#input(step, from, kind);
     for (const seat of this.#custodians) this.#cardInReader(step, seat);
     const unread = this.#custodians.filter((seat) => !this.#readBack.has(seat));
     if (unread.length > 0) this.#fault('READ-BACK-EVERY-SHARE', step, 'every share read on its card before it is used', `not those of ${unread.join(', ')}`, 'Add a read-back-share step, for-each: custodian.');
@@ -654,6 +728,8 @@ class Room {
       const kept = this.#custodians.filter((seat) => !this.#retired.has(seat));
       if (kept.length > 0) this.#fault('RETIRE-EVERY-SHARE', this.#renewed.step, 'every old share that is here erased before the end', `not those of ${kept.join(', ')}`, 'Add a retire-share step, for-each: custodian.');
     }
+    if (this.#opened?.closed === false) this.#fault('DEACTIVATE-AT-END', this.#opened.step, `${this.#opened.on} closed before the end`, 'still open', 'Add a deactivate step.');
+    if (this.#activation?.set === false) this.#fault('ACTIVATION-SET', this.#activation.step, `the PIN of ${this.#activation.on} set before the end`, 'never', 'Add a set-activation-pin step: shares that open nothing are none.');
     if (this.#backup) {
       const unread = [...this.#given].filter((seat) => !this.#readBack.has(seat));
       if (unread.length > 0) this.#fault('READ-BACK-EVERY-SHARE', this.#backup.step, 'every share read back before the end', `not those of ${unread.join(', ')}`, 'Add a read-back-share step, for-each: custodian.');

@@ -42,7 +42,9 @@ function shapes<Open extends boolean>(open: Open) {
     enrol: z.strictObject({}).optional(),
     'inspect-token': z.strictObject({
       on: name, algorithm: algorithm.optional(), place: or(Placement.optional()), needs: z.array(z.enum(['generate', 'sign', 'wrap', 'recover'])).max(4),
-    }).refine((value) => value.needs.length === 0 || value.algorithm !== undefined, 'an algorithm for what is needed').optional(),
+      /** `false`: only what the token tells everybody, as nobody in the room is to log in to it now. */
+      login: z.literal(false).optional(),
+    }).refine((value) => value.login !== false || value.needs.length === 0, 'a login for what is tried').refine((value) => value.needs.length === 0 || value.algorithm !== undefined, 'an algorithm for what is needed').optional(),
     'test-random': z.strictObject({ on: name, bytes: whole(2048, 16_777_216) }).optional(),
     'take-inventory': z.strictObject({ on: name }).optional(),
     'generate-key': z.strictObject({
@@ -106,6 +108,14 @@ function shapes<Open extends boolean>(open: Open) {
     'issue-component': component.optional(),
     /** The key of all the components. `use`: one, and no other. `total`: the check value of the whole key on the forms, or none. */
     'form-key': component.extend({ key: name, label: or(z.string().min(1).max(32)), use: or(z.enum(['wrap', 'encrypt', 'mac'])), total: or(z.string().min(1).max(20)).optional() }).optional(),
+    /** Drawn, split, and held until it is wiped; the user PIN of the token will follow from it. */
+    'make-activation-key': z.strictObject({ on: name }).optional(),
+    'wipe-activation-key': z.strictObject({}).optional(),
+    /** The quorum's shares give the new PIN. `from`: the set that gives the old one, where it is brought; else somebody types that. */
+    'set-activation-pin': z.strictObject({ on: name, from: name.optional() }).optional(),
+    /** The quorum opens the token, for what `for` says, until `deactivate`. */
+    activate: z.strictObject({ on: name, from: name, for: or(z.string().min(1).max(200)) }).optional(),
+    deactivate: z.strictObject({ on: name }).optional(),
     'wipe-backup-key': z.strictObject({}).optional(),
     /** Every copy on the list is looked for: what is there, and what cannot be reached. */
     'locate-copies': z.strictObject({ copies: name }).optional(),

@@ -6,6 +6,7 @@
 import { awaitsShare, mayBeKept, mayWitness, pendingAction, typedAt, type Pending, type State } from '../ceremonies/ceremony.ts';
 import { waitsUntil } from '../ceremonies/approvals.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
+import { readActivationRecord } from '../ceremonies/activation.ts';
 import { readBackupRecord } from '../ceremonies/backup-record.ts';
 import { sharesAtHand, unreadFault } from '../ceremonies/recovery.ts';
 import { planOf, readScript, type Parameters, type Plan, type PlanStep, type Role } from '../ceremonies/script.ts';
@@ -72,14 +73,15 @@ export async function playRehearsal(table: Table, play: Play): Promise<string> {
   return ceremony;
 }
 
-/** A backup that is brought names the share cards: those that are there are used, as people would bring them. */
+/** A backup, or a token's quorum, that is brought names the share cards: those that are there are used, as people would bring them. */
 async function sharesOf(table: Table, plan: Plan, brought: Inputs): Promise<Bindings['cards']> {
-  const name = Object.keys(brought).find((one) => plan.inputs[one]?.kind === 'backup');
+  const name = Object.keys(brought).find((one) => plan.inputs[one]?.kind === 'backup' || plan.inputs[one]?.kind === 'activation');
   const file = name === undefined ? undefined : brought[name];
   if (!file || !Object.hasOwn(plan.room.cards, 'share-card')) return {};
+  const record = plan.inputs[name ?? '']?.kind === 'backup' ? readBackupRecord(file.bytes) : readActivationRecord(file.bytes);
   const { modules } = await ask(table, { call: 'estate' });
   const atHand = modules.flatMap(({ name: module, slots }) => slots.flatMap(({ token }) => (token ? [{ module, serial: token.serial }] : [])));
-  return { 'share-card': sharesAtHand(readBackupRecord(file.bytes), plan.seats, atHand) };
+  return { 'share-card': sharesAtHand(record, plan.seats, atHand) };
 }
 
 /** Plays an open (not interrupted) ceremony to its end. */

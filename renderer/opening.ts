@@ -1,9 +1,10 @@
 /**
  * What must be at hand before a ceremony is opened: a token or card for every purpose, and, where people bring a key's
- * record, the very token that the record names; where they bring a backup's, its share cards.
+ * record, the very token that the record names; where they bring a backup's, its share cards; where a token's quorum, both.
  *
  * Pure. It never decides whether a ceremony may be opened: the conductor does, and refuses by the same rules.
  */
+import { readActivationRecord } from '../ceremonies/activation.ts';
 import { readBackupRecord } from '../ceremonies/backup-record.ts';
 import { readKeyRecord } from '../ceremonies/key-record.ts';
 import { sharesAtHand } from '../ceremonies/recovery.ts';
@@ -65,14 +66,25 @@ export function tokensAtHand(estate: Estate | null): AtHand[] {
 
 // --- keys that are brought -------------------------------------------------------------------------------------------
 
-/** The serial number of the token that a key's record names; null for any other file. */
-function tokenOf(bytes: Uint8Array): string | null {
-  try {
-    return readKeyRecord(bytes).token;
-  } catch (error) {
-    if (error instanceof Refused) return null; // what is wrong with it is said where the file is shown
-    throw error;
+/** What a file is read as first; null where it is none of these: what is wrong with it is said where the file is shown. */
+function firstOf<T>(bytes: Uint8Array, ...readers: readonly ((bytes: Uint8Array) => T)[]): T | null {
+  for (const read of readers) {
+    try {
+      return read(bytes);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+    }
   }
+  return null;
+}
+
+/** The serial number of the token that a key's record, or a quorum's, names; null for any other file. */
+function tokenOf(bytes: Uint8Array): string | null {
+  return firstOf(
+    bytes,
+    (file) => readKeyRecord(file).token,
+    (file) => readActivationRecord(file).token.serial,
+  );
 }
 
 /** Steps that find a key where its record says that it is. */
@@ -88,22 +100,18 @@ export function keyHome(
   estate: Estate | null,
 ): { readonly token: string; readonly bound: Bound } | null {
   const serial = tokenOf(bytes);
-  const opener = plan.steps.find(({ do: what }) => usesKey(what) && what.from === name)?.do;
+  const on = plan.steps.flatMap(({ do: what }) =>
+    (usesKey(what) || what.action === 'activate' || what.action === 'set-activation-pin') && what.from === name ? [what.on] : [],
+  )[0];
   const there = tokensAtHand(estate).find((token) => token.serial === serial);
-  return opener && usesKey(opener) && there
-    ? { token: opener.on, bound: { module: there.module, serial: there.serial } }
-    : null;
+  return on !== undefined && there ? { token: on, bound: { module: there.module, serial: there.serial } } : null;
 }
 
-/** The share cards that a backup names and that are at hand, or were in a reader before, by seat; null for any other file. */
+/** The share cards that a backup, or a token's quorum, names and that are at hand, or were in a reader before, by seat; null for any other file. */
 export function shareHome(plan: Plan, bytes: Uint8Array, estate: Estate | null, met: readonly AtHand[] = []): Readonly<Record<string, Bound>> | null {
-  try {
-    const atHand = [...tokensAtHand(estate), ...met].map(({ module, serial }) => ({ module, serial }));
-    return sharesAtHand(readBackupRecord(bytes), plan.seats, atHand);
-  } catch (error) {
-    if (error instanceof Refused) return null; // what is wrong with it is said where the file is shown
-    throw error;
-  }
+  const atHand = [...tokensAtHand(estate), ...met].map(({ module, serial }) => ({ module, serial }));
+  const record = firstOf<Parameters<typeof sharesAtHand>[0]>(bytes, readBackupRecord, readActivationRecord);
+  return record && sharesAtHand(record, plan.seats, atHand);
 }
 
 /** A key is where its record says: a binding to any other token would be refused when the key is to be found. */

@@ -51,6 +51,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     case 'confirm-input': // the file itself stands there
     case 'put-away':
     case 'wipe-backup-key':
+    case 'wipe-activation-key':
       return [];
     case 'administer': {
       if (intent === null) return []; // it is chosen in the Tokens room, not on the stage
@@ -211,7 +212,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     }
     case 'give-share':
     case 'read-back-share':
-      return card(step.do.card ?? 'share-card');
+      return [...agreedTo(state), ...card(step.do.card ?? 'share-card')];
     case 'renew-shares':
       return [...renewFacts(state, step.do, intent?.['quorum'], evidence as Evidence<'renew-shares'> | null), ...token(step.do.on)];
     case 'retire-share':
@@ -243,7 +244,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       return [...(next ? nextFacts(next) : []), ...(done.length > 0 ? [list(t.destruction.soFar, done)] : [])];
     }
     case 'prove-recovery':
-      return state.backup ? [quorumFact(intent, state.backup.set.threshold)] : [];
+      return quorumFacts(intent?.['quorum'], state.backup?.set.threshold);
     case 'seal-escrow': {
       const e = evidence as Evidence<'seal-escrow'> | null;
       const { agent, purpose, authority, conditions } = step.do;
@@ -253,15 +254,29 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       // Once it is sealed, that is what the witnesses have come to see; until then, what is read aloud.
       return sealed
         ? [hex(t.escrow.envelope, sealed.sha256, 'verified'), text(t.escrow.agentKey, `${sealed.agent.algorithm}, ${sealed.agent.identifier}`, 'verified'), text(t.escrow.sealed, t.escrow.ownWord, 'reported'), ...escrowFacts(terms)]
-        : [...escrowFacts(terms), quorumFact(intent, record.set.threshold)];
+        : [...escrowFacts(terms), ...quorumFacts(intent?.['quorum'], record.set.threshold)];
+    }
+    case 'make-activation-key':
+      return [...token(step.do.on), ...(state.plan?.set ? [text('Shares', t.activation.shares(state.plan.set.threshold, state.plan.set.shares))] : [])];
+    case 'set-activation-pin':
+      return [
+        ...token(step.do.on),
+        ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold),
+        text(t.activation.oldPin, state.activation?.kind === 'made' && state.activation.pin === 'unknown' && evidence === null ? t.activation.again : opening?.inputs[step.do.from ?? ''] ? t.activation.fromShares : t.activation.typed),
+      ];
+    case 'activate':
+      return [...token(step.do.on), text(t.activation.purpose, step.do.for), ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold)];
+    case 'deactivate': {
+      const e = evidence as Evidence<'deactivate'> | null;
+      return [...token(step.do.on), ...(e === null ? [] : [text(t.activation.closed, e.how === 'ended' ? t.activation.ended : t.activation.shown(e.before, e.after), 'reported')])];
     }
     case 'restore-key':
     case 'release-escrow': {
       const e = evidence as Evidence<'restore-key' | 'release-escrow'> | null;
       const record = backupInput(opening?.inputs, step.do.from);
-      const drawn = step.do.action === 'restore-key' ? quorumFact(intent, record.set.threshold) : text(t.escrow.agent, releaseOf(opening?.inputs, step.do.escrow).agent.name);
+      const drawn = step.do.action === 'restore-key' ? quorumFacts(intent?.['quorum'], record.set.threshold) : [text(t.escrow.agent, releaseOf(opening?.inputs, step.do.escrow).agent.name)];
       const named = [text('Key', `${algorithmName(record.key.algorithm)}, “${record.label}”`), ...drafted(record.key.algorithm)];
-      if (!e) return [...token(step.do.on), ...named, drawn];
+      if (!e) return [...token(step.do.on), ...named, ...drawn];
       const locks = e.parts.some((part) => part.private);
       return [
         ...whereFacts(e.parts),
@@ -275,19 +290,20 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
   }
 }
 
-function quorumFact(intent: Partial<Record<string, unknown>> | null, threshold: number): Fact {
-  const quorum = intent?.['quorum'];
-  return Array.isArray(quorum)
-    ? list(
-        t.ceremony.quorum,
-        quorum.map((seat: string) => seatTitle(seat)),
-      )
-    : text('Quorum', `${threshold} custodians, drawn by lot when the step begins`);
-}
-
 /** What is read aloud when a key goes into escrow, and again before it comes out. */
 function escrowFacts({ key, agent, purpose, authority, conditions }: Pick<EscrowTerms, 'purpose' | 'authority' | 'conditions'> & { readonly key: { readonly label: string }; readonly agent: { readonly name: string } }): Fact[] {
   return [text(t.escrow.agent, `${agent.name}, for “${key.label}”`), text(t.escrow.purpose, purpose), text(t.escrow.authority, authority), text(t.escrow.conditions, conditions)];
+}
+
+function quorumFacts(quorum: unknown, threshold: number | undefined): Fact[] {
+  if (Array.isArray(quorum)) return [list(t.ceremony.quorum, quorum.map((seat: string) => seatTitle(seat)))];
+  return threshold === undefined ? [] : [text('Quorum', t.activation.drawn(threshold))];
+}
+
+/** What custodians agree to when they put in their share cards: what their token is to be opened for. */
+function agreedTo({ plan }: State): Fact[] {
+  const activate = plan?.steps.find(({ do: what }) => what.action === 'activate')?.do;
+  return activate?.action === 'activate' ? [text(t.activation.purpose, activate.for)] : [];
 }
 
 /** The copy that is destroyed next, as its medium wants it named. */

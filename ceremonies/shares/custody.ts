@@ -102,7 +102,10 @@ export function placedShares({ things }: Pick<Custody, 'things'>): PlacedShare[]
 /** The register of a machine. The order in which its records are given does not matter. */
 export function foldCustody(records: readonly JudgedRecord[], hasher: Hasher = portableHasher): Custody {
   const inventory = foldInventory(records, hasher);
-  const register = new Register(inventory.keys.flatMap(({ label, rehearsal, copies, believed }) => (believed ? copies.flatMap((copy) => (copy.kind === 'share-set' ? [{ copy, key: label, rehearsal }] : [])) : [])));
+  const register = new Register([
+    ...inventory.keys.flatMap(({ label, rehearsal, copies, believed }) => (believed ? copies.flatMap((copy) => (copy.kind === 'share-set' ? [{ copy, key: label, rehearsal, activation: false }] : [])) : [])),
+    ...inventory.activations.flatMap((copy) => (copy.believed ? [{ copy, key: `the PIN of token ${copy.token}`, rehearsal: copy.rehearsal, activation: true }] : [])),
+  ]);
   for (const step of believedSteps(records, hasher)) register.take(step);
   const passedOn = inventory.findings.filter(({ rule }) => rule === 'RECORD-NOT-BELIEVED' || rule === 'LOGBOOK-CHAIN').map((finding): CustodyFinding => ({
     ...finding, ...finding.rule === 'RECORD-NOT-BELIEVED' && { next: 'Investigate: compare it with the other copies of this record. What it says has moved nothing here.' }, things: [],
@@ -126,7 +129,7 @@ interface MovementDraft extends Draft<Omit<CustodyMovement, 'state'>> {
   readonly handedOver: HandedOver;
 }
 type Count = 'first' | 'in' | 'out';
-interface KnownSet { readonly copy: ShareSetCopy; readonly key: string; readonly rehearsal: boolean }
+interface KnownSet { readonly copy: ShareSetCopy; readonly key: string; readonly rehearsal: boolean; /** It opens a token; there is no ciphertext to it. */ readonly activation: boolean }
 
 /** Given up before it was whole, or too few of its shares are left on cards, or renewed since. */
 const hasEnded = ({ copy }: KnownSet): boolean => copy.end !== null || !copy.complete || copy.renewal === 'superseded';
@@ -423,7 +426,7 @@ class Register {
 
   /** The backup of every set in force: one that a list has moved is where that says, and still what its record says that it is. */
   #withBackups(things: readonly Thing[]): Thing[] {
-    const backups = new Map(this.#sets.filter(inForce).map((one) => backupOf(one)).map((backup) => [backup.key, backup]));
+    const backups = new Map(this.#sets.filter((one) => inForce(one) && !one.activation).map((one) => backupOf(one)).map((backup) => [backup.key, backup]));
     return [...things.map((thing) => ({ ...thing, what: backups.get(thing.key)?.what ?? thing.what })), ...[...backups.values()].filter(({ key }) => !things.some((thing) => thing.key === key))];
   }
 

@@ -9,21 +9,22 @@
  * terminal and in the tests.
  */
 import * as z from 'zod';
+import { activationInput, formerSet, type ActivationRecord } from '../../ceremonies/activation.ts';
 import { createdId, fileOf, goesToToken, orderText } from '../../ceremonies/administration.ts';
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
-  issuerOf, keyInput, resumeStatement, shareNumber, shareReceivers, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
+  issuerOf, keyInput, nextEpoch, resumeStatement, shareNumber, shareReceivers, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { approvalStatement } from '../../ceremonies/approvals.ts';
 import { AWAY, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { escrowOpeningFault, releaseOf, releaseStep, termsOf } from '../../ceremonies/escrow.ts';
-import { EVIDENCE, type ChangeOrder, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
+import { ACTIVATION_PIN, EVIDENCE, type ChangeOrder, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type ShareSet, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
-import type { BackupRecord } from '../../ceremonies/backup-record.ts';
+import type { Backup, BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats, someoneLeft } from '../../ceremonies/renewal.ts';
 import { totalOnForms } from '../../ceremonies/components.ts';
@@ -102,6 +103,9 @@ interface Room {
   /** Losses of device processes that the record knows of, by module. */
   readonly losses: Map<string, number>;
 }
+
+/** Shares of one set, each with the seat of whoever lends it. */
+interface Lending { readonly set: string; readonly shares: readonly (readonly [seat: string, share: { readonly card: string; readonly object: string; readonly x: number }])[] }
 
 /** What an act is given beside its step: a change that was ordered, the file of it, words that were written out. */
 interface Acting { readonly ordered?: Intent<'administer'> | Intent<'destroy-copies'>; readonly file?: Uint8Array | null; readonly typed?: string }
@@ -466,8 +470,14 @@ export class Conductor {
         case 'recipient': file('pub', await (await escrowing()).rehearsalAgent(this.#forEscrow(), config)); break;
         case 'escrow': case 'envelope': break; // of a release alone, and made with its backup
         case 'backup': file('json', utf8(JSON.stringify(pair ?? await this.#backupFor(bindings, config, bound.serial, ca, false, absent)))); break;
+        case 'activation': break; // last, below
         case 'crl': case 'certificates': break; // optional everywhere: a first list has none before it
       }
+    }
+    // Once the token has its new PIN, no stand-in opens it any more.
+    for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
+      if (kind !== 'activation' || brought.includes(name) || optional === true || !bound) continue;
+      inputs[name] = { file: `rehearsal-${name}.json`, bytes: forWebCrypto(utf8(JSON.stringify(await this.#activationFor(bindings, this.#module(bound.module), bound.serial)))) };
     }
     return inputs;
   }
@@ -503,13 +513,29 @@ export class Conductor {
     return { format: 'conclave-copies/1', mode: 'rehearsal', key: { identity: `REHEARSAL ${inputDigest({ bytes: key.spki })}`, label: 'REHEARSAL CA', algorithm: key.algorithm }, copies, unknown: [], dependants: [], despite: '' };
   }
 
-  /** The backup of a key that is thrown away at once, or `kept`, its shares on the cards of this rehearsal's custodians: more than half of them recover it, at least two. */
+  /** The backup of a key that is thrown away at once, or `kept`. */
   async #backupFor(bindings: Bindings, token: ModuleConfig, serial: string, { algorithm, place }: { algorithm: string; place: 'token' | 'split' | 'wrapped' }, kept: boolean, absent: Bindings['tokens'][string] | null): Promise<BackupRecord> {
+    const { made, shares, ceremony } = await this.#shared(bindings, token, absent, (split) => this.#world.devices.call(token, 'provision-backup', { token: serial, algorithm, place, kept, ...split }));
+    return {
+      format: 'conclave-backup/1', mode: 'rehearsal', ceremony, label: 'REHEARSAL CA', token: kept ? serial : 'REHEARSAL, thrown away', profile: profileOfKey(algorithm),
+      key: made.key, certificate: made.certificate, wrapped: made.wrapped, set: made.set, shares,
+    };
+  }
+
+  /** The token of a rehearsal, from now on opened by its custodians alone. */
+  async #activationFor(bindings: Bindings, token: ModuleConfig, serial: string): Promise<ActivationRecord> {
+    const { made, shares, ceremony } = await this.#shared(bindings, token, null, (split) => this.#world.devices.call(token, 'provision-activation', { token: serial, ...split }));
+    const { label, model, manufacturer } = made.token;
+    return { format: 'conclave-activation/1', mode: 'rehearsal', ceremony, token: { serial, label, model, manufacturer }, pin: { derivation: ACTIVATION_PIN.derivation, length: made.length }, set: made.set, shares };
+  }
+
+  /** A set on the cards of this rehearsal's custodians: more than half of them make a quorum, at least two. Its source is wiped. */
+  async #shared<Made extends { readonly set: ShareSet }>(bindings: Bindings, token: ModuleConfig, absent: Bindings['tokens'][string] | null, make: (split: { set: string; threshold: number; custodians: string[] }) => Promise<Made>): Promise<{ readonly made: Made; readonly shares: BackupRecord['shares']; readonly ceremony: string }> {
     const { devices, random } = this.#world;
     const cards = [...Object.entries(bindings.cards['share-card'] ?? {}), ...absent ? [['custodian-who-left', absent] as const] : []];
     const set = toBase64url(random(16));
     const threshold = Math.max(2, Math.ceil((cards.length + 1) / 2));
-    const made = await devices.call(token, 'provision-backup', { token: serial, algorithm, place, kept, set, threshold, custodians: cards.map(([seat]) => seat) });
+    const made = await make({ set, threshold, custodians: cards.map(([seat]) => seat) });
     const shares: BackupRecord['shares'] = [];
     try {
       for (const [index, [seat, card]] of cards.entries()) {
@@ -525,10 +551,7 @@ export class Conductor {
     } finally {
       await devices.call(token, 'wipe-backup-key', {});
     }
-    return {
-      format: 'conclave-backup/1', mode: 'rehearsal', ceremony: toHex(random(16)), label: 'REHEARSAL CA', token: kept ? serial : 'REHEARSAL, thrown away', profile: profileOfKey(algorithm),
-      key: made.key, certificate: made.certificate, wrapped: made.wrapped, set: made.set, shares,
-    };
+    return { made, shares, ceremony: toHex(random(16)) };
   }
 
   /** The tokens of a list of copies that was brought. */
@@ -1157,7 +1180,7 @@ export class Conductor {
         to.setUTCFullYear(to.getUTCFullYear() + step.do.years);
         return { token, ids, serialNumber: toHex(serial), notBefore: from.toISOString(), notAfter: new Date(to.getTime() - 1000).toISOString() };
       }
-      case 'make-backup-key': return { token, set: toBase64url(random(16)), epoch: state.backup ? state.backup.set.epoch + 1 : 1 };
+      case 'make-backup-key': return { token, set: toBase64url(random(16)), epoch: nextEpoch(state) };
       case 'wrap-key': return { token, ids, set };
       case 'give-share': return {
         card: cardOf(state, step.do.card ?? 'share-card', step.who) ?? '', object: `conclave-share-${toHex(random(8))}`, set,
@@ -1197,7 +1220,19 @@ export class Conductor {
         const fresh = Array.from({ length: idsToRestore(record) }, () => toHex(random(16)));
         return { token, ids: fresh, label: record.label, envelope: releaseOf(state.opening?.inputs, step.do.escrow).sha256, nonce: toBase64url(random(32)) };
       }
-      case 'wipe-backup-key': return { set };
+      case 'wipe-backup-key': case 'wipe-activation-key': return { set };
+      case 'make-activation-key': return { token, set: toBase64url(random(16)), epoch: nextEpoch(state) };
+      case 'set-activation-pin': {
+        const made = state.activation?.kind === 'made' ? state.activation : null;
+        const again = made?.pin === 'unknown';
+        const former = again || !state.opening ? null : formerSet(state.opening, step.do);
+        return {
+          token, set, quorum: this.#quorum(state), length: made?.length ?? 0, again,
+          former: former && { set: former.record.set.id, quorum: this.#drawn(state, former.given, former.record.set.threshold) },
+        };
+      }
+      case 'activate': return { token, set, quorum: this.#quorum(state), purpose: step.do.for };
+      case 'deactivate': return { token };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
       case 'destroy-copies': return { copy: nextCopy(state.destruction)?.number ?? 1, left: null };
@@ -1212,7 +1247,11 @@ export class Conductor {
 
   /** M custodians drawn at random (Fisher-Yates over unbiased draws), in seat order. */
   #quorum(state: State, backup = state.backup): string[] {
-    const seats = Object.keys(backup?.given ?? {});
+    return this.#drawn(state, backup?.given ?? {}, backup?.set.threshold ?? 0);
+  }
+
+  #drawn(state: State, given: Backup['given'], threshold: number): string[] {
+    const seats = Object.keys(given);
     for (let i = seats.length - 1; i > 0; i -= 1) {
       let draw: number;
       do draw = this.#world.random(1)[0] ?? 0; while (draw >= 256 - (256 % (i + 1)));
@@ -1220,7 +1259,7 @@ export class Conductor {
       [seats[i], seats[j]] = [seats[j] ?? '', seats[i] ?? ''];
     }
     const order = (state.plan?.seats ?? []).map(({ id }) => id);
-    return seats.slice(0, backup?.set.threshold ?? 0).sort((a, b) => order.indexOf(a) - order.indexOf(b));
+    return seats.slice(0, threshold).sort((a, b) => order.indexOf(a) - order.indexOf(b));
   }
 
   async #perform(room: Room, step: PlanStep, intent: Intent, acceptFinalTry: boolean, file: Uint8Array | null): Promise<unknown> {
@@ -1239,7 +1278,7 @@ export class Conductor {
         const { signatures } = await this.#device(room, own, 'sign', { card, payloads: [statement], asked: ask(step.do.action === 'sign-seal' ? `sign the record of act ${step.act + 1}` : 'sign that the record is continued') });
         return { signatures: signatures[0] };
       }
-      case 'inspect-token': return this.#device(room, token, 'inspect-token', { ...intent as Intent<'inspect-token'>, needs: step.do.needs, algorithm: step.do.algorithm ?? null, place: step.do.place ?? 'token', asked: ask('open the token') });
+      case 'inspect-token': return this.#device(room, token, 'inspect-token', { ...intent as Intent<'inspect-token'>, needs: step.do.needs, algorithm: step.do.algorithm ?? null, place: step.do.place ?? 'token', login: step.do.login !== false, asked: ask('open the token') });
       case 'test-random': return this.#device(room, token, 'test-random', intent as Intent<'test-random'>);
       case 'take-inventory': {
         const { token: serial } = intent as Intent<'take-inventory'>;
@@ -1350,7 +1389,32 @@ export class Conductor {
         return this.#device(room, token, action, { ...intent as Intent<'enter-component'>, of, kind, check, asked: ask(action === 'enter-component' ? 'type the component on your form' : 'write your component down, and type it from your form') });
       }
       case 'form-key': return this.#device(room, token, 'form-key', { ...formOrder(state, step.do, intent as Intent<'form-key'>), asked: ask('form the key of all the components') });
-      case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
+      case 'make-activation-key': {
+        const { token: serial, set, epoch } = intent as Intent<'make-activation-key'>;
+        return this.#device(room, token, 'make-activation-key', { token: serial, set, epoch, threshold: state.plan?.set?.threshold ?? 0, custodians: (state.plan?.seats ?? []).filter((seat) => seat.role === 'custodian').map((seat) => seat.id) });
+      }
+      case 'set-activation-pin': {
+        const { token: serial, quorum, length, again, former: old } = intent as Intent<'set-activation-pin'>;
+        const former = old && state.opening && formerSet(state.opening, step.do);
+        const to = await this.#transport(room);
+        const lent = await this.#lentTo(room, to, this.#members(state.backup, quorum), 'set the token\'s PIN with your share', acceptFinalTry);
+        const before = former && await this.#lentTo(room, to, { set: former.record.set.id, shares: old.quorum.map((seat) => [seat, former.given[seat]!] as const) }, 'give up the old PIN with your old share', acceptFinalTry);
+        return this.#device(room, token, 'set-activation-pin', {
+          token: serial, set: setOf(state), length, quorum: lent, again, former: former && { set: former.record.set, length: former.record.pin.length, quorum: before! },
+          asked: ask('change the PIN to one that nobody knows'),
+        });
+      }
+      case 'activate': {
+        const { token: serial, quorum, purpose } = intent as Intent<'activate'>;
+        const { set, pin } = activationInput(state.opening?.inputs, step.do.from);
+        const lent = await this.#lent(room, quorum, clipped(`open token ${serial} for: ${purpose}`), acceptFinalTry);
+        return this.#device(room, token, 'activate', { token: serial, set, length: pin.length, quorum: lent, asked: ask('open the token with the quorum\'s PIN') });
+      }
+      case 'deactivate': {
+        const { token: serial } = intent as Intent<'deactivate'>;
+        return state.activation?.kind === 'brought' && state.activation.login === 'open' ? this.#device(room, token, 'deactivate', { token: serial }) : { token: serial, how: 'ended' };
+      }
+      case 'wipe-backup-key': case 'wipe-activation-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
       case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(clipped(orderText(intent as Intent<'administer'>))), file, false);
       case 'locate-copies': return { seen: await this.#lookForCopies(room, ask, false) };
       case 'confirm-gone': return { seen: await this.#lookForCopies(room, ask, true) };
@@ -1431,14 +1495,25 @@ export class Conductor {
 
   /** The quorum's shares, each read from its card and sealed for the process of the token. */
   async #lent(room: Room, quorum: readonly string[], purpose: string, acceptFinalTry: boolean, backup = room.fold.state.backup): Promise<DeviceRequest<'restore-key'>['quorum']> {
+    return this.#lentTo(room, await this.#transport(room), this.#members(backup, quorum), purpose, acceptFinalTry);
+  }
+
+  /** One key of the token's process for everything that one step lends it. */
+  async #transport(room: Room): Promise<string> {
+    return (await this.#device(room, this.#tokenModule(room.fold.state), 'transport-key', {})).key;
+  }
+
+  #members(backup: Backup | null, quorum: readonly string[]): Lending {
+    return { set: backup?.set.id ?? '', shares: quorum.map((seat) => [seat, backup?.given[seat] ?? { card: '', object: '', x: 0 }]) };
+  }
+
+  async #lentTo(room: Room, to: string, { set, shares }: Lending, purpose: string, acceptFinalTry: boolean): Promise<DeviceRequest<'restore-key'>['quorum']> {
     const { state } = room.fold;
-    // One key of the token's process for the whole quorum; it serves this one recovery.
-    const { key: to } = await this.#device(room, this.#tokenModule(state), 'transport-key', {});
     const lent: DeviceRequest<'restore-key'>['quorum'] = [];
-    for (const seat of quorum) {
-      const { card, object, x } = backup?.given[seat] ?? { card: '', object: '', x: 0 };
-      await this.#cardIn(this.#moduleWith(state, card), card);
-      const { sealed } = await this.#device(room, this.#moduleWith(state, card), 'lend-share', { card, object, set: backup?.set.id ?? '', x, to, asked: this.#asked(room, seat, purpose, acceptFinalTry) });
+    for (const [seat, { card, object, x }] of shares) {
+      const holder = this.#moduleWith(state, card);
+      await this.#cardIn(holder, card);
+      const { sealed } = await this.#device(room, holder, 'lend-share', { card, object, set, x, to, asked: this.#asked(room, seat, purpose, acceptFinalTry) });
       lent.push({ seat, card, x, sealed });
     }
     return lent;
@@ -1475,6 +1550,11 @@ function clipped(purpose: string): string {
 
 function officerOf(state: State): string {
   return state.people.find((person) => person.role === 'officer')?.seat ?? 'officer';
+}
+
+function setOf({ backup }: State): ShareSet {
+  if (!backup) throw new Refused(refuse('SHARE-SET', 'a set of shares', 'none', 'Do what the screen asks for now.'));
+  return backup.set;
 }
 
 function referenceOf(state: State): KeyReference {

@@ -56,11 +56,8 @@ export class PinDesk {
   async ask<T>(token: Token, asked: Asked, wanted: Wanted, use: (pin: Uint8Array | null, accepted: () => void) => Promise<T>, label?: string): Promise<T> {
     const facts = await token.facts();
     const whose = TRIES_OF[wanted];
-    const says = (flags: readonly string[], what: string): boolean => whose !== null && flags.includes(`CKF_${whose}_PIN_${what}`);
-    if (says(facts.flags, 'LOCKED')) throw new TokenError('CKR_PIN_LOCKED', 'C_Login');
-    if (whose === 'USER' && !says(facts.flags, 'INITIALIZED')) throw new TokenError('CKR_USER_PIN_NOT_INITIALIZED', 'C_Login');
-    const final = says(facts.flags, 'FINAL_TRY');
-    if (final && !asked.acceptFinalTry) throw new Fault('PIN_FINAL_TRY');
+    const says = (flags: readonly string[], what: string): boolean => saysOf(whose, flags, what);
+    const final = mayTry(whose, facts.flags, asked);
     const atPad = wanted !== 'password' && facts.flags.includes('CKF_PROTECTED_AUTHENTICATION_PATH');
     if (asked.standIn && !atPad) {
       // A blank token is nobody's yet: what it is to become decides.
@@ -105,15 +102,47 @@ export class PinDesk {
         settle(isTokenError(thrown, 'CKR_FUNCTION_CANCELED', 'CKR_CANCEL') ? 'cancelled' : 'refused');
         throw thrown;
       }
-      const after = (await token.facts().catch(() => facts)).flags;
-      const locked = isTokenError(thrown, 'CKR_PIN_LOCKED') || says(after, 'LOCKED');
-      settle(locked ? 'locked' : 'refused');
-      if (locked) throw new TokenError('CKR_PIN_LOCKED', 'C_Login');
-      throw says(after, 'FINAL_TRY') ? new TokenError('CKR_PIN_INCORRECT', 'C_Login', 'One try is left. A wrong PIN then locks the token for good.') : thrown;
+      const why = await afterWrong(token, whose, thrown);
+      settle(why.code === 'CKR_PIN_LOCKED' ? 'locked' : 'refused');
+      throw why;
     } finally {
       pin?.wipe();
     }
   }
+
+  /** A user PIN that this process has by itself, used once by `use`. `next`: what to do where the token says that it is another. */
+  async give<T>(token: Token, asked: Asked, use: () => Promise<T>, next?: string): Promise<T> {
+    mayTry('USER', (await token.facts()).flags, asked);
+    try {
+      return await use();
+    } catch (thrown) {
+      if (!isTokenError(thrown, 'CKR_PIN_INCORRECT', 'CKR_PIN_LOCKED')) throw thrown;
+      const why = await afterWrong(token, 'USER', thrown);
+      throw why.code === 'CKR_PIN_INCORRECT' && next !== undefined ? new TokenError(why.code, 'C_Login', [why.hint ?? [], next].flat().join(' ')) : why;
+    }
+  }
+}
+
+type Whose = (typeof TRIES_OF)[Wanted];
+
+function saysOf(whose: Whose, flags: readonly string[], what: string): boolean {
+  return whose !== null && flags.includes(`CKF_${whose}_PIN_${what}`);
+}
+
+/** Whether this would be the last try. Throws where there is none, and where nobody has confirmed the last one. */
+function mayTry(whose: Whose, flags: readonly string[], asked: Asked): boolean {
+  if (saysOf(whose, flags, 'LOCKED')) throw new TokenError('CKR_PIN_LOCKED', 'C_Login');
+  if (whose === 'USER' && !saysOf(whose, flags, 'INITIALIZED')) throw new TokenError('CKR_USER_PIN_NOT_INITIALIZED', 'C_Login');
+  const final = saysOf(whose, flags, 'FINAL_TRY');
+  if (final && !asked.acceptFinalTry) throw new Fault('PIN_FINAL_TRY');
+  return final;
+}
+
+/** What a wrong PIN has come to, as the token says afterwards. */
+async function afterWrong(token: Token, whose: Whose, thrown: TokenError): Promise<TokenError> {
+  const { flags } = await token.facts().catch(() => ({ flags: [] as readonly string[] }));
+  if (thrown.code === 'CKR_PIN_LOCKED' || saysOf(whose, flags, 'LOCKED')) return new TokenError('CKR_PIN_LOCKED', 'C_Login');
+  return saysOf(whose, flags, 'FINAL_TRY') ? new TokenError('CKR_PIN_INCORRECT', 'C_Login', 'One try is left. A wrong PIN then locks the token for good.') : thrown;
 }
 
 /** What the token would refuse for its form must not cost a try: an empty PIN above all. */

@@ -12,6 +12,7 @@ import { ed25519 } from '@noble/curves/ed25519.js';
 import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import * as z from 'zod';
+import { LOGIN_ENDED } from '../../ceremonies/activation.ts';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import { COMPONENT_BYTES } from '../../ceremonies/components.ts';
 import { IDENTITY_LABEL, type Observation, type ObjectFact, type PublicJwk, type ShareSet, type SignaturePair } from '../../ceremonies/evidence.ts';
@@ -85,6 +86,8 @@ export class Operations {
   #ahead: number | null = null;
   /** Logins of `log-in`: each with the timer that ends it. A ceremony that takes over a login takes it out of here. */
   readonly #looking = new Map<string, NodeJS.Timeout>();
+  /** Tokens that a quorum opened: nobody knows their PIN, so nobody is asked for it. */
+  readonly #byQuorum = new Set<string>();
   #recorder: Secret | null = null;
   #backup: Backup | null = null;
   #transport: TransportKey | null = null;
@@ -155,7 +158,7 @@ export class Operations {
       case 'log-in': return this.#logIn(body as Body<'log-in'>);
       case 'explain': return { explanations: explanations((body as Body<'explain'>).code) } satisfies Answer<'explain'>;
       case 'provision': return this.#provision(body as Body<'provision'>, work);
-      case 'log-out': return this.#logOut(body as Body<'log-out'>);
+      case 'log-out': this.#byQuorum.delete((body as Body<'log-out'>).token); return this.#logOut(body as Body<'log-out'>);
       case 'recorder-new': return this.#recorderNew();
       case 'recorder-sign': return this.#recorderSign(body as Body<'recorder-sign'>);
       case 'enrol': return this.#enrol(body as Body<'enrol'>, work);
@@ -203,6 +206,11 @@ export class Operations {
       case 'form-key': return this.#formKey(body as Body<'form-key'>, work);
       case 'read-formed': return this.#readFormed(body as Body<'read-formed'>, work);
       case 'wipe-components': return { wiped: this.#components.wipe() } satisfies Answer<'wipe-components'>;
+      case 'make-activation-key': return this.#makeActivationKey(body as Body<'make-activation-key'>);
+      case 'set-activation-pin': return this.#setActivationPin(body as Body<'set-activation-pin'>, work);
+      case 'activate': return this.#activate(body as Body<'activate'>);
+      case 'deactivate': return this.#deactivate(body as Body<'deactivate'>);
+      case 'provision-activation': return this.#provisionActivation(body as Body<'provision-activation'>, work);
       case 'wipe-backup-key': return { how: this.#wipeBackup() ? 'overwritten' : 'process-ended' } satisfies Answer<'wipe-backup-key'>;
     }
   }
@@ -392,6 +400,7 @@ export class Operations {
     this.#looking.delete(serial);
     const alive = await this.#alive(serial);
     if (alive) return alive;
+    this.#mayAsk(serial);
     const token = await this.#tokens().token(serial);
     const session = await token.open();
     try {
@@ -403,6 +412,11 @@ export class Operations {
     const held = { token, session };
     this.#held.set(serial, held);
     return held;
+  }
+
+  /** Throws `Refused` ACTIVATION-ENDED for a token whose login a quorum has to open again. */
+  #mayAsk(serial: string): void {
+    if (this.#byQuorum.has(serial)) throw loginEnded(serial);
   }
 
   /** As `#root`; where the token says that nobody can log in, as its user PIN is locked or there is none, in a session without login. */
@@ -421,6 +435,7 @@ export class Operations {
 
   /** A card: logged in for this work alone, with a session of its own, and logged out whatever happens. */
   async #card<T>(serial: string, asked: Asked, use: (card: Held) => Promise<T>): Promise<T> {
+    this.#mayAsk(serial);
     await this.#logOut({ token: serial });
     const token = await this.#tokens().token(serial);
     const session = await token.open();
@@ -500,8 +515,9 @@ export class Operations {
 
   // --- the token -----------------------------------------------------------------------------------------------------
 
-  async #inspect({ token: serial, needs, algorithm, place, asked }: Body<'inspect-token'>, work: Work): Promise<Answer<'inspect-token'>> {
+  async #inspect({ token: serial, needs, algorithm, place, login, asked }: Body<'inspect-token'>, work: Work): Promise<Answer<'inspect-token'>> {
     if (algorithm !== null) caAlgorithmNamed(algorithm);
+    if (!login) return this.#visiting(serial, (held) => this.#inspected(held, { needs: [], algorithm, place }, work));
     // Only what is tried needs a user: a token can be told apart, and zeroised, when nobody can log in to it any more.
     return needs.length === 0 ? this.#withUserIfAny(serial, asked, (held) => this.#inspected(held, { needs, algorithm, place }, work)) : this.#inspected(await this.#root(serial, asked), { needs, algorithm, place }, work);
   }
@@ -522,15 +538,22 @@ export class Operations {
   }
 
   async #testRandom({ token: serial, bytes }: Body<'test-random'>): Promise<Answer<'test-random'>> {
+    return this.#visiting(serial, async ({ session }) => lend(await session.random(bytes), (sample) => {
+      const { tests, claim } = testRandom(sample);
+      return { bytes, tests: [...tests], claim };
+    }));
+  }
+
+  /** On the held session where there is one, else in one without login. */
+  async #visiting<T>(serial: string, use: (on: Held) => Promise<T>): Promise<T> {
     const held = await this.#alive(serial);
-    const session = held?.session ?? (await (await this.#tokens().token(serial)).open());
+    if (held) return use(held);
+    const token = await this.#tokens().token(serial);
+    const session = await token.open();
     try {
-      return await lend(await session.random(bytes), (sample) => {
-        const { tests, claim } = testRandom(sample);
-        return { bytes, tests: [...tests], claim };
-      });
+      return await use({ token, session });
     } finally {
-      if (!held) await quietly(session.close());
+      await quietly(session.close());
     }
   }
 
@@ -692,11 +715,14 @@ export class Operations {
 
   // --- backup --------------------------------------------------------------------------------------------------------
 
-  async #makeBackupKey(body: Body<'make-backup-key'>): Promise<Answer<'make-backup-key'>> {
-    const { token: serial, set: id, epoch, threshold, custodians, asked } = body;
-    const { session } = await this.#root(serial, asked);
+  async #makeBackupKey({ token: serial, asked, ...split }: Body<'make-backup-key'>): Promise<Answer<'make-backup-key'>> {
+    return this.#draw((await this.#root(serial, asked)).session, 'backup key', split);
+  }
+
+  /** A fresh key, split. */
+  async #draw(session: Session, what: string, { set: id, epoch, threshold, custodians }: Omit<Body<'make-backup-key'>, 'token' | 'asked'>): Promise<Answer<'make-backup-key'>> {
     this.#wipeBackup();
-    return { ...(await this.#split(new Secret(await mixed(session, 'backup key')), { set: id, epoch, threshold, custodians })), sources: ['token', 'system'] };
+    return { ...(await this.#split(new Secret(await mixed(session, what)), { set: id, epoch, threshold, custodians })), sources: ['token', 'system'] };
   }
 
   /** Splits `key` (taken over) and proves the split; both stay here until `wipe-backup-key`. */
@@ -796,7 +822,7 @@ export class Operations {
     const on = await this.#root(serial, asked);
     const backup = await this.#combine(set, quorum);
     const possession = await lend(backup, () => recoveredOnce(on, { key: reference, wrapped, nonce }, backup, work));
-    return { quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })), possession, destroyed: true };
+    return { quorum: named(quorum), possession, destroyed: true };
   }
 
   async #sealEscrow(body: Body<'seal-escrow'>, work: Work): Promise<Answer<'seal-escrow'>> {
@@ -851,7 +877,7 @@ export class Operations {
     const on = await this.#root(serial, asked);
     const backup = await this.#combine(set, quorum);
     const restored = await lend(backup, () => restoreKey(on, order, backup, work));
-    return { token: serial, ...restored, quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })) };
+    return { token: serial, ...restored, quorum: named(quorum) };
   }
 
   async #readRestored({ token: serial, key, ids, nonce, asked }: Body<'read-restored'>, work: Work): Promise<Answer<'read-restored'>> {
@@ -859,9 +885,7 @@ export class Operations {
   }
 
   async #provisionBackup({ token: serial, set: id, threshold, custodians, ...about }: Body<'provision-backup'>, work: Work): Promise<Answer<'provision-backup'>> {
-    if (this.#backup) {
-      throw new Refused(refuse('ONE-AT-A-TIME', 'no backup key in this process', 'one whose shares are being given out', 'Go through with the ceremony that made it; if that was aborted, end the program: the key ends with it. Nothing was touched.'));
-    }
+    this.#noOther();
     try {
       const { session } = await this.#root(serial, REHEARSING);
       const { set } = await this.#makeBackupKey({ token: serial, set: id, epoch: 1, threshold, custodians, asked: REHEARSING });
@@ -876,22 +900,35 @@ export class Operations {
     }
   }
 
-  /** The backup key out of the shares that were lent to this process. The caller wipes it. */
+  /** The key out of the shares that were lent to this process. The caller wipes it. */
   async #combine(set: ShareSet, quorum: Body<'prove-recovery'>['quorum']): Promise<Uint8Array> {
-    const blobs = quorum.map(({ x, sealed }) => ({ name: { set: set.id, x }, bytes: fromBase64url(sealed) }));
-    const opened = await this.#takeTransport().openAll(blobs);
-    const shares: Share[] = [];
+    return (await this.#combineEach([{ set, quorum }]))[0]!;
+  }
+
+  /** Likewise of several sets, each by its own quorum. The transport key serves them all, once. */
+  async #combineEach(sets: readonly Pick<Body<'prove-recovery'>, 'set' | 'quorum'>[]): Promise<Uint8Array[]> {
+    const opened = await this.#takeTransport().openAll(sets.flatMap(({ set, quorum }) => quorum.map(({ x, sealed }) => ({ name: { set: set.id, x }, bytes: fromBase64url(sealed) }))));
+    const every: Share[] = [];
+    const keys: Uint8Array[] = [];
     try {
-      for (const [i, { seat, x }] of quorum.entries()) {
-        const share = parseShare(opened[i]!);
-        shares.push(share);
-        const seen = shares.slice(0, -1).map(({ header }, j) => ({ header, presentedBy: quorum[j]!.seat }));
-        const [finding] = checkShare(share, { set, seen, presentedBy: seat, expectedX: x });
-        if (finding) throw new Refused(finding);
+      for (const { set, quorum } of sets) {
+        const shares: Share[] = [];
+        for (const { seat, x } of quorum) {
+          const share = parseShare(opened[every.length]!);
+          shares.push(share);
+          every.push(share);
+          const seen = shares.slice(0, -1).map(({ header }, j) => ({ header, presentedBy: quorum[j]!.seat }));
+          const [finding] = checkShare(share, { set, seen, presentedBy: seat, expectedX: x });
+          if (finding) throw new Refused(finding);
+        }
+        keys.push(takeBytes(await combineChecked(shares, set)));
       }
-      return takeBytes(await combineChecked(shares, set));
+      return keys;
+    } catch (thrown) {
+      for (const key of keys) key.fill(0);
+      throw thrown;
     } finally {
-      for (const bytes of [...opened, ...shares.map(({ payload }) => payload)]) bytes.fill(0);
+      for (const bytes of [...opened, ...every.map(({ payload }) => payload)]) bytes.fill(0);
     }
   }
 
@@ -926,6 +963,70 @@ export class Operations {
   async #readFormed({ token: serial, asked, ...order }: Body<'read-formed'>, work: Work): Promise<Answer<'read-formed'>> {
     const held = await this.#root(serial, asked);
     return { token: serial, ...(await readFormed({ ...held, desk: { pins: this.#pins, asked, work } }, order)) };
+  }
+
+  // --- a token that only a quorum opens --------------------------------------------------------------------------------
+
+  async #makeActivationKey({ token: serial, ...split }: Body<'make-activation-key'>): Promise<Answer<'make-activation-key'>> {
+    const { pinLengthFor } = await import('./activating.ts');
+    return this.#visiting(serial, async ({ token, session }) => {
+      const length = await pinLengthFor(token);
+      return { ...(await this.#draw(session, 'activation key', split)), length };
+    });
+  }
+
+  async #setActivationPin({ token: serial, set, length, quorum, former, again, asked }: Body<'set-activation-pin'>, work: Work): Promise<Answer<'set-activation-pin'>> {
+    const { setActivationPin } = await import('./activating.ts');
+    await this.#logOut({ token: serial });
+    const [key, old] = await this.#combineEach([{ set, quorum }, former ?? []].flat());
+    try {
+      const token = await setActivationPin(await this.#tokens().token(serial), { key: key!, length }, { again, former: former && { key: old!, length: former.length } }, { pins: this.#pins, asked, work });
+      return { token, quorum: named(quorum), former: former && named(former.quorum) };
+    } finally {
+      key!.fill(0);
+      old?.fill(0);
+    }
+  }
+
+  async #activate({ token: serial, set, length, quorum, asked }: Body<'activate'>): Promise<Answer<'activate'>> {
+    const { openByQuorum } = await import('./activating.ts');
+    await this.#logOut({ token: serial });
+    const token = await this.#tokens().token(serial);
+    const session = await lend(await this.#combine(set, quorum), (key) => openByQuorum(token, { key, length }, { pins: this.#pins, asked }));
+    this.#held.set(serial, { token, session });
+    this.#byQuorum.add(serial);
+    return { token: await token.facts(), quorum: named(quorum) };
+  }
+
+  async #deactivate({ token: serial }: Body<'deactivate'>): Promise<Answer<'deactivate'>> {
+    const { closeAgain } = await import('./activating.ts');
+    const held = await this.#alive(serial);
+    if (!held) throw loginEnded(serial);
+    const closed = await closeAgain(held.token, held.session);
+    this.#held.delete(serial);
+    this.#byQuorum.delete(serial);
+    return closed;
+  }
+
+  async #provisionActivation({ token: serial, set: id, threshold, custodians }: Body<'provision-activation'>, work: Work): Promise<Answer<'provision-activation'>> {
+    const { setActivationPin } = await import('./activating.ts');
+    this.#noOther();
+    try {
+      await this.#logOut({ token: serial });
+      const { set, length } = await this.#makeActivationKey({ token: serial, set: id, epoch: 1, threshold, custodians });
+      const { key } = this.#backupKey();
+      const token = await setActivationPin(await this.#tokens().token(serial), { key: key.bytes, length }, { again: false, former: null }, { pins: this.#pins, asked: REHEARSING, work });
+      return { token, set, length };
+    } catch (thrown) {
+      this.#wipeBackup();
+      throw thrown;
+    }
+  }
+
+  /** Throws `Refused` ONE-AT-A-TIME where a key is held whose shares are not all given out. */
+  #noOther(): void {
+    if (!this.#backup) return;
+    throw new Refused(refuse('ONE-AT-A-TIME', 'no backup key in this process', 'one whose shares are being given out', 'Go through with the ceremony that made it; if that was aborted, end the program: the key ends with it. Nothing was touched.'));
   }
 
   #backupKey(): Backup {
@@ -1216,6 +1317,15 @@ async function observe(session: Session, ids: readonly string[], labels: readonl
   const listed = found.map(({ fact }) => fact.class).join(', ');
   const detail = found.length === 0 ? 'Nothing is there.' : `${found.length} of ${wanted} expected: ${listed}`.slice(0, 300);
   return { found, observation: { state, objects: found.slice(0, 64).map(({ fact }) => fact), detail } };
+}
+
+function loginEnded(serial: string): Refused {
+  return new Refused(refuse(LOGIN_ENDED, `token ${serial} as its custodians opened it`, 'a login that has ended', 'Let the quorum open it again. Nothing was done, and no PIN was tried.'));
+}
+
+/** A quorum as evidence names it: without what it lent. */
+function named(quorum: Body<'prove-recovery'>['quorum']): { seat: string; card: string; x: number }[] {
+  return quorum.map(({ seat, card, x }) => ({ seat, card, x }));
 }
 
 // --- small things ----------------------------------------------------------------------------------------------------

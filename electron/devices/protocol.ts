@@ -10,7 +10,7 @@ import * as z from 'zod';
 import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
 import { CHECK_METHODS } from '../../ceremonies/keys/check-value.ts';
 import { EscrowRecord } from '../../ceremonies/escrow.ts';
-import { CHANGE_KINDS, ComponentCheck, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
+import { ACTIVATION_PIN, CHANGE_KINDS, ComponentCheck, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
 
 /** Everything that would outlive a session is refused (READ-ONLY) before the library is asked, and sessions are opened for reading. */
 const readOnly = z.boolean().optional();
@@ -57,6 +57,9 @@ const Lent = z.array(z.strictObject({ seat: z.string().max(40), card: serial, x:
 
 /** What an envelope is about: the record of an escrow without the envelope's digest. */
 const Terms = EscrowRecord.omit({ sha256: true });
+
+/** The shares that a user PIN follows from, and how long it is. */
+const Activating = { set: ShareSet, length: z.int().min(ACTIVATION_PIN.shortest).max(ACTIVATION_PIN.longest), quorum: Lent };
 
 export { KeyReference };
 
@@ -159,6 +162,8 @@ export const OPERATIONS = {
   'inspect-token': {
     request: z.strictObject({
       token: serial, needs: z.array(z.enum(['generate', 'sign', 'wrap', 'recover'])), algorithm: algorithm.nullable(), place: Placement, asked: Asked,
+      /** False: nothing is tried, and nobody logs in. */
+      login: z.boolean().default(true),
     }),
     answer: EVIDENCE['inspect-token'],
   },
@@ -347,6 +352,26 @@ export const OPERATIONS = {
   /** A key that is there, read back as if just formed: its outcome was never recorded, and it is kept. */
   'read-formed': { request: z.strictObject({ token: serial, ...FormOrder, asked: Asked }), answer: EVIDENCE['form-key'] },
   'wipe-components': { request: z.strictObject({}), answer: z.strictObject({ wiped: z.boolean() }) },
+
+  // --- a token that only a quorum opens (activating.ts) ---------------------------------------------------------------------
+  /** As `make-backup-key`, without a login: held until `wipe-backup-key`. */
+  'make-activation-key': {
+    request: z.strictObject({ token: serial, set: b64(22).length(22), epoch: z.int().min(0), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
+    answer: EVIDENCE['make-activation-key'],
+  },
+  /** Opens M shares, and as many of `former` as that takes; the user PIN is changed from the old one to the one of these shares. */
+  'set-activation-pin': {
+    request: z.strictObject({ token: serial, ...Activating, again: z.boolean(), former: z.strictObject(Activating).nullable(), asked: Asked }),
+    answer: EVIDENCE['set-activation-pin'],
+  },
+  /** Opens M shares and logs in; stays logged in until `deactivate` or `log-out`, and asks nobody for a PIN until then. */
+  activate: { request: z.strictObject({ token: serial, ...Activating, asked: Asked }), answer: EVIDENCE.activate },
+  deactivate: { request: z.strictObject({ token: serial }), answer: EVIDENCE.deactivate },
+  /** For a rehearsal: the PIN of a throw-away token set to the one of a new activation key, whose shares are then given to cards as ever. */
+  'provision-activation': {
+    request: z.strictObject({ token: serial, set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
+    answer: z.strictObject({ token: TokenFacts, set: ShareSet, length: z.int() }),
+  },
 } as const;
 
 export type Operation = keyof typeof OPERATIONS;

@@ -105,6 +105,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
     people.every((person) => person.name !== '') &&
     work === null;
 
+  const namesShares = (key: string) => ['backup', 'activation'].includes(script.body.inputs[key]?.kind ?? '');
   /** Cards may have come since the page was drawn. */
   const estateNow = async () => {
     await store.getState().refreshEstate();
@@ -114,7 +115,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   const choose = async (key: string, file: File) => {
     const bytes = file.size > LARGEST_FILE ? new Uint8Array(0) : new Uint8Array(await file.arrayBuffer());
     void put(key, file.name.slice(0, 200), bytes, false, file.size);
-    const shares = plan && script.body.inputs[key]?.kind === 'backup' ? shareHome(plan, bytes, await estateNow(), store.getState().met) : null;
+    const shares = plan && namesShares(key) ? shareHome(plan, bytes, await estateNow(), store.getState().met) : null;
     if (shares) setBindings((before) => ({ ...before, cards: { ...before.cards, 'share-card': { ...shares } } }));
     const on = plan && keyHome(plan, key, bytes, estate);
     if (!on) return;
@@ -124,7 +125,7 @@ function Form({ name, script }: { readonly name: string; readonly script: Script
   const provision = async () => {
     const brought = asked.map(([key]) => key).filter((key) => files[key]?.made === false);
     const tokens = Object.fromEntries(Object.entries(bindings.tokens).filter(([token]) => own.includes(token)));
-    const backup = brought.map((key) => (script.body.inputs[key]?.kind === 'backup' ? files[key] : undefined)).find((file) => file !== undefined);
+    const backup = brought.map((key) => (namesShares(key) ? files[key] : undefined)).find((file) => file !== undefined);
     const shares = plan && backup ? shareHome(plan, backup.bytes, await estateNow(), store.getState().met) : null;
     const made = await store.getState().ask({
       call: 'provision', script: name, parameters, module, brought, tokens,

@@ -11,6 +11,7 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { checkpointMessage, ENTRY_DATA, type Data } from '../../ceremonies/ceremony.ts';
 import * as evidence from '../../ceremonies/evidence.ts';
+import { ActivationRecord } from '../../ceremonies/activation.ts';
 import { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { CopyList } from '../../ceremonies/destruction.ts';
 import { EscrowRecord } from '../../ceremonies/escrow.ts';
@@ -124,6 +125,7 @@ test('the generated parts are those of the code', async () => {
     copies: sectionOf('list of copies', CopyList),
     backup: sectionOf('backup record', BackupRecord),
     escrow: sectionOf('escrow record', EscrowRecord),
+    activation: sectionOf('activation record', ActivationRecord),
     trust: sectionOf('trust file', TrustFile),
     example: await example(),
   };

@@ -34,6 +34,7 @@ const sound: Readonly<Record<InputKind, Input>> = {
   recipient: (await scriptedRecord({ script: 'escrow-deposit' })).state.opening?.inputs['agent'] ?? assert.fail(),
   escrow: released.state.opening?.inputs['escrow'] ?? assert.fail(),
   envelope: released.state.opening?.inputs['envelope'] ?? assert.fail(),
+  activation: (await scriptedRecord({ script: 'activate' })).state.opening?.inputs['activation'] ?? assert.fail(),
 };
 const bytesOf = (input: Input) => fromBase64url(input.bytes);
 const withBytes = (input: Input, bytes: Uint8Array): Input => ({ ...input, bytes: toBase64url(bytes) });

@@ -13,10 +13,11 @@ import { aeskwp } from '@noble/ciphers/aes.js';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256, p384, p521 } from '@noble/curves/nist.js';
 import { sha256, sha512 } from '@noble/hashes/sha2.js';
+import { formerSet, type ActivationRecord } from '../../ceremonies/activation.ts';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { concat, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
-  awaitsShare, cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement, shareNumber,
+  awaitsShare, cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, nextEpoch, pendingAction, presenceStatement, resumeStatement, sealStatement, shareNumber,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { METHOD_OF, USES } from '../../ceremonies/components.ts';
@@ -50,7 +51,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -123,6 +124,8 @@ export interface RecordOptions {
   readonly copies?: CopyList;
   readonly stillThere?: readonly number[];
   readonly stillSigns?: readonly number[];
+  /** True: the set that opens the token until now is brought to a new split. */
+  readonly former?: boolean;
   readonly mode?: 'rehearsal' | 'real';
   readonly people?: Readonly<Record<string, string>>;
   /** Serial numbers of identity cards, by seat; default: named after the seat. */
@@ -377,6 +380,7 @@ export class ScriptedRoom {
           file(kind === 'escrow' ? utf8(JSON.stringify(escrow)) : envelope);
           break;
         }
+        case 'activation': if (plan.inputs[name]?.optional !== true || this.#options.former === true) file(utf8(JSON.stringify(this.#activation(plan)))); break;
         case 'certificates': if (this.#options.certificates) file(utf8(this.#options.certificates.map((der) => pem('CERTIFICATE', der)).join(''))); break;
         case 'movements': file(utf8(this.#options.movements ?? MOVEMENTS)); break;
         case 'crl': if (this.#options.previous === true) file(await this.#previousCrl(inputs)); break;
@@ -447,11 +451,27 @@ export class ScriptedRoom {
   /** A backup of the CA's key, 2 of as many as are here and one more: the cards are those that `#open` binds. */
   async #backup(plan: Plan): Promise<BackupRecord> {
     const { label, profile, key, certificate } = await this.#ca();
-    const id = toBase64url(this.#digest('set').subarray(0, 16));
-    const holders = [...plan.seats.filter((seat) => seat.role === 'custodian' && (plan.room.cards['share-card']?.optional !== true || rehearsalSeats(plan, 'share-card').includes(seat.id))).map((seat) => [`SHARE-${seat.id}`, this.#options.people?.[seat.id] ?? NAMES[seat.id] ?? `Person ${seat.id}`] as const), ['SHARE-elsewhere', 'Somebody else'] as const];
+    const set = this.#broughtSet(plan);
     return {
       format: 'conclave-backup/1', mode: this.#options.mode ?? 'rehearsal', ceremony: 'ab'.repeat(16), label, token: 'TOKEN-first', profile, key, certificate,
       wrapped: this.#keyFor(key.algorithm).parts.map(({ part, pkcs8 }) => ({ part, mechanism: 'CKM_AES_KEY_WRAP_KWP', wrapped: toBase64url(aeskwp(this.#digest('backup key')).encrypt(pkcs8())) })),
+      ...set,
+    };
+  }
+
+  /** The set that opens the token `hsm`, on the same cards. */
+  #activation(plan: Plan): ActivationRecord {
+    const { serial, label, model, manufacturer } = tokenFacts(`TOKEN-${plan.tokens[0] ?? ''}`);
+    return {
+      format: 'conclave-activation/1', mode: this.#options.mode ?? 'rehearsal', ceremony: 'cd'.repeat(16), token: { serial, label, model, manufacturer },
+      pin: { derivation: 'conclave-activation-pin/1', length: 32 }, ...this.#broughtSet(plan),
+    };
+  }
+
+  #broughtSet(plan: Plan): Pick<BackupRecord, 'set' | 'shares'> {
+    const id = toBase64url(this.#digest('set').subarray(0, 16));
+    const holders = [...plan.seats.filter((seat) => seat.role === 'custodian' && (plan.room.cards['share-card']?.optional !== true || rehearsalSeats(plan, 'share-card').includes(seat.id))).map((seat) => [`SHARE-${seat.id}`, this.#options.people?.[seat.id] ?? NAMES[seat.id] ?? `Person ${seat.id}`] as const), ['SHARE-elsewhere', 'Somebody else'] as const];
+    return {
       set: { id, epoch: 1, threshold: 2, shares: holders.length, commitments: holders.map((_, i) => toBase64url(this.#digest(`share ${id} ${i + 1}`))), secret: toBase64url(this.#digest(`commitment ${id}`)) },
       shares: holders.map(([card, holder], i) => ({ x: i + 1, card, object: `share-of-${i + 1}`, holder })),
     };
@@ -659,6 +679,17 @@ export class ScriptedRoom {
         const share = given[step.who] ?? assert.fail('no old share');
         return { card: share.card, object: share.object, set: id, epoch, x: share.x };
       }
+      case 'make-activation-key': return { token, set: toBase64url(fromHex(this.#fresh(16))), epoch: nextEpoch(state) };
+      case 'wipe-activation-key': return { set };
+      case 'set-activation-pin': {
+        const again = state.activation?.kind === 'made' && state.activation.pin === 'unknown';
+        const former = again || !state.opening ? null : formerSet(state.opening, step.do);
+        const drawn = (given: object, threshold: number) => Object.keys(given).slice(-threshold);
+        const { given, set: { threshold } } = state.backup ?? assert.fail('no set');
+        return { token, set, quorum: drawn(given, threshold), length: state.activation?.length ?? 0, again, former: former && { set: former.record.set.id, quorum: drawn(former.given, former.record.set.threshold) } };
+      }
+      case 'activate': return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 0)), purpose: step.do.for };
+      case 'deactivate': return { token };
       case 'sign-seal': return { card, statement: sealStatement(state) };
       case 'sign-resume': return { card, statement: resumeStatement(state) };
       case 'zeroise-token': return { token, label: tokenFacts(token).label, seen: tokenFacts(token), typed: token };
@@ -835,6 +866,26 @@ export class ScriptedRoom {
       }
       case 'lock-key': return { private: (state.key?.parts ?? []).flatMap((part) => part.private ? [{ ...part.private, extractable: false }] : []), enforced: true };
       case 'wipe-backup-key': return { how: state.backup?.alive === true ? 'overwritten' : 'process-ended' };
+      case 'make-activation-key': {
+        const { set, epoch } = given as Intent<'make-activation-key'>;
+        const { shares, threshold } = state.plan?.set ?? assert.fail('no set');
+        const commitments = Array.from({ length: shares }, (_, i) => toBase64url(this.#digest(`share ${set} ${i + 1}`)));
+        return { set: { id: set, epoch, threshold, shares, commitments, secret: toBase64url(this.#digest(`commitment ${set}`)) }, sources: ['token', 'system'], subsetsTried: 3, length: 32 };
+      }
+      case 'wipe-activation-key': return { how: state.backup?.alive === true ? 'overwritten' : 'process-ended' };
+      case 'set-activation-pin': case 'activate': {
+        const { token, quorum, former } = given as Intent<'set-activation-pin'>;
+        const named = (seats: readonly string[], shares: Readonly<Record<string, { readonly card: string; readonly x: number }>>) => seats.map((seat) => ({ seat, card: shares[seat]?.card ?? '', x: shares[seat]?.x ?? 0 }));
+        const here = { token: tokenFacts(token), quorum: named(quorum, state.backup?.given ?? {}) };
+        if (step.do.action === 'activate') return here;
+        const old = former && state.opening ? formerSet(state.opening, step.do) : null;
+        return { ...here, former: former && named(former.quorum, old?.given ?? {}) };
+      }
+      case 'deactivate': {
+        const { token } = given as Intent<'deactivate'>;
+        const secret = this.#objects.filter(({ class: kind }) => kind === 'private-key' || kind === 'secret-key').length;
+        return state.activation?.kind === 'brought' && state.activation.login === 'open' ? { token, how: 'logged-out', before: secret, after: 0, loggedIn: false } : { token, how: 'ended' };
+      }
       case 'sign-seal': case 'sign-resume': return { signatures: this.sign(step.who, (given as Intent<'sign-seal'>).statement) };
     }
   }

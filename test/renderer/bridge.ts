@@ -11,6 +11,7 @@ import type { Verdict } from '../../ceremonies/verify.ts';
 import type { Answer, Answers, Bridge, Call, Entries, Estate, Moved, Request } from '../../electron/contract.ts';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromUtf8, toHex } from '../../ceremonies/bytes.ts';
+import { readActivationRecord } from '../../ceremonies/activation.ts';
 import { readBackupRecord } from '../../ceremonies/backup-record.ts';
 import { readCopyList } from '../../ceremonies/destruction.ts';
 import { readEscrowRecord } from '../../ceremonies/escrow.ts';
@@ -91,6 +92,16 @@ function readInput({ kind, file }: Extract<Request, { call: 'read-input' }>): An
           { name: 'set', value: `${set.id}, epoch ${set.epoch}` },
           ...shares.map(({ x, card, holder }) => ({ name: `share ${x}`, value: `${holder}, on card ${card}` })),
           ...certificate('Example Composite Root CA'),
+        ];
+        return { sha256: digest, facts, findings: [] };
+      }
+      case 'activation': {
+        const { token, set, shares } = readActivationRecord(file.bytes);
+        const facts = [
+          { name: 'opens the token', value: token.serial },
+          { name: 'opened by', value: `any ${set.threshold} of ${set.shares} shares` },
+          { name: 'set', value: `${set.id}, epoch ${set.epoch}` },
+          ...shares.map(({ x, card, holder }) => ({ name: `share ${x}`, value: `${holder}, on card ${card}` })),
         ];
         return { sha256: digest, facts, findings: [] };
       }
@@ -191,7 +202,7 @@ export class PretendBridge implements Bridge {
   /** Whether tokens hold just what the inventory explains. */
   alike = false;
   /** Empty, as on a machine where nothing has been recorded. */
-  inventory: Inventory = { records: { believed: 0, refused: 0 }, keys: [], others: [], begun: [], findings: [], rehearsals: [] };
+  inventory: Inventory = { records: { believed: 0, refused: 0 }, keys: [], others: [], activations: [], begun: [], findings: [], rehearsals: [] };
   /** The change during which the device process ends, leaving a key behind. */
   lostAt: string | null = null;
 

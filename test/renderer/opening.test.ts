@@ -66,3 +66,14 @@ test('the record of a backup finds its share cards, in the order of the shares, 
   assert.deepEqual(shareHome(plan, bytes, null), {});
   assert.equal(shareHome(plan, record('a1'), estate), null, 'another file');
 });
+
+test('the record of a token\'s quorum finds both: the token, and the share cards', () => {
+  const held = { 'custodian-1': { module: 'softhsm', serial: 'a0' }, 'custodian-2': { module: 'nss', serial: 'away' } };
+  const bytes = new TextEncoder().encode(inputFile('activation', 'a1', held).text);
+  for (const [script, name, token] of [['activate', 'activation', 'ca-hsm'], ['activation-split', 'former', 'hsm']] as const) {
+    const plan = planned(script);
+    assert.deepEqual(keyHome(plan, name, bytes, estate), { token, bound: { module: 'nss', serial: 'a1' } });
+    assert.deepEqual(shareHome(plan, bytes, estate), { 'custodian-1': { module: 'softhsm', serial: 'a0' } });
+  }
+  assert.equal(keyHome(planned('recovery'), 'backup', bytes, estate), null);
+});

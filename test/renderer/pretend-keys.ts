@@ -89,7 +89,7 @@ export function pretendInventory(many = 0): Inventory {
     { ...refuse('RECORD-NOT-BELIEVED', 'a record that verifies', 'dead: CHECKPOINT-SIGNATURE at entry 9', 'Investigate: compare it with the other copies of this record. What it alone knows is listed and marked; it ends no copy.'), source: null, keys: [] },
     { ...refuse('BEGUN-UNEXPLAINED', 'an outcome of entry 17: wrap key “Partner signing”', 'none', 'Investigate: look at what it was about, on the token. An interrupted record is resumed first.'), source: source(17, BOOK), keys: [spki('Partner signing')] },
   ];
-  return { records: { believed: 6, refused: 1 }, keys, others: [object('certificate', 'an identity')], begun: [], findings, rehearsals: [REHEARSED] };
+  return { records: { believed: 6, refused: 1 }, keys, others: [object('certificate', 'an identity')], activations: [], begun: [], findings, rehearsals: [REHEARSED] };
 }
 
 /** Of rehearsals, and of nothing else: one about a key of one, one about a record of one. */

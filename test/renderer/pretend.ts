@@ -15,6 +15,7 @@ import {
   resumeStatement,
   sealStatement,
   cardOf,
+  nextEpoch,
   custodianNumber,
   shareNumber,
   disagreementStatement,
@@ -53,7 +54,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'custody-movement', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -176,6 +177,12 @@ export function inputFile(
     case 'backup':
       deposited = backupRecord(cards, mode);
       return { file: 'rehearsal-backup.json', text: JSON.stringify(deposited) };
+    case 'activation': {
+      const { set, shares } = backupRecord(cards, mode);
+      const { label, model, manufacturer } = factsOf(token, 'REHEARSAL hsm');
+      const record = { format: 'conclave-activation/1', mode, ceremony: hex(16), token: { serial: token, label, model, manufacturer }, pin: { derivation: 'conclave-activation-pin/1', length: 32 }, set, shares };
+      return { file: 'rehearsal-activation.json', text: JSON.stringify(record) };
+    }
     case 'key':
       return {
         file: 'rehearsal-ca.json',
@@ -662,7 +669,23 @@ export class Room {
         return { card: share?.card ?? '', object: share?.object ?? '', set: old?.set.id ?? '', epoch: old?.set.epoch ?? 0, x: share?.x ?? 0 };
       }
       case 'wipe-backup-key':
+      case 'wipe-activation-key':
         return { set };
+      case 'make-activation-key':
+        return { token, set: b64(16), epoch: nextEpoch(state) };
+      case 'set-activation-pin':
+        return {
+          token,
+          set,
+          quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 2)),
+          length: state.activation?.length ?? 32,
+          again: state.activation?.kind === 'made' && state.activation.pin === 'unknown',
+          former: null,
+        };
+      case 'activate':
+        return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 2)), purpose: step.do.for };
+      case 'deactivate':
+        return { token };
       case 'sign-seal':
         return { card: identity, statement: sealStatement(state) };
       case 'sign-resume':
@@ -872,9 +895,11 @@ export class Room {
           ...(step.do.action === 'sign-crl' ? { crl: b64(400) } : { certificate: b64(600) }),
         };
       }
-      case 'make-backup-key': {
+      case 'make-backup-key':
+      case 'make-activation-key': {
         const { shares, threshold } = state.plan?.set ?? { shares: 3, threshold: 2 };
         return {
+          ...(step.do.action === 'make-activation-key' && { length: 32 }),
           set: {
             id: intent['set'] ?? '',
             epoch: intent['epoch'] ?? 1,
@@ -965,7 +990,14 @@ export class Room {
         );
         return { private: this.#privates(), enforced: this.state.opening?.mode === 'real' };
       }
+      case 'set-activation-pin':
+        return { token: label(intent['token'] ?? ''), quorum: quorum(), former: null };
+      case 'activate':
+        return { token: label(intent['token'] ?? ''), quorum: quorum() };
+      case 'deactivate':
+        return { token: intent['token'] ?? '', how: 'logged-out', before: 1, after: 0, loggedIn: false };
       case 'wipe-backup-key':
+      case 'wipe-activation-key':
         return { how: state.backup?.alive ? 'overwritten' : 'process-ended' };
       case 'sign-seal':
       case 'sign-resume':

@@ -101,7 +101,7 @@ test('every step of every script has something to show, or is known to need noth
     }
     assert.equal(room.state.phase, 'closed');
   }
-  assert.deepEqual([...silent].sort(), ['administer', 'confirm-input', 'confirm-script', 'put-away', 'wipe-backup-key']);
+  assert.deepEqual([...silent].sort(), ['administer', 'confirm-input', 'confirm-script', 'put-away', 'wipe-activation-key', 'wipe-backup-key']);
 });
 
 test('what a ceremony leaves: the key where it lives, its certificate, and what it issued', async () => {
