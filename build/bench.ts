@@ -182,6 +182,7 @@ async function longRecord(folder: string, entries: number): Promise<readonly str
     warnings: () => [],
     saveBundle: () => { throw new Error('the benchmark exports nothing'); },
     push: (pushed) => { for (const listener of listeners) listener(pushed); },
+    tell: () => undefined,
     modules: () => ({ configured: [], candidates: [] }),
     blocklist: () => null,
   });
@@ -220,7 +221,7 @@ function devicesInside(): Devices {
     call: async (module, operation, body) => {
       let operations = started.get(module.name);
       if (operations === undefined) {
-        operations = new Operations({ notify: () => undefined, pin: () => Promise.resolve(null), program: import.meta.filename });
+        operations = new Operations({ notify: () => undefined, pin: () => Promise.resolve(null), program: import.meta.filename, readersMoved: () => undefined });
         started.set(module.name, operations);
         await answer(operations, 'start', { module });
       }

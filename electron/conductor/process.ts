@@ -92,7 +92,7 @@ class RemoteDevices implements Devices {
     await ended;
   }
 
-  receive(message: Exclude<DeviceReply, { readonly kind: 'moved' }>): void {
+  receive(message: Exclude<DeviceReply, { readonly kind: 'moved' | 'readers' }>): void {
     if (message.kind === 'notice') return; // shown to people by the parent
     const waiting = this.#pending.get(message.id);
     if (!waiting) return;
@@ -170,6 +170,7 @@ async function begin(start: Start): Promise<void> {
       warnings: machineWarnings,
       saveBundle: (name, bytes) => saveBundle(start.home, name, bytes),
       push: (entries) => { post({ to: 'client', entries }); },
+      tell: (moved) => { post({ to: 'client', moved }); },
       modules: () => moduleReport(configuration.modules, start.home, process.env, placesOf(homedir())),
       blocklist: () => (configuration.blocklist === undefined ? null : openBlocklist(configuration.blocklist)),
     });
@@ -196,7 +197,6 @@ async function answer(id: number, request: unknown): Promise<void> {
 function moved(module: string, found: unknown): void {
   const { slots } = OPERATIONS.slots.answer.parse({ slots: found });
   conductor?.noteSlots(module, slots);
-  post({ to: 'client', moved: { module, slots } });
 }
 
 function receive(message: ToConductor): void {
@@ -212,6 +212,7 @@ function receive(message: ToConductor): void {
     case 'device':
       if ('lost' in message) devices.lost(message.module, message.lost);
       else if (message.message.kind === 'moved') moved(message.module, message.message.slots);
+      else if (message.message.kind === 'readers') void conductor?.readers.moved();
       else devices.receive(message.message);
   }
 }

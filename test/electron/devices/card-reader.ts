@@ -22,9 +22,16 @@ const VPCD = '/usr/lib/pcsc/drivers/serial/libifdvpcd.so';
 const FIRST_PORT = 35963;
 /** pcscd looks at its readers every 400 ms (PCSCLITE_STATUS_POLL_RATE): a card that is out for less was never out. */
 const UNTIL_NOTICED = 900;
+/** In the private /run. */
+const SOCKET = '/run/pcscd/pcscd.comm';
 
 type Slot = 0 | 1;
-interface Task { readonly id: number; readonly slot: Slot; readonly card: Personalisation | null }
+/** Readers of this kind are unplugged and plugged in while pcscd is not there: it sees only those on USB come and go. */
+type Service = 'stopped' | 'started' | 'without-readers';
+type Order =
+  | { readonly slot: Slot; readonly card: Personalisation | null }
+  | { readonly pcscd: Service };
+type Task = Order & { readonly id: number };
 type Report = { readonly ready: true } | { readonly done: number };
 
 // --- for tests ---------------------------------------------------------------------------------------------------------
@@ -36,6 +43,8 @@ export interface Readers {
   insert(card: Partial<Personalisation> & { readonly serial: string }, slot?: Slot): Promise<void>;
   /** Pulls it, whatever it is doing. */
   pull(slot?: Slot): Promise<void>;
+  /** Kills pcscd; then starts another, with its readers, empty, or with none. */
+  pcscd(is: Service): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -54,6 +63,7 @@ export async function openReaders(): Promise<Readers> {
   const folder = mkdtempSync(join(tmpdir(), 'conclave-readers-'));
   mkdirSync(join(folder, 'pcscd'));
   mkdirSync(join(folder, 'readers'));
+  mkdirSync(join(folder, 'none'));
   copyFileSync(VPCD, join(folder, 'vpcd.so'));
   const port = `0x${FIRST_PORT.toString(16)}`;
   writeFileSync(join(folder, 'readers', 'vpcd'), `FRIENDLYNAME "Virtual reader"\nDEVICENAME /dev/null:${port}\nLIBPATH /run/vpcd.so\nCHANNELID ${port}\n`);
@@ -67,10 +77,10 @@ export async function openReaders(): Promise<Readers> {
   ended.catch(() => undefined);
   await Promise.race([ended, reported(child, (report) => 'ready' in report)]);
   let next = 1;
-  const task = async (slot: Slot, card: Personalisation | null) => {
+  const task = async (order: Order) => {
     const id = next++;
     const done = reported(child, (report) => 'done' in report && report.done === id);
-    child.send({ id, slot, card } satisfies Task);
+    child.send({ id, ...order } satisfies Task);
     await Promise.race([ended, done]);
   };
   return {
@@ -78,8 +88,9 @@ export async function openReaders(): Promise<Readers> {
       kind: 'pkcs11', name: 'opensc', path: OPENSC,
       env: { PCSCLITE_CSOCK_NAME: join(folder, 'pcscd', 'pcscd.comm'), OPENSC_CONF: join(folder, 'opensc.conf') },
     },
-    insert: ({ serial, label = `REHEARSAL ${serial}`, pin = REHEARSAL_PIN, tries = 3 }, slot = 0) => task(slot, { serial, label, pin, tries }),
-    pull: (slot = 0) => task(slot, null),
+    insert: ({ serial, label = `REHEARSAL ${serial}`, pin = REHEARSAL_PIN, tries = 3 }, slot = 0) => task({ slot, card: { serial, label, pin, tries } }),
+    pull: (slot = 0) => task({ slot, card: null }),
+    pcscd: (is) => task({ pcscd: is }),
     close: async () => {
       child.kill();
       await exited;
@@ -168,12 +179,21 @@ async function connected(port: number): Promise<Socket> {
 }
 
 async function serve(): Promise<void> {
-  // setpriv: it ends when we do, however we end.
-  spawn('setpriv', ['--pdeathsig', 'KILL', 'pcscd', '--foreground', '--critical', '--config', '/run/readers'], { stdio: ['ignore', 'inherit', 'inherit'] })
-    .once('exit', () => process.exit(1));
+  let pcscd = await startPcscd(true);
   const cards = new Map<string, SmartCardHsm>();
   const links = new Map<Slot, Link>();
-  const carryOut = async ({ slot, card }: Task) => {
+  const carryOut = async (task: Task) => {
+    if ('pcscd' in task) {
+      const ended = new Promise((resolve) => pcscd.removeAllListeners('exit').once('exit', resolve));
+      if (pcscd.exitCode === null && pcscd.signalCode === null) {
+        pcscd.kill('SIGKILL');
+        await ended;
+      }
+      links.clear();
+      if (task.pcscd !== 'stopped') pcscd = await startPcscd(task.pcscd === 'started');
+      return;
+    }
+    const { slot, card } = task;
     const link = links.get(slot);
     if (link !== undefined) {
       await link.pull();
@@ -193,8 +213,17 @@ async function serve(): Promise<void> {
     });
   });
   process.on('disconnect', () => process.exit(0));
-  while (!existsSync('/run/pcscd/pcscd.comm')) await wait(20);
   process.send?.({ ready: true } satisfies Report);
+}
+
+async function startPcscd(withReaders: boolean): Promise<ChildProcess> {
+  rmSync(SOCKET, { force: true }); // of one that was killed
+  rmSync('/run/pcscd/pcscd.pid', { force: true });
+  // setpriv: it ends when we do, however we end.
+  const pcscd = spawn('setpriv', ['--pdeathsig', 'KILL', 'pcscd', '--foreground', '--critical', '--config', withReaders ? '/run/readers' : '/run/none'], { stdio: ['ignore', 'inherit', 'inherit'] })
+    .once('exit', () => process.exit(1));
+  while (!existsSync(SOCKET)) await wait(20);
+  return pcscd;
 }
 
 if (process.argv[1] === import.meta.filename) await serve();
