@@ -7,13 +7,14 @@
  * recover from a restart of pcscd, for which only a fresh context helps.
  */
 import { setTimeout as wait } from 'node:timers/promises';
+import type * as Smartcard from 'smartcard';
 import type { ContextInterface as Context, ReaderInterface as ReaderSeen } from 'smartcard';
 import { toHex } from '../../ceremonies/bytes.ts';
 import type { Reader } from '../../ceremonies/estate.ts';
 import { Fault } from './errors.ts';
 import { plain } from './tokens.ts';
 
-type Binding = typeof import('smartcard');
+type Binding = typeof Smartcard;
 
 /** The name under which pcscd tells of readers that come and go (SCardGetStatusChange(3)). */
 const ANY_READER = '\\\\?PnP?\\Notification';

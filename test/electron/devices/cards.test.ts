@@ -33,7 +33,9 @@ async function leads(change: () => Promise<void>, is: () => Promise<unknown>): P
   let before = told;
   await change();
   const begun = performance.now();
-  for (let error: unknown = new Error('nobody said anything'); ; await wait(20)) {
+  let error: unknown = new Error('nobody said anything');
+  for (;;) {
+    await wait(20);
     if (told > before) {
       before = told;
       try {
@@ -46,7 +48,9 @@ async function leads(change: () => Promise<void>, is: () => Promise<unknown>): P
     if (performance.now() - begun > 5000) throw error;
   }
 }
-const seen = (...expected: readonly unknown[]) => async () => assert.deepEqual(await look(), expected);
+const seen = (...expected: readonly unknown[]) => async () => {
+  assert.deepEqual(await look(), expected);
+};
 
 test('readers are there, empty; a card that is put in, exchanged or pulled is told by itself', async () => {
   await seen(empty(FIRST), empty(SECOND))();
