@@ -21,7 +21,7 @@ import {
 const ELECTRON_LIBRARIES = [
   'libgtk-3-0', 'libnss3', 'libgbm1', 'libasound2', 'libatk-bridge2.0-0', 'libxss1', 'libnotify4',
 ];
-const TEST_TOOLS = ['softhsm2', 'opensc', 'openssl', 'openssh-client', 'git', 'xvfb', 'xauth', 'zbar-tools'];
+const TEST_TOOLS = ['softhsm2', 'opensc', 'openssl', 'openssh-client', 'git', 'xvfb', 'xauth', 'zbar-tools', 'poppler-utils'];
 /** Readers and cards that are programs: test/electron/devices/card-reader.ts. */
 const CARD_TOOLS = ['opensc-pkcs11', 'pcscd', 'vsmartcard-vpcd', 'iproute2'];
 

@@ -14,6 +14,7 @@ import { KINDS } from './keys/template.ts';
 import { refuse, type Refusal } from './refusal.ts';
 import { periodFault, stateFault, statementLines, statementText, type Statement } from './statements.ts';
 import { plainText } from './text.ts';
+import { initialisedFault } from './zeroise.ts';
 
 type Administer = Intent<'administer'>;
 type Change = Extract<Administer, { token: string }>;
@@ -141,8 +142,8 @@ function changeFault({ change, token }: Change, order: ChangeOrder): Refusal | n
 
 // --- the result ------------------------------------------------------------------------------------------------------
 
-/** Does this evidence prove that the change was made as ordered? Null, or the rule that it breaks. */
-export function resultFault(intent: Administer, result: Record<string, unknown>): Refusal | null {
+/** Does this evidence prove that the change was made as ordered? Null, or the rule that it breaks. `kept`: the officer has decided on what was found after an attempt without an outcome. */
+export function resultFault(intent: Administer, result: Record<string, unknown>, kept = false): Refusal | null {
   if (!goesToToken(intent)) return Object.keys(result).length === 0 ? null : refuse('EVIDENCE-MATCHES-ACTION', `nothing for ${intent.change}`, 'something', LOOK);
   const parsed = CHANGES[intent.change].result.safeParse(result);
   if (!parsed.success) {
@@ -156,7 +157,7 @@ export function resultFault(intent: Administer, result: Record<string, unknown>)
       const { before, after } = parsed.data as ChangeResult<'init-token'>;
       const { seen, label } = intent.order as ChangeOrder<'init-token'>;
       return must(canonicalize(before) === canonicalize(seen), 'TOKEN-MOVED', `${seen.label}, ${seen.serial}, as it was ordered`, `${before.label}, ${before.serial}`)
-        ?? must(after.label === label && after.flags.includes('CKF_TOKEN_INITIALIZED'), 'TOKEN-INITIALISED', `an initialised token ${label}`, after.label);
+        ?? initialisedFault(label, after, kept);
     }
     case 'set-user-pin': case 'change-pin': {
       const { before, after } = parsed.data as ChangeResult<'change-pin'>;

@@ -43,15 +43,25 @@ const NEXT = 'Do not rely on this bundle. Take the transcript alone, or ask for 
 
 /** The bundle of a record, as a zip file. Throws the record's first `Refused` where it breaks a rule: lies are not exported. */
 export function makeBundle(lines: readonly string[], hasher?: Hasher): Uint8Array {
-  const record = foldRecord(lines, hasher);
-  const broken = record.unread ?? record.rows.find((row) => row.refusal !== null)?.refusal;
-  if (broken) throw new Refused(broken);
+  const record = soundRecord(lines, hasher);
   const files = new Map(derivedFiles(record));
   files.set(TRANSCRIPT, utf8(lines.map((line) => `${line}\n`).join('')));
   files.set(MANIFEST, manifestOf(files));
   const sorted = Object.fromEntries([...files].sort(([a], [b]) => (a < b ? -1 : 1)));
   // Local time on purpose: the archive stores wall-clock fields, and these are the same in every zone.
   return zipSync(sorted, { level: 6, mtime: new Date(1980, 0, 1) });
+}
+
+/** The certificate of destruction, as it stands in the bundle; null where there is none. Throws the record's first `Refused` where it breaks a rule. */
+export function certificateOf(lines: readonly string[]): string | null {
+  return destructionCertificateHtml(soundRecord(lines));
+}
+
+function soundRecord(lines: readonly string[], hasher?: Hasher): FoldedRecord {
+  const record = foldRecord(lines, hasher);
+  const broken = record.unread ?? record.rows.find((row) => row.refusal !== null)?.refusal;
+  if (broken) throw new Refused(broken);
+  return record;
 }
 
 /** Every file that follows from the transcript, by name. */

@@ -21,6 +21,9 @@ import { copiesFault, destructionAfter, destructionAtFirst, destructionEvidenceF
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import type { Backup } from './backup-record.ts';
 import { backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredKey, restoredObjects, restoreFault, restoreIntentFault } from './recovery.ts';
+import {
+  componentEvidenceFault, componentIntentFault, componentsGone, formedMayBeKept, formedObject, formFault, formIntentFault, isEntry, NO_COMPONENTS, withComponent, withFormed, type Components,
+} from './components.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -29,7 +32,7 @@ import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type
 import { layOutMovements, thingName } from './shares/movements.ts';
 import { ALWAYS, instantOf, sinceFault, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
-import { zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
+import { initialises, listedBlankFault, zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
 
 export const FORMAT = 'conclave-transcript/1';
 /** At most this many entries may follow a checkpoint before the next one is due. */
@@ -184,19 +187,22 @@ export interface State {
   readonly inventories: Readonly<Record<string, readonly ObjectFact[]>>;
   /** Tokens as they were identified, by serial number. */
   readonly inspected: Readonly<Record<string, TokenFacts>>;
+  /** Tokens that were zeroised: by the serial number that they have since, the one before. */
+  readonly zeroised: Readonly<Record<string, string>>;
   readonly key: CeremonyKey | null;
   readonly issued: readonly Issued[];
   readonly backup: Backup | null;
   /** Share objects that may lie on a card and count no more, by seat: the next share erases them. */
   readonly voidShares: Readonly<Record<string, readonly string[]>>;
   readonly destruction: Destruction;
+  readonly components: Components;
 }
 
 export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
-  resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, key: null,
-  issued: [], backup: null, voidShares: {}, destruction: NOTHING_DESTROYED,
+  resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, zeroised: {}, key: null,
+  issued: [], backup: null, voidShares: {}, destruction: NOTHING_DESTROYED, components: NO_COMPONENTS,
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
@@ -207,7 +213,7 @@ const HUMAN: readonly ActionName[] = ['confirm-script', 'confirm-input', 'wait',
  * on a card is void and is erased by the next one, switching EXTRACTABLE off twice is the same as once.
  */
 function lasting({ step, intent }: Current): boolean {
-  return step.do.action === 'generate-key' || step.do.action === 'restore-key' || step.do.action === 'zeroise-token' || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
+  return step.do.action === 'generate-key' || step.do.action === 'restore-key' || step.do.action === 'form-key' || initialises(step.do.action, intent) || (step.do.action === 'administer' && createdId(intent as Intent<'administer'>) !== null);
 }
 
 /** May what was found be kept? What was wrapped is in no entry: only a key that is all on its token can be. */
@@ -215,6 +221,7 @@ export function mayBeKept(state: State): boolean {
   const { step, intent, observation } = state.current ?? {};
   if (!step || observation?.state === 'half') return false;
   if (step.do.action === 'restore-key') return backupInput(state.opening?.inputs, step.do.from).key.parts.every((part) => part.held === 'token');
+  if (step.do.action === 'form-key') return formedMayBeKept(step.do);
   return step.do.action !== 'generate-key' || (intent as Intent<'generate-key'>).place === 'token';
 }
 
@@ -500,9 +507,9 @@ function checkStep(state: State, entry: Entry): Refusal | null {
       const data = entry.data as Data<'decided'>;
       const officer = entry.by !== undefined && personAt(state, entry.by)?.role === 'officer';
       return phaseIs('found') ?? begunIs(data.begun) ?? (officer ? null : refuse('RIGHT-PERSON', 'the officer', entry.by ?? 'nobody', NOW))
-        ?? (data.decision === 'keep' && !mayBeKept(state) ? refuse('HALF-KEY', 'a whole key to keep', current.observation?.state === 'half' ? 'half of one' : 'one with a wrapped part that was never written down', 'Clear it and begin the step again.') : null)
+        ?? (data.decision === 'keep' && !mayBeKept(state) ? refuse('HALF-KEY', 'a whole key to keep', current.observation?.state === 'half' ? 'half of one' : action === 'form-key' ? 'one that nothing here can compare with its components' : 'one with a wrapped part that was never written down', 'Clear it and begin the step again.') : null)
         // What is gone cannot be brought back, and there is nothing to clear.
-        ?? (data.decision === 'clear' && current.step.do.action === 'zeroise-token' ? refuse('ZEROISED-KEPT', 'that the token is taken as what it is: blank', 'to clear it', 'Keep what was found; the step is then proven as if just done.') : null)
+        ?? (data.decision === 'clear' && initialises(current.step.do.action, current.intent) ? refuse('ZEROISED-KEPT', 'that the token is taken as what it is: blank', 'to clear it', 'Keep what was found; the step is then proven as if just done.') : null)
         ?? texts(null, ['why', data.why]);
     }
     case 'cleared': {
@@ -604,6 +611,16 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       const stranger = quorum.find((seat) => !(seat in backup.given));
       if (stranger !== undefined) return refuse('QUORUM-OF-PERSONS', 'custodians of this set', stranger, STOP);
       expectations.push(['TOKEN-BOUND', key.token, given['token']], ['SHARE-SET', backup.set.id, given['set']]);
+      break;
+    }
+    case 'enter-component': case 'issue-component': {
+      const fault = componentIntentFault(state, step, intent as Intent<'enter-component'>);
+      if (fault) return fault;
+      break;
+    }
+    case 'form-key': {
+      const fault = formIntentFault(state, step.do, intent as Intent<'form-key'>);
+      if (fault) return fault;
       break;
     }
     case 'wipe-backup-key':
@@ -721,6 +738,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const stray = e.known?.find(({ object }) => !e.objects.some((one) => objectName(one) === objectName(object)));
       if (stray) return refuse('INVENTORY-EXPLAINED', 'only objects of this list named', objectName(stray.object), repeat);
       if (!before) return null;
+      if (state.zeroised[e.token] !== undefined) return listedBlankFault(e);
       const told = (objects: readonly ObjectFact[]) => withoutLies(objects, e.token, state.destruction);
       const difference = inventoryDifference(told(before), told(e.objects));
       return must(difference.length === 0, 'INVENTORY-EXPLAINED', 'exactly what the record explains', difference.join('; '));
@@ -798,6 +816,10 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const [e, i] = [evidence as Evidence<'restore-key'>, intent as Intent<'restore-key'>];
       return restoreFault(record, state.backup, i, e, state.opening?.mode, must) ?? provenAs(state, i.ids, record.key.parts, record.key.spki, e, must);
     }
+    case 'enter-component': case 'issue-component':
+      return componentEvidenceFault(state, step.do, intent as Intent<'enter-component'>, evidence as Evidence<'enter-component'>, must)
+        ?? must(step.do.action === 'enter-component' || (evidence as Evidence<'issue-component'>).sources.length === 2, 'TWO-SOURCES', 'randomness of token and system', 'one of them');
+    case 'form-key': return formFault(state, step.do, intent as Intent<'form-key'>, evidence as Evidence<'form-key'>, must);
     case 'lock-key': {
       const e = evidence as Evidence<'lock-key'>;
       const made = generatingStep(state);
@@ -821,8 +843,8 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
         ?? must(e.since === wanted, 'STATE-SINCE', wanted ?? 'no time', e.since ?? 'no time')
         ?? stateFault(e) ?? sinceFault(e, at);
     }
-    case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>);
-    case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result);
+    case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>, current.phase === 'kept');
+    case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result, current.phase === 'kept');
     case 'locate-copies': case 'approve': case 'wait': case 'destroy-copies': case 'confirm-gone': return destructionEvidenceFault(state, step, intent, evidence, current.headBefore, at);
     case 'put-away': case 'sign-seal': case 'sign-resume': return null;
   }
@@ -833,6 +855,7 @@ function freshIds(step: PlanStep, intent: Intent): readonly string[] {
   const { action } = step.do;
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
   if (action === 'generate-key' || action === 'restore-key') return (intent as Intent<'generate-key' | 'restore-key'>).ids;
+  if (action === 'form-key') return [(intent as Intent<'form-key'>).id];
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
 }
 
@@ -900,7 +923,7 @@ function applyKind(state: State, entry: Entry): State {
     case 'lost': return interrupted(state, (entry.data as Data<'lost'>).module);
     case 'resumed': return resume(interrupted(state), entry as Entry<'resumed'>);
     case 'begun': case 'done': case 'failed': case 'found': case 'decided': case 'cleared': case 'witnessed':
-      return state.current ? applyStep(state, state.current, entry as Entry<StepKind>) : state;
+      return state.current ? fromFirstComponent(applyStep(state, state.current, entry as Entry<StepKind>)) : state;
   }
 }
 
@@ -931,7 +954,9 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
       const unexplained = !data.nothingChanged && lasting(current);
       // An attempt that changed nothing explains nothing later.
       const tried = current.step.do.action === 'destroy-copies' && data.nothingChanged && (current.intent as Intent<'destroy-copies'>).left === null ? state.destruction.tried.slice(0, -1) : state.destruction.tried;
-      return { ...voidBegunShare(state, current), destruction: { ...state.destruction, tried }, current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
+      // Once a token may have the key, the process has wiped what it was formed of.
+      const components = unexplained && current.step.do.action === 'form-key' ? { ...state.components, alive: false } : state.components;
+      return { ...voidBegunShare(state, current), components, destruction: { ...state.destruction, tried }, current: { ...current, phase: unexplained ? 'unexplained' : 'ready', error: data.error } };
     }
     case 'found': {
       const { observation } = entry.data as Data<'found'>;
@@ -1000,7 +1025,18 @@ function interrupted(state: State, lost?: string): State {
     }
     backup = { ...backup, alive: false };
   }
-  return { ...state, current, backup, cursor, voidShares };
+  const held = lost === undefined || Object.values(state.opening?.bindings.tokens ?? {}).some((bound) => bound.module === lost);
+  return fromFirstComponent({ ...state, current, backup, cursor, voidShares, components: held ? { ...state.components, alive: false } : state.components });
+}
+
+/** Components that are gone are entered again, from the first one on. A key that may be on the token is looked at before that. */
+function fromFirstComponent(state: State): State {
+  if (!componentsGone(state.components)) return state;
+  const waits = state.queue.length > 0;
+  const underWay = waits ? state.parked : state.current;
+  if (underWay?.step.do.action === 'form-key' && underWay.phase !== 'ready') return state;
+  const cursor = state.plan?.steps.findIndex(isEntry) ?? state.cursor;
+  return { ...state, cursor, components: NO_COMPONENTS, parked: waits ? null : state.parked, current: waits ? state.current : start(state.plan?.steps[cursor]) };
 }
 
 function voidBegunShare(state: State, current: Current): State {
@@ -1123,6 +1159,15 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
         inventories: before ? { ...state.inventories, [e.token]: [...before, ...restoredObjects(e)] } : state.inventories,
       };
     }
+    case 'enter-component': case 'issue-component': return { ...state, components: withComponent(state.components, step.who, intent as Intent<'enter-component'>, evidence as Evidence<'enter-component'>) };
+    case 'form-key': {
+      const i = intent as Intent<'form-key'>;
+      const before = state.inventories[i.token];
+      return {
+        ...state, components: withFormed(state.components, i),
+        inventories: before ? { ...state.inventories, [i.token]: [...before, formedObject(evidence as Evidence<'form-key'>)] } : state.inventories,
+      };
+    }
     case 'lock-key': {
       const halves = (evidence as Evidence<'lock-key'>).private;
       return withKey(state, { locked: true, parts: (state.key?.parts ?? []).map((part) => ({ ...part, private: halves.find((half) => half.id === part.id) ?? part.private })) });
@@ -1151,7 +1196,7 @@ function zeroised(state: State, on: string, { before, after }: Evidence<'zeroise
   const { [before.serial]: _inspected, ...inspected } = state.inspected;
   const bound = state.opening?.bindings.tokens[on];
   return {
-    ...state, inventories: { ...inventories, [after.serial]: [] }, inspected: { ...inspected, [after.serial]: after },
+    ...state, inventories: { ...inventories, [after.serial]: [] }, inspected: { ...inspected, [after.serial]: after }, zeroised: { ...state.zeroised, [after.serial]: before.serial },
     opening: state.opening && bound ? { ...state.opening, bindings: { ...state.opening.bindings, tokens: { ...state.opening.bindings.tokens, [on]: { ...bound, serial: after.serial } } } } : state.opening,
   };
 }

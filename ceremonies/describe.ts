@@ -9,7 +9,8 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { cardOf, currentAct, personAt, type Data, type Entry, type State } from './ceremony.ts';
-import { claimsOn, destructionAfter, LEVELS, listOf, REHEARSAL_WAIT, type Result } from './destruction.ts';
+import { checkWords } from './components.ts';
+import { claimsOn, destructionAfter, LEVELS, listOf, REHEARSAL_WAIT, type Result, seenText } from './destruction.ts';
 import type { Evidence, Intent, KeyAttributes, KeyPart, ObjectFact, Observation } from './evidence.ts';
 import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { isStatefulKey } from './keys/provenance.ts';
@@ -175,6 +176,11 @@ function objectText(object: ObjectFact): string {
 }
 
 /** What an extractable key means in words; the attributes' own names stay visible. */
+/** Whose word the check value of a formed key is. */
+const FORMED_BY: Readonly<Record<Evidence<'form-key'>['by'], string>> = {
+  computed: 'the token computed it with the key', attribute: 'the token tells it', use: 'of the components; that the token has their key was tried by its use',
+};
+
 function attributeText(half: KeyAttributes): string {
   const names: readonly (keyof KeyAttributes)[] = ['sensitive', 'extractable', 'alwaysSensitive', 'neverExtractable', 'local', 'sign', 'decrypt', 'derive', 'unwrap'];
   return names.map((name) => `${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()} ${half[name] === null ? 'unanswered' : half[name] === true ? 'yes' : 'no'}`).join(', ');
@@ -240,6 +246,7 @@ function done(before: State, evidence: Evidence): Worded {
       return [
         `${who} listed everything on the token: ${e.objects.length} objects`,
         ...e.loggedIn === false ? [remark('without login, as its user PIN is locked or not set: private objects could not be listed')] : [],
+        ...e.fresh === true ? [remark('by a process that was started for it')] : [],
         ...e.objects.length === 0 ? [reported('the token shows none')] : [],
         ...e.objects.slice(0, 20).map((object) => reported(objectText(object))),
         ...e.objects.length > 20 ? [reported(`and ${e.objects.length - 20} more`)] : [],
@@ -348,6 +355,30 @@ function done(before: State, evidence: Evidence): Worded {
         ...(evidence as Evidence<'lock-key'>).private.map((half) => reported(`private half: ${attributeText(half)}`)),
         (evidence as Evidence<'lock-key'>).enforced ? verified('the token refused to wrap it') : reported('the token would still wrap it: only this program refuses'),
       ];
+    case 'enter-component': {
+      const { number, check } = evidence as Evidence<'enter-component'>;
+      return [`${who} typed component ${number}`, verified(`check value ${checkWords(check)}: the digits and the form agree`)];
+    }
+    case 'issue-component': {
+      const { number, check, sources } = evidence as Evidence<'issue-component'>;
+      return [
+        `${who} wrote component ${number} down and typed it again`, reported(`random bytes of ${sources.join(' and ')}, shown to nobody else by this program`),
+        verified('what was typed from the form is what was shown'), verified(`check value ${checkWords(check)}`),
+      ];
+    }
+    case 'form-key': {
+      const e = evidence as Evidence<'form-key'>;
+      const i = intent as Intent<'form-key'>;
+      return [
+        `${who} had the key "${i.label}" formed of ${e.components} components`, remark(`${i.kind.toUpperCase()}, CKA_ID ${hexGroups(i.id)}`),
+        (e.by === 'attribute' ? reported : verified)(`check value of the whole key ${checkWords(e.total)}: ${FORMED_BY[e.by]}`),
+        ...e.tried.map(({ name, detail }) => verified(`${name}: ${detail}`)),
+        reported(`secret key: ${attributeText(e.secret)}`),
+        reported(e.wiped === 'overwritten' ? 'the components are overwritten in their process' : 'the components ended with their process'),
+        ...e.secret.modifiable === false ? [] : [reported('MODIFIABLE: the token would let its uses be changed')],
+        remark('a key of components was outside: it is never LOCAL, ALWAYS_SENSITIVE or NEVER_EXTRACTABLE; who copied a form, no program can see'),
+      ];
+    }
     case 'wipe-backup-key': {
       const { how } = evidence as Evidence<'wipe-backup-key'>;
       return [`${who} had the backup key's source wiped`, reported(how === 'overwritten' ? 'overwritten in its process' : 'it ended with its process')];
@@ -358,7 +389,8 @@ function done(before: State, evidence: Evidence): Worded {
       const gone = step.do.action === 'confirm-gone';
       return [
         gone ? `${who} had every copy looked for again, from fresh processes` : `${who} had every copy on the list looked for`,
-        ...seen.map(({ copy, found, why }) => (found === null || (gone && found > 0) ? refused : reported)(`copy ${copy}, ${list.copies[copy - 1]?.what ?? ''}: ${found === null ? `not to be asked (${why})` : found === 0 ? 'not there' : found === 1 ? 'there' : `${found} that fit`}`)),
+        ...seen.map(({ copy, found, why }) => (found === null || (gone && found > 0) ? refused : reported)(`copy ${copy}, ${list.copies[copy - 1]?.what ?? ''}: ${seenText(found, why)}`)),
+        ...seen.some(({ found }) => found === null) ? [remark(`as it was answered: ${seen.flatMap(({ copy, found, why }) => (found === null ? [`copy ${copy} ${why}`] : [])).join(', ')}`)] : [],
         ...gone ? claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence, null, step.who, '')).claims.map(({ number, what, level, words }) => (level === null ? refused : reported)(`copy ${number}, ${what}: ${level === null ? 'no level' : `${level}, ${LEVELS[level]}`}; ${words}`)) : [],
         ...gone ? [remark(claimsOn(destructionAfter(before.destruction, 'confirm-gone', evidence, null, step.who, '')).verdict)] : [],
       ];

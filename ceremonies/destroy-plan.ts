@@ -4,8 +4,8 @@
  *
  * Pure. It proposes; people compare the list with their paper, add what no record knows, and approve it.
  */
-import { stands, type Copy, type CopyList } from './destruction.ts';
-import { dependantsOf, holdsSecret, wrappedFileText, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
+import { holdsSecret, stands, type Copy, type CopyList } from './destruction.ts';
+import { dependantsOf, wrappedFileText, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
 import { Refused, refuse } from './refusal.ts';
 
 export interface MoreCopies {

@@ -35,6 +35,11 @@ export function stands({ end }: { readonly end: { readonly level: Level; readonl
   return end === null || (end.level === 'L0' && end.told !== true);
 }
 
+/** Does this copy hold what must be kept secret? */
+export function holdsSecret(copy: { readonly kind: string; readonly class?: string }): boolean {
+  return copy.kind !== 'object' || copy.class === 'private-key' || copy.class === 'secret-key';
+}
+
 const text = (most: number) => z.string().min(1).max(most);
 const date = z.string().regex(/^\d{4}-\d{2}-\d{2}$/);
 
@@ -131,6 +136,28 @@ export interface Outcome {
   readonly words: string;
   /** Why nobody could look for it again from a fresh process; absent where somebody could. */
   readonly unconfirmed?: string;
+}
+
+/** Why a copy cannot be asked for, by the code in the evidence: its token is away, and that is no failure of the step. */
+export const AWAY: Readonly<Record<string, string>> = {
+  'TOKEN_MISSING': 'its token is not here',
+  'CKR_TOKEN_NOT_PRESENT': 'there is no token in its slot',
+  'CKR_TOKEN_NOT_RECOGNIZED': 'what is in its slot is not recognised as a token',
+  'CKR_DEVICE_REMOVED': 'its token was taken away',
+  'CKR_DEVICE_ERROR': 'its token, or the connection to it, does not work',
+  'CKR_PIN_LOCKED': 'the PIN of its token is locked',
+  'CKR_USER_PIN_NOT_INITIALIZED': 'its token has no user PIN',
+  'MODULE_MISSING': 'the library of its token is not on this machine',
+  'MODULE-KNOWN': 'the library of its token is not configured on this machine',
+};
+
+/** What looking for a copy came to, in plain words; the code stays in the evidence. */
+export function seenText(found: number | null, why: string): string {
+  return found === null ? `cannot be asked: ${awayText(why)}` : found === 0 ? 'not there' : found === 1 ? 'there' : `${found} that fit`;
+}
+
+function awayText(why: string): string {
+  return Object.hasOwn(AWAY, why) ? AWAY[why]! : `the answer was ${why}`;
 }
 
 export interface Destruction {
@@ -357,7 +384,7 @@ export function claimsOn(destruction: Destruction): { readonly claims: readonly 
     if (outcome === undefined) return { level: null, words: 'nothing was done with it' };
     switch (outcome.result) {
       // PKCS#11 tokens here have no log that could be verified: absent as far as software sees, and no more.
-      case 'destroyed': return outcome.unconfirmed !== undefined ? { level: 'L0', words: `${outcome.words}; not looked for from a fresh process (${outcome.unconfirmed})` }
+      case 'destroyed': return outcome.unconfirmed !== undefined ? { level: 'L0', words: `${outcome.words}; not looked for from a fresh process: ${awayText(outcome.unconfirmed)}` }
         : { level: destruction.confirmed ? 'L1' : 'L0', words: `${outcome.words}${destruction.confirmed ? '; a fresh process found none either' : '; not yet looked for from a fresh process'}` };
       case 'done-by-people': return { level: by.means === 'people' && by.physical ? 'L5' : 'L0', words: outcome.words };
       case 'not-destroyed': return { level: null, words: `NOT DESTROYED: ${outcome.words}` };

@@ -238,6 +238,15 @@ export const KeyCheck = z.discriminatedUnion('method', [
 ]);
 export type KeyCheck = z.infer<typeof KeyCheck>;
 
+/** A check value of a component, or of the key that was formed of them: three bytes, by the method that the script names (components.ts). */
+export const ComponentCheck = z.discriminatedUnion('method', [
+  z.strictObject({ method: z.literal('CMAC of zeros, 3 bytes (ANSI X9.24-1)'), value: hex(6).length(6) }),
+  z.strictObject({ method: z.literal('ECB of zeros, 3 bytes'), value: hex(6).length(6) }),
+]);
+export type ComponentCheck = z.infer<typeof ComponentCheck>;
+/** Which component of a forming: the number is that of its custodian. */
+const NumberedComponent = z.strictObject({ token: text(64), set: base64url(22).length(22), number: z.int().min(1).max(9) });
+
 /** An object as the officer saw it. Found again in the session that changes it: exactly one that still fits, or a refusal. */
 export const ObjectReference = z.strictObject({ ...ObjectFact.shape, check: KeyCheck });
 export type ObjectReference = z.infer<typeof ObjectReference>;
@@ -379,6 +388,11 @@ export const INTENTS = {
   /** `ids` as in `generate-key`: one CKA_ID for every part that goes onto the token, last the wrapping key's. */
   'restore-key': z.strictObject({ token: text(64), ids: ids.min(1), label: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   'lock-key': z.strictObject({ token: text(64), ids }),
+  // --- a key formed of components (components.ts) ---
+  'enter-component': NumberedComponent,
+  'issue-component': NumberedComponent,
+  /** `check`: of the components together, as the device process computed it before the token was touched. */
+  'form-key': z.strictObject({ token: text(64), set: base64url(22).length(22), id: hex(64).min(32), label: text(64), kind: z.enum(['aes-128', 'aes-192', 'aes-256']), check: ComponentCheck }),
   'wipe-backup-key': z.strictObject({ set: base64url(22) }),
   // --- the verified destruction of a key (destruction.ts) ---
   'locate-copies': z.strictObject({ copies: count }),
@@ -429,6 +443,8 @@ export const EVIDENCE = {
     token: text(64), objects: z.array(ObjectFact).max(2000),
     /** Nobody can log in, as the user PIN is locked or there is none: only what is public was listed. */
     loggedIn: z.literal(false).optional(),
+    /** Of a token that was zeroised in this ceremony: listed by a process that was started for it. */
+    fresh: z.literal(true).optional(),
     /** Before a token is zeroised: those of the objects that the machine's records know, each with its key (null: none) and how many other known copies of that hold its secret. */
     known: z.array(z.strictObject({ object: ObjectFact, what: text(300), key: text(500).nullable(), label: text(128), elsewhere: count })).max(2000).optional(),
   }),
@@ -465,6 +481,18 @@ export const EVIDENCE = {
   /** `enforced`: the token itself refused to wrap the locked key. False: it would still do it, and only this program refuses. */
   'lock-key': z.strictObject({ private: z.array(KeyAttributes).max(2), enforced: z.boolean() }),
   'wipe-backup-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
+  /** Typed by its holder from the form, with the check value that stands there. */
+  'enter-component': z.strictObject({ number: z.int().min(1).max(9), check: ComponentCheck }),
+  /** Drawn, shown to its holder alone, and typed again by the holder from the form that was written. */
+  'issue-component': z.strictObject({ number: z.int().min(1).max(9), check: ComponentCheck, sources: z.array(z.enum(['token', 'system'])).min(1).max(2), readBack: z.literal(true) }),
+  /**
+   * The key from a fresh session. `total`: its check value by the script's method; `by`: the token computed it, the token tells it as
+   * CKA_CHECK_VALUE, or the key did (`tried`) what software does with the components. `check`: what the house tells secret keys apart by.
+   */
+  'form-key': z.strictObject({
+    token: text(64), components: z.int().min(2).max(9), secret: KeyAttributes, check: KeyCheck, total: ComponentCheck, by: z.enum(['computed', 'attribute', 'use']),
+    tried: z.array(Tried).max(8), wiped: z.enum(['overwritten', 'process-ended']),
+  }),
   'locate-copies': Seen,
   approve: z.strictObject({ statement: base64url(4000), signatures: SignaturePair }),
   wait: z.strictObject({}),

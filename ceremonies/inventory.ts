@@ -13,12 +13,13 @@ import canonicalize from 'canonicalize';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { checkText, createdId, goesToToken, orderText } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
+import { checkWords } from './components.ts';
 import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
-  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned,
+  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
 } from './evidence.ts';
 import { readBackupRecord } from './backup-record.ts';
-import { claimsOn, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
+import { claimsOn, holdsSecret, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
 import { algorithmStanding } from './keys/cbom.ts';
@@ -126,7 +127,7 @@ export interface ShareSetCopy extends Lasting {
 export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy;
 
 /** `earlier`: it was there before the first record that names it. */
-export type KeyOrigin = 'generated' | 'imported' | 'unwrapped' | 'copied' | 'earlier';
+export type KeyOrigin = 'generated' | 'imported' | 'unwrapped' | 'copied' | 'formed' | 'earlier';
 
 /** How a key came to a state: signed by somebody, or told by what the records say was done with it. */
 export interface Passage extends Source, Pick<Transition, 'from' | 'to' | 'rule' | 'clause'> {
@@ -192,6 +193,8 @@ export interface Inventory {
   /** What was begun and has no outcome: under these CKA_IDs or labels an object may be on a token. */
   readonly begun: readonly (Source & { readonly names: readonly string[] })[];
   readonly findings: readonly InventoryFinding[];
+  /** Records that are rehearsals, and verify. */
+  readonly rehearsals: readonly string[];
 }
 
 /** Every object that the records explain, with the key that it belongs to. */
@@ -236,11 +239,6 @@ export function dependantsOf({ keys }: Pick<Inventory, 'keys'>, identity: string
 function liesUnder(keys: readonly InventoryKey[], copy: Copy, identity: string): boolean {
   if (copy.kind === 'wrapped-file') return copy.underKey === identity;
   return copy.kind === 'wrapped-part' && keys.some((key) => key.identity === identity && key.copies.some((one) => one.kind === 'object' && one.class === 'secret-key' && one.id === copy.under.id && one.token === copy.under.token && one.module === copy.under.module));
-}
-
-/** Does this copy hold what must be kept secret? */
-export function holdsSecret(copy: Copy): boolean {
-  return copy.kind !== 'object' || copy.class === 'private-key' || copy.class === 'secret-key';
 }
 
 /** What a list of copies calls a wrapped file; by this it is known again when the list is carried out. */
@@ -351,6 +349,7 @@ export function* inventoryByEntries(records: readonly JudgedRecord[], hasher: Ha
   const refused = read.filter(({ record }) => record.verdict.verdict === 'refused');
   return estate.finish(doubtful, {
     records: { believed: believed.length, refused: refused.length },
+    rehearsals: believed.flatMap(({ ceremony, opening: { mode } }) => (mode === 'rehearsal' ? [ceremony] : [])),
     findings: [...refused.map(({ record, read: what }) => notBelieved(record, what)), ...chainFindings(readable)],
   });
 }
@@ -446,6 +445,8 @@ class Estate {
   readonly #sets = new Map<string, SetDraft>();
   /** By set: shares of which a custody movement says that something other than a card holds them. */
   readonly #declared = new Map<string, Set<number>>();
+  /** The key in each wrapped file that the logbook gave out, by its ciphertext: not every token tells what came back in. */
+  readonly #wrappedOut = new Map<string, KeyDraft>();
 
   constructor(believed: boolean) {
     this.#believed = believed;
@@ -468,6 +469,7 @@ class Estate {
       }
       case 'failed': {
         const { begun, error, nothingChanged } = entry.data as Data<'failed'>;
+        if (error.code === 'NOT-ZEROISED') this.#notBlank(step, error.message);
         const wanted = this.#pending(entry.ceremony, begun);
         if (!wanted) return;
         for (const key of this.#aimedAt(wanted)) this.#event(key, step, `${wordsOf(wanted)}: failed (${error.code})${nothingChanged ? ', nothing changed' : ''}`);
@@ -928,6 +930,7 @@ class Estate {
         this.#recovered(step, own, intent as Intent<'restore-key'>, `restored onto token ${token}`);
         return;
       }
+      case 'form-key': this.#formed(step, intent as Intent<'form-key'>, evidence as Evidence<'form-key'>); return;
       case 'lock-key': {
         const { token } = intent as Intent<'lock-key'>;
         this.#seen({ module: moduleOf(before, token), token }, (evidence as Evidence<'lock-key'>).private);
@@ -938,14 +941,28 @@ class Estate {
       case 'set-state': this.#stated(step, evidence as Evidence<'set-state'>); return;
       case 'zeroise-token': {
         const { token } = intent as Intent<'zeroise-token'>;
-        this.#blanked(step, { module: moduleOf(before, token), token }, `token ${token} zeroised before witnesses`);
+        this.#blanked(step, { module: moduleOf(before, token), token }, `token ${token} zeroised before witnesses`, true);
         return;
       }
       case 'administer': this.#changed(step, intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result); return;
       case 'destroy-copies': case 'confirm-gone': this.#destroyed(step); return;
-      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'take-inventory': this.#stillBlank(step, evidence as Evidence<'take-inventory'>); return;
+      case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'locate-copies': case 'approve': case 'wait': case 'put-away': case 'sign-seal': case 'sign-resume': return;
+      case 'enter-component': case 'issue-component': return; // what becomes of them is one key
       case 'hand-over': this.#handedOver(step); return;
     }
+  }
+
+  /** A key of components: every form of them together is a copy of it, and no token knows of those. */
+  #formed(step: Step, { token, id, label, kind }: Intent<'form-key'>, { secret, check, components, total }: Evidence<'form-key'>): void {
+    const on = { module: moduleOf(step.before, token), token };
+    const key = this.#newKey(step, {
+      check, place: { ...on, id }, label, origin: 'formed', proof: 'verified', algorithm: { ...algorithmStanding({ class: 'secret-key', key: null, attributes: secret, bits: Number(kind.slice(4)) }), name: KINDS[kind].label },
+    });
+    this.#inEarnest(key, step.after);
+    this.#hold(key, sourceOf(step.entry), on, { class: 'secret-key', id, label, keyType: secret.keyType, check, attributes: secret, what: `secret-key of ${label}`, pair: null });
+    key.unknown.add(`the ${components} forms of its components, and every copy of those: all together are the key`);
+    this.#event(key, step, `formed of ${components} components on token ${token}, check value ${checkWords(total)}`);
   }
 
   /** What the ceremony of a key's destruction says of its copies, as far as it has come: no more than its certificate would. */
@@ -996,13 +1013,41 @@ class Estate {
   }
 
   /** Everything on a token ended at once. */
-  #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string): void {
+  /** `again`: it will be looked at once more, from a fresh process; until then it is at L0. */
+  #blanked(step: Step, { module, token }: { readonly module: string; readonly token: string }, words: string, again: boolean): void {
     const source = sourceOf(step.entry);
     for (const { holding, key } of this.#holdings()) {
       if ((holding.end !== null && holding.end.level !== 'L0') || holding.module !== module || holding.token !== token) continue;
-      this.#end(holding, source, 'L1', 'the token was initialised, and a fresh session found no object on it');
+      this.#told(holding, source, again ? 'L0' : 'L1', `the token was initialised, and a fresh session found no object on it${again ? '; not yet looked for from a fresh process' : ''}`);
       if (key) this.#event(key, step, `${words} (with ${holding.what})`);
     }
+    this.#settleEnds(source);
+  }
+
+  /** Copies on a token that this ceremony has zeroised. */
+  #onceOn({ entry, before }: Step, serial: string): { holding: HoldingDraft; key: KeyDraft | null }[] {
+    return this.#holdings().filter(({ holding }) => holding.token === before.zeroised[serial] && holding.end?.ceremony === entry.ceremony);
+  }
+
+  /** A fresh process has looked at a token that was zeroised, and found nothing. */
+  #stillBlank(step: Step, { token, fresh }: Evidence<'take-inventory'>): void {
+    if (fresh !== true) return;
+    for (const { holding } of this.#onceOn(step, token)) this.#told(holding, sourceOf(step.entry), 'L1', 'the token was zeroised, and a fresh process found no object on it');
+    this.#settleEnds(sourceOf(step.entry));
+  }
+
+  /** What a token had said of itself when it was zeroised was not so: what was on it counts as there. */
+  #notBlank(step: Step, found: string): void {
+    const { action, intent } = { action: step.before.current?.step.do.action, intent: step.before.current?.intent };
+    if (action !== 'take-inventory') return;
+    const { token } = intent as Intent<'take-inventory'>;
+    const source = sourceOf(step.entry);
+    const back = this.#onceOn(step, token);
+    for (const { holding, key } of back) {
+      holding.end = null;
+      if (key) this.#event(key, step, `the token ${token} is not zeroised (with ${holding.what}): ${found}`);
+    }
+    this.findings.push({ ...refuse('NOT-ZEROISED', `token ${token} blank, as it said it was`, found, 'Treat every key on it as still there, and have the token examined or destroyed.'), source, keys: [...new Set(back.flatMap(({ key }) => key?.identity ?? []))] });
     this.#settleEnds(source);
   }
 
@@ -1022,7 +1067,7 @@ class Estate {
     switch (change) {
       case 'set-user-pin': case 'change-pin': return;
       case 'init-token': {
-        this.#blanked(step, on, words);
+        this.#blanked(step, on, words, false);
         return;
       }
       case 'generate-key': case 'import-key': case 'unwrap-key': case 'copy-object': this.#made(step, intent, result as Read, words); return;
@@ -1059,6 +1104,7 @@ class Estate {
         const name = under ? `"${under.label}" on token ${token}` : `the recipient's key ${file.under.label}, ${checkText(file.under.check)}`;
         this.#add(key, { kind: 'wrapped-file', method, under: name, underKey: under ? this.#keyPointedAt(step, on, under).identity : identityOf(file.under.check, { module, token: '', id: null }), since: source, end: null, believed: this.#believed });
         key.unknown.add('where the wrapped file lies, and who copied it, is in no record');
+        this.#wrappedOut.set(file.wrapped, key);
         this.#event(key, step, words);
         if (under) this.#use(this.#keyPointedAt(step, on, under), step, `wrapped "${wrapped.label}"`);
         return;
@@ -1074,12 +1120,12 @@ class Estate {
 
   #made(step: Step, intent: Extract<Intent<'administer'>, { token: string }>, read: Read, words: string): void {
     const { change, module, token } = intent;
-    const order = intent.order as Partial<ChangeOrder<'generate-key'> & ChangeOrder<'import-key'> & ChangeOrder<'copy-object'>> & { readonly id: string; readonly label: string };
+    const order = intent.order as Partial<ChangeOrder<'generate-key'> & Omit<ChangeOrder<'import-key'>, 'file'> & ChangeOrder<'copy-object'>> & { readonly id: string; readonly label: string; readonly file?: string | WrappedKeyFile };
     const on = { module, token };
     const source = sourceOf(step.entry);
     const { check } = read;
     const place = { ...on, id: order.id };
-    const from = change === 'copy-object' && order.object ? this.#keyPointedAt(step, on, order.object) : undefined;
+    const from = change === 'copy-object' && order.object ? this.#keyPointedAt(step, on, order.object) : typeof order.file === 'object' ? this.#wrappedOut.get(order.file.wrapped) : undefined;
     // A fresh key is a new one, whatever three octets of a check value say; a fingerprint leaves no doubt.
     const known = from ?? (change === 'generate-key' && check.method !== 'SHA-256 of SubjectPublicKeyInfo' ? undefined : this.#keyOf(check, place));
     const origin = ({ 'generate-key': 'generated', 'import-key': 'imported', 'unwrap-key': 'unwrapped', 'copy-object': 'copied' } as const)[change as 'generate-key'];
@@ -1088,7 +1134,7 @@ class Estate {
       algorithm: read.spki === null ? secretAlgorithm(order.kind, read) : algorithmOfSpki(read.spki),
     });
     this.#inEarnest(key, step.after);
-    if (change === 'import-key') key.unknown.add(`the file it came from (${order.file ?? ''}) and every copy of that`);
+    if (typeof order.file === 'string') key.unknown.add(`the file it came from (${order.file}) and every copy of that`);
     if (change === 'unwrap-key') key.unknown.add('the wrapped file it came from and every copy of that');
     const pair = read.private && read.public ? `${source.ceremony} ${order.id}` : null;
     for (const attributes of [read.private, read.public, read.secret]) {
@@ -1099,7 +1145,7 @@ class Estate {
 
   // --- the end ---
 
-  finish(doubtful: Estate, more: Pick<Inventory, 'records'> & { readonly findings: readonly InventoryFinding[] }): Inventory {
+  finish(doubtful: Estate, more: Pick<Inventory, 'records' | 'rehearsals'> & { readonly findings: readonly InventoryFinding[] }): Inventory {
     for (const begun of this.#begun) this.#requested(begun);
     const keys = [...this.keys];
     const others = [...this.others];
@@ -1116,7 +1162,7 @@ class Estate {
     for (const one of doubtful.others) if (!others.some((other) => sameObject(other, one))) others.push({ ...one, end: null });
     const certificates = [...this.certificates, ...doubtful.certificates.filter((one) => !this.certificates.some((other) => other.sha256 === one.sha256))];
     return {
-      records: more.records,
+      records: more.records, rehearsals: more.rehearsals,
       keys: keys.map((key) => finished(key, certificates)),
       others,
       begun: [...this.#begun, ...doubtful.#begun].map(({ source, names }) => ({ ...source, names })),
@@ -1200,6 +1246,7 @@ function sourceOf({ ceremony, seq, at }: Entry): Source {
 function namesOf(action: ActionName, intent: Intent): string[] {
   if (action === 'generate-key' || action === 'restore-key') return [...(intent as Intent<'generate-key' | 'restore-key'>).ids];
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
+  if (action === 'form-key') return [(intent as Intent<'form-key'>).id];
   if (action === 'give-share') return [(intent as Intent<'give-share'>).object];
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
 }

@@ -179,7 +179,7 @@ ${section('Copy by copy', table('list', ['Copy', 'What', 'Level', 'What is known
     number, secret ? what : html`${what}<br>holds no secret`, own === null ? mark('refused') : html`${own}<br>${LEVELS[own]}`, words,
   ])))}${section('What this certificate belongs to', html`<p>Exactly one transcript: <span class="code">sha512sum transcript.jsonl</span> gives</p>
 <p>${code(hexGroups(record.sha512))}</p>
-`)}${section('What this certificate does not prove', html`<ul class="limits"><li>That there was no copy that nobody named: a list can only hold what somebody knew of.</li>
+${facts([['Entries', record.lines.length], ['Hash of the last entry', code(hexGroups(toHex(fromBase64url(state.lastHash))))], ['The same in words', code(head(record).join(' '))]])}`)}${section('What this certificate does not prove', html`<ul class="limits"><li>That there was no copy that nobody named: a list can only hold what somebody knew of.</li>
 <li>That a token erased the bits: L1 means that software looked and found nothing, and that a use was refused. A token that lies well enough is not caught by it.</li>
 <li>That nobody used the key, or copied it, before.</li>
 <li>That this record is genuine: only a verdict over the transcript says so (<span class="code">conclave verify</span>).</li>
@@ -315,7 +315,13 @@ function thingsSection(record: FoldedRecord): Markup {
 }
 
 function resultSection(record: FoldedRecord): Markup {
-  const { key, backup, issued } = record.state;
+  const { key, backup, issued, components: { formed, entered } } = record.state;
+  if (formed) {
+    return section('What was made', facts([
+      ['Key', html`"${formed.label}", ${formed.kind.toUpperCase()}, on token ${code(formed.token)}, CKA_ID ${code(hexGroups(formed.id))}; formed of ${Object.keys(entered).length} components`],
+      ['Check value', html`${code(formed.check.value.toUpperCase())}, ${formed.check.method} ${mark('verified')}`],
+    ]), table('list', ['Custodian', 'Component', 'Check value'], Object.entries(entered).map(([seat, { number, check }]) => [personName(record.state, seat), number, code(check.value.toUpperCase())])));
+  }
   if (!key) return section('What was made', none('No key was made or used.'));
   const share = (seat: string) => {
     const given = backup?.given[seat];

@@ -7,6 +7,7 @@
  *
  * It never touches a device, and it knows no person, serial number or PIN: those are bindings.
  */
+import { MOST_COMPONENTS, NO_TOTAL, totalOnForms } from './components.ts';
 import type { InputKind } from './evidence.ts';
 import { caAlgorithmNamed, componentsOf, isStateful } from './keys/algorithms.ts';
 import { heldAt } from './key-record.ts';
@@ -54,6 +55,7 @@ const ROLE_OF: Partial<Record<Action, Role>> = {
   'inspect-token': 'officer', 'test-random': 'officer', 'take-inventory': 'officer', 'generate-key': 'officer', 'prove-key': 'officer',
   'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'lock-key': 'officer',
   'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
+  'enter-component': 'custodian', 'issue-component': 'custodian', 'form-key': 'officer',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer', 'hand-over': 'custodian',
 };
 
@@ -104,6 +106,9 @@ class Room {
   /** How far the destruction has come, as a place in DESTRUCTION; -1 before it. */
   #destruction = -1;
   readonly #zeroised = new Map<string, PlanStep>();
+  /** Who has entered a component, in which step; and the step that formed the key of them. */
+  readonly #components = new Map<string, PlanStep>();
+  #formed: PlanStep | null = null;
   readonly #given = new Set<string>();
   readonly #readBack = new Set<string>();
 
@@ -344,6 +349,8 @@ class Room {
         key.locked = true;
         return;
       }
+      case 'enter-component': case 'issue-component': this.#component(step, what); return;
+      case 'form-key': this.#form(step, what); return;
       case 'wipe-backup-key':
         if (!this.#key?.recovered) this.#fault('WIPED-AFTER-PROOF', step, 'a proven recovery before the source is wiped', 'none');
         if (!this.#backup || this.#backup.wiped) this.#fault('WIPED-AFTER-PROOF', step, 'a backup key to wipe', this.#backup ? 'one that is wiped' : 'none');
@@ -486,6 +493,32 @@ class Room {
     else this.#key = { step, name: key, on, make: null, restored: true, proven: false, wrapped: false, recovered: false, locked: true };
   }
 
+  #component(step: PlanStep, what: Extract<PlanStep['do'], { action: 'enter-component' | 'issue-component' }>): void {
+    this.#onToken(step, what.on);
+    if (what.action === 'issue-component' && !this.#random.has(what.on)) this.#fault('RANDOM-FIRST', step, `the random source of ${what.on} tested first`, 'not tested');
+    const custodians = this.#custodians.length;
+    if (custodians < 2 || custodians > MOST_COMPONENTS) this.#fault('COMPONENTS-SEVERAL', step, `2 to ${MOST_COMPONENTS} custodians, one component for each`, `${custodians}`, 'Change the number of custodians under people.');
+    if (this.#formed) this.#fault('COMPONENTS-COMPLETE', step, 'every component before the key is formed', `${step.who} afterwards`);
+    if (this.#components.has(step.who)) this.#fault('COMPONENT-SET', step, 'one component of every custodian', `a second one of ${step.who}`, 'Remove one of the two.');
+    this.#components.set(step.who, step);
+  }
+
+  #form(step: PlanStep, what: Extract<PlanStep['do'], { action: 'form-key' }>): void {
+    this.#onToken(step, what.on);
+    if (!this.#listed.delete(what.on)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${what.on} right before`, 'none', 'Add a take-inventory step before this one.');
+    const missing = this.#custodians.filter((seat) => !this.#components.has(seat));
+    if (missing.length > 0 || this.#components.size === 0) this.#fault('COMPONENTS-COMPLETE', step, 'the component of every custodian first', `none of ${missing.join(', ')}`, 'Add an enter-component or an issue-component step, for-each: custodian.');
+    const sameOrder = ({ do: other }: PlanStep) => 'kind' in other && other.on === what.on && other.kind === what.kind && other.check === what.check;
+    const other = [...this.#components.values()].find((entry) => !sameOrder(entry));
+    if (other) this.#fault('AS-SCRIPTED', step, 'the token, the kind of key and the method of its components', 'another one', 'Let both steps have the same `on`, `kind` and `check`.');
+    // After a crash they are entered again from the first one on: what is signed by then must not have to be undone.
+    if ([...this.#components.values()].some(({ act }) => act !== step.act)) this.#fault('COMPONENTS-ONE-ACT', step, 'components and key in one act', 'a seal between them', 'Move the steps into one act.');
+    if (Object.keys(step.witnesses).length === 0) this.#fault('FORM-WITNESSED', step, 'a witness to the key that is formed', 'none', 'Add `witnessed-by`.');
+    if (what.total !== undefined && what.total !== NO_TOTAL && totalOnForms(what) === null) this.#fault('CHECK-VALUE-FORM', step, `six to ten hexadecimal digits, or ${NO_TOTAL}`, what.total, 'Write the check value of the whole key as it stands on the forms.');
+    if (this.#formed || this.#key) this.#fault('KEY-ONCE', step, 'one key in a ceremony', 'a second one', 'Make another ceremony for it.');
+    this.#formed = step;
+  }
+
   #end(): void {
     const key = this.#key;
     const last = this.#plan.steps.findLast((step) => step.line > 0) ?? { line: 0 };
@@ -508,6 +541,9 @@ class Room {
         this.#fault('ATTRIBUTES-SAFE', key.step, 'extractable: never, or locked before the end', 'a key that stays extractable', 'Add a lock-key step, or set extractable: never.');
       }
     }
+    const [entry] = this.#components.values();
+    if (entry && !this.#formed) this.#fault('COMPONENTS-COMPLETE', entry, 'a key formed of the components', 'none', 'Add a form-key step.');
+    if (this.#formed?.do.action === 'form-key' && !this.#listed.has(this.#formed.do.on)) this.#fault('INVENTORY-AROUND-CHANGE', this.#formed, `an inventory of ${this.#formed.do.on} afterwards`, 'none', 'Add a take-inventory step after this one.');
     if (this.#destruction >= 0) {
       if (this.#destruction < DESTRUCTION.length - 1) this.#fault('DESTROY-IN-ORDER', last, `${DESTRUCTION.join(', ')}, each once and in this order`, `nothing after ${DESTRUCTION[this.#destruction] ?? ''}`, 'Add the steps that are missing.');
       const wish = (action: Action) => this.#plan.steps.find((step) => step.do.action === action)?.do;

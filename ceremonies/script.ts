@@ -12,6 +12,7 @@ import { sha512 } from '@noble/hashes/sha2.js';
 import { toBase64url } from './bytes.ts';
 import { InputKind, Placement, type ThingKind } from './evidence.ts';
 import { CA_ALGORITHMS } from './keys/algorithms.ts';
+import { CHECK_METHODS } from './keys/check-value.ts';
 import { readPlainYaml, shapeFaults, type YamlFault } from './plain-yaml.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { plainText } from './text.ts';
@@ -34,6 +35,7 @@ function shapes<Open extends boolean>(open: Open) {
     (open ? z.union([schema, parameter]) : schema) as Open extends true ? z.ZodUnion<[T, typeof parameter]> : T;
   const whole = (min: number, max: number) => or(z.int().min(min).max(max));
   const algorithm = or(z.enum(CA_ALGORITHMS));
+  const component = z.strictObject({ on: name, kind: or(z.enum(['aes-128', 'aes-192', 'aes-256'])), check: or(z.enum(CHECK_METHODS)) });
 
   const action = z.strictObject({
     'confirm-script': z.strictObject({}).optional(),
@@ -84,6 +86,12 @@ function shapes<Open extends boolean>(open: Open) {
     /** A key out of its backup, onto a token where it is not. */
     'restore-key': z.strictObject({ on: name, key: name, from: name }).optional(),
     'lock-key': z.strictObject({ key: name }).optional(),
+    /** A component of a key, typed by its holder with the check value on the form; one for every custodian. */
+    'enter-component': component.optional(),
+    /** A component that is drawn, shown to its holder alone, written down, and typed again from there. */
+    'issue-component': component.optional(),
+    /** The key of all the components. `use`: one, and no other. `total`: the check value of the whole key on the forms, or none. */
+    'form-key': component.extend({ key: name, label: or(z.string().min(1).max(32)), use: or(z.enum(['wrap', 'encrypt', 'mac'])), total: or(z.string().min(1).max(20)).optional() }).optional(),
     'wipe-backup-key': z.strictObject({}).optional(),
     /** Every copy on the list is looked for: what is there, and what cannot be reached. */
     'locate-copies': z.strictObject({ copies: name }).optional(),

@@ -188,7 +188,8 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     }
     case 'locate-copies': case 'wait': case 'destroy-copies': case 'confirm-gone': return [];
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
-    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': case 'hand-over': case 'zeroise-token': return [];
+    case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'put-away': case 'hand-over': case 'zeroise-token':
+    case 'enter-component': case 'issue-component': case 'form-key': return [];
   }
 }
 

@@ -193,6 +193,10 @@ export const Request = z.discriminatedUnion('call', [
   }),
   /** Writes the bundle into the data folder and says where. */
   z.strictObject({ call: z.literal('export'), ceremony: CeremonyId }),
+  /** The certificate of destruction of a closed record, as it stands in the bundle. */
+  z.strictObject({ call: z.literal('certificate'), ceremony: CeremonyId }),
+  /** The same printed as a PDF file, where the person chooses. Answered by the window, which has a printer; never by the conductor. */
+  z.strictObject({ call: z.literal('print-certificate'), ceremony: CeremonyId }),
   /** The auditor's verdict on a bundle or transcript the person dropped or chose. */
   z.strictObject({ call: z.literal('verify'), name: z.string().max(200), bytes: z.instanceof(Uint8Array).refine((bytes) => bytes.length <= 268_435_456) }),
   /** The verdict on a record of this machine. */
@@ -361,6 +365,9 @@ export interface Answers {
   act: null; 'leave-copy': null; cancel: { readonly cancelled: boolean }; witness: null; decide: null; note: null; exception: null; break: null; back: null; disagree: null; abort: null; resume: null;
   'plan-destruction': { readonly list: CopyList; readonly file: { readonly path: string; readonly sha256: string } | null };
   export: { readonly path: string; readonly sha256: string };
+  certificate: { readonly name: string; readonly html: string };
+  /** Null: the person chose no file. */
+  'print-certificate': { readonly path: string; readonly sha256: string } | null;
   verify: { readonly verdict: Verdict; readonly lines: readonly string[] };
   'verify-own': { readonly verdict: Verdict; readonly lines: readonly string[] };
   custody: CustodyReport;

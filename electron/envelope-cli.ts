@@ -21,13 +21,14 @@ import { ASYMMETRIC_KEY_PACKAGE, hybridWrapRandomness, readWrappedKey, unwrapKey
 import { nameText, pem, readPem } from '../ceremonies/keys/signed.ts';
 import { readSubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { Refused, type Refusal } from '../ceremonies/refusal.ts';
+import { ageFacts, isAgeFile, isAgeKey, openAge, readAgeRecipients, sealAge } from './age-envelope.ts';
 import { KEYS_DETAIL, moment, newFile, readInput, Usage, write } from './keys-cli.ts';
 
 export const ENVELOPE_HELP = `  conclave envelope seal --to FILE... --in FILE --out FILE [--describe TEXT] [--pem] [--json]
   conclave envelope open --key FILE --in FILE --out FILE [--unauthenticated] [--json]
   conclave envelope show FILE [--json]
   conclave envelope verify FILE [--cert FILE]... [--content FILE] [--json]
-      CMS: sealed to ML-KEM and composite ML-KEM keys; signatures with ML-DSA and composites checked.
+      CMS: sealed to ML-KEM and composite ML-KEM keys; signatures with ML-DSA and composites checked. Or age files, to age1pq keys.
   conclave key wrap --in FILE --name TEXT --to FILE... --out FILE [--pem] [--json]
   conclave key unwrap --key FILE --in FILE --out FILE [--json]
       Hybrid key wrap: an AES key or a private key, to the holder of a composite KEM key.
@@ -47,12 +48,13 @@ conclave envelope verify FILE [--cert FILE]... [--content FILE] [--json]
 
   seal        CMS AuthEnvelopedData, AES-256-GCM; any one recipient opens it
   --to        a recipient's certificate or public key (ML-KEM, composite ML-KEM), PEM or DER; may be given more than once.
-              Whether it is the recipient's is yours to know: compare the fingerprint that is printed
+              Whether it is the recipient's is yours to know: compare the fingerprint that is printed.
+              A file of age1pq... recipients makes an age file, which age 1.3 opens
   --describe  one line about the content. NOT secret, but it cannot be changed afterwards
   --at TIME   the moment at which certificates must hold (default: now)
-  --pem       writes PEM instead of DER
-  open        opens AuthEnvelopedData; EnvelopedData too with --unauthenticated: nothing then tells altered content
-  --key       the private key, PKCS#8, PEM or DER: seed, expanded or both
+  --pem       writes PEM instead of DER; of an age file, its text form
+  open        opens AuthEnvelopedData; EnvelopedData too with --unauthenticated: nothing then tells altered content. And age files
+  --key       the private key, PKCS#8, PEM or DER: seed, expanded or both; or an age identity (AGE-SECRET-KEY-PQ-1...)
   show        what an envelope or a wrapped key says without being opened. Believe the description after opening only
   verify      every signature of a SignedData (ML-DSA, SLH-DSA, composites, classical)
   --cert      a signer's certificate, where the file does not hold it; trust in it is yours to give
@@ -126,11 +128,14 @@ export async function envelopeCommand(command: string, args: readonly string[]):
     return value;
   };
   const { json } = values;
-  const told = (report: () => Promise<Report>, verb: 'done' | 'verified' | null = 'done'): Promise<number> => tell(report, basename(file || (values.in ?? '')), verb, json);
+  const told = (report: () => Report | Promise<Report>, verb: 'done' | 'verified' | null = 'done'): Promise<number> => tell(report, basename(file || (values.in ?? '')), verb, json);
   switch (call) {
     case 'envelope seal': {
       const [input, out] = [given('in'), newFile(given('out'))];
       const content = readInput(input, LARGEST_CONTENT);
+      const age = ageCall(values.to ?? []);
+      if (age && values.describe !== undefined) throw new Usage('--describe: an age file has no place for it');
+      if (age) return told(() => sealWithAge(values.to ?? [], content, basename(input), out, values.pem === true));
       return told(async () => {
         const recipients = recipientsOf(values.to ?? [], moment(values.at));
         const der = lendRandom(sealingRandomness(recipients), content, (random) => sealEnvelope({ content, recipients, ...(values.describe !== undefined && { description: values.describe }) }, random));
@@ -140,6 +145,7 @@ export async function envelopeCommand(command: string, args: readonly string[]):
     }
     case 'envelope open': {
       const [input, out, key] = [given('in'), newFile(given('out')), given('key')];
+      if (isAgeFile(readInput(input, LARGEST_CONTENT * 2))) return told(() => openWithAge(input, key, out));
       return told(async () => {
         const envelope = readEnvelope(cmsIn(readInput(input, LARGEST_CONTENT * 2)));
         const opened = await withPrivateKey(key, (held) => openEnvelope(envelope, held, { unauthenticated: values.unauthenticated === true }));
@@ -156,7 +162,10 @@ export async function envelopeCommand(command: string, args: readonly string[]):
       });
     }
     case 'envelope show':
-      return told(async () => ({ file: basename(file), facts: envelopeFacts(cmsIn(readInput(file, LARGEST_CONTENT * 2))), findings: [] }), null);
+      return told(() => {
+        const bytes = readInput(file, LARGEST_CONTENT * 2);
+        return { file: basename(file), facts: isAgeFile(bytes) ? ageReport(bytes) : envelopeFacts(cmsIn(bytes)), findings: [] };
+      }, null);
     case 'envelope verify':
       return told(async () => verifyReport(file, values.cert ?? [], values.content), 'verified');
     case 'key wrap': {
@@ -195,6 +204,46 @@ export async function envelopeCommand(command: string, args: readonly string[]):
     default:
       return plan(file, json);
   }
+}
+
+// --- age -----------------------------------------------------------------------------------------------------------------
+
+/** Are all of these files age's? Throws `Usage` where only some are. */
+function ageCall(paths: readonly string[]): boolean {
+  const theirs = paths.filter((path) => isAgeKey(readInput(path, LARGEST_KEY)));
+  if (theirs.length > 0 && theirs.length < paths.length) throw new Usage('--to: one form of envelope at a time, age or CMS');
+  return theirs.length > 0;
+}
+
+async function sealWithAge(paths: readonly string[], content: Uint8Array, file: string, out: string, armored: boolean): Promise<Report> {
+  try {
+    const recipients = paths.flatMap((path) => readAgeRecipients(readInput(path, LARGEST_KEY)));
+    const sealed = await sealAge(content, recipients, armored);
+    write(out, sealed);
+    return { file, findings: [], facts: { written: out, bytes: sealed.length, ...ageReport(sealed), recipients: recipients.map((one) => `age1pq, fingerprint ${toHex(sha256(utf8(one)))}`) } };
+  } finally {
+    content.fill(0);
+  }
+}
+
+async function openWithAge(input: string, key: string, out: string): Promise<Report> {
+  const [bytes, identities] = [readInput(input, LARGEST_CONTENT * 2), readInput(key, LARGEST_KEY)];
+  try {
+    const content = await openAge(bytes, identities);
+    try {
+      write(out, content);
+    } finally {
+      content.fill(0);
+    }
+    return { file: basename(input), findings: [], facts: { written: out, ...ageReport(bytes) } };
+  } finally {
+    identities.fill(0);
+  }
+}
+
+function ageReport(bytes: Uint8Array): Facts {
+  const { recipients, quantumSafe } = ageFacts(bytes);
+  return { is: 'an age file', authenticated: true, recipients, safe: quantumSafe ? 'hybrid recipients alone' : 'NOT against a quantum computer: a recipient beside the hybrid ones' };
 }
 
 // --- files ---------------------------------------------------------------------------------------------------------------
@@ -300,7 +349,7 @@ async function verifyReport(file: string, certificates: readonly string[], conte
 }
 
 /** `verb`: what a report without findings says; null for one that judges nothing. */
-async function tell(make: () => Promise<Report>, file: string, verb: 'done' | 'verified' | null, json: boolean): Promise<number> {
+async function tell(make: () => Report | Promise<Report>, file: string, verb: 'done' | 'verified' | null, json: boolean): Promise<number> {
   let report: Report;
   try {
     report = await make();

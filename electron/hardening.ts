@@ -106,11 +106,17 @@ export function webPreferences(preload: string, release: boolean) {
   } as const satisfies WebPreferences;
 }
 
+/** A page that is printed and that nobody sees: as above, and besides without any script and without a preload. */
+export function paperPreferences(release: boolean) {
+  const { preload: _none, ...same } = webPreferences('', release);
+  return { ...same, javascript: false } as const satisfies WebPreferences;
+}
+
 /** A session in memory: without `persist:` nothing of a page is ever written to disk. */
 export const PARTITION = 'conclave';
 export const SCHEME = 'app';
 
-/** SECURITY 7. `plain` is the page shown in the app's place when it cannot start; its one style sheet is inside it. */
+/** SECURITY 7. `plain` is a page whose one style sheet is inside it: shown in the app's place when it cannot start, or printed. */
 const BASE = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 export const POLICIES = {
   page: `${BASE}; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'none'; object-src 'none'; worker-src 'none'`,
@@ -214,7 +220,15 @@ export interface Installing {
   readonly folders: Folders;
   readonly release: boolean;
   /** The page that is shown when the app cannot start, at app://plain/; its style apart, for the policy. */
-  readonly plain: () => { readonly html: string; readonly style: string };
+  readonly plain: () => Plain;
+  /** The page that is being printed, at app://paper/; null where nothing is. */
+  readonly paper: () => Plain | null;
+}
+
+export interface Plain {
+  readonly html: string;
+  /** Its one style sheet, exactly as it stands in it. */
+  readonly style: string;
 }
 
 /** Before the app is ready, and before anything else. Returns false where the app must not start at all. */
@@ -276,11 +290,12 @@ function hardenContents(contents: WebContents, release: boolean): void {
   if (release) contents.on('devtools-opened', () => contents.closeDevTools());
 }
 
-async function serve({ url, method }: Request, { folders, plain }: Installing): Promise<Response> {
+async function serve({ url, method }: Request, { folders, plain, paper }: Installing): Promise<Response> {
   const notThere = () => new Response('not here', { status: 404, headers: { ...HEADERS, 'Content-Type': 'text/plain', 'Content-Security-Policy': POLICIES.booth } });
   if (method !== 'GET') return notThere();
-  if (url === `${SCHEME}://plain/`) {
-    const { html, style } = plain();
+  const inside = url === `${SCHEME}://plain/` ? plain() : url === `${SCHEME}://paper/` ? paper() : null;
+  if (inside !== null) {
+    const { html, style } = inside;
     return new Response(html, { headers: { ...HEADERS, 'Content-Type': 'text/html; charset=utf-8', 'Content-Security-Policy': POLICIES.plain(style) } });
   }
   const file = fileFor(url, folders);

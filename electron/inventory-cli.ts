@@ -2,8 +2,8 @@
  * `conclave inventory`: what keys there are, where every copy of each lives, who can use it, and who did; and whether the tokens
  * hold just that.
  *
- * It asks what the Keys room asks, and changes nothing. Exit code 0: nothing was found. 1: findings, by rule name, or a token that
- * was not read as asked. 2: a wrong call. A PIN is typed on the terminal, or on a rehearsal token by a stand-in.
+ * It asks what the Keys room asks, and changes nothing. Exit code 0: nothing was found in earnest. 1: findings, by rule name, or a token
+ * that was not read as asked; those of rehearsals only where they are asked for. 2: a wrong call. A PIN is typed on the terminal, or on a rehearsal token by a stand-in.
  */
 import { existsSync, renameSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -11,8 +11,9 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { deadlines } from '../ceremonies/alerts.ts';
 import { utf8 } from '../ceremonies/bytes.ts';
-import { LEVELS, stands } from '../ceremonies/destruction.ts';
-import { holdsSecret, type Copy, type Inventory, type InventoryFinding, type InventoryKey } from '../ceremonies/inventory.ts';
+import { holdsSecret, LEVELS, stands } from '../ceremonies/destruction.ts';
+import { inEarnest } from '../ceremonies/findings.ts';
+import type { Copy, Inventory, InventoryFinding, InventoryKey } from '../ceremonies/inventory.ts';
 import type { Compared } from './contract.ts';
 import { newFile, Usage, write } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
@@ -26,7 +27,7 @@ export const INVENTORY_HELP = `  conclave inventory [--reconcile] [--calendar FI
       What keys there are, where each copy lives, who can use it and who did: from the signed records; compared with the tokens.
 `;
 
-export const INVENTORY_DETAIL = `conclave inventory [--calendar FILE.ics [--overwrite]] [--home DIR] [--json]
+export const INVENTORY_DETAIL = `conclave inventory [--calendar FILE.ics [--overwrite]] [--include-rehearsals] [--home DIR] [--json]
 conclave inventory --reconcile [--all-tokens | --module M --token SERIAL ...] [--login | --stand-in] [--home DIR] [--json]
 
   Folded from every ceremony and logbook volume of the data folder. Each is verified; what does not verify is a finding.
@@ -40,6 +41,8 @@ conclave inventory --reconcile [--all-tokens | --module M --token SERIAL ...] [-
   --calendar FILE.ics
                 writes when certificates expire and cryptoperiods end, with alarms 90, 30 and 7 days before (iCalendar, RFC 5545)
   --overwrite   in place of a calendar that is there; else nothing is ever overwritten
+  --include-rehearsals
+                findings of rehearsals count too; else they are listed apart and decide nothing
   --home DIR    the data folder        --json        the whole answer
 
   Findings of the records: RECORD-NOT-BELIEVED, LOGBOOK-CHAIN, LEFT-BEHIND, BEGUN-UNEXPLAINED, STATE-TRANSITION, STATE-FROM, STATE-USE,
@@ -49,7 +52,10 @@ conclave inventory --reconcile [--all-tokens | --module M --token SERIAL ...] [-
   How much is known of a copy's end:
 ${Object.entries(LEVELS).map(([level, words]) => `    ${level}  ${words}`).join('\n')}
 
-  Exit code 0: nothing was found. 1: findings, by rule name, each with a next step, or a token that was not read as asked. 2: wrong call.
+  A finding is of a rehearsal where every key that it is about is one of a rehearsal, or, where it is about none, its record is. Records
+  that do not verify, missing volumes and objects that nothing explains are never put down to a rehearsal.
+
+  Exit code 0: nothing was found in earnest. 1: findings, by rule name, each with a next step, or a token that was not read as asked. 2: wrong call.
 `;
 
 export async function inventoryCommand(args: readonly string[], { openHouse }: { readonly openHouse: (home: string) => Promise<House<BoothPort>> }): Promise<number> {
@@ -58,7 +64,7 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
     options: {
       'reconcile': { type: 'boolean', default: false }, 'all-tokens': { type: 'boolean', default: false }, 'module': { type: 'string', multiple: true, default: [] }, 'token': { type: 'string', multiple: true, default: [] },
       'login': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
-      'calendar': { type: 'string' }, 'overwrite': { type: 'boolean', default: false },
+      'calendar': { type: 'string' }, 'overwrite': { type: 'boolean', default: false }, 'include-rehearsals': { type: 'boolean', default: false },
     },
   });
   const { module: modules, token: serials, reconcile: reconciles, 'all-tokens': all, login, 'stand-in': standIn } = values;
@@ -76,20 +82,30 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
     const reconciliation = reconciles ? await ask(house, { call: 'reconcile', tokens: wanted, login: login ? 'ask' : standIn ? 'stand-in' : 'none' }) : null;
     const now = new Date();
     const findings = [...inventory.findings, ...reconciliation?.findings ?? []];
+    const { real, rehearsed } = inEarnest(findings, inventory);
+    const counted = values['include-rehearsals'] ? findings.length : real.length;
     if (calendar !== null) await writeCalendar(calendar, inventory, now);
-    process.stdout.write(values.json ? `${JSON.stringify({ ...inventory, reconciliation, findings }, null, 2)}\n`
+    process.stdout.write(values.json ? `${JSON.stringify({ ...inventory, reconciliation, findings: [...real.map((finding) => ({ ...finding, rehearsal: false })), ...rehearsed.map((finding) => ({ ...finding, rehearsal: true }))] }, null, 2)}\n`
       : [
         ...inventory.keys.flatMap(inWords),
         ...reconciliation === null ? [] : inTokens(reconciliation),
-        ...findings.map((finding) => findingLine(finding, inventory.keys)),
+        ...real.map((finding) => `✕ ${findingLine(finding, inventory.keys)}`),
+        ...rehearsed.length === 0 ? [] : ['Of rehearsals:', ...rehearsed.map((finding) => `  ! REHEARSAL ${findingLine(finding, inventory.keys)}`)],
         ...calendar === null ? [] : [calendar],
         `${inventory.keys.filter(({ believed }) => believed).length} keys from ${inventory.records.believed} records that verify${inventory.records.refused === 0 ? '' : `, and ${inventory.records.refused} that ${inventory.records.refused === 1 ? 'does' : 'do'} not`}`,
-        findings.length === 0 ? `✓ nothing was found${reconciliation === null ? '; the tokens were not asked (--reconcile)' : ''}` : `✕ ${findings.length} findings`,
+        ...inventory.keys.length > 0 && inventory.keys.every(({ rehearsal }) => rehearsal) ? ['! every key here is of a rehearsal: nothing is in earnest'] : [],
+        `${counted === 0 ? `✓ nothing was found${rehearsed.length === 0 ? '' : ' in earnest'}${reconciliation === null ? '; the tokens were not asked (--reconcile)' : ''}` : `✕ ${counted} findings`}${rehearsedWords(rehearsed.length, values['include-rehearsals'])}`,
       ].map((line) => `${line}\n`).join(''));
-    return findings.length === 0 && (reconciliation?.failed ?? []).length === 0 ? 0 : 1;
+    return counted === 0 && (reconciliation?.failed ?? []).length === 0 ? 0 : 1;
   } finally {
     await house.stop();
   }
+}
+
+/** How many findings are of rehearsals, and whether they count. */
+export function rehearsedWords(rehearsed: number, included: boolean): string {
+  if (rehearsed === 0) return '';
+  return included ? `; ${rehearsed} of them of rehearsals` : `; ${rehearsed} of rehearsals, which do not count (--include-rehearsals)`;
 }
 
 /** What the records of this machine come to, each verified: page by page, until all pages are of one look. */
@@ -119,7 +135,7 @@ async function writeCalendar(path: string, inventory: Inventory, now: Date): Pro
 // --- for people --------------------------------------------------------------------------------------------------------
 
 const ORIGIN: Readonly<Record<InventoryKey['origin'], string>> = {
-  generated: 'generated here', imported: 'imported from a file', unwrapped: 'unwrapped here', copied: 'a copy', earlier: 'there before the first record',
+  generated: 'generated here', imported: 'imported from a file', unwrapped: 'unwrapped here', copied: 'a copy', formed: 'formed of components', earlier: 'there before the first record',
 };
 const MARK = { attested: '✓ attested', verified: '✓ verified', reported: '! reported' } as const;
 
@@ -178,5 +194,5 @@ function inTokens({ tokens, notSeen, failed }: Compared): string[] {
 
 function findingLine({ rule, expected, found, next, source, keys }: InventoryFinding, all: readonly InventoryKey[]): string {
   const about = all.filter(({ identity }) => keys.includes(identity)).map(({ label }) => label);
-  return `✕ ${rule}${source === null ? '' : ` [${source.ceremony.slice(0, 8)} ${source.seq}]`}${about.length === 0 ? '' : ` (${about.join(', ')})`}: expected ${expected}; found ${found}. ${next}`;
+  return `${rule}${source === null ? '' : ` [${source.ceremony.slice(0, 8)} ${source.seq}]`}${about.length === 0 ? '' : ` (${about.join(', ')})`}: expected ${expected}; found ${found}. ${next}`;
 }

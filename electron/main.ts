@@ -15,6 +15,7 @@ import type { Answer, Call, Request } from './contract.ts';
 import { harden, isDevelopmentRuntime, isKnownSender } from './hardening.ts';
 import type { CallChannel, EntriesChannel, MovedChannel } from './preload.ts';
 import { dataFolder, electronLauncher, forbidCoreDumps, startHouse, type House } from './processes.ts';
+import { Press, asksToPrint } from './printing.ts';
 import { PAGE, PLAIN_PAGE, openBooth, openMainWindow, plainPage } from './windows.ts';
 
 /** The bundler puts it in: SHA-256 over the sources. */
@@ -31,6 +32,7 @@ const ledgerLoadsHere = Number(process.versions['napi']) >= 10;
 const plainNode = release ? join(process.resourcesPath, 'node') : join(app.getAppPath(), 'node_modules/.bin/node');
 
 let refusal: Refusal | undefined;
+const press = new Press({ Window: BrowserWindow, dialog, release });
 let window: BrowserWindow | undefined;
 
 // Electron's own answer would be a dialog over the ceremony. Nothing of the record lives here: a fault is told, and the
@@ -45,6 +47,7 @@ const mayStart = harden(
   {
     release,
     folders: { page: join(out, 'renderer'), booth: join(out, 'booth'), fonts: join(out, 'renderer/fonts') },
+    paper: () => press.page,
     plain: () => plainPage(refusal ?? refuse('NOTHING-REFUSED', 'a refusal to show', 'none', 'Close Conclave and open it again.')),
   },
 );
@@ -134,7 +137,9 @@ async function run(): Promise<void> {
       return { ok: false, refusal: refuse('KNOWN-SENDER', 'a call from the page of the main window', 'another sender', 'This is a fault of the program, or an attack on it. Stop, and report it.') };
     }
     try {
-      return await (await started).call(request as Request); // parsed by the conductor, for whom it is meant
+      const house = await started;
+      if (asksToPrint(request)) return await press.print(await house.call({ ...request, call: 'certificate' }), main);
+      return await house.call(request as Request); // parsed by the conductor, for whom it is meant
     } catch (error) {
       if (error instanceof Refused) return { ok: false, refusal: error.refusal };
       throw error;

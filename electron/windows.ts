@@ -6,7 +6,8 @@
  */
 import type { BrowserWindow, BrowserWindowConstructorOptions, MessagePortMain, Rectangle } from 'electron';
 import type { Refusal } from '../ceremonies/refusal.ts';
-import { boothFacts, type Wanted } from './booth/asking.ts';
+import { boothFacts, type Asks } from './booth/asking.ts';
+import { componentFacts } from './booth/component.ts';
 import type { BoothChannel } from './booth/preload.ts';
 import type { BoothMessage } from './devices/protocol.ts';
 import { webPreferences } from './hardening.ts';
@@ -123,7 +124,7 @@ export function boothBounds({ x, y, width, height }: Rectangle): Rectangle {
  * Opens a booth that covers the main window. The returned function closes it for good. Where the PIN is typed on the
  * token's own pad there is nothing to send and nothing to cancel: the window only says so, and has no port.
  */
-export function openBooth(Window: WindowClass, wanted: Wanted, options: BoothOptions): () => void {
+export function openBooth(Window: WindowClass, wanted: Asks, options: BoothOptions): () => void {
   const { over, port, preload, release } = options;
   const booth = new Window({
     title: 'PIN booth',
@@ -159,7 +160,7 @@ export function openBooth(Window: WindowClass, wanted: Wanted, options: BoothOpt
     if (!onPad && way.length === 0) return; // the device process has just ended, which settles the ticket
     options.forbidCoreDumps(contents.getOSProcessId());
     contents.setZoomFactor(over?.webContents.getZoomFactor() ?? 1); // who needs larger letters needs them here
-    contents.postMessage('booth:open' satisfies BoothChannel, boothFacts(wanted), way);
+    contents.postMessage('booth:open' satisfies BoothChannel, wanted.kind === 'component-wanted' ? componentFacts(wanted) : boothFacts(wanted), way);
     booth.show();
     booth.focus();
     contents.focus();

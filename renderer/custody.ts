@@ -4,22 +4,18 @@
  *
  * Pure. It draws nothing and judges nothing: what is wrong with where a share lies comes from the report.
  */
+import { isIn } from '../ceremonies/findings.ts';
 import type { CustodyMovement, Thing } from '../ceremonies/shares/custody.ts';
 import type { PlacementFinding } from '../ceremonies/shares/placement.ts';
 import type { CustodyReport } from '../electron/contract.ts';
 
 /** Real things and those of rehearsals never stand on one map. */
 export function worldOf(report: CustodyReport, rehearsal: boolean): CustodyReport {
-  const sets = report.sets.filter((set) => set.rehearsal === rehearsal);
-  const things = report.things.filter((thing) => thing.rehearsal === rehearsal);
-  const keys = new Set(things.map(({ key }) => key));
-  const others = new Set(report.things.filter((thing) => thing.rehearsal !== rehearsal).map(({ key }) => key));
-  // What is about nothing in particular is said in both.
-  const ours = (about: readonly string[]) => about.some((key) => keys.has(key)) || !about.some((key) => others.has(key));
+  const ours = (one: { readonly rehearsal: boolean }) => one.rehearsal === rehearsal;
+  const isOurs = isIn(report, rehearsal);
   return {
-    ...report, sets, things, movements: report.movements.filter((one) => one.rehearsal === rehearsal), balance: report.balance.filter((one) => one.rehearsal === rehearsal),
-    findings: report.findings.filter((one) => ours(one.things)),
-    placement: report.placement.filter((one) => (one.set === null || one.things.length > 0 ? ours(one.things) : sets.some(({ id }) => id === one.set))),
+    ...report, sets: report.sets.filter(ours), things: report.things.filter(ours), movements: report.movements.filter(ours), balance: report.balance.filter(ours),
+    findings: report.findings.filter(isOurs), placement: report.placement.filter(isOurs),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the Keys room makes of the inventory: which keys a filter shows and which findings it hides, what a key is wrapped under,
- * what each copy is in words, and the columns of its life.
+ * What the Keys room makes of the inventory: which keys a filter shows and which findings it hides, what each copy is in
+ * words, and the columns of its life. What stands above and below a key is in hierarchy.ts.
  *
  * Pure. Whatever stands here was folded from signed records elsewhere (ceremonies/inventory.ts); nothing is decided about a key.
  * A kind, a state or a level that this page does not know yet is shown by its own name, never left out.
@@ -54,6 +54,11 @@ function rowOf(key: InventoryKey): KeyRow {
     key, state: key.state ?? 'unknown', standing: key.standing?.state ?? 'unknown', tokens: [...tokens], under: wrappedUnder(key),
     text: [key.label, key.identity, key.algorithm, key.rehearsal ? t.inventory.inRehearsal : '', ...tokens, ...people, ...new Set(ids), ...key.certificates.map(({ subject, sha256 }) => `${subject} ${sha256}`)].join('\n').toLowerCase(),
   };
+}
+
+/** A record names the key under which it wrapped into itself by its place; of a file the key itself is known, or it is nobody's here. */
+function wrappedUnder({ copies }: InventoryKey): Wanted[] {
+  return copies.filter(stands).flatMap((copy): Wanted[] => (copy.kind === 'wrapped-part' ? [copy.under] : copy.kind === 'wrapped-file' && typeof copy.underKey === 'string' ? [{ identity: copy.underKey }] : []));
 }
 
 /** Puts the inventory together as its pages come: what needs all keys is counted here, a page at a time. */
@@ -135,26 +140,6 @@ export function findingCounts(findings: readonly Finding[]): ReadonlyMap<string,
   const counts = new Map<string, number>();
   for (const { keys } of findings) for (const identity of new Set(keys)) counts.set(identity, (counts.get(identity) ?? 0) + 1);
   return counts;
-}
-
-// --- what is wrapped under what ----------------------------------------------------------------------------------------
-
-/** Keys under which a copy of this one lies wrapped, and keys of which a copy lies wrapped under this one. */
-export function relations(rows: readonly KeyRow[], row: KeyRow): { readonly above: readonly InventoryKey[]; readonly below: readonly InventoryKey[] } {
-  const { key, under } = row;
-  const above = under.length === 0 ? [] : rows.filter((other) => other.key !== key && under.some((wanted) => is(other, wanted)));
-  const below = rows.filter((other) => other.key !== key && other.under.some((wanted) => is(row, wanted)));
-  return { above: above.map((one) => one.key), below: below.map((one) => one.key) };
-}
-
-function is({ key: { identity, copies }, tokens }: KeyRow, wanted: Wanted): boolean {
-  if ('identity' in wanted) return identity === wanted.identity;
-  return tokens.includes(wanted.token) && copies.some((copy) => copy.kind === 'object' && copy.class === 'secret-key' && copy.token === wanted.token && copy.module === wanted.module && copy.id === wanted.id);
-}
-
-/** A record names the key under which it wrapped into itself by its place; of a file the key itself is known, or it is nobody's here. */
-function wrappedUnder({ copies }: InventoryKey): Wanted[] {
-  return copies.flatMap((copy): Wanted[] => (copy.kind === 'wrapped-part' ? [copy.under] : copy.kind === 'wrapped-file' && typeof copy.underKey === 'string' ? [{ identity: copy.underKey }] : []));
 }
 
 // --- a copy in words ---------------------------------------------------------------------------------------------------

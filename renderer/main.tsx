@@ -45,7 +45,7 @@ function Page() {
     case 'tokens':
       return <Tokens />;
     case 'keys':
-      return <Keys chosen={screen.key ?? null} />;
+      return <Keys chosen={screen.key ?? null} hierarchy={screen.hierarchy === true} />;
     case 'scripts':
       return <Scripts />;
     case 'custody':

@@ -6,8 +6,9 @@
  * the evidence carries.
  */
 import { orderText, resultLines } from '../ceremonies/administration.ts';
-import { keyInput, mayBeKept, type Data, type State } from '../ceremonies/ceremony.ts';
-import { claimsOn, listOf, nextCopy, REHEARSAL_WAIT, waitsUntil } from '../ceremonies/destruction.ts';
+import { custodianNumber, keyInput, mayBeKept, type Data, type State } from '../ceremonies/ceremony.ts';
+import { checkWords, NO_TOTAL } from '../ceremonies/components.ts';
+import { claimsOn, listOf, nextCopy, REHEARSAL_WAIT, waitsUntil, seenText } from '../ceremonies/destruction.ts';
 import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof } from '../ceremonies/evidence.ts';
 import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
@@ -164,6 +165,24 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
             ]),
       ];
     }
+    case 'enter-component':
+    case 'issue-component': {
+      const { check } = (evidence as Evidence<'enter-component'> | null) ?? {};
+      const entered = Object.keys(state.components.entered).length;
+      const all = state.people.filter(({ role }) => role === 'custodian').length;
+      return [
+        text('Component', t.ceremony.componentOf(custodianNumber(state, step.who), all, step.do.kind.toUpperCase())),
+        ...(check ? [mono('Check value', checkWords(check), 'verified')] : [text('So far', t.ceremony.componentsSoFar(entered, all))]),
+      ];
+    }
+    case 'form-key': {
+      const e = evidence as Evidence<'form-key'> | null;
+      const { kind, label, use, total } = step.do;
+      const named = text('Key', `${kind.toUpperCase()}, “${label}”, ${t.ceremony.formedUse[use]}`);
+      if (e) return [named, mono('Check value', checkWords(e.total), e.by === 'attribute' ? 'reported' : 'verified'), text('The token says', attributesBrief(e.secret), 'reported'), text('It was outside', t.keys.formed)];
+      const begun = (intent as Intent<'form-key'> | null)?.check;
+      return [...token(step.do.on), named, ...(begun ? [mono('Check value', checkWords(begun))] : []), ...(total === undefined || total === NO_TOTAL ? [] : [mono('On the forms', total)])];
+    }
     case 'make-backup-key':
       return state.plan?.set
         ? [text('Shares', `${state.plan.set.shares} are made; any ${state.plan.set.threshold} recover the key`)]
@@ -187,7 +206,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       const e = evidence as Evidence<'locate-copies'> | null;
       const { copies } = listOf(state.destruction);
       if (!e) return [list(t.destruction.copies(copies.length), copies.map(({ what }, index) => `${index + 1}. ${what}`))];
-      if (step.do.action === 'locate-copies') return [list(t.destruction.found, e.seen.map(({ copy, found, why }) => t.destruction.seen(copy, copies[copy - 1]?.what ?? '', found, why)), 'reported')];
+      if (step.do.action === 'locate-copies') return [list(t.destruction.found, e.seen.map(({ copy, found, why }) => t.destruction.seen(copy, copies[copy - 1]?.what ?? '', seenText(found, why))), 'reported')];
       const { claims, verdict, level } = claimsOn(state.destruction);
       return [text(t.destruction.verdict, level === null ? `✕ ${verdict}` : verdict, level === null ? undefined : 'reported'), list(t.destruction.claims, claims.map(({ number, what, level: own, words }) => `${number}. ${what}: ${own ?? '✕'} ${words}`))];
     }
@@ -298,7 +317,8 @@ function attributesBrief(key: KeyAttributes): string {
 
 /** What a ceremony leaves: its key, where each part lives as the last proof showed it, and what the key signed. */
 export function resultFacts(state: State, rows: readonly Told[]): Fact[] {
-  const { key, issued } = state;
+  const { key, issued, components: { formed } } = state;
+  if (formed) return [text('Key', `${formed.kind.toUpperCase()}, “${formed.label}”`), mono('Check value', checkWords(formed.check), 'verified'), hex('Token, serial', formed.token)];
   if (!key) return [];
   const shown = rows.findLast(
     ({ entry, step }) => entry.kind === 'done' && ['generate-key', 'prove-key', 'open-key', 'restore-key'].includes(step?.do.action ?? ''),
@@ -354,7 +374,8 @@ export function canBeStopped(state: State, step: PlanStep): boolean {
 }
 
 /** Why what was found may not be kept; null where it may. Half of it, or a whole of which the wrapped part is in no entry. */
-export function whyNotKept(state: State): 'half' | 'unwritten' | null {
+export function whyNotKept(state: State): 'half' | 'unwritten' | 'untold' | null {
   if (mayBeKept(state)) return null;
+  if (state.current?.step.do.action === 'form-key') return 'untold';
   return state.current?.observation?.state === 'half' ? 'half' : 'unwritten';
 }

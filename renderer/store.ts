@@ -46,8 +46,8 @@ export type Screen =
       readonly entry?: number;
     }
   | { readonly at: 'tokens' }
-  /** `key`: identity of the one that is looked at. */
-  | { readonly at: 'keys'; readonly key?: string }
+  /** `key`: identity of the one that is looked at, or at which the hierarchy of all keys begins. */
+  | { readonly at: 'keys'; readonly key?: string; readonly hierarchy?: boolean }
   | { readonly at: 'scripts' }
   | { readonly at: 'custody' }
   | {

@@ -18,12 +18,12 @@
 
 import * as z from 'zod';
 import canonicalize from 'canonicalize';
-import { cmac } from '@noble/ciphers/aes.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes, fromUtf8, toHex, utf8 } from '../bytes.ts';
 import type { WrappedKeyFile } from '../evidence.ts';
 import { Refused, refuse } from '../refusal.ts';
 import { plainText } from '../text.ts';
+import { checkValue } from './check-value.ts';
 import { derParts, readDer, TAG, writeDer } from './der.ts';
 import {
   contentKeyOf, identifierText, openEnvelope, readEnvelope, sealEnvelope, sealingRandomness, secretCopy, wrapKey, wrappingKek, wrappingRandomness,
@@ -61,9 +61,9 @@ function fault(rule: string, expected: string, found: string, next = NEXT): Refu
   return new Refused(refuse(rule, expected, found, next));
 }
 
-/** KCV of an AES key as the label has it. 24 bits of a public function of the key: never of shares or components. */
+/** KCV of an AES key as the label has it. */
 export function keyCheckValue(key: Uint8Array): string {
-  return toHex(cmac(new Uint8Array(16), key).slice(0, 3));
+  return checkValue('cmac', key);
 }
 
 /**

@@ -8,6 +8,8 @@ import type { Notice } from '../devices/protocol.ts';
 import type { Heard } from './pin.ts';
 
 export type Wanted = Extract<Notice, { kind: 'pin-wanted' | 'pad-wanted' }>;
+/** What opens a booth. A component has rules and words of its own (component.ts). */
+export type Asks = Exclude<Notice, { kind: 'pin-settled' }>;
 type Settled = Extract<Notice, { kind: 'pin-settled' }>;
 export type Outcome = Settled['outcome'];
 
@@ -27,7 +29,15 @@ export interface BoothFacts {
 
 /** Of all that a notice says, what is shown. */
 export function boothFacts(notice: Wanted): BoothFacts {
-  const { ticket, token, asked, wanted } = notice;
+  return {
+    ...personFacts(notice),
+    wanted: notice.wanted,
+    typed: notice.kind === 'pad-wanted' ? null : { attempts: notice.attempts, min: notice.min, max: notice.max },
+  };
+}
+
+/** Who is asked, what for, and which card or token it is about. */
+export function personFacts({ ticket, token, asked }: Asks): Pick<BoothFacts, 'ticket' | 'who' | 'seat' | 'purpose' | 'card'> {
   const seat = asked.person.replaceAll('-', ' ');
   return {
     ticket,
@@ -35,8 +45,6 @@ export function boothFacts(notice: Wanted): BoothFacts {
     seat: seat.charAt(0).toUpperCase() + seat.slice(1),
     purpose: asked.purpose,
     card: { label: token.label, serial: token.serial, model: token.model },
-    wanted,
-    typed: notice.kind === 'pad-wanted' ? null : { attempts: notice.attempts, min: notice.min, max: notice.max },
   };
 }
 
@@ -52,8 +60,8 @@ export function visible(text: string): string {
  * One at a time: whoever asks while one is open waits. `open` opens one and returns what closes it; a ticket that is
  * settled before its turn never opens.
  */
-export function boothQueue(open: (module: string, wanted: Wanted) => (outcome: Outcome) => void): (module: string, notice: Notice) => void {
-  const waiting: { module: string; wanted: Wanted }[] = [];
+export function boothQueue(open: (module: string, wanted: Asks) => (outcome: Outcome) => void): (module: string, notice: Notice) => void {
+  const waiting: { module: string; wanted: Asks }[] = [];
   let current: { module: string; ticket: number; close: (outcome: Outcome) => void } | undefined;
   const next = () => {
     const first = waiting.shift();

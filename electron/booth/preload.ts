@@ -2,10 +2,12 @@
  * The booth: turns key presses into bytes and gives them to the device process that asked, over a port that leads
  * there and nowhere else. Runs in the sandbox, apart from the page, in which no script runs.
  *
- * It must never put anything about the PIN on the page (not its length either), in a string, or on another channel.
+ * It must never put anything about the PIN on the page (not its length either), in a string, or on another channel. A component is
+ * put there for its holder alone, digit by digit, and taken away again (component.ts).
  */
 import { ipcRenderer } from 'electron';
 import { enterOf, isNew, nameOf, say, visible, wordsOf, type BoothFacts, type Moment } from './asking.ts';
+import { componentEnter, componentName, componentSay, ComponentTyping, componentWords, type BoothAsks, type BoothShown, type ComponentFacts, type Heard as ComponentHeard } from './component.ts';
 import { PinTyping, type Heard } from './pin.ts';
 
 /** From the main process. 'booth:open': the facts, and the port unless the PIN is typed on a pad. 'booth:cancel': the window is about to be closed by other means than its keys. */
@@ -40,30 +42,37 @@ function show(facts: BoothFacts, again: boolean, state: State, moment: Moment): 
 }
 
 /** What does not change while it is open. */
+function writePerson({ who, seat, card }: Pick<BoothFacts, 'who' | 'seat' | 'card'>, words: { readonly room: string; readonly promise: string; readonly please: string; readonly purpose: string }): void {
+  write('room', words.room);
+  write('promise', words.promise);
+  write('who', who);
+  write('seat', seat);
+  write('act', words.please);
+  write('purpose', words.purpose);
+  write('label', card.label);
+  write('model', card.model);
+  writeSerial(card.serial);
+}
+
 function writeFacts(facts: BoothFacts): void {
   const words = wordsOf(facts);
   document.body.dataset['wanted'] = facts.wanted;
-  write('room', words.room);
-  write('promise', words.promise);
-  write('who', facts.who);
-  write('seat', facts.seat);
-  write('act', words.please);
-  write('purpose', words.purpose);
-  write('label', facts.card.label);
-  write('model', facts.card.model);
-  writeSerial(facts.card.serial);
+  writePerson(facts, words);
   write('tries', words.tries);
   element('tries').dataset['attempts'] = words.attempts;
 }
 
-/** Keys, and everything else that types, reach neither the page nor its defaults. `press` hears the keys. */
-function hear(press: (event: KeyboardEvent) => void, text: () => void): HTMLInputElement {
+/** Keys, and everything else that types, reach neither the page nor its defaults. `press` hears the keys, `release` where one is let go. */
+function hear(press: (event: KeyboardEvent) => void, text: () => void, release: (event: KeyboardEvent) => void = () => undefined): HTMLInputElement {
   const field = element('pin') as HTMLInputElement;
   window.addEventListener('keydown', (event) => {
     // Nothing reaches the page; Tab has nowhere to go.
     event.preventDefault();
     event.stopImmediatePropagation();
     if (event.isTrusted) press(event);
+  }, true);
+  window.addEventListener('keyup', (event) => {
+    if (event.isTrusted) release(event);
   }, true);
   // The field is there for screen readers, which do not speak what is typed into a password field. It stays empty: what
   // gets as far as this came from no key.
@@ -164,13 +173,103 @@ function open(facts: BoothFacts, limits: NonNullable<BoothFacts['typed']>, port:
   field.focus();
 }
 
-ipcRenderer.once('booth:open' satisfies BoothChannel, (event, facts: BoothFacts) => {
+/** One group of four beside the other; each digit is a node of its own. */
+function digitCells(id: string, count: number): HTMLElement[] {
+  const cells = Array.from({ length: count }, () => document.createElement('i'));
+  const groups = Array.from({ length: Math.ceil(count / 4) }, (_, at) => {
+    const group = document.createElement('span');
+    group.append(...cells.slice(at * 4, at * 4 + 4));
+    return group;
+  });
+  element(id).replaceChildren(...groups);
+  return cells;
+}
+
+/** What a masked digit, and a place that is still empty, look like. */
+const DOT = '•';
+const EMPTY = '_';
+
+function openComponent(facts: ComponentFacts, port: MessagePort): void {
+  const { ticket, component } = facts;
+  const typing = new ComponentTyping(component);
+  const words = componentWords(facts);
+  document.body.dataset['wanted'] = 'component';
+  writePerson(facts, words);
+  write('tries', words.costs);
+  const digits = digitCells('digits', component.digits);
+  const check = digitCells('check', 10);
+  let looking = false;
+
+  const draw = (heard: ComponentHeard | 'looking') => {
+    const { phase } = typing;
+    const open = phase === 'shown' || looking;
+    document.body.dataset['state'] = heard === 'no-digit' || heard === 'short' || heard === 'machine' ? 'wrong' : typing.fits ? 'fits' : phase === 'over' ? 'given' : 'typing';
+    document.body.dataset['phase'] = phase;
+    digits.forEach((cell, at) => {
+      const code = typing.digit(at);
+      cell.textContent = code === null ? EMPTY : open ? String.fromCharCode(code).toUpperCase() : DOT;
+      cell.className = phase === 'component' && at === typing.typed ? 'next' : '';
+    });
+    check.forEach((cell, at) => {
+      const code = typing.digit(component.digits + at);
+      cell.textContent = code === null ? (at < 6 ? EMPTY : '') : String.fromCharCode(code).toUpperCase();
+      cell.className = phase === 'check' && at === typing.checkTyped ? 'next' : '';
+    });
+    write('wanted', componentName(facts, phase));
+    write('enter', componentEnter(phase));
+    write('state', componentSay(typing, heard));
+  };
+  const cancel = () => {
+    if (typing.phase === 'over') return;
+    typing.wipe();
+    port.postMessage({ ticket, cancelled: true });
+    draw('cancelled');
+  };
+  const look = (is: boolean) => {
+    if (is === looking || (is && typing.phase !== 'component' && typing.phase !== 'check')) return;
+    looking = is;
+    draw(is ? 'looking' : 'nothing');
+  };
+  const answer = (heard: ComponentHeard) => {
+    if (heard === 'show') port.postMessage({ ticket, shows: true } satisfies BoothAsks);
+    if (heard === 'cancelled') port.postMessage({ ticket, cancelled: true });
+    if (heard === 'done') typing.hand((pin) => port.postMessage({ ticket, pin }));
+    if (heard !== 'nothing') looking = false;
+    draw(heard);
+  };
+  // Only this port was asked, and only this booth holds its other end.
+  port.onmessage = ({ data }: MessageEvent<BoothShown>) => {
+    if (data.ticket !== ticket) return;
+    typing.show(data.component);
+    draw('show');
+  };
+  const field = hear((event) => {
+    if (event.key === 'Tab') look(true);
+    else if (typing.phase !== 'over') {
+      const { key, timeStamp, repeat } = event;
+      const chord = (event.ctrlKey || event.altKey || event.metaKey) && !event.getModifierState('AltGraph');
+      answer(typing.press({ key, time: timeStamp, repeat, chord }));
+    }
+  }, () => {
+    if (typing.phase !== 'over') answer(typing.unusable());
+  }, (event) => {
+    if (event.key === 'Tab') look(false);
+  });
+  window.addEventListener('blur', () => look(false));
+  window.addEventListener('pagehide', cancel);
+  ipcRenderer.on('booth:cancel' satisfies BoothChannel, cancel);
+  draw('nothing');
+  field.focus();
+}
+
+ipcRenderer.once('booth:open' satisfies BoothChannel, (event, facts: BoothFacts | ComponentFacts) => {
   const [port] = event.ports;
-  const { typed } = facts;
   const begin = () => {
     try {
-      if (typed === null) openPad(facts);
-      else if (port !== undefined) open(facts, typed, port);
+      if ('component' in facts) {
+        if (port !== undefined) openComponent(facts, port);
+      } else if (facts.typed === null) openPad(facts);
+      else if (port !== undefined) open(facts, facts.typed, port);
     } catch (error) {
       port?.postMessage({ ticket: facts.ticket, cancelled: true }); // a booth that cannot be shown must not hold up the room
       throw error;

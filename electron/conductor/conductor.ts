@@ -15,19 +15,20 @@ import {
   check, checkpointMessage, custodianNumber, cardOf, disagreementStatement, FORMAT, isHuman, pendingAction, personAt, presenceStatement,
   issuerOf, keyInput, resumeStatement, sealStatement, zeroises, type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
-import { approvalStatement, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
-import { EVIDENCE, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
+import { AWAY, approvalStatement, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
+import { EVIDENCE, type ChangeOrder, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
+import { totalOnForms } from '../../ceremonies/components.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { rehearsalMovements } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
 import { keyNamed, passageOf } from '../../ceremonies/statements.ts';
-import { labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
+import { initialises, labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
 import type { Inventory } from '../../ceremonies/inventory.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
 import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest, Slots } from '../devices/protocol.ts';
@@ -50,8 +51,6 @@ export class DeviceProblem extends Error {
 }
 
 export const LOST: readonly string[] = ['DEVICE_PROCESS_LOST', 'DEVICE_HUNG'];
-/** A token that is not here: what is on it cannot be asked for, and that is no failure of the step. */
-const AWAY: readonly string[] = ['TOKEN_MISSING', 'CKR_TOKEN_NOT_PRESENT', 'CKR_TOKEN_NOT_RECOGNIZED', 'CKR_DEVICE_REMOVED', 'CKR_DEVICE_ERROR', 'CKR_PIN_LOCKED', 'CKR_USER_PIN_NOT_INITIALIZED', 'MODULE_MISSING'];
 
 /** The conductor's view of the device processes. `call` starts the process on first use; rejects with DeviceProblem. */
 export interface Devices {
@@ -203,6 +202,8 @@ export class Conductor {
       case 'ceremonies': return this.#ceremonies();
       case 'entries': return { lines: this.#world.ledger.lines(request.ceremony, request.from) };
       case 'export': return this.#export(request.ceremony);
+      case 'certificate': return this.#certificate(request.ceremony);
+      case 'print-certificate': throw new Refused(refuse('WINDOW-PRINTS', 'the window of the app, which prints', 'the process that keeps the record', 'Print certificate-of-destruction.html of the bundle with any browser.'));
       case 'verify': {
         const { verifyFile } = await judging();
         const { verdict, lines } = await verifyFile(request.bytes, { hasher: this.#world.hasher });
@@ -342,11 +343,23 @@ export class Conductor {
 
   async #export(ceremony: string): Promise<Answers['export']> {
     const [{ makeBundle }, { fileDigest }] = await Promise.all([import('../../ceremonies/bundle.ts'), judging()]);
-    const lines = this.#world.ledger.lines(ceremony, 0);
-    if (lines.length === 0) throw new Refused(refuse('CEREMONY-KNOWN', 'a ceremony of this machine', ceremony, 'Choose one from the list.'));
+    const lines = this.#linesOf(ceremony);
     const bytes = makeBundle(lines);
     const name = readScript((parseLine(lines[0] ?? '') as Entry<'opened'>).data.script).script?.name ?? 'ceremony';
     return { path: this.#world.saveBundle(`${name}-${ceremony.slice(0, 8)}.zip`, bytes), sha256: fileDigest(bytes) };
+  }
+
+  async #certificate(ceremony: string): Promise<Answers['certificate']> {
+    const { certificateOf } = await import('../../ceremonies/bundle.ts');
+    const html = certificateOf(this.#linesOf(ceremony));
+    if (html === null) throw new Refused(refuse('CERTIFICATE-DUE', 'a closed record of a destruction, in which every copy was looked for again', 'another one', 'Finish the destruction first; the certificate follows from its record.'));
+    return { name: `certificate-of-destruction-${ceremony.slice(0, 8)}`, html };
+  }
+
+  #linesOf(ceremony: string): readonly string[] {
+    const lines = this.#world.ledger.lines(ceremony, 0);
+    if (lines.length === 0) throw new Refused(refuse('CEREMONY-KNOWN', 'a ceremony of this machine', ceremony, 'Choose one from the list.'));
+    return lines;
   }
 
   // --- opening -------------------------------------------------------------------------------------------------------
@@ -708,14 +721,13 @@ export class Conductor {
   async #carryOut(room: Room, request: RoomRequest): Promise<void> {
     const { call } = request;
     if (call === 'resume') return this.#resume(room, request);
-    try {
-      await this.#settle(room);
-    } catch (error) {
+    const settle = () => this.#settle(room).catch((error: unknown) => {
       // Where a token is gone for good nothing can be looked at any more: what people have to say, and an end, are still written down.
       if (call !== 'abort' && call !== 'note' && call !== 'exception') throw error;
-    }
+    });
+    await settle();
     this.#noteJump(room);
-    await this.#settle(room);
+    await settle();
     const { state } = room.fold;
     switch (call) {
       case 'act': await this.#act(room, request.step, request.acceptFinalTry, { typed: request.typed ?? '' }); return;
@@ -739,6 +751,7 @@ export class Conductor {
       case 'abort':
         this.#write(room, 'aborted', { reason: request.reason, left: leftBehind(state) }, { by: request.seat });
         await this.#forgetBackup(state);
+        await this.#forgetComponents(state);
         await this.#logOut(room);
         return;
       case 'disagree': {
@@ -772,9 +785,9 @@ export class Conductor {
           break;
         }
         case 'look': {
-          if (pending.step.do.action === 'zeroise-token') {
-            const intent = state.current?.intent as Intent<'zeroise-token'>;
-            this.#write(room, 'found', { begun, observation: observedZeroise(intent, state.inventories[intent.token] ?? [], await this.#shown(room, intent.token)) }, { step: pending.step.id });
+          if (initialises(pending.step.do.action, state.current?.intent ?? null)) {
+            const { module, token, order } = this.#initialising(state);
+            this.#write(room, 'found', { begun, observation: observedZeroise(order, state.inventories[token] ?? [], await this.#shown(room, module, token)) }, { step: pending.step.id });
             break;
           }
           const { module, token, ids } = this.#begunOn(state);
@@ -870,17 +883,28 @@ export class Conductor {
   }
 
   /** A token and what it shows to whoever has not logged in, from a fresh session. */
-  async #shown(room: Room, serial: string): Promise<{ facts: TokenFacts; objects: readonly ObjectFact[] }> {
-    const module = this.#tokenModule(room.fold.state);
+  async #shown(room: Room, module: ModuleConfig, serial: string): Promise<{ facts: TokenFacts; objects: readonly ObjectFact[] }> {
     await this.#device(room, module, 'log-out', { token: serial });
     const facts = await this.#factsOf(module, serial);
     const { objects } = await this.#device(room, module, 'objects', { token: serial, offset: 0, limit: 2000 });
     return { facts, objects };
   }
 
+  /** The token whose initialisation was begun, and how it was ordered. */
+  #initialising(state: State): { module: ModuleConfig; token: string; order: ChangeOrder<'init-token'> } {
+    const intent = state.current?.intent;
+    if (state.current?.step.do.action === 'zeroise-token') {
+      const order = intent as Intent<'zeroise-token'>;
+      return { module: this.#tokenModule(state), token: order.token, order };
+    }
+    const { module, token, order } = intent as Extract<Intent<'administer'>, { token: string }>;
+    return { module: this.#module(module), token, order: order as ChangeOrder<'init-token'> };
+  }
+
   /** Where to look for what an act had begun to make. */
   #begunOn(state: State): { module: ModuleConfig; token: string; ids: string[] } {
     const intent = state.current?.intent;
+    if (state.current?.step.do.action === 'form-key') return { module: this.#tokenModule(state), token: (intent as Intent<'form-key'>).token, ids: [(intent as Intent<'form-key'>).id] };
     if (state.current?.step.do.action !== 'administer') return { ...intent as Intent<'generate-key'>, module: this.#tokenModule(state) };
     const change = intent as Extract<Intent<'administer'>, { token: string }>;
     return { module: this.#module(change.module), token: change.token, ids: [createdId(change) ?? []].flat() };
@@ -897,6 +921,16 @@ export class Conductor {
       await this.#world.devices.call(this.#tokenModule(state), 'wipe-backup-key', {});
     } catch (error) {
       if (!(error instanceof DeviceProblem)) throw error; // it ended with its process
+    }
+  }
+
+  /** Nor do components of which no key was formed. */
+  async #forgetComponents(state: State): Promise<void> {
+    if (!state.components.alive) return;
+    try {
+      await this.#world.devices.call(this.#tokenModule(state), 'wipe-components', {});
+    } catch (error) {
+      if (!(error instanceof DeviceProblem)) throw error; // they ended with their process
     }
   }
 
@@ -976,6 +1010,12 @@ export class Conductor {
   async #keep(room: Room, step: PlanStep): Promise<void> {
     const { state } = room.fold;
     const begun = state.current?.begun ?? 0;
+    if (initialises(step.do.action, state.current?.intent ?? null)) {
+      const { module, token: serial, order: { seen } } = this.#initialising(state);
+      const { facts, objects } = await this.#shown(room, module, serial);
+      await this.#outcome(room, step, begun, step.do.action === 'administer' ? { result: { before: seen, after: facts, objects: objects.length } } : { before: seen, after: facts, objects: [...objects] });
+      return;
+    }
     if (step.do.action === 'administer') {
       await this.#outcome(room, step, begun, EVIDENCE.administer.parse(await this.#change(room, state.current?.intent as Intent<'administer'>, this.#asked(room, officerOf(state), 'read back the key that is kept'), null, true)));
       return;
@@ -989,10 +1029,9 @@ export class Conductor {
       await this.#outcome(room, step, begun, { ...read, quorum });
       return;
     }
-    if (step.do.action === 'zeroise-token') {
-      const { token: serial, seen } = state.current?.intent as Intent<'zeroise-token'>;
-      const { facts, objects } = await this.#shown(room, serial);
-      await this.#outcome(room, step, begun, { before: seen, after: facts, objects: [...objects] });
+    if (step.do.action === 'form-key') {
+      const intent = state.current?.intent as Intent<'form-key'>;
+      await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-formed', { ...formOrder(state, step.do, intent), asked: this.#asked(room, officerOf(state), 'read back the key that is kept') }));
       return;
     }
     const { token, ids, algorithm } = state.current?.intent as Intent<'generate-key'>;
@@ -1048,6 +1087,13 @@ export class Conductor {
         const fresh = Array.from({ length: idsToRestore(record) }, () => toHex(random(16)));
         return { token, ids: fresh, label: record.label, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
       }
+      case 'enter-component': case 'issue-component': return { token, set: state.components.set ?? toBase64url(random(16)), number: custodianNumber(state, step.who) };
+      case 'form-key': {
+        const { label, kind, check: method } = step.do;
+        const { set: entered, entered: components } = state.components;
+        const { check } = await this.#world.devices.call(this.#tokenModule(state), 'total-components', { set: entered ?? '', of: Object.keys(components).length, check: method });
+        return { token, set: entered ?? '', id: toHex(random(16)), label, kind, check };
+      }
       case 'wipe-backup-key': return { set };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
@@ -1092,9 +1138,17 @@ export class Conductor {
       case 'inspect-token': return this.#device(room, token, 'inspect-token', { ...intent as Intent<'inspect-token'>, needs: step.do.needs, algorithm: step.do.algorithm ?? null, place: step.do.place ?? 'token', asked: ask('open the token') });
       case 'test-random': return this.#device(room, token, 'test-random', intent as Intent<'test-random'>);
       case 'take-inventory': {
-        const listed = await this.#device(room, token, 'take-inventory', { ...intent as Intent<'take-inventory'>, asked: ask('list the token') });
-        return zeroises(state, step.do.on) && state.inventories[listed.token] === undefined
-          ? { ...listed, known: (await inventories()).knownObjects(await this.#inventory(), { module: token.name, token: listed.token }, listed.objects) } : listed;
+        const { token: serial } = intent as Intent<'take-inventory'>;
+        const blanked = state.zeroised[serial] !== undefined;
+        // What the records know is read first: when the token has answered, nothing stands between that and its being written down.
+        const known = zeroises(state, step.do.on) && state.inventories[serial] === undefined ? await this.#inventory() : null;
+        // What the process knows in which the token was zeroised must not count.
+        if (blanked) await this.#fresh(room, token.name);
+        const listed = await this.#device(room, token, 'take-inventory', { token: serial, asked: ask('list the token') });
+        return {
+          ...listed, ...blanked && { fresh: true },
+          ...known && { known: (await inventories()).knownObjects(known, { module: token.name, token: listed.token }, listed.objects) },
+        };
       }
       case 'zeroise-token': {
         const { token: serial, label, seen } = intent as Intent<'zeroise-token'>;
@@ -1150,6 +1204,12 @@ export class Conductor {
         return this.#device(room, token, 'restore-key', { token: serial, key, wrapped, ids, label, nonce, set, quorum: lent, asked: ask('restore the key') });
       }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
+      case 'enter-component': case 'issue-component': {
+        const { kind, check, action } = step.do;
+        const of = (state.plan?.seats ?? []).filter(({ role }) => role === 'custodian').length;
+        return this.#device(room, token, action, { ...intent as Intent<'enter-component'>, of, kind, check, asked: ask(action === 'enter-component' ? 'type the component on your form' : 'write your component down, and type it from your form') });
+      }
+      case 'form-key': return this.#device(room, token, 'form-key', { ...formOrder(state, step.do, intent as Intent<'form-key'>), asked: ask('form the key of all the components') });
       case 'wipe-backup-key': return state.backup?.alive === true ? this.#device(room, token, 'wipe-backup-key', {}) : { how: 'process-ended' };
       case 'administer': return this.#change(room, intent as Intent<'administer'>, ask(clipped(orderText(intent as Intent<'administer'>))), file, false);
       case 'locate-copies': return { seen: await this.#lookForCopies(room, ask, false) };
@@ -1201,15 +1261,18 @@ export class Conductor {
     }
   }
 
+  /** Ends the processes of these modules: what is asked next, fresh ones answer. Throws `Refused` TOKEN-IN-CEREMONY. */
+  async #fresh(room: Room, ...modules: readonly string[]): Promise<void> {
+    this.#noOthers(room, [], modules);
+    for (const module of modules) await this.#world.devices.restart(module);
+  }
+
   /** Every copy on a token, each token asked once; from fresh processes where what old ones know must not count. */
   async #lookForCopies(room: Room, ask: (purpose: string) => Asked, fresh: boolean): Promise<Evidence<'locate-copies'>['seen']> {
     const copies = tokenCopies(listOf(room.fold.state.destruction));
     const seen = new Map<number, Evidence<'locate-copies'>['seen'][number]>();
     const modules = [...new Set(copies.map(({ on }) => on.module))];
-    if (fresh) {
-      this.#noOthers(room, [], modules);
-      for (const module of modules) await this.#world.devices.restart(module);
-    }
+    if (fresh) await this.#fresh(room, ...modules);
     for (const place of new Set(copies.map(({ on }) => `${on.module} ${on.token}`))) {
       const here = copies.filter(({ on }) => `${on.module} ${on.token}` === place);
       const { module, token, holder } = here[0]!.on;
@@ -1218,8 +1281,8 @@ export class Conductor {
         const { found } = await this.#device(room, this.#moduleOf(room, module), 'count-copies', { token, copies: targets, asked: ask(clipped(`look for ${here.length === 1 ? 'a copy' : `${here.length} copies`} of the key${holder === null ? '' : `, on the card of ${holder}`}`)) });
         here.forEach(({ number }, index) => seen.set(number, { copy: number, found: found[index] ?? 0, why: '' }));
       } catch (error) {
-        const why = error instanceof DeviceProblem && AWAY.includes(error.error.code) ? error.error.code : error instanceof Refused && error.refusal.rule === 'MODULE-KNOWN' ? 'MODULE-KNOWN' : null;
-        if (why === null) throw error;
+        const why = error instanceof DeviceProblem ? error.error.code : error instanceof Refused ? error.refusal.rule : '';
+        if (!Object.hasOwn(AWAY, why)) throw error;
         for (const { number } of here) seen.set(number, { copy: number, found: null, why });
       }
     }
@@ -1279,6 +1342,10 @@ function referenceOf(state: State): KeyReference {
   return keyReference(state.key);
 }
 
+function formOrder({ components }: State, what: Extract<PlanStep['do'], { action: 'form-key' }>, { token, set, id, label, kind, check }: Intent<'form-key'>): Omit<DeviceRequest<'form-key'>, 'asked'> {
+  return { token, set, of: Object.keys(components.entered).length, id, label, kind, check: what.check, use: what.use, value: check.value, onForms: totalOnForms(what) };
+}
+
 function problemOf(error: unknown): DeviceError {
   if (error instanceof DeviceProblem) return error.error;
   if (error instanceof Refused) return { code: error.refusal.rule, message: `expected ${error.refusal.expected}; found ${error.refusal.found}`, hint: error.refusal.next, nothingChanged: false };
@@ -1287,9 +1354,11 @@ function problemOf(error: unknown): DeviceError {
 
 /** What an aborted ceremony leaves on tokens and cards, so that the next one can explain it. */
 function leftBehind(state: State): ObjectFact[] {
-  const { key, backup, voidShares } = state;
+  const { key, backup, voidShares, components } = state;
   const objects: ObjectFact[] = [];
   if (key?.made === true || key?.restored === true) objects.push(...keyObjects(key));
+  const { formed } = components;
+  if (formed !== null) objects.push({ class: 'secret-key', id: formed.id, label: formed.label, keyType: 'CKK_AES' });
   // Shares that were brought were there before, and stay.
   const shares = [...Object.values(backup?.brought === true ? {} : backup?.given ?? {}).map((share) => share.object), ...Object.values(voidShares).flat()];
   for (const label of shares) objects.push({ class: 'data', id: '', label, keyType: '' });

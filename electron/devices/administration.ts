@@ -40,7 +40,7 @@ import { sameSecretKey, trialsOf, works } from './trials.ts';
 
 /** Who asks for PINs, for whom, and what the operation under way has written. */
 export interface Desk { readonly pins: PinDesk; readonly asked: Asked; readonly work: Work }
-interface At { readonly token: Token; readonly session: Session; readonly desk: Desk }
+export interface At { readonly token: Token; readonly session: Session; readonly desk: Desk }
 
 // --- PINs and whole tokens: no login beforehand --------------------------------------------------------------------------
 
@@ -248,7 +248,7 @@ const SECRET_USES = ['sign', 'verify', 'encrypt', 'decrypt', 'wrap', 'unwrap', '
 const ANSWERING = { sign: 'verify', decrypt: 'encrypt', unwrap: 'wrap', decapsulate: 'encapsulate' } as const;
 
 /** An order in full: what it leaves open is the safe value, and no use that it does not name. */
-function inFull(kind: KeyKindRow, order: OrderedAttributes): OrderedAttributes {
+export function inFull(kind: KeyKindRow, order: OrderedAttributes): OrderedAttributes {
   const uses = kind.shape === 'secret' ? SECRET_USES : PRIVATE_USES;
   const full: OrderedAttributes = {
     private: order.private ?? UNSAID.private, sensitive: order.sensitive ?? UNSAID.sensitive, extractable: order.extractable ?? UNSAID.extractable,
@@ -262,7 +262,7 @@ function inFull(kind: KeyKindRow, order: OrderedAttributes): OrderedAttributes {
   return full;
 }
 
-function templateOf(attributes: OrderedAttributes): Template {
+export function templateOf(attributes: OrderedAttributes): Template {
   return Object.fromEntries(Object.entries(attributes).map(([name, value]) => [CKA[name as OrderedAttribute], value]));
 }
 
@@ -319,7 +319,7 @@ async function fresh<T>({ token, desk }: At, use: (session: Session) => Promise<
  * A key that has just been made: from a fresh session, compared with its order, judged and tried. `known`: its public key, where the
  * token may not tell it.
  */
-async function readBack(at: At, kind: KeyKindRow, id: string, ordered: OrderedAttributes, known: SubjectKey | null = null): Promise<KeyRead> {
+export async function readBack(at: At, kind: KeyKindRow, id: string, ordered: OrderedAttributes, known: SubjectKey | null = null): Promise<KeyRead> {
   return fresh(at, async (session) => {
     const own: Own = { class: kind.shape === 'pair' ? 'private-key' : 'secret-key', id };
     const attributes = await session.attributes(own);
@@ -625,7 +625,7 @@ function howOf(method: Exclude<WrappedKeyFile['method'], 'hybrid'>, token: Token
 }
 
 /** `kek` (taken over) as a session object, for the length of `use`. */
-async function withKek<T>(session: Session, kek: Uint8Array, use: (under: ObjectName & { readonly class: 'secret-key' }) => Promise<T>): Promise<T> {
+export async function withKek<T>(session: Session, kek: Uint8Array, use: (under: ObjectName & { readonly class: 'secret-key' }) => Promise<T>): Promise<T> {
   const under = { class: 'secret-key', id: freshId(), lives: 'session' } as const;
   await lend(kek, (value) => session.importWrappingKey({ id: under.id, label: 'conclave-hybrid', value }));
   return andThen(() => use(under), () => session.destroy(under));

@@ -16,6 +16,8 @@ export interface Booth {
   notify(notice: Notice): void;
   /** The PIN typed for this ticket, to be wiped by the caller; null when cancelled. Throws Fault BOOTH_MISSING at once. */
   pin(ticket: number): Promise<Secret | null>;
+  /** As `pin`, for a component: its digits, then those of its check value. `shown` (borrowed) goes to the booth that asks to see it, and nowhere else. */
+  component(ticket: number, shown: Uint8Array | null): Promise<Secret | null>;
 }
 
 export type Wanted = Extract<Notice, { kind: 'pin-wanted' }>['wanted'];
@@ -32,6 +34,9 @@ export class PinDesk {
   constructor(booth: Booth) {
     this.#booth = booth;
   }
+
+  /** A number that no question of this process had before. */
+  readonly ticket = (): number => ++this.#ticket;
 
   /** Asks for the PIN and logs in. */
   async logIn(token: Token, session: Session, asked: Asked, who: User = 'user'): Promise<void> {
@@ -63,7 +68,7 @@ export class PinDesk {
       if ((!blank && !(await token.isRehearsal())) || (label !== undefined && !(await token.isRehearsal(label)))) throw new Fault('STAND_IN_REFUSED');
       return lend(takeBytes(new TextEncoder().encode(REHEARSAL_PIN)), (pin) => use(pin, () => undefined));
     }
-    const ticket = ++this.#ticket;
+    const ticket = this.ticket();
     let settled = false;
     const settle = (outcome: Outcome): void => {
       if (!settled) this.#booth.notify({ kind: 'pin-settled', ticket, outcome });

@@ -13,6 +13,7 @@ import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import * as z from 'zod';
 import { concat, equalBytes, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
+import { COMPONENT_BYTES } from '../../ceremonies/components.ts';
 import { IDENTITY_LABEL, type Observation, type ObjectFact, type PublicJwk, type ShareSet, type SignaturePair } from '../../ceremonies/evidence.ts';
 import { ALGORITHMS, caAlgorithmNamed, componentsOf, type EcdsaAlgorithm, type RsaAlgorithm } from '../../ceremonies/keys/algorithms.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
@@ -31,6 +32,7 @@ import {
   andThen, failedPart, idIsFree, makeKey, mayBeCopied, openKey, planKey, planWithFreshIds, readKey, recoverKey, tryKey, throwawayKemKey, unverified, withThrowawayKey,
   type Key, type Plan, type Tried,
 } from './keys.ts';
+import { ComponentDesk, readFormed } from './components.ts';
 import { PinDesk, type Booth } from './login.ts';
 import {
   OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Operation, type Slots,
@@ -88,6 +90,7 @@ export class Operations {
   #recorder: Secret | null = null;
   #backup: Backup | null = null;
   #transport: TransportKey | null = null;
+  readonly #components: ComponentDesk;
   /** What is under way. `cancel` alone is answered beside it. */
   #work: Work | null = null;
   #performing = false;
@@ -95,6 +98,7 @@ export class Operations {
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
     this.#pins = new PinDesk(surroundings);
+    this.#components = new ComponentDesk(surroundings, this.#pins.ticket);
   }
 
   /** Never throws: errors are values. One at a time, `cancel` aside; the caller sees to that. */
@@ -127,6 +131,7 @@ export class Operations {
   async close(): Promise<void> {
     for (const timer of this.#looking.values()) clearTimeout(timer);
     this.#wipeBackup();
+    this.#components.wipe();
     this.#transport?.wipe();
     this.#recorder?.wipe();
     this.#cards?.close();
@@ -192,6 +197,12 @@ export class Operations {
       case 'restore-key': return this.#restoreKey(body as Body<'restore-key'>, work);
       case 'read-restored': return this.#readRestored(body as Body<'read-restored'>, work);
       case 'provision-backup': return this.#provisionBackup(body as Body<'provision-backup'>, work);
+      case 'enter-component': return this.#enterComponent(body as Body<'enter-component'>);
+      case 'issue-component': return this.#issueComponent(body as Body<'issue-component'>);
+      case 'total-components': return this.#totalComponents(body as Body<'total-components'>);
+      case 'form-key': return this.#formKey(body as Body<'form-key'>, work);
+      case 'read-formed': return this.#readFormed(body as Body<'read-formed'>, work);
+      case 'wipe-components': return { wiped: this.#components.wipe() } satisfies Answer<'wipe-components'>;
       case 'wipe-backup-key': return { how: this.#wipeBackup() ? 'overwritten' : 'process-ended' } satisfies Answer<'wipe-backup-key'>;
     }
   }
@@ -825,6 +836,39 @@ export class Operations {
     } finally {
       for (const bytes of [...opened, ...shares.map(({ payload }) => payload)]) bytes.fill(0);
     }
+  }
+
+  // --- components ----------------------------------------------------------------------------------------------------
+
+  async #enterComponent({ token: serial, asked, ...order }: Body<'enter-component'>): Promise<Answer<'enter-component'>> {
+    return { number: order.number, check: await this.#components.enter(await this.#tokens().token(serial), order, asked) };
+  }
+
+  /** C_GenerateRandom wants no login, and a custodian has none of this token. */
+  async #issueComponent({ token: serial, asked, ...order }: Body<'issue-component'>): Promise<Answer<'issue-component'>> {
+    const token = await this.#tokens().token(serial);
+    const session = await token.open();
+    try {
+      const drawn = await mixed(session, 'component');
+      const check = await lend(drawn, () => this.#components.issue(token, order, asked, drawn.subarray(0, COMPONENT_BYTES[order.kind])));
+      return { number: order.number, check, sources: ['token', 'system'], readBack: true };
+    } finally {
+      await quietly(session.close());
+    }
+  }
+
+  async #totalComponents({ set, of, check }: Body<'total-components'>): Promise<Answer<'total-components'>> {
+    return { check: await this.#components.total(set, of, check) };
+  }
+
+  async #formKey({ token: serial, asked, ...order }: Body<'form-key'>, work: Work): Promise<Answer<'form-key'>> {
+    const held = await this.#root(serial, asked);
+    return { token: serial, ...(await this.#components.form({ ...held, desk: { pins: this.#pins, asked, work } }, order)) };
+  }
+
+  async #readFormed({ token: serial, asked, ...order }: Body<'read-formed'>, work: Work): Promise<Answer<'read-formed'>> {
+    const held = await this.#root(serial, asked);
+    return { token: serial, ...(await readFormed({ ...held, desk: { pins: this.#pins, asked, work } }, order)) };
   }
 
   #backupKey(): Backup {

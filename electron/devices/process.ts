@@ -11,11 +11,13 @@ import { fstatSync, read } from 'node:fs';
 import { Fault } from './errors.ts';
 import { BoothFrames } from './frames.ts';
 import { Operations } from './operations.ts';
-import type { BoothMessage, DeviceReply } from './protocol.ts';
+import type { BoothAsks, BoothMessage, BoothShown, DeviceReply } from './protocol.ts';
 import { Secret, secretBytes } from './secret.ts';
 
 /** How long a booth may stay silent before the request is given up. */
 const BOOTH_PATIENCE = 3 * 60_000;
+/** A component is written down by hand, or typed from paper, unhurried; within the time that the conductor gives a request. */
+const COMPONENT_PATIENCE = 12 * 60_000;
 const BOOTH_FD = 4;
 /** How long a call that is under way when the parent ends may still take. */
 const LAST_WORK = 10_000;
@@ -28,7 +30,7 @@ const WATCH_PERIOD = 1_000;
 const BROKEN = 70;
 
 /** What of Electron's utility process is used here; importing `electron` would tie this program to it. */
-interface Port { on(event: 'message', listener: (event: { data: unknown }) => void): void; start(): void }
+interface Port { on(event: 'message', listener: (event: { data: unknown }) => void): void; postMessage(message: BoothShown): void; start(): void }
 interface ParentPort {
   on(event: 'message', listener: (event: { data: unknown; ports: readonly Port[] }) => void): void;
   postMessage(message: DeviceReply): void;
@@ -59,7 +61,7 @@ function post(reply: DeviceReply): void {
 
 // --- the booth -------------------------------------------------------------------------------------------------------
 
-let waiting: { readonly ticket: number; readonly settle: (pin: Secret | null) => void } | null = null;
+let waiting: { readonly ticket: number; readonly settle: (pin: Secret | null) => void; readonly shown: Uint8Array | null } | null = null;
 
 /** Takes over what a booth sent. Answers to anything but the question that is open are wiped and forgotten. */
 function fromBooth(message: BoothMessage): void {
@@ -93,16 +95,21 @@ function listen(frames: BoothFrames, buffer: Uint8Array): void {
   });
 }
 
-function askBooth(ticket: number): Promise<Secret | null> {
+/** A component goes to the booth that asks for it, on the port that it asks on, while its question is open. (No terminal asks: its scrollback would keep it.) */
+function show(port: Port, { ticket }: BoothAsks): void {
+  if (waiting?.ticket === ticket && waiting.shown !== null) port.postMessage({ ticket, component: waiting.shown });
+}
+
+function askBooth(ticket: number, patience = BOOTH_PATIENCE, shown: Uint8Array | null = null): Promise<Secret | null> {
   if (!parentPort && !listening) throw new Fault('BOOTH_MISSING');
   return new Promise((resolve) => {
-    const timer = setTimeout(() => settle(null), BOOTH_PATIENCE);
+    const timer = setTimeout(() => settle(null), patience);
     const settle = (pin: Secret | null) => {
       clearTimeout(timer);
       waiting = null;
       resolve(pin);
     };
-    waiting = { ticket, settle };
+    waiting = { ticket, settle, shown };
   });
 }
 
@@ -110,7 +117,8 @@ function askBooth(ticket: number): Promise<Secret | null> {
 
 const operations = new Operations({
   notify: (notice) => post({ kind: 'notice', notice }),
-  pin: askBooth,
+  pin: (ticket) => askBooth(ticket),
+  component: (ticket, shown) => askBooth(ticket, COMPONENT_PATIENCE, shown),
   readersMoved: () => post({ kind: 'readers' }),
   program: process.argv[1] ?? '',
 });
@@ -129,6 +137,7 @@ function receive(message: unknown, ports: readonly Port[]): void {
     for (const port of ports) {
       port.on('message', ({ data }) => {
         if (isBoothMessage(data)) fromBooth(data);
+        else if (isBoothAsking(data)) show(port, data);
       });
       port.start();
     }
@@ -164,6 +173,10 @@ setInterval(() => {
 function isBoothMessage(data: unknown): data is BoothMessage {
   if (typeof data !== 'object' || data === null || !('ticket' in data) || typeof data.ticket !== 'number') return false;
   return ('pin' in data && data.pin instanceof Uint8Array) || ('cancelled' in data && data.cancelled === true);
+}
+
+function isBoothAsking(data: unknown): data is BoothAsks {
+  return typeof data === 'object' && data !== null && 'ticket' in data && typeof data.ticket === 'number' && 'shows' in data && data.shows === true;
 }
 
 if (parentPort) parentPort.on('message', ({ data, ports }) => receive(data, ports));

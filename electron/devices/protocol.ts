@@ -4,11 +4,12 @@
  * Three channels, kept apart:
  *   1. requests and answers (this file): conductor <-> device process. No secret fits in either direction.
  *   2. notices: device process -> its parent ("a PIN is wanted, for this card, from this person"; "a token has come").
- *   3. the booth port: booth window -> device process, PIN bytes only; it does not exist for the conductor.
+ *   3. the booth port: booth window -> device process, PIN bytes only (and a component to its holder's booth); it does not exist for the conductor.
  */
 import * as z from 'zod';
 import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Reader, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
-import { CHANGE_KINDS, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
+import { CHECK_METHODS } from '../../ceremonies/keys/check-value.ts';
+import { CHANGE_KINDS, ComponentCheck, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
 
 /** Everything that would outlive a session is refused (READ-ONLY) before the library is asked, and sessions are opened for reading. */
 const readOnly = z.boolean().optional();
@@ -77,6 +78,13 @@ const CopyTarget = z.strictObject({ ...ObjectFact.shape, check: KeyCheck });
 /** Who is in which slot; sent without a request, too, where a token has come or gone. */
 const Slots = z.array(z.strictObject({ slot: z.number(), description: z.string(), token: TokenFacts.nullable() }));
 export type Slots = z.infer<typeof Slots>;
+
+const kind = z.enum(['aes-128', 'aes-192', 'aes-256']);
+const ComponentOrder = { set: b64(22).length(22), number: z.int().min(1).max(9), of: z.int().min(2).max(9), kind, check: z.enum(CHECK_METHODS) };
+const FormOrder = {
+  set: b64(22).length(22), of: z.int().min(2).max(9), id, label: z.string().max(64), kind, check: z.enum(CHECK_METHODS), use: z.enum(['wrap', 'encrypt', 'mac']),
+  value: z.string().regex(/^[0-9a-f]{6}$/), onForms: z.string().regex(/^[0-9a-f]{6,10}$/).nullable(),
+};
 
 /** One entry per operation: its request's members and its answer's shape. */
 export const OPERATIONS = {
@@ -300,6 +308,16 @@ export const OPERATIONS = {
     answer: z.strictObject({ key: KeyReference, certificate: b64(90_000), wrapped: z.array(WrappedPart).min(1).max(2), set: ShareSet }),
   },
   'wipe-backup-key': { request: z.strictObject({}), answer: EVIDENCE['wipe-backup-key'] },
+
+  // --- components (components.ts): held in this process between the first of them and the key, and nowhere else ---------------
+  'enter-component': { request: z.strictObject({ token: serial, ...ComponentOrder, asked: Asked }), answer: EVIDENCE['enter-component'] },
+  'issue-component': { request: z.strictObject({ token: serial, ...ComponentOrder, asked: Asked }), answer: EVIDENCE['issue-component'] },
+  /** What they make together; nothing is touched. */
+  'total-components': { request: z.strictObject({ set: b64(22), of: z.int().min(2).max(9), check: z.enum(CHECK_METHODS) }), answer: z.strictObject({ check: ComponentCheck }) },
+  'form-key': { request: z.strictObject({ token: serial, ...FormOrder, asked: Asked }), answer: EVIDENCE['form-key'] },
+  /** A key that is there, read back as if just formed: its outcome was never recorded, and it is kept. */
+  'read-formed': { request: z.strictObject({ token: serial, ...FormOrder, asked: Asked }), answer: EVIDENCE['form-key'] },
+  'wipe-components': { request: z.strictObject({}), answer: z.strictObject({ wiped: z.boolean() }) },
 } as const;
 
 export type Operation = keyof typeof OPERATIONS;
@@ -337,12 +355,22 @@ export const Notice = z.discriminatedUnion('kind', [
   }),
   /** The PIN is typed on the token's own pad (CKF_PROTECTED_AUTHENTICATION_PATH): nothing is sent, until the call returns. */
   z.strictObject({ kind: z.literal('pad-wanted'), ticket: z.int(), token: TokenFacts, asked: Asked, wanted: z.enum(['user-pin', 'so-pin', 'new-user-pin', 'new-so-pin']) }),
+  /** A component is typed, with the check value on its form. `shows`: first it is shown to its holder, who writes it down. */
+  z.strictObject({
+    kind: z.literal('component-wanted'), ticket: z.int(), token: TokenFacts, asked: Asked,
+    component: z.strictObject({ number: z.int(), of: z.int(), digits: z.int(), method: z.enum(CHECK_METHODS), shows: z.boolean() }),
+  }),
   z.strictObject({ kind: z.literal('pin-settled'), ticket: z.int(), outcome: z.enum(['accepted', 'refused', 'cancelled', 'locked']) }),
 ]);
 export type Notice = z.infer<typeof Notice>;
 
-/** On the booth port, and only there. The receiver wipes `pin` after use. */
+/** On the booth port, and only there. The receiver wipes `pin` after use: a PIN, or the digits of a component. */
 export type BoothMessage = { readonly ticket: number; readonly pin: Uint8Array } | { readonly ticket: number; readonly cancelled: true };
+
+/** The holder of a component is ready to see it; and, back on the very port that asked, the component with so many bytes of its check value behind it. */
+export interface BoothAsks { readonly ticket: number; readonly shows: true }
+export interface BoothShown { readonly ticket: number; readonly component: Uint8Array }
+export const SHOWN_CHECK = 3;
 
 /** What the stand-ins of a rehearsal type. Printed on the screen of every rehearsal: it protects nothing. */
 export const REHEARSAL_PIN = '271828';

@@ -160,7 +160,7 @@ function secretTrials({ session, own, uses }: Candidate, kind: SecretKind, liste
 }
 
 /** How a token wraps under AES keys, the padded form first; null where it does not. */
-function wrapHowOf(listed: ReadonlySet<string>): WrapHow | null {
+export function wrapHowOf(listed: ReadonlySet<string>): WrapHow | null {
   if (listed.has('CKM_AES_KEY_WRAP_KWP') || listed.has('CKM_AES_KEY_WRAP_PAD')) return { method: 'AES-KWP' };
   return listed.has('CKM_AES_KEY_WRAP') ? { method: 'AES-KW' } : null;
 }

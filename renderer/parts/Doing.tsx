@@ -9,7 +9,7 @@ import { mayBeExcepted, mayWitness, personAt, typedAt, type Pending, type State 
 import { nextCopy, waitsUntil } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
-import { sameSerial } from '../../ceremonies/zeroise.ts';
+import { initialises, sameSerial } from '../../ceremonies/zeroise.ts';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
 import { lastDuration, objectLine, spanOf, timeOf } from '../reading.ts';
 import { canBeStopped, whyNotKept } from '../stage.ts';
@@ -245,7 +245,7 @@ function LongWork({
   const seconds = Math.max(0, Math.round((performance.now() - work.since) / 1000));
   const since = new Date(now.getTime() - seconds * 1000).toISOString();
   const who = personTitle(step.who, personAt(state, step.who)?.name ?? '');
-  const sure = work.call === 'act' && (pin === 'doer' || pin === 'quorum');
+  const sure = work.call === 'act' && (pin === 'doer' || pin === 'quorum' || pin === 'component');
   const booth =
     work.call === 'disagree'
       ? t.work.boothMaybe(t.unexpected.by)
@@ -253,7 +253,9 @@ function LongWork({
         ? t.work.boothWho(who)
         : pin === 'quorum'
           ? t.work.boothQuorum
-          : t.work.boothMaybe(who);
+          : pin === 'component'
+            ? t.work.boothComponent(who)
+            : t.work.boothMaybe(who);
   return (
     <section className="work" aria-live="polite">
       <h2>{working}</h2>
@@ -263,7 +265,7 @@ function LongWork({
           {booth}
         </p>
       )}
-      {standIns && pin !== 'none' ? <p>{t.work.standIns}</p> : null}
+      {standIns && pin !== 'none' ? <p>{pin === 'component' ? t.work.standInComponents : t.work.standIns}</p> : null}
       <p aria-live="off" className="tabular">
         {t.work.since(`${timeOf(since)}:${since.slice(17, 19)}`, seconds)}{' '}
         {last === null ? t.work.first : t.work.last(String(last))}
@@ -397,7 +399,7 @@ function Decide({
     void store.getState().ask({ call: 'decide', ceremony: state.ceremony, decision, why: why.trim() });
   const lost = whyNotKept(state);
   /** There is nothing to clear on a token that is blank. */
-  const blank = pending.step.do.action === 'zeroise-token';
+  const blank = initialises(pending.step.do.action, state.current?.intent ?? null);
   return (
     <section className="decide">
       <p className="lead">

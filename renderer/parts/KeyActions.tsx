@@ -1,6 +1,6 @@
 /**
- * What a person can do about a key from the room of keys: sign into which state it passes, and take away the list by which it is
- * destroyed. Nothing here touches a token: a statement is a line of the logbook, and destruction is a ceremony of its own.
+ * What a person can do about a key from the room of keys: sign into which state it passes and until when it may be used, and take away
+ * the list by which it is destroyed. Nothing here touches a token: a statement is a line of the logbook, and destruction is a ceremony of its own.
  */
 import { useEffect, useId, useState } from 'react';
 import type { CopyList } from '../../ceremonies/destruction.ts';
@@ -18,7 +18,7 @@ import { SavedFile } from './Words.tsx';
 const words = t.keyActions;
 
 export function KeyActions({ of: key }: { readonly of: InventoryKey }) {
-  const [dialog, setDialog] = useState<'state' | 'destruction' | 'logbook' | null>(null);
+  const [dialog, setDialog] = useState<'state' | 'period' | 'destruction' | 'logbook' | null>(null);
   const volume = useVolume();
   const ceremony = volume.at === 'work' ? volume.record.ceremony : null;
   const close = () => {
@@ -37,6 +37,11 @@ export function KeyActions({ of: key }: { readonly of: InventoryKey }) {
           </button>
         ) : null}
         {left ? (
+          <button type="button" data-testid="key-period" onClick={() => setDialog(ceremony === null ? 'logbook' : 'period')}>
+            {words.period}
+          </button>
+        ) : null}
+        {left ? (
           <button type="button" data-testid="key-destruction" onClick={() => setDialog('destruction')}>
             {words.destruction}
           </button>
@@ -45,6 +50,7 @@ export function KeyActions({ of: key }: { readonly of: InventoryKey }) {
       {/* A statement is a line of the logbook: whoever is not logged in does that first. */}
       {dialog === 'logbook' ? <LogbookDialog volume={volume} onClose={() => setDialog(null)} /> : null}
       {dialog === 'state' && ceremony !== null ? <StateDialog of={key} ceremony={ceremony} states={states.map(({ to }) => to)} close={close} /> : null}
+      {dialog === 'period' && ceremony !== null ? <PeriodDialog of={key} ceremony={ceremony} close={close} /> : null}
       {dialog === 'destruction' ? <DestructionDialog of={key} close={close} /> : null}
     </section>
   );
@@ -86,6 +92,44 @@ function StateDialog({ of: { identity, label, state }, ceremony, states, close }
       {trouble && !busy ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
       <footer>
         <button type="button" className="main" data-testid="key-state-go" disabled={busy || !ready} onClick={() => void sign()}>
+          {words.stateGo}
+        </button>
+      </footer>
+    </Dialog>
+  );
+}
+
+function PeriodDialog({ of: { identity, label, period }, ceremony, close }: { readonly of: InventoryKey; readonly ceremony: string; readonly close: () => void }) {
+  const [from, setFrom] = useState(period?.notBefore?.slice(0, 10) ?? '');
+  const [until, setUntil] = useState('');
+  const [reason, setReason] = useState('');
+  const busy = useConclave((conclave) => conclave.work !== null);
+  const trouble = useConclave((conclave) => conclave.trouble);
+  const begins = from.trim() === '' ? null : instantOf(from.trim());
+  const ends = instantOf(until.trim());
+  // What is no time at all is said beside its field; whether the times go together, a rule says.
+  const unread = (text: string, moment: string | null) => text.trim() !== '' && moment === null;
+  const ready = reason.trim() !== '' && ends !== null && !unread(from, begins);
+  const sign = async () => {
+    if (ends === null) return;
+    const answer = await store.getState().ask({ call: 'administer', ceremony, request: { change: 'set-period', key: identity, reason: reason.trim().slice(0, 500), notBefore: begins, notAfter: ends }, acceptFinalTry: false });
+    if (answer === null) return;
+    store.getState().say(words.periodSigned(label, ends.slice(0, 10)));
+    await store.getState().readInventory();
+    close();
+  };
+  return (
+    <Dialog title={words.periodTitle(label)} attend={trouble ? 'trouble' : 'form'} onClose={close}>
+      <p className="lead">{period === null ? words.periodNone : words.periodNow(t.inventory.periodUntil(period.notBefore?.slice(0, 10) ?? null, period.notAfter.slice(0, 10), period.by))}</p>
+      <p className="note">{words.periodLead}</p>
+      <div className="form">
+        <Field label={words.periodUntil} value={until} set={setUntil} hint={unread(until, ends) ? words.periodUnread : words.periodUntilHint} />
+        <Field label={words.periodFrom} value={from} set={setFrom} hint={unread(from, begins) ? words.periodUnread : words.periodFromHint} />
+        <Field label={words.reason} value={reason} set={setReason} long hint={words.reasonHint} />
+      </div>
+      {trouble && !busy ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
+      <footer>
+        <button type="button" className="main" data-testid="key-period-go" disabled={busy || !ready} onClick={() => void sign()}>
           {words.stateGo}
         </button>
       </footer>

@@ -22,7 +22,7 @@ const STATES: Readonly<Record<string, { readonly whole: boolean; readonly inside
   destroyed: { whole: false, inside: CROSS },
 };
 
-function Ring({ state }: { readonly state: string }) {
+export function Ring({ state }: { readonly state: string }) {
   const { whole, inside } = STATES[state] ?? { whole: false, inside: null };
   return (
     <>

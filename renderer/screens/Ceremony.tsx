@@ -198,9 +198,12 @@ function Over({ record, how }: { readonly record: Record; readonly how: 'aborted
   const left = useMemo(() => resultFacts(state, rows), [state, rows]);
   const work = useConclave((conclave) => conclave.work);
   const [exported, setExported] = useState<{ path: string; sha256: string } | null>(null);
+  const [printed, setPrinted] = useState<{ path: string; sha256: string } | null>(null);
   const busy = work !== null;
   const exportBundle = async () =>
     setExported(await store.getState().ask({ call: 'export', ceremony: state.ceremony }));
+  const print = async () =>
+    setPrinted(await store.getState().ask({ call: 'print-certificate', ceremony: state.ceremony }));
   const replay = () => store.getState().openReplay(state.ceremony, state.plan?.title ?? '');
   return (
     <div className="instruction over">
@@ -219,6 +222,7 @@ function Over({ record, how }: { readonly record: Record; readonly how: 'aborted
       {exported ? (
         <SavedFile file={exported} titles={[t.ceremony.exported, t.ceremony.exportedHash]} />
       ) : null}
+      {printed ? <SavedFile file={printed} titles={[t.ceremony.printed, t.ceremony.printedHash]} /> : null}
       <p className="press">
         <button
           type="button"
@@ -229,6 +233,11 @@ function Over({ record, how }: { readonly record: Record; readonly how: 'aborted
         >
           {busy && work.call === 'export' ? t.ceremony.exporting : t.ceremony.export}
         </button>
+        {how === 'closed' && state.destruction.confirmed ? (
+          <button type="button" data-testid="print-certificate" disabled={busy} onClick={() => void print()}>
+            {busy && work.call === 'print-certificate' ? t.ceremony.printing : t.ceremony.print}
+          </button>
+        ) : null}
         <button type="button" data-testid="replay" disabled={busy} onClick={() => void replay()}>
           {busy && work.call === 'verify-own' ? t.ceremony.verifying : t.ceremony.replay}
         </button>

@@ -2,7 +2,8 @@
  * The first screen: three sentences and one button, or the list of ceremonies with what needs somebody on top, the volumes
  * of the logbook apart from them and, at its foot, what else can be rehearsed.
  */
-import { lazy, Suspense } from 'react';
+import { lazy, Suspense, useMemo } from 'react';
+import { inEarnest } from '../../ceremonies/findings.ts';
 import type { CeremonySummary } from '../../electron/contract.ts';
 import { DevelopmentWarning, Frame } from '../parts/Frame.tsx';
 import { Mark } from '../parts/Mark.tsx';
@@ -104,9 +105,11 @@ export function Home() {
   );
 }
 
-/** Only once the room of keys has been entered: folding every record would hold up the first screen. */
+/** Only once the room of keys has been entered: folding every record would hold up the first screen. Those of rehearsals wait there. */
 function InventoryFindings() {
-  const found = useConclave(({ inventory, comparison }) => (inventory?.rest.findings.length ?? 0) + (comparison?.compared.findings.length ?? 0));
+  const inventory = useConclave((state) => state.inventory);
+  const comparison = useConclave((state) => state.comparison);
+  const found = useMemo(() => (inventory === null ? 0 : inEarnest([...inventory.rest.findings, ...comparison?.compared.findings ?? []], { keys: inventory.rows.map(({ key }) => key), rehearsals: inventory.rest.rehearsals }).real.length), [inventory, comparison]);
   if (found === 0) return null;
   return (
     <p className="home-findings">

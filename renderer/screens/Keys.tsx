@@ -3,29 +3,32 @@
  * demand beside what tokens hold. It shows, and changes nothing; findings stand on top whatever is filtered.
  */
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
+import { inEarnest } from '../../ceremonies/findings.ts';
 import type { InventoryKey, Source } from '../../ceremonies/inventory.ts';
 import type { Answers, Request } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
 import {
-  ANY, copyView, endWords, expiry, filtered, findingCounts, findingFacet, hiddenFindings, isFiltered, NO_FILTER, progressWords, relations, standingWords, stateWord,
+  ANY, copyView, endWords, expiry, filtered, findingCounts, findingFacet, hiddenFindings, isFiltered, NO_FILTER, progressWords, standingWords, stateWord,
   type CopyView, type Facets, type Filter, type Finding, type Kept, type KeyRow,
 } from '../keys.ts';
+import { relations, tiesOf, type Ties } from '../hierarchy.ts';
 import { Frame } from '../parts/Frame.tsx';
+import { Hierarchy } from '../parts/Hierarchy.tsx';
 import { KeyActions } from '../parts/KeyActions.tsx';
 import { KeyAndCopies, Lifecycle, MediumShape, StateRing } from '../parts/KeyPicture.tsx';
 import { Mark, ProofMark } from '../parts/Mark.tsx';
 import { Report, TroublePanel } from '../parts/Trouble.tsx';
 import { Windowed } from '../parts/Windowed.tsx';
-import { store, useClock, useConclave, world } from '../page.ts';
+import { store, useClock, useConclave, useShortcut, world } from '../page.ts';
 import { dateTime, groups, timeOf } from '../reading.ts';
 import { presentSerials } from '../store.ts';
 import { t } from '../texts.ts';
 
 const words = t.inventory;
 
-const go = (key: string | null) => store.getState().go({ at: 'keys', ...(key !== null && { key }) });
+const go = (key: string | null, hierarchy = false) => store.getState().go({ at: 'keys', ...(key !== null && { key }), ...(hierarchy && { hierarchy }) });
 
-export function Keys({ chosen }: { readonly chosen: string | null }) {
+export function Keys({ chosen, hierarchy }: { readonly chosen: string | null; readonly hierarchy: boolean }) {
   const kept = useConclave((state) => state.inventory);
   const trouble = useConclave((state) => state.trouble);
   const comparison = useConclave((state) => state.comparison);
@@ -52,7 +55,7 @@ export function Keys({ chosen }: { readonly chosen: string | null }) {
           <Comparison look={kept.look} nameOf={groups} />
         </div>
       ) : (
-        <Room kept={kept} findings={findings} chosen={chosen} />
+        <Room kept={kept} findings={findings} chosen={chosen} hierarchy={hierarchy} />
       )}
     </Frame>
   );
@@ -60,6 +63,7 @@ export function Keys({ chosen }: { readonly chosen: string | null }) {
 
 function From({ kept: { rows, rest } }: { readonly kept: Kept }) {
   const { believed, refused } = rest.records;
+  const onlyRehearsals = rows.length > 0 && rows.every(({ key }) => key.rehearsal);
   return (
     <p className="note from">
       <Mark name="verified" quiet /> {words.from(rows.filter(({ key }) => key.believed).length, believed)}
@@ -67,6 +71,12 @@ function From({ kept: { rows, rest } }: { readonly kept: Kept }) {
         <>
           <br />
           <Mark name="refused" quiet /> {words.refused(refused)}
+        </>
+      ) : null}
+      {onlyRehearsals ? (
+        <>
+          <br />
+          <Mark name="reported" quiet /> {words.onlyRehearsals}
         </>
       ) : null}
     </p>
@@ -107,13 +117,14 @@ function Reading() {
 
 // --- findings, list, and the chosen key --------------------------------------------------------------------------------------
 
-function Room({ kept, findings, chosen }: { readonly kept: Kept; readonly findings: readonly Finding[]; readonly chosen: string | null }) {
+function Room({ kept, findings, chosen, hierarchy }: { readonly kept: Kept; readonly findings: readonly Finding[]; readonly chosen: string | null; readonly hierarchy: boolean }) {
   const { rows, byIdentity, facets } = kept;
   const [filter, setFilter] = useState<Filter>(NO_FILTER);
   // What is typed is drawn at once; ten thousand keys follow when there is time.
   const later = useDeferredValue(filter);
   const shown = useMemo(() => filtered(rows, findings, later), [rows, findings, later]);
   const finding = useMemo(() => findingFacet(findings), [findings]);
+  const { real, rehearsed } = useMemo(() => inEarnest(findings, { keys: rows.map(({ key }) => key), rehearsals: kept.rest.rehearsals }), [findings, rows, kept]);
   const counts = useMemo(() => findingCounts(findings), [findings]);
   const estate = useConclave((state) => state.estate);
   const names = useMemo(() => presentSerials(estate), [estate]);
@@ -121,10 +132,22 @@ function Room({ kept, findings, chosen }: { readonly kept: Kept; readonly findin
     const label = names?.get(serial) ?? '';
     return label === '' ? groups(serial) : `${label} (${groups(serial)})`;
   }, [names]);
-  const row = byIdentity.get(chosen ?? '');
+  const ties = useMemo(() => tiesOf(rows), [rows]);
+  const row = hierarchy ? undefined : byIdentity.get(chosen ?? '');
+  const dialog = useConclave((state) => state.dialog);
+  const all = () => go(chosen, true);
+  useShortcut('h', all, dialog === null && !hierarchy);
   return (
     <>
-      <Findings findings={findings} hidden={hiddenFindings(rows, shown, findings)} byIdentity={byIdentity} nameOf={nameOf} />
+      <Findings findings={real} hidden={hiddenFindings(rows, shown, real)} byIdentity={byIdentity} nameOf={nameOf} />
+      {rehearsed.length > 0 ? (
+        <details className="rehearsed-findings">
+          <summary>
+            <Mark name="reported" quiet /> {words.rehearsedFindings(rehearsed.length)}
+          </summary>
+          <FindingList findings={rehearsed} byIdentity={byIdentity} nameOf={nameOf} />
+        </details>
+      ) : null}
       <div className="filter-bar">
         <Filters filter={filter} set={setFilter} facets={{ ...facets, finding }} nameOf={nameOf} />
         {isFiltered(filter) ? (
@@ -135,8 +158,12 @@ function Room({ kept, findings, chosen }: { readonly kept: Kept; readonly findin
       </div>
       <div className="estate keys-room">
         <section className="tree" aria-label={words.list}>
-          <button type="button" className="node" {...(row ? {} : { 'aria-current': 'true' as const })} onClick={() => go(null)}>
+          <button type="button" className="node" {...(row || hierarchy ? {} : { 'aria-current': 'true' as const })} onClick={() => go(null)}>
             {words.estate}
+          </button>
+          <button type="button" className="node" data-testid="hierarchy" aria-keyshortcuts="H" {...(hierarchy ? { 'aria-current': 'true' as const } : {})} onClick={all}>
+            {t.hierarchy.title}
+            <kbd aria-hidden="true">H</kbd>
           </button>
           <p className="count note" role="status">
             {words.count(shown.length, rows.length)}
@@ -144,8 +171,10 @@ function Room({ kept, findings, chosen }: { readonly kept: Kept; readonly findin
           <List shown={shown} counts={counts} chosen={chosen} />
         </section>
         <div className="facts-side">
-          {row ? (
-            <KeyPage key={row.key.identity} of={row} rows={rows} findings={findings.filter(({ keys }) => keys.includes(row.key.identity))} nameOf={nameOf} />
+          {hierarchy ? (
+            <Hierarchy rows={rows} ties={ties} shown={shown} counts={counts} chosen={chosen} nameOf={nameOf} open={go} />
+          ) : row ? (
+            <KeyPage key={row.key.identity} of={row} ties={ties} findings={findings.filter(({ keys }) => keys.includes(row.key.identity))} nameOf={nameOf} />
           ) : (
             <Overview kept={kept} nameOf={nameOf} />
           )}
@@ -163,7 +192,6 @@ function Findings({ findings, hidden, byIdentity, nameOf }: {
   readonly byIdentity: Kept['byIdentity'];
   readonly nameOf: (serial: string) => string;
 }) {
-  const [most, setMost] = useState(FINDINGS_SHOWN);
   if (findings.length === 0) return null;
   return (
     <section className="estate-findings" aria-label={words.findings(findings.length)}>
@@ -175,6 +203,15 @@ function Findings({ findings, hidden, byIdentity, nameOf }: {
           {words.hidden(hidden)}
         </p>
       ) : null}
+      <FindingList findings={findings} byIdentity={byIdentity} nameOf={nameOf} />
+    </section>
+  );
+}
+
+function FindingList({ findings, byIdentity, nameOf }: { readonly findings: readonly Finding[]; readonly byIdentity: Kept['byIdentity']; readonly nameOf: (serial: string) => string }) {
+  const [most, setMost] = useState(FINDINGS_SHOWN);
+  return (
+    <>
       <ul>
         {findings.slice(0, most).map((finding, index) => (
           <li key={index}>
@@ -195,7 +232,7 @@ function Findings({ findings, hidden, byIdentity, nameOf }: {
           {words.more(Math.min(100, findings.length - most))}
         </button>
       ) : null}
-    </section>
+    </>
   );
 }
 
@@ -507,15 +544,15 @@ function Compared({ of: { at, look: comparedAt, compared }, look, nameOf }: {
 
 // --- one key: four questions -------------------------------------------------------------------------------------------------
 
-function KeyPage({ of: row, rows, findings, nameOf }: {
+function KeyPage({ of: row, ties, findings, nameOf }: {
   readonly of: KeyRow;
-  readonly rows: readonly KeyRow[];
+  readonly ties: Ties;
   readonly findings: readonly Finding[];
   readonly nameOf: (serial: string) => string;
 }) {
   const { key } = row;
   const copies = useMemo(() => key.copies.map((copy) => copyView(copy, nameOf)), [key, nameOf]);
-  const { above, below } = useMemo(() => relations(rows, row), [rows, row]);
+  const { above, below } = useMemo(() => relations(ties, row), [ties, row]);
   const state = key.state ?? 'unknown';
   const page = useRef<HTMLElement>(null);
   // Where the list stands above it, or somebody had scrolled down.

@@ -86,6 +86,10 @@ test('what proves a change', () => {
     ['initialised', init, { before: TOKEN, after: { ...TOKEN, label: 'NEW', serial: '9' }, objects: 3 }, null],
     ['another token was wiped', init, { before: { ...TOKEN, label: 'HSM-B' }, after: { ...TOKEN, label: 'NEW' }, objects: 3 }, 'TOKEN-MOVED'],
   ];
+  for (const kept of [false, true]) {
+    const seen = { serial: '0417', label: 'HSM', model: 'M', manufacturer: 'V', firmware: '1', hardware: '1', flags: ['CKF_TOKEN_INITIALIZED'] };
+    assert.equal(resultFault(order('init-token', { label: 'NEW', seen }), { before: seen, after: { ...seen, label: 'OTHER' }, objects: 0 }, kept)?.rule, kept ? undefined : 'TOKEN-INITIALISED', 'another label');
+  }
   for (const [what, intent, result, expected] of rows) assert.equal(resultFault(intent, result as Record<string, unknown>)?.rule ?? null, expected, what);
 });
 

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { check, type Entry, type State } from '../../ceremonies/ceremony.ts';
-import { claimsOn, listOf, NOTHING_DESTROYED, readCopyList, REHEARSAL_WAIT, waitsUntil, type CopyList, type Destruction, type Outcome } from '../../ceremonies/destruction.ts';
+import { describe } from '../../ceremonies/describe.ts';
+import { AWAY, claimsOn, listOf, NOTHING_DESTROYED, readCopyList, REHEARSAL_WAIT, seenText, waitsUntil, type CopyList, type Destruction, type Outcome } from '../../ceremonies/destruction.ts';
 import { foldInventory } from '../../ceremonies/inventory.ts';
 import { destructionCertificateHtml, foldRecord } from '../../ceremonies/minutes.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
@@ -191,4 +192,19 @@ test('the inventory ends the copies that a destruction names, and takes an end b
   const inventory = foldInventory([{ verdict: { verdict: 'valid', ceremony: lying.entries[0]!.ceremony, findings: [] }, lines: lying.lines }]);
   assert.ok(inventory.findings.every(({ rule }) => rule !== 'NOT-DESTROYED'), 'objects that no record made are not known here');
   assert.equal(listOf(lying.state.destruction).copies.length, 7);
+});
+
+test('a copy that cannot be asked for is told in plain words, whatever the code; the code stands in small print', () => {
+  for (const code of Object.keys(AWAY)) {
+    const words = seenText(null, code);
+    assert.match(words, /^cannot be asked: [a-z][a-zA-Z ,]+$/);
+    assert.doesNotMatch(words, /_|CKR|MISSING|KNOWN/);
+  }
+  assert.deepEqual([seenText(null, 'CKR_LATER'), seenText(null, 'toString'), seenText(0, ''), seenText(1, ''), seenText(3, '')], ['cannot be asked: the answer was CKR_LATER', 'cannot be asked: the answer was toString', 'not there', 'there', '3 that fit']);
+  const { before, entry } = edit(at(plain, 'done', 'locate'), (data) => { Object.assign((given(data)['seen'] as Loose[])[0]!, { found: null, why: 'TOKEN_MISSING' }); });
+  const { detail, mark } = describe(entry, before);
+  assert.equal(detail.find(({ text }) => text.startsWith('copy 1,'))?.text, `copy 1, ${COPIES.copies[0]!.what}: cannot be asked: its token is not here`);
+  assert.deepEqual([detail.at(-1), mark], [{ text: 'as it was answered: copy 1 TOKEN_MISSING', mark: null }, 'refused']);
+  const destroyed: Destruction = { ...NOTHING_DESTROYED, list: { ...COPIES, copies: COPIES.copies.slice(0, 1) }, confirmed: true, outcomes: { 1: { result: 'destroyed', words: 'a fresh session found none', unconfirmed: 'CKR_DEVICE_REMOVED' } } };
+  assert.deepEqual(claimsOn(destroyed).claims.map(({ level, words }) => [level, words]), [['L0', 'a fresh session found none; not looked for from a fresh process: its token was taken away']]);
 });

@@ -7,8 +7,8 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { ChangeKind, Intent, KeyAttributes, KeyCheck, ObjectReference, StateSigned, TokenFacts, WrappedKeyFile } from '../../ceremonies/evidence.ts';
 import { planDestruction } from '../../ceremonies/destroy-plan.ts';
-import { claimsOn } from '../../ceremonies/destruction.ts';
-import { dependantsOf, destructionOf, foldInventory, holdsSecret, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
+import { claimsOn, holdsSecret } from '../../ceremonies/destruction.ts';
+import { dependantsOf, destructionOf, foldInventory, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
 import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
 import { publicKeyFromParts } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest } from '../../ceremonies/keys/request.ts';
@@ -151,6 +151,19 @@ test('a logbook: copied, wrapped out, unwrapped elsewhere, renamed, destroyed, a
   assert.deepEqual(signer?.whoCan, ['who has the user PIN of token 0417 (embedded)', 'who has the wrapped file and may use "KEK" on token 0417']);
   const end = data?.copies[0]?.end;
   assert.equal(record.entries[end?.seq ?? 0]?.kind, 'done');
+});
+
+test('a key that comes back out of its wrapped file is that key, though the token tells no check value of it; one from a file of elsewhere is not', async () => {
+  const none: KeyCheck = { method: 'none', value: '' };
+  const file = (wrapped: string): WrappedKeyFile => ({ ...FILE, key: { id: id('a'), label: 'Data', kind: 'aes-256', attributes: {}, check: A.check, spki: null }, wrapped: toBase64url(utf8(wrapped)) });
+  const under = secretReference('kek', 'KEK', KEK.check);
+  const back = (name: string, from: WrappedKeyFile): Change => ({ intent: order('unwrap-key', '0418', { id: id(name), label: name, kind: 'aes-256', attributes: {}, file: from, under }), result: secretRead(name, name, none, { local: false, alwaysSensitive: false, neverExtractable: false }) });
+  const { keys, findings } = fold(await judged((await volume({}, makeSecret('0417', 'a', 'Data', A.check), makeSecret('0417', 'kek', 'KEK', KEK.check),
+    { intent: order('wrap-key', '0417', { key: secretReference('a', 'Data', A.check), under, recipient: null, method: 'AES-KWP' }), result: { file: file('ciphertext'), rehearsed: null, why: 'not here' } },
+    back('back', file('ciphertext')), back('foreign', file('another')))).lines));
+  assert.deepEqual([findings, keys.map(({ label }) => label)], [[], ['Data', 'KEK', 'foreign']]);
+  assert.deepEqual(named(keys, 'Data').copies.map(place), ['secret-key "Data" 0417', 'wrapped-file', 'secret-key "back" 0418']);
+  assert.equal(named(keys, 'Data').destruction.words, '0 of 3 known copies destroyed; there may be copies that are not known');
 });
 
 test('the volume after it destroys the last copy, though the clock was set back; a missing volume is a finding', async () => {

@@ -19,13 +19,15 @@ import {
   cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, pendingAction, presenceStatement, resumeStatement, sealStatement,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
+import { METHOD_OF, USES } from '../../ceremonies/components.ts';
 import { approvalStatement, listOf, nextCopy, tokenCopies, waitsUntil, type CopyList } from '../../ceremonies/destruction.ts';
 import type {
-  Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
+  ComponentCheck, Evidence, Identity, Input, Intent, KeyAttributes, KeyPart, ObjectFact, Observation, Placement, PublicJwk, SignaturePair, TokenFacts,
 } from '../../ceremonies/evidence.ts';
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { ALGORITHMS, caAlgorithmNamed, componentsOf, ML_KEMS, type Component, type RootAlgorithmName } from '../../ceremonies/keys/algorithms.ts';
 import { ML_DSA, signComposite } from '../../ceremonies/keys/composite.ts';
+import type { CheckMethod } from '../../ceremonies/keys/check-value.ts';
 import { CRL_LINTS, issueCrl, throwawayLintCrl, type CrlProfile } from '../../ceremonies/keys/crl.ts';
 import { affectedBy, sinceOf } from '../../ceremonies/compromise.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
@@ -43,7 +45,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'component-entry', 'component-issue'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -103,6 +105,8 @@ export interface RecordOptions {
   readonly shares?: number;
   readonly algorithm?: string;
   readonly place?: Placement;
+  /** Of a key that is formed of components. */
+  readonly use?: string;
   /** Algorithm and placement of a CA that is there before, for the scripts that use one. */
   readonly ca?: { readonly algorithm: string; readonly place: Placement };
   /** Certificates that are brought as one file. */
@@ -321,7 +325,7 @@ export class ScriptedRoom {
   async #open(): Promise<void> {
     const { script } = readScript(scriptText(this.#options));
     assert.ok(script, 'a script without faults');
-    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, shares: this.#options.shares, threshold: this.#options.threshold };
+    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use };
     const parameters: Parameters = { ...script.defaults, ...Object.fromEntries(Object.entries(chosen).filter(([key, value]) => value !== undefined && Object.hasOwn(script.parameters, key))) as Parameters };
     const plan = planOf(script, parameters);
     const bound = (serial: string) => ({ module: MODULE, serial });
@@ -607,6 +611,8 @@ export class ScriptedRoom {
       case 'sign-resume': return { card, statement: resumeStatement(state) };
       case 'zeroise-token': return { token, label: tokenFacts(token).label, seen: tokenFacts(token), typed: token };
       case 'administer': return this.changes[0]?.intent ?? { change: 'log-out' };
+      case 'enter-component': case 'issue-component': return { token, set: state.components.set ?? toBase64url(fromHex(this.#fresh(16))), number: custodianNumber(state, step.who) };
+      case 'form-key': return { token, set: state.components.set ?? '', id: this.#fresh(16), label: step.do.label, kind: step.do.kind, check: this.#checkOf(step.do, 'key') };
     }
   }
 
@@ -655,7 +661,10 @@ export class ScriptedRoom {
           { name: 'longest run', statistic: '16', limit: 'at most 40', passed: true },
         ],
       };
-      case 'take-inventory': return { token: (given as Intent<'take-inventory'>).token, objects: [...this.#objects] };
+      case 'take-inventory': {
+        const { token } = given as Intent<'take-inventory'>;
+        return { token, objects: [...this.#objects], ...state.zeroised[token] !== undefined && { loggedIn: false as const, fresh: true as const } };
+      }
       case 'generate-key': {
         const { token, ids, label, algorithm, place } = given as Intent<'generate-key'>;
         const extractable = step.do.attributes.extractable === 'until-locked';
@@ -727,10 +736,27 @@ export class ScriptedRoom {
           quorum: quorum.map((seat) => ({ seat, card: state.backup?.given[seat]?.card ?? '', x: state.backup?.given[seat]?.x ?? 0 })), enforced: true,
         };
       }
+      case 'enter-component': return { number: (given as Intent<'enter-component'>).number, check: this.#checkOf(step.do, step.who) };
+      case 'issue-component': return { number: (given as Intent<'issue-component'>).number, check: this.#checkOf(step.do, step.who), sources: ['token', 'system'], readBack: true };
+      case 'form-key': {
+        const { token, id, label, check } = given as Intent<'form-key'>;
+        const [does, undoes] = USES[step.do.use];
+        const secret = { ...wrappingAttributes(id, label), modifiable: false, alwaysSensitive: false, neverExtractable: false, local: false, sign: false, verify: false, encrypt: false, decrypt: false, wrap: false, unwrap: false, derive: false, generatedBy: null, [does]: true, [undoes]: true };
+        this.#objects = [...this.#objects, { class: 'secret-key', id, label, keyType: 'CKK_AES' }];
+        return {
+          token, components: Object.keys(state.components.entered).length, secret, check: { method: 'none', value: '' }, total: check, by: 'use',
+          tried: [{ name: 'as its components', detail: 'The token unwrapped a fresh key that software wrapped with the components.' }], wiped: state.components.alive ? 'overwritten' : 'process-ended',
+        };
+      }
       case 'lock-key': return { private: (state.key?.parts ?? []).flatMap((part) => part.private ? [{ ...part.private, extractable: false }] : []), enforced: true };
       case 'wipe-backup-key': return { how: state.backup?.alive === true ? 'overwritten' : 'process-ended' };
       case 'sign-seal': case 'sign-resume': return { signatures: this.sign(step.who, (given as Intent<'sign-seal'>).statement) };
     }
+  }
+
+  /** A check value as it would be of a component, or of the key. */
+  #checkOf({ check }: { readonly check: CheckMethod }, of: string): ComponentCheck {
+    return { method: METHOD_OF[check], value: toHex(this.#digest(`check value ${of}`)).slice(0, 6) };
   }
 
   /** The ceremony's one key. */

@@ -25,9 +25,13 @@ test('what is found: still what it was, blank, neither, or nobody can tell', () 
     ['it never had a PIN, and its objects are gone', facts(), [object], facts(), [], 'present', /was initialised/],
     ['it never had a PIN, and still shows its objects', facts(), [object], facts(), [object], 'absent', /as before.*not zeroised/],
     ['it was blank before', facts(), [], facts(), [], 'absent', /nobody can tell/],
+    ['it was not initialised before', { ...facts(), flags: [] }, [], facts(), [], 'present', /has no user PIN, and shows no object .*: it was initialised\.$/],
+    ['it is not initialised now', facts(PIN), [object], { ...facts(), flags: [] }, [], 'absent', /It is not initialised/],
+    ['it is blank, under another label', facts(PIN), [object], { ...facts(), label: 'OTHER' }, [], 'present', /it was initialised, under the label "OTHER" where "HSM" was asked for\.$/],
+    ['another label, and nothing else happened', facts(PIN), [object], { ...facts(PIN), label: 'OTHER' }, [object], 'absent', /was not initialised/],
   ];
   for (const [what, seen, listed, now, objects, state, words] of rows) {
-    const observation = observedZeroise({ seen }, listed, { facts: now, objects });
+    const observation = observedZeroise({ seen, label: 'HSM' }, listed, { facts: now, objects });
     assert.equal(observation.state, state, what);
     assert.match(observation.detail, words, what);
   }
@@ -94,6 +98,16 @@ test('a list that was made without login says what it cannot show', async () => 
   assert.match(words({ loggedIn: false }), /without login.*private objects could not be listed/);
   assert.doesNotMatch(words({}), /without login/);
   assert.equal(words({ loggedIn: true }), 'EVIDENCE-MATCHES-ACTION');
+});
+
+test('a label that is not the one that was asked for is refused, and taken as found where the officer keeps the token', async () => {
+  for (const [kept, expected] of [[false, 'TOKEN-INITIALISED'], [true, undefined]] as const) {
+    const { entries, before } = await scriptedRecord({ script: 'token-zeroise', ...kept && { happenings: { zeroise: [{ kind: 'crash', found: 'present', decision: 'keep' }] } } });
+    const i = entries.findIndex((entry) => entry.kind === 'done' && entry.step === 'zeroise');
+    const entry = structuredClone(entries[i] ?? assert.fail()) as Entry<'done'>;
+    (entry.data.evidence as { after: { label: string } }).after.label = 'OTHER';
+    assert.equal(check(before[i]!, entry)?.rule, expected);
+  }
 });
 
 test('a serial number that the token drew anew is said, and one that stayed is not', async () => {

@@ -48,6 +48,29 @@ test('a root CA rehearsal: the root key, where every copy of it is, who can and 
   await key.locator('.question').nth(3).evaluate((element) => element.scrollIntoView());
   await picture(page, 'keys-root-life');
 
+  // Until when it may be used, signed in the logbook: one that ends before it begins is refused by name, and nothing is lost.
+  await page.getByTestId('key-period').click();
+  await page.getByTestId('logbook-open').click();
+  for (let step = 0; step < 2; step += 1) {
+    await page.waitForTimeout(600);
+    await page.locator('dialog [data-testid=primary]:enabled').click();
+  }
+  await page.locator('dialog').waitFor({ state: 'detached' });
+  await page.getByTestId('key-period').click();
+  const dialog = page.locator('dialog');
+  await dialog.getByText('Nobody has signed until when it may be used.').waitFor();
+  await dialog.getByLabel('It may be used until').fill('2099-01-01');
+  await dialog.getByLabel('From, where there is a beginning').fill('2100-01-01');
+  await dialog.getByLabel('Why').fill('Policy 7.');
+  await page.getByTestId('key-period-go').click();
+  await dialog.locator('[role=alert]').getByText('PERIOD-TIMES').waitFor();
+  await picture(page, 'keys-period-refused');
+  await accessible(page, 'Keys, a period that is refused');
+  await dialog.getByLabel('From, where there is a beginning').fill('');
+  await page.getByTestId('key-period-go').click();
+  await dialog.waitFor({ state: 'detached' });
+  await key.getByText('until 2099-01-01, signed by Security officer (rehearsal)').first().waitFor();
+
   // An event leads to its entry, and back.
   const entry = key.locator('.events .entry-link').first();
   const seq = Number(/\d+/.exec(await entry.innerText())?.[0]);
@@ -65,7 +88,7 @@ test('a root CA rehearsal: the root key, where every copy of it is, who can and 
   await page.getByTestId('compared').waitFor({ timeout: 120_000 });
   await page.getByText('Everything that was seen is explained by the records.').waitFor();
   const compared = await page.getByTestId('compared').locator('tbody tr').allInnerTexts();
-  assert.equal(compared.length, 10, 'the HSM, six identity cards, three share cards');
+  assert.equal(compared.length, 11, 'the HSM, six identity cards and the one that signed the period, three share cards');
   for (const row of compared) {
     const [, explained, objects] = /(\d+) of (\d+) objects? explained/.exec(row) ?? [];
     assert.ok(explained === objects && Number(objects) > 0 && row.includes('all objects'), row);

@@ -141,6 +141,14 @@ const keysRoom = async () => {
   await room('Keys');
   await page.locator('.keys-room, p.lead').first().waitFor();
 };
+/** By its key, and with so many lines. */
+const hierarchy = async (keys: number) => {
+  await keysRoom();
+  await page.waitForTimeout(200); // slower than a token types
+  await page.keyboard.press('h');
+  await page.locator(`.branch[aria-setsize="${keys}"]`).first().waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('role')), 'listbox', 'arrow keys go on from here');
+};
 const oneKey = async (label: string) => {
   await keysRoom();
   await page.getByLabel('Find keys').fill(label);
@@ -565,7 +573,7 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     'readers',
     async () => {
       await page.getByRole('button', { name: 'Tokens', exact: true }).click();
-      await page.getByRole('region', { name: 'Card readers' }).getByText('A card that none of your modules knows.').waitFor();
+      await page.getByRole('region', { name: 'Card readers' }).getByText('A card that none of your modules knows.').scrollIntoViewIfNeeded();
     },
   ],
   [
@@ -1023,6 +1031,21 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     },
   ],
   [
+    'keys-period',
+    'keys-work',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.getByTestId('key-period').click();
+      await dialogField('Why').fill('Policy 7: two years.');
+      assert.equal(await page.getByTestId('key-period-go').isDisabled(), true, 'without an end nothing is signed');
+      await dialogField('It may be used until').fill('2028-03-01');
+      assert.equal(await page.getByTestId('key-period-go').isDisabled(), false);
+      await dialogField('From, where there is a beginning').fill('31.12.2026');
+      await page.getByText('This is no time as it is read here').waitFor();
+      assert.equal(await page.getByTestId('key-period-go').isDisabled(), true);
+    },
+  ],
+  [
     'keys-destruction',
     'keys',
     async () => {
@@ -1100,6 +1123,48 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     },
   ],
   ['keys-many', 'keys-many', () => keysRoom()],
+  [
+    'keys-rehearsed',
+    'keys-rehearsed',
+    async () => {
+      await keysRoom();
+      assert.equal(await page.locator('.estate-findings li').count(), 2, 'those in earnest, and first');
+      await page.locator('.rehearsed-findings > summary').getByText('REHEARSAL: 2 findings of rehearsals and of nothing else').click();
+      assert.equal(await page.locator('.rehearsed-findings li').count(), 2);
+    },
+  ],
+  [
+    'keys-only-rehearsals',
+    'keys-only-rehearsals',
+    async () => {
+      await keysRoom();
+      await page.getByText('Every key here is of a rehearsal: nothing is in earnest.').waitFor();
+      assert.equal(await page.locator('.estate-findings').count(), 0);
+    },
+  ],
+  ['keys-hierarchy', 'keys-hierarchy', () => hierarchy(28)],
+  ['keys-hierarchy-one', 'keys-hierarchy-one', () => hierarchy(1)],
+  [
+    'keys-hierarchy-many',
+    'keys-hierarchy-many',
+    async () => {
+      await hierarchy(320);
+      await page.keyboard.press('End');
+      await page.locator('.branch[aria-posinset="320"]').waitFor();
+    },
+  ],
+  [
+    'keys-hierarchy-filtered',
+    'keys-hierarchy',
+    async () => {
+      await hierarchy(28);
+      await page.getByLabel('Find keys').fill('server 3');
+      await page.locator('.hierarchy').getByText('4 keys on 3 levels').waitFor();
+      await page.locator('.branch.outline', { hasText: 'Partner signing' }).getByText('1 finding').waitFor();
+      await page.locator('.hierarchy summary').click();
+      await page.locator('.hierarchy tbody tr').nth(3).waitFor();
+    },
+  ],
   [
     'scripts-logbook',
     'over',
@@ -1429,6 +1494,33 @@ test('a key is found, its copies compared, and its entry opened and left again, 
   await page.locator('p.hidden[role=status]').getByText('2 tokens compared, 2 findings.').waitFor();
   await room('Ceremonies');
   await page.getByText('4 findings in the inventory').waitFor();
+  assert.deepEqual(complaints, []);
+});
+
+test('the hierarchy of three hundred keys: only those in sight are drawn; arrows move, Enter opens, H leads back to where one was', { timeout: 60_000 }, async () => {
+  await resize(1280, 800);
+  complaints.length = 0;
+  await scene('keys-hierarchy-many');
+  await hierarchy(320);
+  const drawn = () => page.locator('.hierarchy *').count();
+  assert.ok((await page.locator('.branch').count()) < 30);
+  assert.ok((await drawn()) < 30 * 40, `${await drawn()} elements`);
+  const slowly = () => page.waitForTimeout(200); // slower than a token types
+  assert.match(await page.locator('.branch').nth(1).innerText(), /Example Issuing CA 7[^]*certified by Example Root CA G1/);
+  for (const key of ['Home', 'ArrowDown', 'ArrowDown']) {
+    await slowly();
+    await page.keyboard.press(key);
+  }
+  await slowly();
+  await page.keyboard.press('Enter');
+  const opened = page.getByTestId('one-key').getByRole('heading', { level: 2 });
+  await opened.waitFor();
+  const label = await opened.innerText();
+  assert.match(label, /^Server 1$/);
+  await slowly();
+  await page.keyboard.press('h');
+  await page.locator('.branch.shown', { hasText: label }).waitFor();
+  await page.locator('.branch[aria-selected=true]', { hasText: label }).waitFor();
   assert.deepEqual(complaints, []);
 });
 

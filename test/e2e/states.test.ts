@@ -3,8 +3,13 @@
  * written out, and a compromise tells whom it concerns and what to do.
  */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { accessible, beginRehearsal, ownRecordIsValid, picture, play } from './table.ts';
+import { openFile } from '../../ceremonies/bundle.ts';
+import { fileDigest } from '../../ceremonies/verify.ts';
+import { accessible, beginRehearsal, ownRecordIsValid, picture, PICTURES, play } from './table.ts';
 
 test('token-zeroise: nothing is destroyed before the serial number is written out', { timeout: 6 * 60_000 }, async (t) => {
   const table = await beginRehearsal(t, 'token-zeroise');
@@ -48,7 +53,7 @@ test('key-compromise: whom it concerns and what to do, read aloud before anybody
 
 test('key-destruction: nothing before the waiting period is over, which a rehearsal shortens and says so; then copy by copy, and the inventory says so', { timeout: 8 * 60_000 }, async (t) => {
   const table = await beginRehearsal(t, 'key-destruction');
-  const { page } = table;
+  const { app, home, page } = table;
   let waited = false;
   await play(table, ({ step, pending }) => step === 'destroy' && pending === 'step', async (step) => {
     if (step === 'locate') await picture(page, 'destruction-locate');
@@ -78,5 +83,34 @@ test('key-destruction: nothing before the waiting period is over, which a rehear
   await picture(page, 'destruction-gone');
   await accessible(page, 'key-destruction at confirm');
   await play(table, ({ pending }) => pending === 'over');
+
+  // The certificate on paper: the page of the bundle, as a file where the person chooses, whose text can be read and searched.
+  const print = async (filePath: string) => {
+    await app.evaluate(({ dialog }, chosen) => { dialog.showSaveDialog = () => Promise.resolve({ canceled: chosen === '', filePath: chosen }); }, filePath);
+    await page.getByTestId('print-certificate').click();
+    await page.locator('[data-testid=print-certificate]:enabled').waitFor();
+  };
+  await print('');
+  assert.equal(await page.locator('.exported, [role=alert]').count(), 0, 'who chooses no file gets none');
+  await print(join(home, 'no', 'such', 'folder.pdf'));
+  await page.locator('[role=alert]').getByText('PRINTING').waitFor();
+  const pdf = join(home, 'certificate.pdf');
+  assert.equal(existsSync(pdf), false);
+  await print(pdf);
+  await page.locator('.exported').getByText(pdf).waitFor();
+  await picture(page, 'destruction-printed');
+  await accessible(page, 'key-destruction, its certificate printed');
+  assert.ok((await page.locator('.exported').innerText()).replace(/\s/g, '').includes(fileDigest(new Uint8Array(readFileSync(pdf)))));
+  assert.equal(app.windows().length, 1, 'the window that nobody saw is gone');
+  await page.getByTestId('primary').click();
+  const bundle = await page.locator('.exported code', { hasText: '.zip' }).innerText();
+  const html = Buffer.from(openFile(new Uint8Array(readFileSync(bundle))).files?.get('certificate-of-destruction.html') ?? assert.fail('no certificate')).toString();
+  const lastHash = /Hash of the last entry<[^]*?([0-9a-f]{4} [0-9a-f ]+)</.exec(html)?.[1] ?? assert.fail('the certificate names no hash');
+  execFileSync('pdftoppm', ['-r', '70', '-png', pdf, join(PICTURES, 'destruction-certificate')]);
+  const read = execFileSync('pdftotext', ['-layout', pdf, '-'], { encoding: 'utf8' });
+  const squeezed = read.replace(/\s/g, '');
+  for (const words of [...html.replace(/<head>[^]*<\/head>|<[^>]+>/g, ' ').replace(/&#(\d+);/g, (_all, code: string) => String.fromCharCode(Number(code))).split(/\s+/)]) if (words.length <= 20) assert.ok(squeezed.includes(words), `the PDF lacks ${words}`);
+  assert.ok(squeezed.includes(lastHash.slice(0, 39).replace(/ /g, '')), 'the PDF names the head of the record');
+  for (const sheet of read.split('\f').slice(0, -1)) assert.match(sheet, /REHEARSAL[^]*transcript: [^]*head /, 'every page is marked, and bound to the record');
   await ownRecordIsValid(page);
 });

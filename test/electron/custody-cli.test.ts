@@ -14,7 +14,7 @@ let home: string;
 
 const { run, done } = conclaveIn(() => home);
 async function custody(): Promise<{ code: number; value: CustodyReport; rules: string[] }> {
-  const { code, out, err } = await run('custody', '--json');
+  const { code, out, err } = await run('custody', '--json', '--include-rehearsals');
   assert.notEqual(out, '', err);
   const value = JSON.parse(out) as CustodyReport;
   return { code, value, rules: value.findings.map(({ rule }) => rule) };
@@ -39,6 +39,9 @@ after(() => rmSync(home, { recursive: true, force: true }));
 test('after the root ceremony: three shares with three people, at sites that nobody has named', async () => {
   const { code, value, rules } = await custody();
   assert.deepEqual([code, rules], [1, ['PLACEMENT-UNKNOWN']]);
+  const apart = await run('custody');
+  assert.equal(apart.code, 0, 'of a rehearsal, it decides nothing unless it is asked for');
+  assert.match(apart.out, /Of rehearsals\n {2}! REHEARSAL PLACEMENT-UNKNOWN: .*\n\n.*\n! everything here is of a rehearsal: nothing is in earnest\n✓ nothing was found in earnest; 1 of rehearsals, which do not count \(--include-rehearsals\)\n$/);
   assert.deepEqual(shareCards(value).map(({ x, who, site }) => [x, who, site]), [1, 2, 3].map((n) => [n, person(n), null]));
   assert.deepEqual(value.sets.map(({ threshold, shares, key, rehearsal }) => [threshold, shares, key, rehearsal]), [[2, 3, 'Root CA', true]]);
 });
@@ -72,7 +75,7 @@ test('M in one region, from elsewhere than the records have it: named, each with
   assert.ok(first);
   assert.deepEqual(value.balance.filter(({ unaccounted }) => unaccounted !== 0).map(({ name, unaccounted }) => [name, unaccounted]), [[person(1), 1], [person(2), -1]].reverse().sort());
   const { out } = await run('custody');
-  assert.match(out, /^✕ PLACEMENT-REGION-REACHES-M: expected Root CA: set [\w-]{22}: fewer than 2 shares in one region; found 2 in north\. Bring shares to a site in another region/m);
+  assert.match(out, /^ {2}! REHEARSAL PLACEMENT-REGION-REACHES-M: expected Root CA: set [\w-]{22}: fewer than 2 shares in one region; found 2 in north\. Bring shares to a site in another region/m);
   assert.match(out, /✕ 1 unaccounted for/);
 });
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { generateHybridIdentity, identityToRecipient } from 'age-encryption';
 import { base64, kemVectors } from '../ceremonies/keys/vectors.ts';
 import { conclave } from './command.ts';
 
@@ -73,6 +74,24 @@ test('refusals: rule by name, exit code 1, and no file left behind', () => {
   refused('ENVELOPE-KEM', 'no', 'envelope', 'seal', '--to', join(VECTORS, 'slhdsa-x509/id-slh-dsa-sha2-128s.pub'), '--in', secret);
   refused('WRAPPED-KEY', 'no', 'key', 'unwrap', '--key', keyA, '--in', at('one'));
   refused('TEXT-PRINTABLE', 'no', 'envelope', 'seal', '--to', certA, '--in', secret, '--describe', 'a\tb', ...IN_2027);
+});
+
+test('an age file: sealed to age1pq recipients, shown, opened, refused by rule', async () => {
+  const [identity, other] = [await generateHybridIdentity(), await generateHybridIdentity()];
+  const to = file('custodian.age', `# custodian 2\n${await identityToRecipient(identity)}\n`);
+  const [key, wrong] = [file('custodian.key', `${identity}\n`), file('other.key', other)];
+  for (const [name, form] of [['sealed.age', []], ['sealed.age.txt', ['--pem']]] as const) {
+    const sealed = json('envelope', 'seal', '--to', to, '--in', secret, '--out', at(name), ...form);
+    assert.deepEqual([sealed.code, sealed.facts['safe']], [0, 'hybrid recipients alone']);
+    assert.match(run('envelope', 'show', at(name)).out, /an age file\n[\s\S]+mlkem768x25519/);
+    const opened = json('envelope', 'open', '--key', key, '--in', at(name), '--out', at(`${name}.opened`));
+    assert.deepEqual([opened.code, bytes(`${name}.opened`).toString(), statSync(at(`${name}.opened`)).mode & 0o777], [0, 'a share of three', 0o600]);
+    assert.doesNotMatch(JSON.stringify([sealed, opened]), /AGE-SECRET/);
+    assert.deepEqual(json('envelope', 'open', '--key', wrong, '--in', at(name), '--out', at('no')).told.rules, ['AGE-KEY']);
+  }
+  assert.match(run('envelope', 'seal', '--to', to, '--to', certA, '--in', secret, '--out', at('no')).err, /one form of envelope at a time/);
+  assert.match(run('envelope', 'seal', '--to', to, '--in', secret, '--out', at('no'), '--describe', 'x').err, /no place for it/);
+  assert.equal(existsSync(at('no')), false);
 });
 
 test('the official examples: opened, shown, verified', () => {

@@ -7,7 +7,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
-  CHECKLIST, FUSES, POLICIES, SWITCHES, fileFor, isDevelopmentRuntime, isKnownSender, mayBeRequested, webPreferences,
+  CHECKLIST, FUSES, POLICIES, SWITCHES, fileFor, isDevelopmentRuntime, isKnownSender, mayBeRequested, paperPreferences, webPreferences,
 } from '../../electron/hardening.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -39,6 +39,11 @@ test('web preferences: the same for every window, nothing loosened', () => {
   });
 });
 
+test('a page that is printed: the same, without any script and without a preload', () => {
+  const { preload: _preload, ...same } = webPreferences('', true);
+  assert.deepEqual(paperPreferences(true), { ...same, javascript: false });
+});
+
 /** The app's own sources, as text. */
 function sources(): { name: string; text: string }[] {
   return ['electron', 'renderer'].flatMap((folder) =>
@@ -52,7 +57,7 @@ test('SECURITY 15: nothing opens anything outside the app', () => {
 });
 
 test('no other file makes a decision of hardening.ts', () => {
-  const decisions = /webPreferences:(?! webPreferences\()|nodeIntegration|webSecurity|appendSwitch|setPermission|enableBlinkFeatures:|<webview|file:\/\//;
+  const decisions = /webPreferences:(?! (?:webPreferences|paperPreferences)\()|nodeIntegration|webSecurity|appendSwitch|setPermission|enableBlinkFeatures:|<webview|file:\/\//;
   for (const { name, text } of sources()) {
     if (!name.endsWith('electron/hardening.ts')) assert.doesNotMatch(text, decisions, name);
   }
@@ -120,6 +125,7 @@ const served: readonly [url: string, path: string | null][] = [
   ['app://page:80/index.html', null],
   ['app://me@page/index.html', null],
   ['app://plain/index.html', null],
+  ['app://paper/', null],
   ['file:///etc/x.html', null],
   ['https://page/index.html', null],
   ['nothing', null],

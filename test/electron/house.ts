@@ -37,9 +37,19 @@ export const softHsmEntry = (conf: string) => ({ kind: 'pkcs11', name: 'softhsm'
 /** SoftHSM2 with XMSS beside it (devices/xmss-module.c), as modules.json names it. */
 export function xmssEntry(home: string, conf: string) {
   const path = join(home, 'xmss.so');
-  const headers = join(ROOT, 'node_modules', 'pkcs11js', 'includes');
-  execFileSync('gcc', ['-O3', '-shared', '-fPIC', '-I', headers, '-o', path, fileURLToPath(new URL('devices/xmss-module.c', import.meta.url))]);
+  compile(path, 'devices/xmss-module.c', '-O3');
   return { kind: 'pkcs11', name: 'xmss', path, env: { SOFTHSM2_CONF: conf, CONCLAVE_SOFTHSM: SOFTHSM } } as const;
+}
+
+/** SoftHSM2 that lies (devices/lying-module.c), as modules.json names it. */
+export function lyingEntry(home: string, conf: string, lie: string, name = lie) {
+  const path = join(home, 'lying.so');
+  if (!existsSync(path)) compile(path, 'devices/lying-module.c', '-O2');
+  return { kind: 'pkcs11', name, path, env: { SOFTHSM2_CONF: conf, CONCLAVE_SOFTHSM: SOFTHSM, CONCLAVE_LIES: lie, CONCLAVE_LIES_FILE: join(home, `lies-${lie}`) } } as const;
+}
+
+function compile(path: string, source: string, optimise: '-O2' | '-O3'): void {
+  execFileSync('gcc', [optimise, '-shared', '-fPIC', '-I', join(ROOT, 'node_modules', 'pkcs11js', 'includes'), '-o', path, fileURLToPath(new URL(source, import.meta.url))]);
 }
 
 export function writeModules(home: string, modules: readonly object[], production: readonly string[] = []): void {

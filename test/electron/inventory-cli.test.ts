@@ -78,10 +78,20 @@ test('made, deleted and halved behind its back: exactly these findings, each wit
   tool('--delete-object', '--type', 'pubkey', '--id', idOf(value, 'Signing'));
   const { code, out } = await run('inventory', '--reconcile', ...vault, '--stand-in');
   assert.equal(code, 1);
-  assert.match(out, /✕ HALF-PAIR \[[0-9a-f]{8} \d+\] \(Signing\): expected both halves.*found no public key to it\. Investigate:/);
-  assert.deepEqual([...out.matchAll(/^✕ ([A-Z-]+)/gm)].map(([, rule]) => rule).sort(), ['HALF-PAIR', 'UNKNOWN-OBJECT', 'VANISHED-OBJECT', 'VANISHED-OBJECT']);
+  assert.match(out, /! REHEARSAL HALF-PAIR \[[0-9a-f]{8} \d+\] \(Signing\): expected both halves.*found no public key to it\. Investigate:/);
+  assert.deepEqual([...out.matchAll(/^✕ ([A-Z-]+)/gm)].map(([, rule]) => rule), ['UNKNOWN-OBJECT'], 'what nothing explains is put down to no rehearsal');
+  assert.deepEqual([...out.matchAll(/^ {2}! REHEARSAL ([A-Z-]+)/gm)].map(([, rule]) => rule).sort(), ['HALF-PAIR', 'VANISHED-OBJECT', 'VANISHED-OBJECT']);
+  assert.match(out, /! every key here is of a rehearsal: nothing is in earnest\n✕ 1 findings; 3 of rehearsals, which do not count \(--include-rehearsals\)\n$/);
   assert.match(out, /who can +who has the user PIN of token/);
   assert.ok(!out.includes(REHEARSAL_PIN));
+});
+
+test('findings of rehearsals decide nothing, unless they are asked for', async () => {
+  tool('--delete-object', '--type', 'secrkey', '--id', '77');
+  const apart = await inventory('--reconcile', ...vault, '--stand-in');
+  assert.deepEqual([apart.code, apart.value.findings.map((finding) => (finding as { rehearsal?: boolean }).rehearsal)], [0, [true, true, true]]);
+  assert.equal((await inventory('--reconcile', ...vault, '--stand-in', '--include-rehearsals')).code, 1);
+  assert.match((await run('inventory', '--reconcile', ...vault, '--stand-in', '--include-rehearsals')).out, /✕ 3 findings; 3 of them of rehearsals\n$/);
 });
 
 test('wrong calls', async () => {

@@ -67,9 +67,9 @@ test('suspended by signature, used all the same: the state stays, and the use is
 test('a period: signed, told before its end as a finding, and in the calendar, which is not overwritten unasked', async () => {
   const soon = new Date(Date.now() + 20 * 86_400_000).toISOString().slice(0, 10);
   await done(...sign('key', 'period', 'Payments', '--until', soon, '--reason', 'Policy 7.'));
-  const { code, out } = await run('inventory');
+  const { code, out } = await run('inventory', '--include-rehearsals');
   assert.equal(code, 1);
-  assert.match(out, /✕ PERIOD-ENDS \[[0-9a-f]{8} \d+\] \(Payments\): .*\(within 30\)\. Prepare/);
+  assert.match(out, /! REHEARSAL PERIOD-ENDS \[[0-9a-f]{8} \d+\] \(Payments\): .*\(within 30\)\. Prepare/);
   await done(...sign('key', 'period', 'Payments', '--until', '2020-01-01', '--reason', 'It was over long ago.'));
   assert.deepEqual((await inventory()).findings.filter(({ rule }) => rule.startsWith('PERIOD')).map(({ rule }) => rule), ['PERIOD-OVER']);
   const file = join(home, 'keys.ics');

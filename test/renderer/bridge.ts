@@ -183,7 +183,7 @@ export class PretendBridge implements Bridge {
   /** Whether tokens hold just what the inventory explains. */
   alike = false;
   /** Empty, as on a machine where nothing has been recorded. */
-  inventory: Inventory = { records: { believed: 0, refused: 0 }, keys: [], others: [], begun: [], findings: [] };
+  inventory: Inventory = { records: { believed: 0, refused: 0 }, keys: [], others: [], begun: [], findings: [], rehearsals: [] };
   /** The change during which the device process ends, leaving a key behind. */
   lostAt: string | null = null;
 
@@ -533,6 +533,10 @@ export class PretendBridge implements Bridge {
         this.#room(request.ceremony).resume(request.present, request.reason, request.officer);
         this.interrupted.delete(request.ceremony);
         return null;
+      case 'certificate':
+        throw new Error('the page asks for it printed');
+      case 'print-certificate':
+        return { path: '/home/somebody/Documents/certificate-of-destruction-9f2c01ab.pdf', sha256: '3c'.repeat(32) };
       case 'export':
         return { path: '/home/somebody/.conclave/bundles/root-ca-2026-11-21-9f2c.zip', sha256: '5b'.repeat(32) };
       case 'verify':

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { stands } from '../../ceremonies/destruction.ts';
 import type { Copy, InventoryKey } from '../../ceremonies/inventory.ts';
-import { ANY, COLUMNS, copyView, endWords, expiry, filtered, findingCounts, findingFacet, hiddenFindings, Keeping, lifeOf, NO_FILTER, progressWords, relations, standingWords, stateWord, type Filter } from '../../renderer/keys.ts';
+import { ANY, COLUMNS, copyView, endWords, expiry, filtered, findingCounts, findingFacet, hiddenFindings, Keeping, lifeOf, NO_FILTER, progressWords, standingWords, stateWord, type Filter } from '../../renderer/keys.ts';
 import { createConclave, type World } from '../../renderer/store.ts';
 import { PretendBridge } from './bridge.ts';
 import { BACKUP, end, HSM, object, pretendedKey, pretendInventory, source } from './pretend-keys.ts';
@@ -60,14 +60,6 @@ test('choices say how many keys they would show', () => {
   for (const [token, count] of facets.token) assert.equal(filtered(rows, findings, { ...NO_FILTER, token }).length, count, token);
   for (const [standing, count] of facets.standing) assert.equal(filtered(rows, findings, { ...NO_FILTER, standing }).length, count, standing);
   assert.deepEqual([...findingCounts([...findings, { ...findings[1]!, keys: [...findings[1]!.keys, ...findings[1]!.keys] }])], [[named('Partner signing').identity, 2]]);
-});
-
-test('what a key lies wrapped under, and what lies wrapped under it', () => {
-  const of = (label: string) => relations(rows, rows.find(({ key }) => key.label === label) ?? assert.fail(label));
-  assert.deepEqual(of('Vault KEK').below.map(({ label }) => label), ['Example Root CA G1', ...Array.from({ length: 11 }, (_, index) => `Branch ${index + 1} data key`), 'Composite Root G2']);
-  assert.deepEqual(of('Branch 3 data key').above.map(({ label }) => label), ['Vault KEK']);
-  assert.deepEqual(of('Example Root CA G1').above.map(({ label }) => label), ['Vault KEK'], 'a file, by the key itself');
-  assert.deepEqual(of('Partner signing'), { above: [], below: [] });
 });
 
 test('copies in words; a kind, a state and a level of a later record are shown by their own names', () => {

@@ -7,6 +7,7 @@ import type { Compared } from '../../electron/contract.ts';
 
 const CEREMONY = '9f2c01ab'.repeat(4);
 const BOOK = '77aa3141'.repeat(4);
+export const REHEARSED = '0e4ea45e'.repeat(4);
 export const HSM = '0000000004172203';
 const KEK = 'CMAC of zeros, 3 bytes (ANSI X9.24-1) d1d2d3';
 export const BACKUP = '0000000000beef01';
@@ -88,7 +89,37 @@ export function pretendInventory(many = 0): Inventory {
     { ...refuse('RECORD-NOT-BELIEVED', 'a record that verifies', 'dead: CHECKPOINT-SIGNATURE at entry 9', 'Investigate: compare it with the other copies of this record. What it alone knows is listed and marked; it ends no copy.'), source: null, keys: [] },
     { ...refuse('BEGUN-UNEXPLAINED', 'an outcome of entry 17: wrap key “Partner signing”', 'none', 'Investigate: look at what it was about, on the token. An interrupted record is resumed first.'), source: source(17, BOOK), keys: [spki('Partner signing')] },
   ];
-  return { records: { believed: 6, refused: 1 }, keys, others: [object('certificate', 'an identity')], begun: [], findings };
+  return { records: { believed: 6, refused: 1 }, keys, others: [object('certificate', 'an identity')], begun: [], findings, rehearsals: [REHEARSED] };
+}
+
+/** Of rehearsals, and of nothing else: one about a key of one, one about a record of one. */
+export const REHEARSED_FINDINGS: readonly InventoryFinding[] = [
+  { ...refuse('STATE-USE', 'no use of "Composite Root G2" while it is suspended', 'signed the certificate of CN=Another', 'Investigate: who used it, and why.'), source: source(18, REHEARSED), keys: [spki('Composite Root G2')] },
+  { ...refuse('BEGUN-UNEXPLAINED', 'an outcome of entry 9: give-share', 'none', 'Investigate: look at what it was about, on the token.'), source: source(9, REHEARSED), keys: [] },
+];
+
+/** The same, with CAs that the root certified and so many keys certified by one of them: in one entry each, as a record has it. */
+export function pretendHierarchy(servers: number): Inventory {
+  const { keys, ...rest } = pretendInventory();
+  const ISSUING = '155ce57a'.repeat(4);
+  const root = 'CN=Example Root CA G1, O=Example Organization, C=XX';
+  const name = (cn: string) => `CN=${cn}, O=Example Organization, C=XX`;
+  const certificate = (cn: string, issuer: string, seq: number) => ({ ...source(seq, ISSUING), believed: true, subject: name(cn), issuer, sha256: hex(cn), notAfter: '2036-03-04T09:27:00.000Z' });
+  const signs = (first: number, many: number) => Array.from({ length: many }, (_, index) => ({ ...source(first + index, ISSUING), by: 'Ada Ofterdingen (officer)', what: 'signed a certificate', believed: true }));
+  const cas = ['Example Issuing CA 7', 'Example Issuing CA 8', 'Example Timestamping CA'];
+  return {
+    ...rest,
+    keys: [
+      ...keys.map((key) => (key.label === 'Example Root CA G1' ? { ...key, events: [...key.events, ...signs(100, 2)] } : key)),
+      // Of the third, no entry here tells who issued it.
+      ...cas.map((cn, index) => pretendedKey(cn, [object('private-key', cn), object('private-key', cn, { token: BACKUP }), object('public-key', cn)], {
+        certificates: [certificate(cn, root, index === 2 ? 90 : 100 + index)], events: index === 0 ? signs(1000, servers) : [],
+      })),
+      ...Array.from({ length: servers }, (_, index) => pretendedKey(`Server ${index + 1}`, [object('private-key', `Server ${index + 1}`, { id: `${index}`.padStart(8, '0') })], {
+        identity: spki(`Server ${index + 1}, number ${index}`), certificates: [certificate(`Server ${index + 1}`, name(cas[0]!), 1000 + index)],
+      })),
+    ],
+  };
 }
 
 export function pretendCompared(login: 'none' | 'ask' | 'stand-in', fine: boolean): Compared {

@@ -25,6 +25,7 @@ import {
   type Kind,
   type State,
 } from '../../ceremonies/ceremony.ts';
+import { METHOD_OF, USES } from '../../ceremonies/components.ts';
 import { approvalStatement, listOf, nextCopy, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import type {
   Evidence,
@@ -48,7 +49,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'key-destruction', 'custody-movement'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'key-destruction', 'custody-movement', 'component-entry', 'component-issue'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -543,6 +544,11 @@ export class Room {
       case 'locate-copies':
       case 'confirm-gone':
         return { copies: listOf(state.destruction).copies.length };
+      case 'enter-component':
+      case 'issue-component':
+        return { token, set: state.components.set ?? b64(16), number: custodianNumber(state, step.who) };
+      case 'form-key':
+        return { token, set: state.components.set ?? '', id: hex(16), label: step.do.label, kind: step.do.kind, check: { method: METHOD_OF[step.do.check], value: hex(3) } };
       case 'approve':
         return { card: identity, nonce: b64(32), expires: new Date(this.#at + 86_400_000).toISOString() };
       case 'destroy-copies':
@@ -657,6 +663,22 @@ export class Room {
       }
       case 'administer':
         return { result: this.changes.shift()?.result ?? {} };
+      case 'enter-component':
+      case 'issue-component': {
+        const common = { number: custodianNumber(state, step.who), check: { method: METHOD_OF[step.do.check], value: hex(3) } };
+        return step.do.action === 'enter-component' ? common : { ...common, sources: ['token', 'system'], readBack: true };
+      }
+      case 'form-key': {
+        const { token, id, label: named, check } = intent as unknown as Intent<'form-key'>;
+        const [does, undoes] = USES[step.do.use];
+        const none = { sign: false, verify: false, encrypt: false, decrypt: false, wrap: false, unwrap: false, derive: false };
+        const secret = { ...attributes('secret-key', id, named, false), ...none, keyType: 'CKK_AES', alwaysSensitive: false, neverExtractable: false, local: false, modifiable: false, [does]: true, [undoes]: true };
+        this.#inventory = [...this.#inventory, { class: secret.class, id, label: named, keyType: secret.keyType }];
+        return {
+          token, components: Object.keys(state.components.entered).length, secret, check: { method: 'none', value: '' }, total: check, by: 'use',
+          tried: [{ name: 'as its components', detail: 'The token unwrapped a fresh key that software wrapped with the components.' }], wiped: 'overwritten',
+        };
+      }
       case 'wait':
       case 'put-away':
         return {};
@@ -716,7 +738,7 @@ export class Room {
           ],
         };
       case 'take-inventory':
-        return { token: intent['token'] ?? '', objects: this.#inventory };
+        return { token: intent['token'] ?? '', objects: this.#inventory, ...state.zeroised[String(intent['token'])] !== undefined && { loggedIn: false as const, fresh: true as const } };
       case 'generate-key': {
         const { algorithm, label: named, ids, place } = intent as unknown as Intent<'generate-key'>;
         const onToken = [...ids];

@@ -158,6 +158,25 @@ test('a restored key: the quorum before, afterwards where its parts live and tha
   assert.match(lines(new Room({}, SCRIPTS['recovery-rehearsal']).until('recovery')), /Quorum: 2 custodians/);
 });
 
+test('components: how many are in, the check value of each and of the key, and that the key was outside', async () => {
+  for (const script of ['component-entry', 'component-issue'] as const) {
+    const room = new Room({}, SCRIPTS[script]).until('component/custodian-2');
+    assert.match(lines(room), /Component: number 2 of 3, for a key of kind AES-256\nSo far: 1 of 3 are in/);
+    assert.match(lines(done(room)), /Check value: [0-9A-F]{6} \(CMAC of zeros, 3 bytes \(ANSI X9\.24-1\)\) \[verified\]/);
+    const form = new Room({}, SCRIPTS[script]).until('form');
+    assert.match(lines(form), /Token, serial: .*\nKey: AES-256, “Key of components”, for wrapping other keys/);
+    assert.match(lines(begun(form)), /Check value: [0-9A-F]{6}/, 'what they make together is known before the token is touched');
+    form.finish();
+    assert.match(lines(form), /Check value: .*\[verified\]\nThe token says: LOCAL no, SENSITIVE yes, EXTRACTABLE no \[reported\]\nIt was outside: never LOCAL/);
+  }
+  const lost = begun(new Room({}, SCRIPTS['component-entry']).until('form'));
+  lost.lost();
+  lost.found('present');
+  assert.equal(whyNotKept(lost.state), 'untold');
+  const over = new Room({}, SCRIPTS['component-entry']).until('token-in');
+  assert.match(resultFacts(over.state, (await timeline(over.lines, world)).rows).map(({ label, value }) => `${label}: ${value}`).join('\n'), /^Key: AES-256, “Key of components”\nCheck value: /);
+});
+
 test('why what was found may not be kept: half of it, or a wrapped part that was never written down', () => {
   const found = (what: 'present' | 'half', script?: keyof typeof SCRIPTS) => {
     const room = begun((script === undefined ? new Room() : new Room({}, SCRIPTS[script])).until('make-root'));

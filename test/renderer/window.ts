@@ -8,7 +8,7 @@ import { app, BrowserWindow, ipcMain, protocol } from 'electron';
 import type { Request } from '../../electron/contract.ts';
 import { POLICIES, webPreferences } from '../../electron/hardening.ts';
 import { PretendBridge, pretendVerdict } from './bridge.ts';
-import { pretendInventory } from './pretend-keys.ts';
+import { pretendHierarchy, pretendInventory, pretendedKey, object, REHEARSED_FINDINGS } from './pretend-keys.ts';
 import { BADLY_PLACED, TWO_WORLDS, WELL_PLACED } from './pretend-custody.ts';
 import { peopleFor, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 
@@ -405,6 +405,28 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
   'keys-many': (b) => {
     b.add(new Room().toTheEnd());
     b.inventory = pretendInventory(10_000);
+  },
+  'keys-rehearsed': (b) => {
+    b.add(new Room().toTheEnd());
+    const inventory = pretendInventory();
+    b.inventory = { ...inventory, findings: [...inventory.findings, ...REHEARSED_FINDINGS] };
+  },
+  'keys-only-rehearsals': (b) => {
+    b.add(new Room().toTheEnd());
+    const { keys, ...inventory } = pretendInventory();
+    b.inventory = { ...inventory, keys: keys.filter(({ rehearsal }) => rehearsal), findings: REHEARSED_FINDINGS, records: { believed: 6, refused: 0 } };
+  },
+  'keys-hierarchy': (b) => {
+    b.add(new Room().toTheEnd());
+    b.inventory = pretendHierarchy(8);
+  },
+  'keys-hierarchy-many': (b) => {
+    b.add(new Room().toTheEnd());
+    b.inventory = pretendHierarchy(300);
+  },
+  'keys-hierarchy-one': (b) => {
+    b.add(new Room().toTheEnd());
+    b.inventory = { ...pretendInventory(), keys: [pretendedKey('Example Root CA G1', [object('private-key', 'Example Root CA G1')])], findings: [] };
   },
   broken: (b) => {
     b.add(new Room().toTheEnd());

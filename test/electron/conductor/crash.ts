@@ -93,7 +93,7 @@ export async function goOn(home: string, module: Module, expected: number, heard
     const found = await allObjects(module === 'software' ? 'software' : 'pkcs11', home, REHEARSAL_PIN);
     assert.deepEqual(found.filter((object) => !known(object)), [], 'objects that the record does not explain');
     const keys = found.filter((object) => (object.class === 'private-key' || object.class === 'secret-key') && !object.label.startsWith('conclave-identity'));
-    assert.deepEqual(keys.map((key) => key.id).sort(), state.key ? keyIds(state.key).sort() : [], 'exactly the parts of the key that the record knows');
+    assert.deepEqual(keys.map((key) => key.id).sort(), state.key ? keyIds(state.key).sort() : state.components.formed ? [state.components.formed.id] : [], 'exactly the parts of the key that the record knows');
   } finally {
     await house.stop();
   }

@@ -3,7 +3,6 @@
  * that the inventory gives; and with everything that may come in between.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -12,7 +11,7 @@ import { openFile } from '../../../ceremonies/bundle.ts';
 import { forWebCrypto, utf8 } from '../../../ceremonies/bytes.ts';
 import { pendingAction, type Data, type Entry, type State } from '../../../ceremonies/ceremony.ts';
 import { planDestruction } from '../../../ceremonies/destroy-plan.ts';
-import { claimsOn, type CopyList } from '../../../ceremonies/destruction.ts';
+import { claimsOn, seenText, type CopyList } from '../../../ceremonies/destruction.ts';
 import { foldInventory, type Inventory } from '../../../ceremonies/inventory.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import { keyNamed } from '../../../ceremonies/statements.ts';
@@ -23,7 +22,7 @@ import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
-import { CONDUCTOR, openHouse, remove, SOFTHSM, softHsmEntry, softHsmToken, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
+import { CONDUCTOR, lyingEntry, openHouse, remove, softHsmEntry, softHsmToken, temporaryFolder, withSoftHsm, writeModules } from '../house.ts';
 import { each, entriesIn, goOn, killedFor } from './crash.ts';
 
 const LIES = ['keep', 'hide', 'later'] as const;
@@ -32,9 +31,7 @@ let house: House<BoothPort>;
 before(async () => {
   home = temporaryFolder('destruction');
   const conf = withSoftHsm(home);
-  const path = join(home, 'lying.so');
-  execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-I', fileURLToPath(new URL('../../../node_modules/pkcs11js/includes', import.meta.url)), '-o', path, fileURLToPath(new URL('../devices/lying-module.c', import.meta.url))]);
-  writeModules(home, [softHsmEntry(conf), ...LIES.map((lie) => ({ kind: 'pkcs11', name: lie, path, env: { SOFTHSM2_CONF: conf, CONCLAVE_SOFTHSM: SOFTHSM, CONCLAVE_LIES: lie, CONCLAVE_LIES_FILE: join(home, `lies-${lie}`) } }))]);
+  writeModules(home, [softHsmEntry(conf), ...LIES.map((lie) => lyingEntry(home, conf, lie))]);
   house = await openHouse(home);
 });
 after(async () => {
@@ -63,6 +60,9 @@ for (const module of ['software', 'softhsm'] as const) {
     const { level, destroyed, known } = claimsOn(state.destruction);
     assert.deepEqual([level, destroyed, known], ['L1', 4, 4]);
     assert.match(certificate(files), /Destroyed, L1/);
+    const of = state.ceremony;
+    assert.deepEqual(await ask(house, { call: 'certificate', ceremony: of }), { name: `certificate-of-destruction-${of.slice(0, 8)}`, html: certificate(files) }, 'what is printed is the page of the bundle');
+    await assert.rejects(ask(house, { call: 'print-certificate', ceremony: of }), opened('WINDOW-PRINTS'));
   });
 }
 
@@ -175,10 +175,12 @@ test('a token that is not here cannot be asked: its copy is no failure of lookin
   list.copies.push({ ...structuredClone(away), what: 'a copy on a token that nobody has', by: { ...away.by, token: 'DEADBEEFDEADBEEF' } as CopyList['copies'][number]['by'] });
   const ceremony = await playRehearsal(house, { script, parameters: {}, module: 'software', hasher: nativeHasher, tokens: { 'key-hsm': state.opening!.bindings.tokens['key-hsm']! }, inputs: { copies: { file: 'copies.json', bytes: forWebCrypto(utf8(JSON.stringify(list))) } }, until: (now) => now.destruction.approvals.length > 0 });
   assert.equal(ceremony.length, 32);
+  await assert.rejects(ask(house, { call: 'certificate', ceremony }), opened('CERTIFICATE-DUE'));
   const { lines } = await ask(house, { call: 'entries', ceremony, from: 0 });
   const located = lines.map((line) => parseLine(line)).find((entry): entry is Entry<'done'> => entry.kind === 'done' && entry.step === 'locate') ?? assert.fail('not located');
   const { seen } = (located.data).evidence as { seen: { copy: number; found: number | null; why: string }[] };
   assert.deepEqual(seen.at(-1), { copy: list.copies.length, found: null, why: 'TOKEN_MISSING' });
+  assert.equal(seenText(null, 'TOKEN_MISSING'), 'cannot be asked: its token is not here');
 });
 
 test('a real destruction opens beside the software token that is always configured; a rehearsal never with a real key\'s list, nor on a token in production', async () => {

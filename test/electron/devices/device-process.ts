@@ -34,6 +34,7 @@ export class DeviceProcess {
   readonly notices: Notice[] = [];
   /** What the person at the booth does; set by the test. */
   atBooth: (notice: Extract<Notice, { kind: 'pin-wanted' }>) => void = () => undefined;
+  atComponent: (notice: Extract<Notice, { kind: 'component-wanted' }>) => void = () => undefined;
   /** Readers or cards have come or gone; set by the test. */
   readersMoved: () => void = () => undefined;
   readonly #pending = new Map<number, { resolve: (body: unknown) => void; reject: (error: Error) => void }>();
@@ -61,6 +62,7 @@ export class DeviceProcess {
       if (reply.kind === 'notice') {
         this.notices.push(reply.notice);
         if (reply.notice.kind === 'pin-wanted') this.atBooth(reply.notice);
+        if (reply.notice.kind === 'component-wanted') this.atComponent(reply.notice);
         return;
       }
       const waiting = this.#pending.get(reply.id);

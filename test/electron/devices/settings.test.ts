@@ -161,7 +161,7 @@ describe('a token with a pad of its own', () => {
     device.atBooth = () => assert.fail('nothing is to be typed in the booth');
     return device;
   };
-  const told = (device: DeviceProcess) => device.notices.map((notice) => (notice.kind === 'pin-settled' ? notice.outcome : `${notice.kind} ${notice.wanted}`));
+  const told = (device: DeviceProcess) => device.notices.map((notice) => (notice.kind === 'pin-settled' ? notice.outcome : `${notice.kind} ${'wanted' in notice ? notice.wanted : ''}`));
 
   test('login, new PINs and initialising wait for the pad, and the process answers meanwhile', async () => {
     const device = await started('right');

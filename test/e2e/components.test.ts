@@ -1,0 +1,121 @@
+/**
+ * Components in the real window, with people: each is shown to its holder in the booth, copied (once wrongly), typed again, and the key is
+ * formed. The component is on no page but the booth's, and in no file of the data folder.
+ */
+import assert from 'node:assert/strict';
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Page } from 'playwright';
+import { root } from '../../build/machine.mjs';
+import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
+import { remove, temporaryFolder } from '../electron/house.ts';
+import { launch } from './stage.ts';
+import { accessible, chooseScript, lastKey, ownRecordIsValid, picture, PICTURES, play, waitForBooth } from './table.ts';
+
+const phase = (booth: Page) => booth.evaluate(() => document.body.dataset['phase'] ?? '');
+const digits = (booth: Page, id: string) => booth.evaluate((of) => [...document.querySelectorAll(`#${of} i`)].map((cell) => cell.textContent).join(''), id);
+/** As fast as people type; all at once would look like a device. */
+const type = (booth: Page, keys: string) => booth.keyboard.type(keys, { delay: 35 });
+const shot = (booth: Page, name: string) => booth.screenshot({ path: join(PICTURES, `booth-component-${name}.png`) });
+
+/** Looks at the component and gives both lines of the form. */
+async function copied(booth: Page): Promise<{ component: string; check: string }> {
+  assert.equal(await phase(booth), 'alone');
+  assert.equal(await digits(booth, 'digits'), '_'.repeat(64), 'nothing is shown before the holder is alone');
+  await booth.keyboard.press('Enter');
+  await booth.waitForFunction(() => document.body.dataset['phase'] === 'shown');
+  const form = { component: await digits(booth, 'digits'), check: await digits(booth, 'check') };
+  assert.match(`${form.component} ${form.check}`, /^[0-9A-F]{64} [0-9A-F]{6}$/);
+  return form;
+}
+
+test('component-issue with people: shown alone, a wrong copy refused, proven from the form, formed', { timeout: 8 * 60_000 }, async (t) => {
+  const home = temporaryFolder('e2e-components');
+  const app = await launch(root, { CONCLAVE_HOME: home });
+  let output = '';
+  app.process().stdout?.on('data', (chunk: Buffer) => { output += chunk.toString(); });
+  app.process().stderr?.on('data', (chunk: Buffer) => { output += chunk.toString(); });
+  t.after(async () => {
+    await app.close().catch(() => undefined);
+    remove(home);
+  });
+  const page = await app.firstWindow();
+  await chooseScript(page, 'component-issue');
+  await page.locator('input[name=components]').fill('2');
+  await page.getByTestId('make-cards').click();
+  await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
+  await page.getByRole('checkbox', { name: /stand-ins/i }).uncheck();
+  await picture(page, 'component-issue-open');
+  await page.getByTestId('primary').click();
+  await page.locator('main[data-pending]').waitFor();
+  // Every token of a rehearsal has the published PIN.
+  const labels = new Map<string, string>();
+  labels.get = () => REHEARSAL_PIN;
+  const table = { app, page, home, labels, output: () => output };
+
+  const forms: string[] = [];
+  await play(table, ({ step, pending }) => step === 'component/custodian-1' && pending === 'step');
+  await picture(page, 'component-issue-step');
+  await accessible(page, 'A component, before the booth opens');
+  await page.getByTestId('primary').click();
+  const { booth } = await waitForBooth(app);
+  await shot(booth, 'alone');
+  const first = await copied(booth);
+  forms.push(first.component);
+  await shot(booth, 'shown');
+  await booth.keyboard.press('Enter');
+  assert.equal(await digits(booth, 'digits'), '_'.repeat(64), 'it is hidden again');
+  await type(booth, `${first.component.slice(0, 4)} ${first.component.slice(4, 10)}`);
+  assert.equal(await digits(booth, 'digits'), '•'.repeat(10) + '_'.repeat(54));
+  await shot(booth, 'typing');
+  await booth.keyboard.down('Tab');
+  assert.equal((await digits(booth, 'digits')).slice(0, 10), first.component.slice(0, 10));
+  await shot(booth, 'looking');
+  await booth.keyboard.up('Tab');
+  assert.equal((await digits(booth, 'digits')).slice(0, 10), '•'.repeat(10));
+  // One digit of the copy is wrong.
+  const wrong = first.component[10] === '0' ? '1' : '0';
+  await type(booth, `g${wrong}${first.component.slice(11)}`);
+  await booth.keyboard.press('Enter');
+  assert.equal(await phase(booth), 'check');
+  await type(booth, first.check);
+  await shot(booth, 'check');
+  await lastKey(booth, 'Enter');
+  await page.locator('[role=alert]', { hasText: 'COMPONENT-READ-BACK' }).first().waitFor();
+  await picture(page, 'component-issue-refused');
+  await accessible(page, 'A component refused');
+
+  for (const seat of ['custodian-1', 'custodian-2']) {
+    if (seat === 'custodian-2') await play(table, ({ step, pending }) => step === `component/${seat}` && pending === 'step');
+    await page.getByTestId('primary').click();
+    const { booth: own } = await waitForBooth(app);
+    const form = await copied(own);
+    forms.push(form.component);
+    await own.keyboard.press('Enter');
+    await type(own, form.component.toLowerCase());
+    await own.keyboard.press('Enter');
+    await type(own, form.check);
+    await lastKey(own, 'Enter');
+    await page.locator(`main[data-pending=witness][data-step="component/${seat}"]`).waitFor();
+    if (seat === 'custodian-1') await picture(page, 'component-issue-proven');
+  }
+  assert.equal(new Set(forms).size, 3, 'after a wrong copy another component is drawn');
+
+  await play(table, ({ pending }) => pending === 'over', async (step) => {
+    if (step === 'token-after') await picture(page, 'component-issue-formed');
+  });
+  await picture(page, 'component-issue-over');
+  await ownRecordIsValid(page);
+
+  const needles = forms.flatMap((form) => [form, form.toLowerCase(), Buffer.from(form, 'hex').toString('base64').replace(/=+$/, ''), Buffer.from(form, 'hex').toString('base64url')].map((text) => text.slice(0, 24)));
+  const search = (where: string, text: string) => {
+    for (const needle of needles) assert.ok(!text.includes(needle), `a component in ${where}`);
+  };
+  search('the page', await page.content());
+  search('the output', output);
+  for (const file of readdirSync(home, { recursive: true, encoding: 'utf8' })) {
+    const path = join(home, file);
+    if (lstatSync(path).isFile()) search(file, readFileSync(path, 'latin1'));
+  }
+});
