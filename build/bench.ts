@@ -221,7 +221,7 @@ function devicesInside(): Devices {
     call: async (module, operation, body) => {
       let operations = started.get(module.name);
       if (operations === undefined) {
-        operations = new Operations({ notify: () => undefined, pin: () => Promise.resolve(null), component: () => Promise.resolve(null), program: import.meta.filename });
+        operations = new Operations({ notify: () => undefined, pin: () => Promise.resolve(null), component: () => Promise.resolve(null), program: import.meta.filename, readersMoved: () => undefined });
         started.set(module.name, operations);
         await answer(operations, 'start', { module });
       }

@@ -24,6 +24,7 @@ export default {
     '!node_modules/**/*',
     'node_modules/better-sqlite3/{package.json,LICENSE,lib/**/*,prebuilds/linux-x64.node}',
     'node_modules/pkcs11js/{package.json,LICENSE,index.js,build/Release/pkcs11.node}',
+    'node_modules/smartcard/{package.json,LICENSE,dist/lib/*.js,build/Release/smartcard_napi.node}',
     'node_modules/koffi/{package.json,LICENSE.txt,index.js,build/koffi/linux_x64/koffi.node}',
   ],
   asar: true,

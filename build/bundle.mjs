@@ -13,7 +13,7 @@ import { dirname, join, relative } from 'node:path';
 import { Trouble, cache, out, report, root, step } from './machine.mjs';
 
 /** Native modules and Electron itself are loaded, not bundled. */
-const EXTERNAL = ['electron', 'better-sqlite3', 'pkcs11js', 'koffi'];
+const EXTERNAL = ['electron', 'better-sqlite3', 'pkcs11js', 'koffi', 'smartcard'];
 
 /** @type {readonly { from: readonly string[], to: string, for: 'electron' | 'preload' | 'node' | 'page' }[]} */
 const BUNDLES = [

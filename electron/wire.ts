@@ -48,7 +48,7 @@ export type FromConductor =
   | { readonly to: 'client'; readonly id: number; readonly answer: unknown }
   /** New lines of a record, once they are durable. */
   | { readonly to: 'client'; readonly entries: Entries }
-  /** A token has come or gone. */
+  /** A token, a card or a reader has come or gone. */
   | { readonly to: 'client'; readonly moved: Moved }
   /**
    * For the device process of `module`; the first message starts one, and so does the first after a loss was reported.

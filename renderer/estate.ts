@@ -1,13 +1,15 @@
 /**
- * What the Tokens room makes of what people type and of what tokens answer: a search, the rows of the readiness matrix,
- * one key for one token.
+ * What the Tokens room makes of what people type and of what tokens and readers answer: a search, the rows of the readiness
+ * matrix, one key for one token, what is said of cards that come and go.
  *
  * Pure text. Whether an attribute exists, and whether a value is one of its values, is decided where the token is; here a
  * line is only taken apart. Nothing a pasted URI says is followed: it goes to the conductor as it is.
  */
 import type { AttributeWanted, PinState, Readiness } from '../ceremonies/estate.ts';
 import type { TokenFacts } from '../ceremonies/evidence.ts';
+import type { ReaderReport } from '../electron/contract.ts';
 import { groups, type MarkName } from './reading.ts';
+import { t } from './texts.ts';
 
 /** A token by module and serial number, as one text. Module names have no line break (modules.json). */
 export function tokenKey(module: string, serial: string): string {
@@ -32,6 +34,25 @@ export function moves(before: Slots, after: Slots): { readonly came: readonly To
   const missing = (from: Slots, to: Slots) =>
     tokens(from).filter(({ serial }) => tokens(to).every((other) => other.serial !== serial));
   return { came: missing(after, before), went: missing(before, after) };
+}
+
+/**
+ * What a screen reader hears when readers or cards have come or gone. A card that a module knows is told of as its token is
+ * (`came`, `went`), so here nothing is said of it.
+ */
+export function readersSay(before: ReaderReport | null, now: ReaderReport): string {
+  const was = (name: string) => before?.readers.find((reader) => reader.name === name);
+  const unknown = (reader: ReaderReport['readers'][number] | undefined) => reader?.card === true && reader.tokens?.length === 0;
+  const left = (name: string) => now.readers.every((reader) => reader.name !== name);
+  return [
+    ...(now.problem !== null && before?.problem?.code !== now.problem.code ? [now.problem.message] : []),
+    ...(now.problem === null ? (before?.readers ?? []).flatMap(({ name }) => (left(name) ? [t.readers.readerWent(name)] : [])) : []),
+    ...now.readers.flatMap((reader) => [
+      ...(was(reader.name) === undefined ? [t.readers.readerCame(reader.name)] : []),
+      ...(unknown(reader) && !unknown(was(reader.name)) ? [t.readers.cardCame(reader.name)] : []),
+      ...(!reader.card && unknown(was(reader.name)) ? [t.readers.cardWent(reader.name)] : []),
+    ]),
+  ].join(' ');
 }
 
 // --- searching -------------------------------------------------------------------------------------------------------

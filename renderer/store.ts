@@ -22,12 +22,13 @@ import type {
   Estate,
   ModuleReport,
   Moved,
+  ReaderReport,
   Request,
   ScriptSummary,
 } from '../electron/contract.ts';
 import type { Readiness } from '../ceremonies/estate.ts';
 import type { cardNotice, Move } from './cards.ts';
-import { moves, nameOf, tokenKey } from './estate.ts';
+import { moves, nameOf, readersSay, tokenKey } from './estate.ts';
 import type { AtHand } from './opening.ts';
 import type { Kept } from './keys.ts';
 import { told, type Told } from './reading.ts';
@@ -107,6 +108,8 @@ export interface Conclave {
   readonly estate: Estate | null;
   /** Which libraries run, and which were found and do not. */
   readonly modules: ModuleReport | null;
+  /** Card readers and what is in them; null until the Tokens room has asked. */
+  readonly readers: ReaderReport | null;
   /** Whether somebody was logged in to a token when it last answered, and when that was; by `tokenKey`. */
   readonly logins: Readonly<Partial<globalThis.Record<string, Login>>>;
   /** What tokens were seen to be able to do since the page was opened; by `tokenKey`. */
@@ -150,7 +153,7 @@ export interface Conclave {
   stop(ceremony: string): Promise<void>;
   refreshCeremonies(): Promise<void>;
   refreshScripts(): Promise<void>;
-  /** Modules, slots and tokens, and what is known of the libraries. */
+  /** Modules, slots and tokens, and in the Tokens room what is known of libraries and card readers. */
   refreshEstate(): Promise<void>;
   /** A token said whether somebody is logged in. */
   noteLogin(module: string, serial: string, loggedIn: boolean): void;
@@ -190,6 +193,7 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
     scripts: null,
     estate: null,
     modules: null,
+    readers: null,
     logins: {},
     probed: {},
     inventory: null,
@@ -270,9 +274,13 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
       if (answer.ok) look(answer.value);
       else if (get().screen.at === 'tokens') set({ trouble: troubleOf('estate', answer) });
       if (get().screen.at !== 'tokens') return;
+      const asked = bridge.call({ call: 'readers' });
       const modules = await bridge.call({ call: 'token-modules' });
       if (modules.ok) set({ modules: modules.value });
       else set({ trouble: troubleOf('token-modules', modules) });
+      const readers = await asked;
+      if (readers.ok) set({ readers: readers.value });
+      else set({ trouble: troubleOf('readers', readers) });
     },
     noteLogin(module, serial, loggedIn) {
       set({ logins: { ...get().logins, [tokenKey(module, serial)]: { loggedIn, at: world.now() } } });
@@ -352,8 +360,14 @@ export function createConclave(bridge: Bridge, world: World): StoreApi<Conclave>
     else await append(ceremony, lines.slice(have - from));
   }
 
-  /** Tokens came or went. Where nobody has asked for the estate yet, nobody is told. */
-  function moved({ module: name, slots, awaits }: Moved): void {
+  /** Tokens, cards or readers came or went. Where nobody has asked for the estate yet, nobody is told. */
+  function moved(what: Moved): void {
+    if ('readers' in what) {
+      const said = readersSay(store.getState().readers, what.readers);
+      store.setState({ readers: what.readers, ...(said !== '' && { said }) });
+      return;
+    }
+    const { module: name, slots, awaits } = what;
     const { estate } = store.getState();
     if (!estate?.modules.some((module) => module.name === name)) return;
     // A card that served is not in the way of the next one.

@@ -1007,6 +1007,23 @@ export const t = {
     clause: { verified: 'verified', reported: 'reported', refused: 'refused', 'not-reached': 'not reached' },
   },
 
+  readers: {
+    title: 'Card readers',
+    none: 'No card reader is connected.',
+    empty: 'empty',
+    asking: 'A card. A module is at work; it is asked afterwards whether it knows the card.',
+    known: (token: string, module: string) => `${token}, a token of module ${module}`,
+    unknown: 'A card that none of your modules knows.',
+    mute: 'A card that says nothing. Is it the right way round?',
+    unknownNext:
+      'Nothing was sent to it. Install the PKCS#11 module of the card’s maker, and have the administrator name it in modules.json. (A module that calls its slots by other names than its readers may list the card above all the same.)',
+    atr: 'The card’s answer to reset:',
+    cardCame: (reader: string) => `A card that none of your modules knows is in ${reader}.`,
+    cardWent: (reader: string) => `The card has been taken out of ${reader}.`,
+    readerCame: (reader: string) => `The card reader ${reader} is connected.`,
+    readerWent: (reader: string) => `The card reader ${reader} is no longer connected.`,
+  },
+
   tokens: {
     title: 'Tokens',
     refresh: 'Look again',

@@ -35,11 +35,12 @@ import { keyNamed, passageOf } from '../../ceremonies/statements.ts';
 import { initialises, labelAfter, observedZeroise } from '../../ceremonies/zeroise.ts';
 import type { Inventory } from '../../ceremonies/inventory.ts';
 import type { Answer, Answers, Bindings, Call, CeremonySummary, Entries, Estate, Inputs, ModuleReport, Moved, Request } from '../contract.ts';
-import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest } from '../devices/protocol.ts';
+import type { Answer as DeviceAnswer, Asked, DeviceError, ModuleConfig, Operation, Request as DeviceRequest, Slots } from '../devices/protocol.ts';
 import type { Blocklist } from './blocklist.ts';
 import type { EscrowWorld } from './escrow.ts';
 import type { InventoryRoom } from './inventory.ts';
 import type { Ledger } from './ledger.ts';
+import { ReaderWatch } from './readers.ts';
 import type { LookingRequest, LookingWorld } from './looking.ts';
 import { clockJump, SOFTWARE_MODULE, type Configuration } from './machine.ts';
 import { organisationTemplates } from './templates.ts';
@@ -83,7 +84,7 @@ export interface Surroundings {
   /** Writes a finished bundle, or what else is for keeping, durably and returns its path. */
   readonly saveBundle: (name: string, bytes: Uint8Array) => string;
   readonly push: (entries: Entries) => void;
-  /** Tokens came or went, or a card is awaited. */
+  /** Tokens or readers came or went, or a card is awaited. */
   readonly moved: (moved: Moved) => void;
   /** The modules of this machine as files. Throws `Refused` MODULES-SEEN. */
   readonly modules: () => ModuleReport;
@@ -155,9 +156,15 @@ export class Conductor {
   #keys: Promise<InventoryRoom> | null = null;
   /** The card that somebody is to put in, in the middle of a step. */
   #awaited: { readonly serial: string; readonly here: () => void } | null = null;
+  readonly readers: ReaderWatch;
 
   constructor(world: Surroundings) {
     this.#world = world;
+    this.readers = new ReaderWatch({
+      call: (module, operation, body) => world.devices.call(module, operation, body), busy: (module) => world.devices.busy(module),
+      problemOf: (error) => (error instanceof DeviceProblem ? problemOf(error) : null), modules: world.configuration.modules, estate: () => this.#estate, refresh: () => this.#readEstate(),
+      noteSlots: (module, slots) => { this.noteSlots(module, slots); }, tell: (readers) => { world.moved({ readers }); },
+    });
   }
 
   /** Answers one request. Never throws: a refusal or a problem is a value. */
@@ -176,6 +183,7 @@ export class Conductor {
     switch (request.call) {
       case 'hello': return this.#hello();
       case 'estate': return this.#readEstate();
+      case 'readers': return this.readers.report();
       case 'objects': return this.#world.devices.call(this.#module(request.module), 'objects', { token: request.token, offset: request.offset, limit: request.limit });
       case 'mechanisms': return this.#world.devices.call(this.#module(request.module), 'mechanisms', { token: request.token });
       case 'templates': return { templates: organisationTemplates(this.#world.home) };
@@ -264,10 +272,11 @@ export class Conductor {
     return this.#estate;
   }
 
-  /** What a module said by itself of who is in its slots. */
-  noteSlots(name: string, slots: Moved['slots']): void {
+  /** What a module said by itself of who is in its slots: everybody is told. */
+  noteSlots(name: string, slots: Slots): void {
     this.#estate = { modules: this.#estate.modules.map((module) => (module.name === name ? { ...module, slots } : module)) };
     this.#world.moved({ module: name, slots, awaits: this.#awaited?.serial ?? null });
+    void this.readers.tell();
     if (slots.some(({ token }) => token?.serial === this.#awaited?.serial)) this.#awaited?.here();
   }
 

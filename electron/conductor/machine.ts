@@ -43,7 +43,7 @@ export function readConfiguration(home: string): Configuration {
     throw new Refused(refuse('MODULES-FILE', 'modules and production serials', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, 'Correct the file; README shows an example.'));
   }
   const names = parsed.data.modules.map((module) => module.name);
-  const twice = names.find((name, index) => names.indexOf(name) !== index || name === SOFTWARE_MODULE || name === 'recorder');
+  const twice = names.find((name, index) => names.indexOf(name) !== index || name === SOFTWARE_MODULE || name === 'recorder' || name === 'readers');
   if (twice !== undefined) throw new Refused(refuse('MODULES-FILE', 'a name of its own for every module', twice, 'Rename one.'));
   return { ...parsed.data, modules: [software, ...parsed.data.modules] };
 }

@@ -164,7 +164,7 @@ const PROGRAM = 'conclave';
 export function moduleReport(modules: readonly ModuleConfig[], home: string, surroundings: NodeJS.ProcessEnv, places: Places): ModuleReport {
   const seen = readSeen(home);
   const configured = modules.flatMap((module): ModuleReport['configured'] => {
-    if (module.kind === 'recorder') return [];
+    if (module.kind === 'recorder' || module.kind === 'readers') return [];
     if (module.kind === 'software') return [{ name: module.name, library: null, pinned: null, environment: [] }];
     const library = examineLibrary(module.path);
     const pinned = Object.hasOwn(seen.modules, module.path) ? seen.modules[module.path]! : null;

@@ -92,7 +92,7 @@ class RemoteDevices implements Devices {
     await ended;
   }
 
-  receive(message: Exclude<DeviceReply, { readonly kind: 'moved' }>): void {
+  receive(message: Exclude<DeviceReply, { readonly kind: 'moved' | 'readers' }>): void {
     if (message.kind === 'notice') return; // shown to people by the parent
     const waiting = this.#pending.get(message.id);
     if (!waiting) return;
@@ -211,6 +211,7 @@ function receive(message: ToConductor): void {
     case 'device':
       if ('lost' in message) devices.lost(message.module, message.lost);
       else if (message.message.kind === 'moved') moved(message.module, message.message.slots);
+      else if (message.message.kind === 'readers') void conductor?.readers.moved();
       else devices.receive(message.message);
   }
 }

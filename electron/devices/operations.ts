@@ -27,6 +27,7 @@ import { Refused, refuse } from '../../ceremonies/refusal.ts';
 import {
   checkShare, combineChecked, encodeShare, makeShares, parseShare, proveSplit, shareCommitment, type Share,
 } from '../../ceremonies/shares/share.ts';
+import type { Cards } from './cards.ts';
 import { deviceError, Fault, isTokenError, quietly, tokenIsGone, TokenError, Work } from './errors.ts';
 import {
   andThen, failedPart, idIsFree, makeKey, mayBeCopied, openKey, planKey, planWithFreshIds, readKey, recoverKey, tryKey, throwawayKemKey, unverified, withThrowawayKey,
@@ -49,6 +50,8 @@ type Body<O extends Operation> = z.output<(typeof OPERATIONS)[O]['request']>;
 export interface Surroundings extends Booth {
   /** The program that is running, for the software token's facts. */
   readonly program: string;
+  /** Card readers or cards have come or gone. */
+  readersMoved(): void;
 }
 
 interface Held { readonly token: Token; readonly session: Session }
@@ -56,7 +59,7 @@ interface Backup { readonly set: ShareSet; readonly key: Secret; readonly shares
 interface Identity { readonly id: string; readonly algorithm: EcdsaAlgorithm | RsaAlgorithm; readonly classical: PublicKey }
 
 /** After these a listing that is being paged through still holds; everything else ends it. */
-const KEEPS_BROWSING: readonly Operation[] = ['slots', 'objects', 'search-objects', 'object', 'details', 'mechanisms', 'scan-keys', 'explain', 'refer'];
+const KEEPS_BROWSING: readonly Operation[] = ['slots', 'moved', 'objects', 'search-objects', 'object', 'details', 'mechanisms', 'scan-keys', 'explain', 'refer'];
 /** How long a login for looking lasts without a request for its token. */
 const IDLE_LIMIT = 10 * 60_000;
 /** A listing made ahead is used when it is asked for within this time, and made anew otherwise. */
@@ -88,6 +91,7 @@ export class Operations {
   readonly #looking = new Map<string, NodeJS.Timeout>();
   /** Tokens that a quorum opened: nobody knows their PIN, so nobody is asked for it. */
   readonly #byQuorum = new Set<string>();
+  #cards: Cards | null = null;
   #recorder: Secret | null = null;
   #backup: Backup | null = null;
   #transport: TransportKey | null = null;
@@ -135,6 +139,7 @@ export class Operations {
     this.#components.wipe();
     this.#transport?.wipe();
     this.#recorder?.wipe();
+    this.#cards?.close();
     await this.#module?.close();
   }
 
@@ -148,6 +153,8 @@ export class Operations {
     switch (name) {
       case 'start': return this.#start(body as Body<'start'>);
       case 'slots': return this.#slots();
+      case 'moved': return { slots: await this.watch() } satisfies Answer<'moved'>;
+      case 'readers': return this.#readers();
       case 'objects': return this.#objects(body as Body<'objects'>);
       case 'mechanisms': return this.#mechanisms(body as Body<'mechanisms'>);
       case 'details': return this.#details(body as Body<'details'>);
@@ -230,7 +237,7 @@ export class Operations {
 
   async #open(config: ModuleConfig): Promise<TokenModule | null> {
     switch (config.kind) {
-      case 'recorder': return null;
+      case 'recorder': case 'readers': return null;
       // Each is loaded on demand: a process for software tokens must run where there is no native code.
       case 'software': {
         const { openSoftwareModule } = await import('./software-token.ts');
@@ -250,6 +257,13 @@ export class Operations {
     // From now on somebody wants to know.
     if (this.#seen === null && moves) this.#seen = this.#lastTold = seats(slots);
     return { slots, moves };
+  }
+
+  async #readers(): Promise<Answer<'readers'>> {
+    if (this.#config !== JSON.stringify({ kind: 'readers', name: 'readers' } satisfies ModuleConfig)) throw new Fault('DEVICE_OTHER_MODULE', 'Card readers are watched by a process of their own.');
+    // On demand: a machine without PC/SC has everything else.
+    this.#cards ??= await (await import('./cards.ts')).openCards(() => this.#surroundings.readersMoved());
+    return { readers: this.#cards.readers() };
   }
 
   /** The slots, where a token has come or gone since that was last told; else null. Never beside other work. Never throws. */

@@ -1,5 +1,5 @@
 /**
- * The device program: one process per PKCS#11 module (and one for the recorder key), so that a vendor library that crashes
+ * The device program: one process per PKCS#11 module (and one for the recorder key, one for the card readers), so that a vendor library that crashes
  * or hangs is one line in the minutes. Runs as Electron's utility process and as a plain Node program.
  *
  * Requests are carried out one at a time in the order in which they were sent, but for `cancel`, which ends what is under
@@ -119,6 +119,7 @@ const operations = new Operations({
   notify: (notice) => post({ kind: 'notice', notice }),
   pin: (ticket) => askBooth(ticket),
   component: (ticket, shown) => askBooth(ticket, COMPONENT_PATIENCE, shown),
+  readersMoved: () => post({ kind: 'readers' }),
   program: process.argv[1] ?? '',
 });
 

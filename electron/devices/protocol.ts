@@ -7,7 +7,7 @@
  *   3. the booth port: booth window -> device process, PIN bytes only (and a component to its holder's booth); it does not exist for the conductor.
  */
 import * as z from 'zod';
-import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
+import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Reader, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
 import { CHECK_METHODS } from '../../ceremonies/keys/check-value.ts';
 import { EscrowRecord } from '../../ceremonies/escrow.ts';
 import { ACTIVATION_PIN, CHANGE_KINDS, ComponentCheck, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
@@ -30,6 +30,8 @@ export const ModuleConfig = z.discriminatedUnion('kind', [
   }),
   /** A process that drives no token: it only holds the ceremony's recorder key, so a crashing vendor library cannot end it. */
   z.strictObject({ kind: z.literal('recorder'), name: z.literal('recorder') }),
+  /** Likewise without a token: it watches the card readers (cards.ts), and a crash in PC/SC ends nothing else. */
+  z.strictObject({ kind: z.literal('readers'), name: z.literal('readers') }),
 ]);
 export type ModuleConfig = z.infer<typeof ModuleConfig>;
 
@@ -80,6 +82,10 @@ export type CertificateOrder = z.infer<typeof CertificateOrder>;
 /** A copy of a key as the list of a destruction names it. */
 const CopyTarget = z.strictObject({ ...ObjectFact.shape, check: KeyCheck });
 
+/** Who is in which slot; sent without a request, too, where a token has come or gone. */
+const Slots = z.array(z.strictObject({ slot: z.number(), description: z.string(), token: TokenFacts.nullable() }));
+export type Slots = z.infer<typeof Slots>;
+
 const kind = z.enum(['aes-128', 'aes-192', 'aes-256']);
 const ComponentOrder = { set: b64(22).length(22), number: z.int().min(1).max(9), of: z.int().min(2).max(9), kind, check: z.enum(CHECK_METHODS) };
 const FormOrder = {
@@ -94,11 +100,12 @@ export const OPERATIONS = {
   /** Every slot; `token` null where the slot is empty. `moves`: tokens of this module are put in and taken out. */
   slots: {
     request: z.strictObject({}),
-    answer: z.strictObject({
-      moves: z.boolean(),
-      slots: z.array(z.strictObject({ slot: z.number(), description: z.string(), token: TokenFacts.nullable() })),
-    }),
+    answer: z.strictObject({ moves: z.boolean(), slots: Slots }),
   },
+  /** The slots where a token has come or gone since the last look, else null: what would be told by itself within a second, now. */
+  moved: { request: z.strictObject({}), answer: z.strictObject({ slots: Slots.nullable() }) },
+  /** The card readers (kind 'readers'). From the first answer on, changes are told by themselves. */
+  readers: { request: z.strictObject({}), answer: z.strictObject({ readers: z.array(Reader).max(64) }) },
   /** Token objects, in pages. Public objects without login; all where somebody is logged in. Unreadable objects are listed as such. */
   objects: {
     request: z.strictObject({ token: serial, offset: z.int().min(0), limit: z.int().min(1).max(2000) }),
@@ -378,9 +385,6 @@ export type Operation = keyof typeof OPERATIONS;
 export type Request<O extends Operation> = z.input<(typeof OPERATIONS)[O]['request']>;
 export type Answer<O extends Operation> = z.infer<(typeof OPERATIONS)[O]['answer']>;
 
-/** What `slots` would answer now: sent without a request where a token has come or gone. */
-export type Slots = Answer<'slots'>['slots'];
-
 /** Errors are values at this boundary. `code` is a CKR_* name or one of ours; `hint` says what to do next. */
 export const DeviceError = z.strictObject({
   code: z.string().max(64),
@@ -398,7 +402,9 @@ export type DeviceReply =
   | { readonly kind: 'answer'; readonly id: number; readonly ok: true; readonly body: unknown }
   | { readonly kind: 'answer'; readonly id: number; readonly ok: false; readonly error: DeviceError }
   | { readonly kind: 'notice'; readonly notice: Notice }
-  | { readonly kind: 'moved'; readonly slots: Slots };
+  | { readonly kind: 'moved'; readonly slots: Slots }
+  /** Readers or cards have come or gone. Which, `readers` says. */
+  | { readonly kind: 'readers' };
 
 /** A PIN is wanted, or no longer wanted. `attempts`: what the token admits to, never a count it does not give. */
 export const Notice = z.discriminatedUnion('kind', [

@@ -17,6 +17,7 @@ import { Mark } from '../parts/Mark.tsx';
 import { Candidates, ModulePage, vettingOf, type Configured, type Module } from '../parts/Modules.tsx';
 import { ObjectFacts } from '../parts/ObjectFacts.tsx';
 import { Objects, type Spot } from '../parts/Objects.tsx';
+import { Readers } from '../parts/Readers.tsx';
 import { Matrix, Mechanisms, type Column } from '../parts/Readiness.tsx';
 import { TokenFactsPage } from '../parts/TokenFacts.tsx';
 import { TroublePanel } from '../parts/Trouble.tsx';
@@ -52,6 +53,7 @@ type AskChange = ((wanted: Wanted) => void) | null;
 export function Tokens() {
   const estate = useConclave((state) => state.estate);
   const report = useConclave((state) => state.modules);
+  const readers = useConclave((state) => state.readers);
   const trouble = useConclave((state) => state.trouble);
   const [chosen, setChosen] = useState<Chosen | null>(null);
   useEffect(() => {
@@ -111,33 +113,36 @@ export function Tokens() {
         <TroublePanel refusal={trouble.refusal} problem={trouble.problem} />
       ) : null}
       <div className="estate">
-        <nav className="tree" aria-label={t.tokens.modules}>
-          <h2>{t.tokens.modules}</h2>
-          <button
-            type="button"
-            className="node"
-            {...(chosen === null ? { 'aria-current': 'true' as const } : {})}
-            onClick={() => setChosen(null)}
-          >
-            {t.tokens.machine}
-          </button>
-          {estate === null ? (
-            <p className="note">{t.tokens.reading}</p>
-          ) : estate.modules.length === 0 ? (
-            <p>{t.tokens.none}</p>
-          ) : (
-            estate.modules.map((entry) => (
-              <ModuleBranch
-                key={entry.name}
-                module={entry}
-                configured={report?.configured.find(({ name }) => name === entry.name)}
-                chosen={chosen}
-                choose={choose}
-                ask={ask}
-              />
-            ))
-          )}
-        </nav>
+        <div className="tree">
+          <nav aria-label={t.tokens.modules}>
+            <h2>{t.tokens.modules}</h2>
+            <button
+              type="button"
+              className="node"
+              {...(chosen === null ? { 'aria-current': 'true' as const } : {})}
+              onClick={() => setChosen(null)}
+            >
+              {t.tokens.machine}
+            </button>
+            {estate === null ? (
+              <p className="note">{t.tokens.reading}</p>
+            ) : estate.modules.length === 0 ? (
+              <p>{t.tokens.none}</p>
+            ) : (
+              estate.modules.map((entry) => (
+                <ModuleBranch
+                  key={entry.name}
+                  module={entry}
+                  configured={report?.configured.find(({ name }) => name === entry.name)}
+                  chosen={chosen}
+                  choose={choose}
+                  ask={ask}
+                />
+              ))
+            )}
+          </nav>
+          {readers ? <Readers report={readers} /> : null}
+        </div>
         <div className="facts-side" ref={side}>
           {chosen && module && token ? (
             <Token

@@ -10,7 +10,8 @@ import { crc32, deflateRawSync } from 'node:zlib';
 import { buildId } from '../../build/bundle.mjs';
 import { asElectron, demandIntegrity, electronRuntime, unzip } from '../../build/electron.mjs';
 import { Trouble, isRoot, missingFrom, root } from '../../build/machine.mjs';
-import { installationKey, sameInstallation } from '../../build/setup.mjs';
+import config from '../../build/builder.config.mjs';
+import { BUILT, installationKey, sameInstallation } from '../../build/setup.mjs';
 
 interface Item {
   readonly name: string;
@@ -161,6 +162,16 @@ describe('what an installation depends on', () => {
   ];
   for (const [what, wanted, found, same] of rows) {
     test(`${what}: ${same ? 'nothing to do' : 'install'}`, () => assert.equal(sameInstallation(wanted, found), same));
+  }
+});
+
+test('what npm would compile at installation is compiled here by name, comes ready, or is for development; and it is packed', async () => {
+  const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as { packages: Record<string, { hasInstallScript?: boolean; dev?: boolean }> };
+  const native = Object.entries(lock.packages).filter(([, { hasInstallScript, dev }]) => hasInstallScript === true && dev !== true).map(([path]) => path.replace('node_modules/', ''));
+  const ready = ['better-sqlite3', 'koffi'];
+  assert.deepEqual(native.filter((name) => !ready.includes(name)).sort(), Object.keys(BUILT).sort());
+  for (const [module, file] of Object.entries(BUILT)) {
+    assert.ok([config.files].flat().some((pattern) => typeof pattern === 'string' && pattern.startsWith(`node_modules/${module}/{`) && pattern.endsWith(`,build/Release/${file}}`)), module);
   }
 });
 

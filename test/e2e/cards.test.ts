@@ -11,7 +11,7 @@ test('a SmartCard-HSM is put in, looked at, pulled under the login, and back: no
   const home = temporaryFolder('cards');
   const readers = await openReaders();
   writeModules(home, [readers.module]);
-  const app = await launch(root, { CONCLAVE_HOME: home });
+  const app = await launch(root, { CONCLAVE_HOME: home, ...readers.module.env });
   t.after(async () => {
     await app.close().catch(() => undefined);
     await readers.close();
@@ -25,9 +25,13 @@ test('a SmartCard-HSM is put in, looked at, pulled under the login, and back: no
   const said = page.locator('p[role=status]');
   const saying = (words: string) => said.filter({ hasText: words }).waitFor({ state: 'attached', timeout: 10_000 });
   assert.equal(await card.count(), 0);
+  const inReader = page.getByRole('region', { name: 'Card readers' }).getByRole('listitem');
+  await inReader.filter({ hasText: /^Virtual reader 00 00empty$/ }).waitFor();
+  assert.equal(await inReader.count(), 2);
 
   await readers.insert({ serial: 'DETEST00001', label: 'REHEARSAL Ada', pin: '31415926' });
   await saying('REHEARSAL Ada (UserPIN) is here now.');
+  await inReader.filter({ hasText: 'REHEARSAL Ada (UserPIN), a token of module opensc' }).waitFor();
   await card.click();
   await page.getByText('Nobody is logged in to this token').waitFor();
   await page.getByTestId('log-in').click();
@@ -41,7 +45,12 @@ test('a SmartCard-HSM is put in, looked at, pulled under the login, and back: no
   await saying('REHEARSAL Ada (UserPIN) has been taken out.');
   await page.getByText('This token is not here now.').waitFor();
   assert.equal(await card.count(), 0);
+  assert.equal(await inReader.filter({ hasText: 'empty' }).count(), 2);
   await accessible(page, 'A card that is gone');
+  await readers.pcscd('stopped');
+  await saying('the PC/SC service (pcscd) does not answer');
+  await readers.pcscd('started');
+  await saying('The card reader Virtual reader 00 00 is connected.');
 
   await readers.insert({ serial: 'DETEST00001' });
   await saying('REHEARSAL Ada (UserPIN) is here now.');

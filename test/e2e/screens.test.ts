@@ -583,6 +583,14 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     },
   ],
   [
+    'tokens-readers',
+    'readers',
+    async () => {
+      await page.getByRole('button', { name: 'Tokens', exact: true }).click();
+      await page.getByRole('region', { name: 'Card readers' }).getByText('A card that none of your modules knows.').scrollIntoViewIfNeeded();
+    },
+  ],
+  [
     'tokens-moved',
     'object-moved',
     async () => {

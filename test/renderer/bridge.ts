@@ -8,7 +8,7 @@ import type { Inventory } from '../../ceremonies/inventory.ts';
 import { parsePkcs11Uri } from '../../ceremonies/keys/uri.ts';
 import { readScript } from '../../ceremonies/script.ts';
 import type { Verdict } from '../../ceremonies/verify.ts';
-import type { Answer, Answers, Bridge, Call, Entries, Estate, Moved, Request } from '../../electron/contract.ts';
+import type { Answer, Answers, Bridge, Call, Entries, Estate, Moved, ReaderReport, Request } from '../../electron/contract.ts';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { fromUtf8, toHex } from '../../ceremonies/bytes.ts';
 import { readActivationRecord } from '../../ceremonies/activation.ts';
@@ -196,6 +196,7 @@ export class PretendBridge implements Bridge {
   readonly loggedIn = new Set<string>();
   /** Whether a library is another one than it was pinned to. */
   changed = false;
+  readers: ReaderReport = { problem: null, readers: [] };
   /** Whether the scan finds weak keys. */
   weak = false;
   verdict: Verdict | null = null;
@@ -297,6 +298,8 @@ export class PretendBridge implements Bridge {
             { name: 'CKM_SHA256', number: 0x250, min: 0, max: 0, flags: ['CKF_DIGEST'] },
           ],
         };
+      case 'readers':
+        return this.readers;
       case 'token-modules':
         return pretendModules(this.changed);
       case 'token-details':

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AttributeWanted } from '../../ceremonies/estate.ts';
-import { matrixOf, queryOf, readinessCount, tokenKey } from '../../renderer/estate.ts';
+import type { ReaderReport } from '../../electron/contract.ts';
+import { matrixOf, queryOf, readersSay, readinessCount, tokenKey } from '../../renderer/estate.ts';
 import { createConclave, type World } from '../../renderer/store.ts';
 import { PretendBridge } from './bridge.ts';
 import { pretendReadiness } from './pretend-tokens.ts';
@@ -71,6 +72,42 @@ test('libraries are asked about only where they are shown', async () => {
   const store = createConclave(bridge, { now: () => 0, rest: () => Promise.resolve() });
   await store.getState().refreshEstate();
   assert.deepEqual(bridge.calls.map(({ call }) => call), ['estate']);
+});
+
+test('of readers and cards what no token tells is said', () => {
+  const token = new PretendBridge().estate().modules.flatMap(({ slots }) => slots.flatMap((slot) => slot.token ?? []))[0]!;
+  const reader = (name: string, tokens?: ReaderReport['readers'][number]['tokens']) => ({ name, card: tokens !== undefined, atr: tokens === undefined ? null : '3b00', tokens: tokens === undefined ? [] : tokens });
+  const known = [{ module: 'opensc', token }];
+  const problem = { code: 'READERS_SERVICE', message: 'Readers cannot be watched.', hint: '' };
+  const of = (...readers: ReaderReport['readers']): ReaderReport => ({ problem: null, readers });
+  const rows: readonly (readonly [what: string, before: ReaderReport | null, now: ReaderReport, said: string])[] = [
+    ['a known card comes', of(reader('A')), of(reader('A', known)), ''],
+    ['a known card goes', of(reader('A', known)), of(reader('A')), ''],
+    ['an unknown card comes', of(reader('A'), reader('B')), of(reader('A'), reader('B', [])), 'A card that none of your modules knows is in B.'],
+    ['an unknown card goes', of(reader('A', [])), of(reader('A')), 'The card has been taken out of A.'],
+    ['a known card is exchanged for an unknown one', of(reader('A', known)), of(reader('A', [])), 'A card that none of your modules knows is in A.'],
+    ['an unknown card becomes known', of(reader('A', [])), of(reader('A', known)), ''],
+    ['a module cannot be asked yet', of(reader('A')), of(reader('A', null)), ''],
+    ['a reader comes, with a card', of(), of(reader('A', [])), 'The card reader A is connected. A card that none of your modules knows is in A.'],
+    ['a reader goes, with its card', of(reader('A', [])), of(), 'The card reader A is no longer connected.'],
+    ['pcscd goes', of(reader('A')), { problem, readers: [] }, 'Readers cannot be watched.'],
+    ['it stays away', { problem, readers: [] }, { problem, readers: [] }, ''],
+    ['it is back', { problem, readers: [] }, of(reader('A')), 'The card reader A is connected.'],
+  ];
+  for (const [what, before, now, said] of rows) assert.equal(readersSay(before, now), said, what);
+});
+
+test('readers are asked for in the Tokens room, and what has moved is shown and said', async () => {
+  const bridge = new PretendBridge();
+  const store = createConclave(bridge, { now: () => 0, rest: () => Promise.resolve() });
+  await store.getState().start();
+  store.getState().go({ at: 'tokens' });
+  await store.getState().refreshEstate();
+  assert.deepEqual(store.getState().readers, bridge.readers);
+  const readers: ReaderReport = { problem: null, readers: [{ name: 'A', card: true, atr: '3b00', tokens: [] }] };
+  bridge.move({ readers });
+  assert.deepEqual(store.getState().readers, readers);
+  assert.equal(store.getState().said, 'The card reader A is connected. A card that none of your modules knows is in A.');
 });
 
 test('a token that comes or goes is shown and said, and its login ends with it', async () => {

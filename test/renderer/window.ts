@@ -343,6 +343,18 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
       },
     });
   },
+  readers: (b) => {
+    const token = b.add(new Room().toTheEnd()).estate().modules.flatMap(({ slots }) => slots.flatMap((slot) => slot.token ?? []))[0]!;
+    b.readers = {
+      problem: null,
+      readers: [
+        { name: 'Gemalto PC Twin Reader 00 00', card: true, atr: '3b7f9600008031b865b0850300ef1200f6829000', tokens: [{ module: 'softhsm', token }] },
+        { name: 'Gemalto PC Twin Reader 01 00', card: true, atr: '3bfe1800008131fe458031815448534d31738021408107fa', tokens: [] },
+        { name: 'Cherry ST-2000 02 00', card: true, atr: null, tokens: [] },
+        { name: 'Cherry ST-2000 03 00', card: false, atr: null, tokens: [] },
+      ],
+    };
+  },
   'object-moved': (b) => {
     b.add(new Room().toTheEnd());
     b.failNext.set('object', {

@@ -22,10 +22,17 @@ const VPCD = '/usr/lib/pcsc/drivers/serial/libifdvpcd.so';
 const FIRST_PORT = 35963;
 /** pcscd looks at its readers every 400 ms (PCSCLITE_STATUS_POLL_RATE): a card that is out for less was never out. */
 const UNTIL_NOTICED = 900;
+/** In the private /run. */
+const SOCKET = '/run/pcscd/pcscd.comm';
 
 type Slot = number;
 /** `card` null: the one that is in is pulled, at once or when a PIN comes. */
-interface Task { readonly id: number; readonly slot: Slot; readonly card: Personalisation | null; readonly atPin: boolean }
+/** Readers of this kind are unplugged and plugged in while pcscd is not there: it sees only those on USB come and go. */
+type Service = 'stopped' | 'started' | 'without-readers';
+type Order =
+  | { readonly slot: Slot; readonly card: Personalisation | null; readonly atPin: boolean }
+  | { readonly pcscd: Service };
+type Task = Order & { readonly id: number };
 type Report = { readonly ready: true } | { readonly done: number };
 
 // --- for tests ---------------------------------------------------------------------------------------------------------
@@ -39,6 +46,8 @@ export interface Readers {
   pull(slot?: Slot): Promise<void>;
   /** It is pulled when the next PIN is presented to it, before it has answered. */
   pullAtPin(slot?: Slot): Promise<void>;
+  /** Kills pcscd; then starts another, with its readers, empty, or with none. */
+  pcscd(is: Service): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -66,6 +75,7 @@ export async function openReaders(pairs = 1): Promise<Readers> {
   writeFileSync(join(folder, 'readers', 'vpcd'), readers.join('\n'));
   // Where there are many, one token for each, as there are sixteen slots in all. No cache: a later card with the serial number of an earlier one is another card here.
   writeFileSync(join(folder, 'opensc.conf'), `app default {\n  framework pkcs15 {\n    use_file_caching = no;\n  }\n}\n${pairs > 1 ? 'app opensc-pkcs11 {\n  pkcs11 {\n    slots_per_card = 1;\n  }\n}\n' : ''}`);
+  mkdirSync(join(folder, 'none'));
   const child = spawn('unshare', ['--map-root-user', '--mount', '--net', 'sh', '-c', SET_UP, 'sh', folder, process.execPath, import.meta.filename], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
@@ -74,10 +84,10 @@ export async function openReaders(pairs = 1): Promise<Readers> {
   ended.catch(() => undefined);
   await Promise.race([ended, reported(child, (report) => 'ready' in report)]);
   let next = 1;
-  const task = async (slot: Slot, card: Personalisation | null, atPin = false) => {
+  const task = async (order: Order) => {
     const id = next++;
     const done = reported(child, (report) => 'done' in report && report.done === id);
-    child.send({ id, slot, card, atPin } satisfies Task);
+    child.send({ id, ...order } satisfies Task);
     await Promise.race([ended, done]);
   };
   return {
@@ -85,9 +95,10 @@ export async function openReaders(pairs = 1): Promise<Readers> {
       kind: 'pkcs11', name: 'opensc', path: OPENSC,
       env: { PCSCLITE_CSOCK_NAME: join(folder, 'pcscd', 'pcscd.comm'), OPENSC_CONF: join(folder, 'opensc.conf') },
     },
-    insert: ({ serial, label = `REHEARSAL ${serial}`, pin = REHEARSAL_PIN, tries = 3 }, slot = 0) => task(slot, { serial, label, pin, tries }),
-    pull: (slot = 0) => task(slot, null),
-    pullAtPin: (slot = 0) => task(slot, null, true),
+    insert: ({ serial, label = `REHEARSAL ${serial}`, pin = REHEARSAL_PIN, tries = 3 }, slot = 0) => task({ slot, card: { serial, label, pin, tries }, atPin: false }),
+    pull: (slot = 0) => task({ slot, card: null, atPin: false }),
+    pcscd: (is) => task({ pcscd: is }),
+    pullAtPin: (slot = 0) => task({ slot, card: null, atPin: true }),
     close: async () => {
       child.kill();
       await exited;
@@ -181,12 +192,21 @@ async function connected(port: number): Promise<Socket> {
 }
 
 async function serve(): Promise<void> {
-  // setpriv: it ends when we do, however we end.
-  spawn('setpriv', ['--pdeathsig', 'KILL', 'pcscd', '--foreground', '--critical', '--config', '/run/readers'], { stdio: ['ignore', 'inherit', 'inherit'] })
-    .once('exit', () => process.exit(1));
+  let pcscd = await startPcscd(true);
   const cards = new Map<string, SmartCardHsm>();
   const links = new Map<Slot, Link>();
-  const carryOut = async ({ slot, card, atPin }: Task) => {
+  const carryOut = async (task: Task) => {
+    if ('pcscd' in task) {
+      const ended = new Promise((resolve) => pcscd.removeAllListeners('exit').once('exit', resolve));
+      if (pcscd.exitCode === null && pcscd.signalCode === null) {
+        pcscd.kill('SIGKILL');
+        await ended;
+      }
+      links.clear();
+      if (task.pcscd !== 'stopped') pcscd = await startPcscd(task.pcscd === 'started');
+      return;
+    }
+    const { slot, card, atPin } = task;
     const link = links.get(slot);
     if (link !== undefined && atPin) {
       link.pullsAtPin = true;
@@ -210,8 +230,17 @@ async function serve(): Promise<void> {
     });
   });
   process.on('disconnect', () => process.exit(0));
-  while (!existsSync('/run/pcscd/pcscd.comm')) await wait(20);
   process.send?.({ ready: true } satisfies Report);
+}
+
+async function startPcscd(withReaders: boolean): Promise<ChildProcess> {
+  rmSync(SOCKET, { force: true }); // of one that was killed
+  rmSync('/run/pcscd/pcscd.pid', { force: true });
+  // setpriv: it ends when we do, however we end.
+  const pcscd = spawn('setpriv', ['--pdeathsig', 'KILL', 'pcscd', '--foreground', '--critical', '--config', withReaders ? '/run/readers' : '/run/none'], { stdio: ['ignore', 'inherit', 'inherit'] })
+    .once('exit', () => process.exit(1));
+  while (!existsSync(SOCKET)) await wait(20);
+  return pcscd;
 }
 
 if (process.argv[1] === import.meta.filename) await serve();

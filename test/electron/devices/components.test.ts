@@ -133,7 +133,7 @@ async function sitting(holds: (notice: Extract<Notice, { kind: 'component-wanted
   let shows: Uint8Array | null = null;
   const notices: Notice[] = [];
   const operations = new Operations({
-    program: '', pin: () => Promise.resolve(null),
+    program: '', readersMoved: () => undefined, pin: () => Promise.resolve(null),
     component: (_ticket, shown) => {
       shows = shown;
       return new Promise((resolve) => { answer = resolve; });

@@ -35,6 +35,8 @@ export class DeviceProcess {
   /** What the person at the booth does; set by the test. */
   atBooth: (notice: Extract<Notice, { kind: 'pin-wanted' }>) => void = () => undefined;
   atComponent: (notice: Extract<Notice, { kind: 'component-wanted' }>) => void = () => undefined;
+  /** Readers or cards have come or gone; set by the test. */
+  readersMoved: () => void = () => undefined;
   readonly #pending = new Map<number, { resolve: (body: unknown) => void; reject: (error: Error) => void }>();
   #next = 1;
 
@@ -53,6 +55,10 @@ export class DeviceProcess {
     this.child.on('message', (reply: DeviceReply) => {
       this.traffic.push(JSON.stringify(reply));
       if (reply.kind === 'moved') return;
+      if (reply.kind === 'readers') {
+        this.readersMoved();
+        return;
+      }
       if (reply.kind === 'notice') {
         this.notices.push(reply.notice);
         if (reply.notice.kind === 'pin-wanted') this.atBooth(reply.notice);

@@ -270,7 +270,7 @@ test('a login for looking ends by itself after ten idle minutes, and not before'
   const folder = mkdtempSync(join(tmpdir(), 'conclave-idle-'));
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
-    const operations = new Operations({ notify: () => undefined, pin: async () => null, component: async () => null, program: '' });
+    const operations = new Operations({ notify: () => undefined, pin: async () => null, component: async () => null, program: '', readersMoved: () => undefined });
     const call = async <O extends Operation>(operation: O, body: Request<O>): Promise<Answer<O>> => {
       const answer = await operations.answer(operation, body);
       assert.ok(answer.ok, JSON.stringify(answer));

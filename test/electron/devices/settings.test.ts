@@ -86,8 +86,7 @@ for (const kind of ['software', 'softhsm2'] as const) {
 
     test('so does the device process, told by the module\'s configuration', async () => {
       const device = new DeviceProcess();
-      assert.notEqual(at.module.kind, 'recorder');
-      if (at.module.kind === 'recorder') return;
+      if (at.module.kind === 'recorder' || at.module.kind === 'readers') assert.fail('a module without tokens');
       await device.call('start', { module: { ...at.module, readOnly: true } });
       const order = { id: hexId(), label: 'new', kind: 'ec-p256', attributes: { sign: true } };
       await assert.rejects(device.call('administer', { token: serial, change: 'generate-key', order, file: null, kept: false, asked: officer }), failure('READ-ONLY', true));
