@@ -1431,9 +1431,9 @@ function setName(ceremony: string, { id, epoch }: { readonly id: string; readonl
   return `${ceremony} ${id} ${epoch}`;
 }
 
-/** A later split of the same secret that is in force, where the records know of one. */
+/** A later split of the same secret that is in force and has brought the key back, where the records know of one. A file that says so alone proves nothing. */
 export function newerSplit({ keys }: Pick<Inventory, 'keys'>, { id, epoch }: { readonly id: string; readonly epoch: number }): ShareSetCopy | undefined {
-  return keys.flatMap(({ copies }) => copies.flatMap((copy) => (copy.kind === 'share-set' && copy.believed && copy.set === id && copy.epoch > epoch && copy.complete && copy.renewal !== 'unproven' ? [copy] : [])))
+  return keys.flatMap(({ copies }) => copies.flatMap((copy) => (copy.kind === 'share-set' && copy.believed && copy.set === id && copy.epoch > epoch && copy.complete && copy.recoveryProven && copy.renewal !== 'unproven' ? [copy] : [])))
     .sort((a, b) => b.epoch - a.epoch)[0];
 }
 

@@ -148,13 +148,13 @@ const ACTIONS: Record<ActionName, ActionText> = {
   },
   'enter-component': {
     button: 'Type the component',
-    key: 'C',
+    key: 'T',
     working: 'The booth is open for the custodian alone. Nobody else looks at the screen.',
     pin: 'component',
   },
   'issue-component': {
     button: 'Show the component to its holder',
-    key: 'C',
+    key: 'S',
     working: 'The booth is open for the custodian alone. Nobody else looks at the screen.',
     pin: 'component',
   },
@@ -178,7 +178,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
   },
   'set-activation-pin': {
     button: 'Set the new PIN',
-    key: 'P',
+    key: 'S',
     working: 'The drawn quorum lends its shares. The token gets the PIN that follows from them, and is opened with it once.',
     pin: 'quorum',
   },

@@ -26,7 +26,7 @@ test('a SmartCard-HSM is put in, looked at, pulled under the login, and back: no
   const saying = (words: string) => said.filter({ hasText: words }).waitFor({ state: 'attached', timeout: 10_000 });
   assert.equal(await card.count(), 0);
   const inReader = page.getByRole('region', { name: 'Card readers' }).getByRole('listitem');
-  await inReader.filter({ hasText: /^Virtual reader 00 00empty$/ }).waitFor();
+  await inReader.filter({ hasText: /^Virtual reader 0 00 00empty$/ }).waitFor();
   assert.equal(await inReader.count(), 2);
 
   await readers.insert({ serial: 'DETEST00001', label: 'REHEARSAL Ada', pin: '31415926' });
@@ -50,7 +50,7 @@ test('a SmartCard-HSM is put in, looked at, pulled under the login, and back: no
   await readers.pcscd('stopped');
   await saying('the PC/SC service (pcscd) does not answer');
   await readers.pcscd('started');
-  await saying('The card reader Virtual reader 00 00 is connected.');
+  await saying('The card reader Virtual reader 0 00 00 is connected.');
 
   await readers.insert({ serial: 'DETEST00001' });
   await saying('REHEARSAL Ada (UserPIN) is here now.');

@@ -136,7 +136,7 @@ export function copyList(token: string, mode: CopyList['mode'] = 'rehearsal'): C
 /** Likewise a backup, 2 of as many as there are cards and one more. */
 function backupRecord(cards: Bindings['cards'][string], mode: BackupRecord['mode']): BackupRecord {
   const { label, profile, key, certificate } = keyRecord('REHEARSAL, thrown away', 'MLDSA65-ECDSA-P256-SHA512', 'split');
-  const shares = [...Object.entries(cards).map(([seat, { serial }]) => [serial, `Stand-in ${seat}`] as const), ['4172', 'Somebody else'] as const, ['4173', 'And somebody else'] as const];
+  const shares = [...Object.entries(cards).map(([seat, { serial }]) => [serial, `Stand-in ${seat}`] as const), ['4172', 'Somebody else'] as const, ...(Object.keys(cards).length === 0 ? [['4173', 'And somebody else'] as const] : [])];
   return {
     format: 'conclave-backup/1',
     mode,

@@ -90,9 +90,9 @@ test('conclave token readers', async () => {
   await readers.insert({ serial: ADA }, 1);
   const [known, unknown] = await Promise.all([run([readers.module]), run([])]);
   assert.deepEqual(known, {
-    code: 0, out: `Virtual reader 00 00\n    empty\nVirtual reader 00 01\n    REHEARSAL ${ADA} (UserPIN) (serial ${ADA}), a token of module opensc\n`, err: '',
+    code: 0, out: `Virtual reader 0 00 00\n    empty\nVirtual reader 0 00 01\n    REHEARSAL ${ADA} (UserPIN) (serial ${ADA}), a token of module opensc\n`, err: '',
   });
-  assert.match(unknown.out, /Virtual reader 00 01\n {4}a card that none of your modules knows: .*\n {4}answer to reset 3b[0-9a-f]+\n$/);
+  assert.match(unknown.out, /Virtual reader 0 00 01\n {4}a card that none of your modules knows: .*\n {4}answer to reset 3b[0-9a-f]+\n$/);
   assert.equal(unknown.code, 0);
   await readers.pcscd('stopped');
   const { code, out } = await run([], '--json');

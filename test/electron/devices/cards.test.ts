@@ -8,8 +8,8 @@ import { DeviceProcess, failure } from './device-process.ts';
 import { ATR } from './smartcard-hsm.ts';
 
 const module = { kind: 'readers', name: 'readers' } as const;
-const FIRST = 'Virtual reader 00 00';
-const SECOND = 'Virtual reader 00 01';
+const FIRST = 'Virtual reader 0 00 00';
+const SECOND = 'Virtual reader 0 00 01';
 const empty = (name: string) => ({ name, card: false, atr: null });
 const full = (name: string) => ({ name, card: true, atr: Buffer.from(ATR).toString('hex') });
 
