@@ -353,7 +353,7 @@ function judge(state: State, entry: Entry): Refusal | null {
       const data = entry.data as Data<'exception'>;
       if (data.number !== state.exceptions + 1) return refuse('EXCEPTION-NUMBER', `exception ${state.exceptions + 1}`, `${data.number}`, NOW);
       // Named with a movement's step, it ends that step: the thing is not handed over, and here stands why. So it does with a share that nobody can read.
-      if (entry.step !== undefined && !mayBeExcepted(state, entry.step)) return refuse('HAND-OVER-EXCEPTION', 'a step only where its thing is to be handed over, or its share of a backup to be read, now', entry.step, NOW);
+      if (entry.step !== undefined && !mayBeExcepted(state, entry.step)) return refuse('HAND-OVER-EXCEPTION', 'a step only where its thing is to be handed over, its share of a backup to be read, or its old share to be erased, now', entry.step, NOW);
       const few = entry.step !== undefined && state.backup && awaitsShare(state) ? unreadFault(state.backup) : null;
       if (few) return few;
       return texts(entry.by ? null : refuse('BY-WHOM', 'who decided', 'nobody', NOW), ['expected', data.expected], ['happened', data.happened], ['decided', data.decided]);
@@ -1410,12 +1410,14 @@ export function awaitsShare({ current, backup }: State): boolean {
 
 /**
  * Does this step wait for a thing to be handed over, or for whoever receives it to say that this is it? Or for a share to be read,
- * of a backup that people brought? Then an exception can end it.
+ * of a backup that people brought, or for an old one to be erased? Then an exception can end it.
  */
 export function mayBeExcepted(state: State, step: string): boolean {
   const { current, onBreak } = state;
   if (current?.step.id !== step || onBreak !== null) return false;
   if (awaitsShare(state)) return true;
+  // A card that cannot be erased stops nothing: its share is counted among those that are still outside.
+  if (current.step.do.action === 'retire-share') return current.phase === 'ready';
   if (current.step.movement === undefined) return false;
   // Among the custodians only the receiver is a witness here (`mayWitness`).
   const received = current.witnesses.some((seat) => personAt(state, seat)?.role === 'custodian');

@@ -126,7 +126,7 @@ function worded(entry: Entry, before: State): Worded {
     case 'exception': {
       const data = entry.data as Data<'exception'>;
       const unread = entry.step !== undefined && awaitsShare(before) ? before.backup?.given[step?.who ?? ''] : undefined;
-      const ends = entry.step === undefined ? '' : unread ? `: share ${unread.x} of ${personName(before, step?.who)} is not read` : `: ${handedThing(step)} is not handed over`;
+      const ends = entry.step === undefined ? '' : unread ? `: share ${unread.x} of ${personName(before, step?.who)} is not read` : step?.do.action === 'retire-share' ? `: the old share of ${personName(before, step.who)} is not erased` : `: ${handedThing(step)} is not handed over`;
       return [`Exception ${data.number}${ends}`, ...unread ? [refused(`card ${unread.card} is doubtful: nothing is built on the share that should be on it`)] : [], remark(`expected: ${data.expected}`), remark(`happened: ${data.happened}`), remark(`decided: ${data.decided}, by ${who}`)];
     }
     case 'break': {

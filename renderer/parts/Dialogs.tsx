@@ -183,7 +183,7 @@ export function Unexpected({
   const [present, setPresent] = useState(people.length);
   /** The step whose thing is to be handed over now, or whose share is to be read: an exception may end it. */
   const [excepted] = useState(() => exceptedStep());
-  const reads = useConclave((conclave) => conclave.record !== null && awaitsShare(conclave.record.state));
+  const outcome = useConclave(({ record }) => (record !== null && awaitsShare(record.state) ? 'endsReading' : record?.state.current?.step.do.action === 'retire-share' ? 'endsErasing' : 'endsMovement'));
   const [ends, setEnds] = useState(true);
   const work = useConclave((state) => state.work);
   const trouble = useConclave((state) => state.trouble);
@@ -269,8 +269,8 @@ export function Unexpected({
             <label>
               <input type="checkbox" name="ends-movement" checked={ends} onChange={(event) => setEnds(event.target.checked)} />
               <span>
-                {reads ? t.custody.endsReading : t.custody.endsMovement}
-                <span className="note">{reads ? t.custody.endsReadingHint : t.custody.endsMovementHint}</span>
+                {t.custody[outcome]}
+                <span className="note">{t.custody[`${outcome}Hint`]}</span>
               </span>
             </label>
           </div>

@@ -102,13 +102,13 @@ function Doing({
 }
 
 function NotAsPlanned({ state, step, busy }: { readonly state: State; readonly step: PlanStep; readonly busy: boolean }) {
-  const share = awaitsShare(state);
+  const share = awaitsShare(state) ? 'notRead' : step.do.action === 'retire-share' ? 'notErased' : null;
   const troubled = useConclave((conclave) => conclave.trouble !== null) || state.current?.error !== null;
-  // A share is left out only once it was tried.
-  return mayBeExcepted(state, step.id) && (!share || troubled) ? (
+  // A share is left as it is only once it was tried.
+  return mayBeExcepted(state, step.id) && (share === null || troubled) ? (
     <p className="press">
-      <button type="button" disabled={busy} data-testid={share ? 'not-read' : 'not-handed-over'} onClick={() => store.getState().show('unexpected')}>
-        {share ? t.custody.notRead : t.custody.notHandedOver}
+      <button type="button" disabled={busy} data-testid={share === 'notRead' ? 'not-read' : share === 'notErased' ? 'not-erased' : 'not-handed-over'} onClick={() => store.getState().show('unexpected')}>
+        {t.custody[share ?? 'notHandedOver']}
       </button>
     </p>
   ) : null;

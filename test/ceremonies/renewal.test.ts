@@ -226,3 +226,14 @@ test('the custody register: the new cards hold the shares, the erased ones none,
   assert.deepEqual(dead.map(({ found }) => /on card SHARE-elsewhere, declared dead and not erased/.test(found)), [true]);
   assert.deepEqual(dead[0]?.things, [card('SHARE-elsewhere').key]);
 });
+
+test('an old card that cannot be read or erased stops nothing: what is on it is counted as outside', async () => {
+  const stubborn = await scriptedRecord({ script: 'custodian-change', happenings: { 'retire/custodian-2': [{ kind: 'fail' }, { kind: 'exception' }] } });
+  assert.equal(stubborn.state.phase, 'closed');
+  const { shares, left, enough } = oldShares(stubborn.state);
+  assert.deepEqual([shares.map(({ erased }) => erased), left, enough], [[true, false, false], 2, true]);
+  assert.equal((await verifyTranscript(fileOf(stubborn.lines))).verdict.verdict, 'valid');
+  const early = at(stubborn, 'exception', 'retire/custodian-2');
+  const elsewhere = at(stubborn, 'begun', 'recovery');
+  assert.equal(check(elsewhere.before, { ...early.entry, seq: elsewhere.entry.seq, at: elsewhere.entry.at, step: 'recovery' })?.rule, 'HAND-OVER-EXCEPTION');
+});

@@ -17,7 +17,7 @@ import { formerSet, type ActivationRecord } from '../../ceremonies/activation.ts
 import type { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { concat, fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
-  awaitsShare, cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayWitness, nextEpoch, pendingAction, presenceStatement, resumeStatement, sealStatement, shareNumber,
+  cardOf, checkpointMessage, custodianNumber, disagreementStatement, isHuman, keyInput, mayBeExcepted, mayWitness, nextEpoch, pendingAction, presenceStatement, resumeStatement, sealStatement, shareNumber,
   type Data, type Entry, type Kind, type State,
 } from '../../ceremonies/ceremony.ts';
 import { METHOD_OF, USES } from '../../ceremonies/components.ts';
@@ -576,7 +576,7 @@ export class ScriptedRoom {
         this.append('noted', { text: happening.text }, { by: 'witness' });
         return;
       case 'exception':
-        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer', ...(this.state.current?.step.movement !== undefined || awaitsShare(this.state)) && { step: this.state.current?.step.id ?? '' } });
+        this.append('exception', { number: this.state.exceptions + 1, expected: 'The lamp on the token turns green.', happened: 'It stayed dark.', decided: 'The lamp is broken; we go on.' }, { by: 'officer', ...mayBeExcepted(this.state, this.state.current?.step.id ?? '') && { step: this.state.current?.step.id ?? '' } });
         return;
       case 'break':
         this.append('break', { present: happening.present ?? this.state.people.length, reason: 'Lunch.' }, { by: 'officer' });
