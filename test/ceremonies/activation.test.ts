@@ -7,31 +7,20 @@ import { test } from 'node:test';
 import { activationInput, activationRecordOf, readActivationRecord } from '../../ceremonies/activation.ts';
 import { openFile, makeBundle } from '../../ceremonies/bundle.ts';
 import { fromUtf8, toBase64url, utf8 } from '../../ceremonies/bytes.ts';
-import { apply as applyEntry, check, EMPTY, type Data, type Entry, type Kind, type State } from '../../ceremonies/ceremony.ts';
+import { apply as applyEntry, check, EMPTY, type Data, type Entry, type State } from '../../ceremonies/ceremony.ts';
 import { describe } from '../../ceremonies/describe.ts';
 import { inputFacts } from '../../ceremonies/inputs.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
+import { at, edit, inside, type Loose, type Place } from './places.ts';
 import { scriptedRecord, type ScriptedRecord } from './scripted.ts';
 
-type Loose = Record<string, unknown>;
 const split = await scriptedRecord({ script: 'activation-split' });
 const renewed = await scriptedRecord({ script: 'activation-split', former: true });
 const used = await scriptedRecord({ script: 'activate' });
 const brought = used.state.opening?.inputs['activation'] ?? assert.fail('no activation record');
 const sound = activationInput(used.state.opening?.inputs, 'activation');
 
-interface Place { readonly before: State; readonly entry: Entry }
-function at(record: ScriptedRecord, kind: Kind, step?: string): Place {
-  const index = record.entries.findIndex((entry) => entry.kind === kind && (step === undefined || entry.step === step));
-  return { before: record.before[index] ?? EMPTY, entry: record.entries[index] ?? assert.fail(`${kind} ${step ?? ''}`) };
-}
-function edit(place: Place, change: (data: Loose) => void): Place {
-  const entry = structuredClone(place.entry);
-  change(entry.data);
-  return { ...place, entry };
-}
-const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
 const state = (place: Place, change: (before: State) => Partial<State>): Place => ({ ...place, before: { ...place.before, ...change(place.before) } });
 const changed = (change: (record: Loose) => void): Uint8Array => {
   const record = structuredClone(sound) as unknown as Loose;

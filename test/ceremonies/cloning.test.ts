@@ -2,30 +2,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromBase64url, fromUtf8, toBase64url, utf8 } from '../../ceremonies/bytes.ts';
-import { check, EMPTY, type Entry, type Kind, type State } from '../../ceremonies/ceremony.ts';
+import { check, EMPTY } from '../../ceremonies/ceremony.ts';
 import { cloneDifferences } from '../../ceremonies/cloning.ts';
 import type { Evidence } from '../../ceremonies/evidence.ts';
 import { makeBundle, openFile } from '../../ceremonies/bundle.ts';
 import { foldInventory } from '../../ceremonies/inventory.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
-import { fileOf, rewritten, scriptedRecord, type ScriptedRecord } from './scripted.ts';
+import { at, edit, inside, type Loose, type Place } from './places.ts';
+import { fileOf, rewritten, scriptedRecord } from './scripted.ts';
 
-type Loose = Record<string, unknown>;
 const split = await scriptedRecord({ script: 'ha-clone' });
 const simple = await scriptedRecord({ script: 'ha-clone', ca: { algorithm: 'ecdsa-p384', place: 'token' } });
 const foreign = await scriptedRecord({ script: 'recovery', ca: { algorithm: 'ecdsa-p384', place: 'token' }, seed: 'another key' });
 
-interface Place { readonly before: State; readonly entry: Entry }
-function at(record: ScriptedRecord, kind: Kind, step?: string): Place {
-  const index = record.entries.findIndex((entry) => entry.kind === kind && (step === undefined || entry.step === step));
-  return { before: record.before[index] ?? EMPTY, entry: record.entries[index] ?? assert.fail(`${kind} ${step ?? ''}`) };
-}
-function edit(place: Place, change: (data: Loose) => void): Place {
-  const entry = structuredClone(place.entry);
-  change(entry.data);
-  return { ...place, entry };
-}
-const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
 const opened = at(split, 'opened');
 const [begun, done, plain] = [at(split, 'begun', 'compare'), at(split, 'done', 'compare'), at(simple, 'done', 'compare')];
 const half = (e: Loose, which: 'primary' | 'second', index = 0) => ((e[which] as Loose)['parts'] as Loose[])[index]!['private'] as Loose;

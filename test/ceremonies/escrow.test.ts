@@ -9,7 +9,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { waitsUntil, type Consent } from '../../ceremonies/approvals.ts';
 import { makeBundle, openFile } from '../../ceremonies/bundle.ts';
 import { fromBase64url, fromUtf8, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
-import { check, EMPTY, type Data, type Entry, type Kind, type State } from '../../ceremonies/ceremony.ts';
+import { check, EMPTY, type Data, type Entry } from '../../ceremonies/ceremony.ts';
 import { claimsOn, NOTHING_DESTROYED } from '../../ceremonies/destruction.ts';
 import { planDestruction } from '../../ceremonies/destroy-plan.ts';
 import { escrowWords, readEscrowRecord, termsDigest, type EscrowRecord } from '../../ceremonies/escrow.ts';
@@ -21,9 +21,9 @@ import { readSubjectKey } from '../../ceremonies/keys/subject-key.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
+import { at, edit, inside, type Loose, type Place } from './places.ts';
 import { fileOf, rewritten, scriptedRecord, type ScriptedRecord } from './scripted.ts';
 
-type Loose = Record<string, unknown>;
 const ca = { algorithm: 'ecdsa-p384', place: 'token' } as const;
 const deposited = await scriptedRecord({ script: 'escrow-deposit', ca });
 const released = await scriptedRecord({ script: 'escrow-release', ca });
@@ -110,17 +110,6 @@ test('an envelope is the one of its terms, or every difference is named', () => 
 
 // --- what may happen when ------------------------------------------------------------------------------------------------
 
-interface Place { readonly before: State; readonly entry: Entry }
-function at(record: ScriptedRecord, kind: Kind, step?: string): Place {
-  const index = record.entries.findIndex((entry) => entry.kind === kind && (step === undefined || entry.step === step));
-  return { before: record.before[index] ?? EMPTY, entry: record.entries[index] ?? assert.fail(`${kind} ${step ?? ''}`) };
-}
-function edit(place: Place, change: (data: Loose, entry: Loose) => void): Place {
-  const entry = structuredClone(place.entry);
-  change(entry.data, entry as unknown as Loose);
-  return { ...place, entry };
-}
-const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
 const withConsent = ({ before, entry }: Place, change: Partial<Consent>): Place => ({ before: { ...before, consent: { ...before.consent, ...change } }, entry });
 const opened = (change: (record: Loose, inputs: Loose, data: Loose) => void) => edit(at(released, 'opened'), (data) => {
   const inputs = data['inputs'] as Loose;

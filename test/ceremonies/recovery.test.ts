@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { openFile, makeBundle } from '../../ceremonies/bundle.ts';
 import { readBackupRecord, type BackupRecord } from '../../ceremonies/backup-record.ts';
 import { fromBase64url, fromUtf8, toBase64url, utf8 } from '../../ceremonies/bytes.ts';
-import { check, EMPTY, pendingAction, type Entry, type Kind, type State } from '../../ceremonies/ceremony.ts';
+import { check, EMPTY, pendingAction, type Entry, type State } from '../../ceremonies/ceremony.ts';
 import { inputFacts, inputFindings } from '../../ceremonies/inputs.ts';
 import { foldInventory } from '../../ceremonies/inventory.ts';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
@@ -12,9 +12,9 @@ import { restoredDeviations } from '../../ceremonies/recovery.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
 import { foldCustody } from '../../ceremonies/shares/custody.ts';
+import { at, edit, inside, type Loose, type Place } from './places.ts';
 import { fileOf, rewritten, scriptedRecord, type ScriptedRecord } from './scripted.ts';
 
-type Loose = Record<string, unknown>;
 const restored = await scriptedRecord({ script: 'recovery' });
 const simple = await scriptedRecord({ script: 'recovery', ca: { algorithm: 'ecdsa-p384', place: 'token' } });
 const drill = await scriptedRecord({ script: 'recovery-rehearsal' });
@@ -77,17 +77,6 @@ test('what people compare: the set, its epoch, and who holds which share', async
 
 // --- rules -----------------------------------------------------------------------------------------------------------
 
-interface Place { readonly before: State; readonly entry: Entry }
-function at(record: ScriptedRecord, kind: Kind, step?: string): Place {
-  const index = record.entries.findIndex((entry) => entry.kind === kind && (step === undefined || entry.step === step));
-  return { before: record.before[index] ?? EMPTY, entry: record.entries[index] ?? assert.fail(`${kind} ${step ?? ''}`) };
-}
-function edit(place: Place, change: (data: Loose) => void): Place {
-  const entry = structuredClone(place.entry);
-  change(entry.data);
-  return { ...place, entry };
-}
-const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
 const opened = at(restored, 'opened');
 const begun = at(restored, 'begun', 'restore');
 const done = at(restored, 'done', 'restore');

@@ -4,17 +4,16 @@ import { test } from 'node:test';
 import { readBackupRecord } from '../../ceremonies/backup-record.ts';
 import { makeBundle, openFile } from '../../ceremonies/bundle.ts';
 import { fromBase64url, fromUtf8, toBase64url } from '../../ceremonies/bytes.ts';
-import { check, EMPTY, type Data, type Entry, type Kind, type State } from '../../ceremonies/ceremony.ts';
+import { check, EMPTY, type Data, type Entry, type Kind } from '../../ceremonies/ceremony.ts';
 import type { Evidence, Intent } from '../../ceremonies/evidence.ts';
 import { foldInventory, newerSplit } from '../../ceremonies/inventory.ts';
 import { oldShares, rehearsalSeats, type Renewal } from '../../ceremonies/renewal.ts';
 import { planOf, readScript } from '../../ceremonies/script.ts';
 import { foldCustody } from '../../ceremonies/shares/custody.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
+import { at, edit, inside, type Loose, type Place } from './places.ts';
 import { fileOf, rewritten, scriptedRecord, scriptText, type ScriptedRecord } from './scripted.ts';
 
-type Loose = Record<string, unknown>;
-interface Place { readonly before: State; readonly entry: Entry }
 
 /** Three in the room: the third has just come, and a fourth, who has left, is not here. */
 const changed = await scriptedRecord({ script: 'custodian-change' });
@@ -24,17 +23,6 @@ const crashed = await scriptedRecord({ script: 'custodian-change', happenings: {
 const aborted = await scriptedRecord({ script: 'custodian-change', happenings: { recovery: [{ kind: 'abort' }] } });
 const NEW = 'new-share-card';
 
-function at(record: ScriptedRecord, kind: Kind, step?: string): Place {
-  const index = record.entries.findIndex((entry) => entry.kind === kind && entry.step === step);
-  const [before, entry] = [record.before[index], record.entries[index]];
-  return before && entry ? { before, entry } : assert.fail(`no ${kind} of ${step ?? 'nothing'}`);
-}
-function edit({ before, entry }: Place, change: (data: Loose) => void): Place {
-  const copy = structuredClone(entry);
-  change(copy.data);
-  return { before, entry: copy };
-}
-const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
 const opened = at(changed, 'opened');
 const cards = (data: Loose, card: string) => ((data['bindings'] as Loose)['cards'] as Record<string, Record<string, Loose>>)[card]!;
 const [begun, done] = [at(changed, 'begun', 'renew'), at(changed, 'done', 'renew')];

@@ -285,7 +285,7 @@ test('a wrong call says what is wrong on stderr, nothing on stdout, and exits wi
     [['script', 'lint', 'nowhere.yaml'], /cannot read nowhere\.yaml: ENOENT/],
     [['script', 'lint', script, '--set', 'moon'], /--set moon: no such parameter/],
     [['tokens', 'all'], /all/],
-    [['bench', '--only', 'moon'], /--only moon: .*There are: verify, append, list, sign, check, make, start, memory/],
+    [['bench', '--only', 'moon'], /--only moon: .*There are: verify, append, list, sign, check, make, split, combine, seal, open, start, memory/],
     [['bench', '--fast'], /--fast/],
   ];
   for (const [args, says] of calls) {

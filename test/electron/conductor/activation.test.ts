@@ -3,10 +3,8 @@
  * at the boundaries where somebody could be asked for a PIN in vain; and what is refused on the way, by name.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { readActivationRecord, type ActivationRecord } from '../../../ceremonies/activation.ts';
-import { openFile } from '../../../ceremonies/bundle.ts';
 import { toBase64url } from '../../../ceremonies/bytes.ts';
 import { pendingAction, type Data, type Entry } from '../../../ceremonies/ceremony.ts';
 import type { Intent } from '../../../ceremonies/evidence.ts';
@@ -19,9 +17,10 @@ import { verifyTranscript } from '../../../ceremonies/verify.ts';
 import type { Bindings } from '../../../electron/contract.ts';
 import { nativeHasher } from '../../../electron/conductor/machine.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
-import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
+import { ask, playOn } from '../../../electron/rehearsal.ts';
 import { scriptedRecord } from '../../ceremonies/scripted.ts';
 import { openHouse, remove, temporaryFolder, withSoftHsm } from '../house.ts';
+import { fileIn, played } from './bundles.ts';
 import { allLines, each, killedFor } from './crash.ts';
 
 let home: string;
@@ -38,18 +37,7 @@ after(async () => {
 
 type Module = 'software' | 'softhsm';
 type File = Uint8Array<ArrayBuffer>;
-const file = (files: ReadonlyMap<string, Uint8Array>, name: string): File => Uint8Array.from(files.get(name) ?? assert.fail(`no ${name} in the bundle`));
 const input = (bytes: File) => ({ file: 'activation.json', bytes });
-
-async function played(script: string, module: Module, more: Partial<Play> = {}): Promise<{ readonly ceremony: string; readonly files: ReadonlyMap<string, Uint8Array> }> {
-  const ceremony = await playRehearsal(house, { script, parameters: {}, module, hasher: nativeHasher, ...more });
-  const { path } = await ask(house, { call: 'export', ceremony });
-  const bytes = new Uint8Array(readFileSync(path));
-  const { verdict } = await ask(house, { call: 'verify', name: 'bundle.zip', bytes });
-  assert.deepEqual(verdict.findings, []);
-  assert.equal(verdict.verdict, 'valid');
-  return { ceremony, files: openFile(bytes).files ?? new Map<string, Uint8Array>() };
-}
 
 /** People, the token, and these share cards: the i-th custodian brings the i-th card. */
 async function comers(module: Module, token: string, cards: readonly string[]): Promise<Bindings> {
@@ -60,7 +48,7 @@ async function comers(module: Module, token: string, cards: readonly string[]): 
 async function opened(module: Module, record: File, key: File, cards: readonly string[], more: Partial<ActivationRecord> = {}): Promise<Awaited<ReturnType<typeof played>>> {
   const read = { ...readActivationRecord(record), ...more };
   const bytes = Object.keys(more).length === 0 ? record : new Uint8Array(Buffer.from(JSON.stringify(read)));
-  return played('activate', module, { parameters: { custodians: cards.length, purpose: 'The list of the first quarter' }, bindings: await comers(module, readKeyRecord(key).token, cards), inputs: { activation: input(bytes), ca: { file: 'key.json', bytes: key } } });
+  return played(house, 'activate', module, { parameters: { custodians: cards.length, purpose: 'The list of the first quarter' }, bindings: await comers(module, readKeyRecord(key).token, cards), inputs: { activation: input(bytes), ca: { file: 'key.json', bytes: key } } });
 }
 
 async function recordsOf(...ceremonies: readonly string[]): Promise<JudgedRecord[]> {
@@ -71,12 +59,12 @@ async function recordsOf(...ceremonies: readonly string[]): Promise<JudgedRecord
 
 test('a key is made on SoftHSM, its token gets a quorum, is opened, and gets another quorum; what is refused is no try', async () => {
   const module = 'softhsm';
-  const made = await played('root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 3, threshold: 2 } });
-  const key = file(made.files, 'key.json');
+  const made = await played(house, 'root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 3, threshold: 2 } });
+  const key = fileIn(made.files, 'key.json');
   const { token } = readKeyRecord(key);
   const on = { hsm: { module, serial: token } };
-  const split = await played('activation-split', module, { tokens: on });
-  const first = file(split.files, 'activation.json');
+  const split = await played(house, 'activation-split', module, { tokens: on });
+  const first = fileIn(split.files, 'activation.json');
   const record = readActivationRecord(first);
   assert.deepEqual([record.token.serial, record.set.epoch, record.pin.length], [token, 1, 32]);
   const cards = record.shares.map(({ card }) => card).reverse();
@@ -91,10 +79,10 @@ test('a key is made on SoftHSM, its token gets a quorum, is opened, and gets ano
   // Another split: two of the old holders and their cards are here, the third is new and brings a card of his own.
   const { bindings } = await ask(house, { call: 'provision', script: 'activation-split', parameters: {}, module, brought: ['former'], tokens: on });
   const share = bindings.cards['share-card'] ?? assert.fail();
-  const again = await played('activation-split', module, {
+  const again = await played(house, 'activation-split', module, {
     bindings: { ...bindings, cards: { ...bindings.cards, 'share-card': { ...share, 'custodian-1': { module, serial: cards[2]! }, 'custodian-3': { module, serial: cards[0]! } } } }, inputs: { former: input(first) },
   });
-  const second = file(again.files, 'activation.json');
+  const second = fileIn(again.files, 'activation.json');
   const renewed = readActivationRecord(second);
   assert.equal(renewed.set.epoch, 2);
   assert.deepEqual([renewed.shares[0]!.card, renewed.shares[2]!.card], [cards[2], cards[0]]);

@@ -7,7 +7,6 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openFile } from '../../../ceremonies/bundle.ts';
 import { forWebCrypto, toBase64url, utf8 } from '../../../ceremonies/bytes.ts';
 import { readBackupRecord } from '../../../ceremonies/backup-record.ts';
 import { readEscrowRecord } from '../../../ceremonies/escrow.ts';
@@ -20,6 +19,7 @@ import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
 import { openHouse, remove, temporaryFolder } from '../house.ts';
+import { filesOf } from './bundles.ts';
 import { witnessOpenssl } from '../../witness.ts';
 
 const module = 'software';
@@ -42,13 +42,6 @@ const read = (name: string) => forWebCrypto(new Uint8Array(readFileSync(join(age
 const input = (name: string, bytes: Uint8Array) => ({ file: name, bytes: forWebCrypto(bytes) });
 const isRule = (rule: string) => (error: unknown) => (error instanceof Refused && error.refusal.rule === rule ? true : assert.fail(`${rule} expected: ${String(error)}`));
 
-async function filesOf(ceremony: string): Promise<ReadonlyMap<string, Uint8Array>> {
-  const { path } = await ask(house, { call: 'export', ceremony });
-  const bytes = new Uint8Array(readFileSync(path));
-  const { verdict } = await ask(house, { call: 'verify', name: 'bundle.zip', bytes });
-  assert.deepEqual([verdict.verdict, verdict.findings], ['valid', []]);
-  return openFile(bytes).files ?? assert.fail();
-}
 const play = (script: string, more: Partial<Play>) => playRehearsal(house, { script, parameters: {}, module, hasher: nativeHasher, ...more });
 
 test('deposited, opened by OpenSSL, refused to everybody else, released onto another token: the same key, and the backup key nowhere', async () => {
@@ -64,7 +57,7 @@ test('deposited, opened by OpenSSL, refused to everybody else, released onto ano
   const record = readBackupRecord(backup);
   const terms = { 'agent-name': 'Notary Wendelin', why: 'Continuity', authority: 'Resolution 17', conditions: 'A written request' };
   const deposit = await play('escrow-deposit', { parameters: { custodians: 2, ...terms }, bindings, inputs: { backup: input('backup.json', backup), agent: input('agent.pub', read('agent.pub')) } });
-  const left = await filesOf(deposit);
+  const left = await filesOf(house, deposit);
   const escrow = readEscrowRecord(left.get('escrow.json') ?? assert.fail());
   const envelope = Uint8Array.from(left.get('escrow.cms') ?? assert.fail());
   assert.deepEqual([escrow.agent.algorithm, escrow.agent.name, escrow.purpose, escrow.set.id], ['ML-KEM-1024', 'Notary Wendelin', 'Continuity', record.set.id]);
@@ -100,7 +93,7 @@ test('deposited, opened by OpenSSL, refused to everybody else, released onto ano
   for (const [name, rule] of [['agent.clear', 'IMPORT-ENCRYPTED'], ['impostor.key', 'ESCROW-AGENT'], ['other-password.key', 'IMPORT-PASSWORD']] as const) await assert.rejects(act(name), isRule(rule), rule);
   await act('agent.key');
   await playOn(house, release, { hasher: nativeHasher });
-  const after = await filesOf(release);
+  const after = await filesOf(house, release);
   const key = readKeyRecord(Uint8Array.from(after.get('key.json') ?? assert.fail()));
   assert.deepEqual([key.key.spki, key.certificate], [record.key.spki, record.certificate]);
   assert.notEqual(key.token, record.token);

@@ -3,11 +3,10 @@
  * and what is refused on the way, by name, with nothing on the new token afterwards.
  */
 import assert from 'node:assert/strict';
-import { readFileSync, renameSync } from 'node:fs';
+import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readBackupRecord, type BackupRecord } from '../../../ceremonies/backup-record.ts';
-import { openFile } from '../../../ceremonies/bundle.ts';
 import { fromBase64url, toBase64url } from '../../../ceremonies/bytes.ts';
 import { foldInventory, type JudgedRecord } from '../../../ceremonies/inventory.ts';
 import { readKeyRecord } from '../../../ceremonies/key-record.ts';
@@ -22,6 +21,7 @@ import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playOn, playRehearsal, standInNames, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
 import { openHouse, remove, temporaryFolder, withSoftHsm } from '../house.ts';
+import { fileIn, played } from './bundles.ts';
 
 let home: string;
 let house: House<BoothPort>;
@@ -36,18 +36,6 @@ after(async () => {
 });
 
 type Module = 'software' | 'softhsm';
-const file = (files: ReadonlyMap<string, Uint8Array>, name: string): Uint8Array<ArrayBuffer> => Uint8Array.from(files.get(name) ?? assert.fail(`no ${name} in the bundle`));
-
-/** Plays a ceremony; its bundle's files, once a fresh verdict has found it valid. */
-async function played(script: string, module: Module, more: Partial<Play> = {}): Promise<{ readonly ceremony: string; readonly files: ReadonlyMap<string, Uint8Array> }> {
-  const ceremony = await playRehearsal(house, { script, parameters: {}, module, hasher: nativeHasher, ...more });
-  const { path } = await ask(house, { call: 'export', ceremony });
-  const bytes = new Uint8Array(readFileSync(path));
-  const { verdict } = await ask(house, { call: 'verify', name: 'bundle.zip', bytes });
-  assert.deepEqual(verdict.findings, []);
-  assert.equal(verdict.verdict, 'valid');
-  return { ceremony, files: openFile(bytes).files ?? new Map<string, Uint8Array>() };
-}
 
 /** People, a fresh token, and these share cards: the i-th custodian brings the i-th card. */
 async function comers(script: string, module: Module, cards: readonly string[]): Promise<Bindings> {
@@ -69,24 +57,24 @@ for (const [module, script, parameters] of [
   ['softhsm', 'composite-ca', { shares: 3, threshold: 2 }],
 ] as const) {
   test(`${script} on ${module}: backed up, drilled, restored onto another token, and used there`, async () => {
-    const made = await played(script, module, { parameters });
-    const backup = file(made.files, 'backup.json');
+    const made = await played(house, script, module, { parameters });
+    const backup = fileIn(made.files, 'backup.json');
     const record = readBackupRecord(backup);
     // Not the first ones, and not in their order: whose card it is decides which share it is.
     const cards = record.shares.map(({ card }) => card).reverse().slice(0, parameters.threshold);
     const custodians = cards.length;
 
-    const drill = await played('recovery-rehearsal', module, { parameters: { custodians }, bindings: await comers('recovery-rehearsal', module, cards), inputs: asInput(backup) });
+    const drill = await played(house, 'recovery-rehearsal', module, { parameters: { custodians }, bindings: await comers('recovery-rehearsal', module, cards), inputs: asInput(backup) });
     assert.ok(!drill.files.has('key.json') && !drill.files.has('backup.json'));
 
-    const recovery = await played('recovery', module, { parameters: { custodians }, bindings: await comers('recovery', module, cards), inputs: asInput(backup) });
-    const key = file(recovery.files, 'key.json');
+    const recovery = await played(house, 'recovery', module, { parameters: { custodians }, bindings: await comers('recovery', module, cards), inputs: asInput(backup) });
+    const key = fileIn(recovery.files, 'key.json');
     const restored = readKeyRecord(key);
     assert.equal(restored.key.spki, record.key.spki);
     assert.notEqual(restored.token, record.token);
     assert.equal(restored.certificate, record.certificate);
 
-    await played('crl', module, { tokens: { 'ca-hsm': { module, serial: restored.token } }, inputs: { ca: { file: 'key.json', bytes: key } } });
+    await played(house, 'crl', module, { tokens: { 'ca-hsm': { module, serial: restored.token } }, inputs: { ca: { file: 'key.json', bytes: key } } });
 
     const { keys } = await inventoryOf(made.ceremony, drill.ceremony, recovery.ceremony);
     const known = keys.find(({ identity }) => identity === keys[0]?.identity);
@@ -98,8 +86,8 @@ for (const [module, script, parameters] of [
 
 test('what is refused, and by which rule; the token has nothing afterwards', async () => {
   const module = 'software';
-  const made = await played('root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 3, threshold: 2 } });
-  const record = readBackupRecord(file(made.files, 'backup.json'));
+  const made = await played(house, 'root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 3, threshold: 2 } });
+  const record = readBackupRecord(fileIn(made.files, 'backup.json'));
   const cards = record.shares.map(({ card }) => card);
   const foreign = await comers('recovery', module, cards.slice(0, 2));
   const strangers = (await ask(house, { call: 'provision', script: 'recovery', parameters: { custodians: 2 }, module, brought: ['backup'] })).bindings;
@@ -129,8 +117,8 @@ test('what is refused, and by which rule; the token has nothing afterwards', asy
 
 test('3-of-5 with four cards, one of them damaged: the terminal leaves it unread, and the three others bring the key back; a second one stops it', async () => {
   const module = 'software';
-  const made = await played('root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 5, threshold: 3 } });
-  const backup = file(made.files, 'backup.json');
+  const made = await played(house, 'root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 5, threshold: 3 } });
+  const backup = fileIn(made.files, 'backup.json');
   const cards = readBackupRecord(backup).shares.map(({ card }) => card).slice(1);
   const damage = (card: string) => {
     const path = join(home, 'software-tokens', `${card}.token`);
@@ -165,8 +153,8 @@ test('3-of-5 with four cards, one of them damaged: the terminal leaves it unread
 });
 
 test('what the devices keep: the restored key, and no share or backup key beside the cards', async () => {
-  const { files } = await played('recovery', 'software', { ca: { algorithm: 'ecdsa-p256', place: 'token' } });
-  const { token, key } = readKeyRecord(file(files, 'key.json'));
+  const { files } = await played(house, 'recovery', 'software', { ca: { algorithm: 'ecdsa-p256', place: 'token' } });
+  const { token, key } = readKeyRecord(fileIn(files, 'key.json'));
   const objects = await allObjects('software', home, REHEARSAL_PIN);
   assert.deepEqual(objects.filter(({ id }) => id === key.parts[0]?.id).map(({ class: kind }) => kind).sort(), ['private-key', 'public-key'], token);
   assert.ok(objects.every(({ label }) => !/backup|recovered|probe/.test(label)), 'what lived in a session is gone');

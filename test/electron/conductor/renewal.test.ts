@@ -3,19 +3,17 @@
  * and what the old record and the old cards are worth afterwards.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { readBackupRecord, type BackupRecord } from '../../../ceremonies/backup-record.ts';
-import { openFile } from '../../../ceremonies/bundle.ts';
 import { readKeyRecord } from '../../../ceremonies/key-record.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import type { Bindings } from '../../../electron/contract.ts';
-import { nativeHasher } from '../../../electron/conductor/machine.ts';
 import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
 import type { BoothPort, House } from '../../../electron/processes.ts';
-import { ask, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
+import { ask, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
 import { openHouse, remove, temporaryFolder, withSoftHsm } from '../house.ts';
+import { fileIn, played, type Files } from './bundles.ts';
 
 let home: string;
 let house: House<BoothPort>;
@@ -30,20 +28,9 @@ after(async () => {
 });
 
 type Module = 'software' | 'softhsm';
-type Files = ReadonlyMap<string, Uint8Array>;
-const backupOf = (files: Files): BackupRecord => readBackupRecord(files.get('backup.json') ?? assert.fail('no backup.json'));
+const backupOf = ({ files }: { readonly files: Files }): BackupRecord => readBackupRecord(fileIn(files, 'backup.json'));
 const asInput = (record: BackupRecord): NonNullable<Play['inputs']> => ({ backup: { file: 'backup.json', bytes: new Uint8Array(Buffer.from(JSON.stringify(record))) } });
 const refusal = (rule: string) => (error: unknown) => (error instanceof Refused && error.refusal.rule === rule ? true : assert.fail(String(error)));
-
-async function played(script: string, module: Module, more: Partial<Play> = {}): Promise<Files> {
-  const ceremony = await playRehearsal(house, { script, parameters: {}, module, hasher: nativeHasher, ...more });
-  const { path } = await ask(house, { call: 'export', ceremony });
-  const bytes = new Uint8Array(readFileSync(path));
-  const { verdict } = await ask(house, { call: 'verify', name: 'bundle.zip', bytes });
-  assert.deepEqual(verdict.findings, []);
-  assert.equal(verdict.verdict, 'valid');
-  return openFile(bytes).files ?? new Map<string, Uint8Array>();
-}
 
 /** People, a token, fresh cards for the new shares, and these old cards: the i-th custodian brings the i-th. */
 async function comers(script: string, module: Module, parameters: Record<string, number>, old: readonly string[]): Promise<Pick<Play, 'bindings' | 'parameters'> & { readonly bindings: Bindings }> {
@@ -55,37 +42,37 @@ const cardsOf = ({ shares }: BackupRecord) => shares.map(({ card }) => card);
 
 test('one replaced, then another threshold, then a recovery; old records and old cards are named', async () => {
   const module = 'software';
-  const first = backupOf(await played('root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 3, threshold: 2 } }));
+  const first = backupOf(await played(house, 'root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 3, threshold: 2 } }));
   // Custodian 3 has left with the card. The third seat is somebody new.
   const change = await comers('custodian-change', module, { custodians: 3, shares: 3, threshold: 2 }, cardsOf(first).slice(0, 2));
-  const second = backupOf(await played('custodian-change', module, { ...change, inputs: asInput(first) }));
+  const second = backupOf(await played(house, 'custodian-change', module, { ...change, inputs: asInput(first) }));
   assert.deepEqual([second.set.id, second.set.epoch, second.set.secret, second.wrapped], [first.set.id, 2, first.set.secret, first.wrapped]);
   assert.ok(cardsOf(second).every((card) => !cardsOf(first).includes(card)));
 
   // What the old record is worth on this machine: nothing, whatever is to be done with it.
   for (const [script, parameters] of [['recovery', { custodians: 2 }], ['recovery-rehearsal', { custodians: 2 }], ['custodian-change', { custodians: 2, shares: 2, threshold: 2 }]] as const) {
     const late = await comers(script, module, parameters, cardsOf(first).slice(0, 2));
-    await assert.rejects(played(script, module, { ...late, inputs: asInput(first) }), refusal('SHARE-OLD-EPOCH'), script);
+    await assert.rejects(played(house, script, module, { ...late, inputs: asInput(first) }), refusal('SHARE-OLD-EPOCH'), script);
   }
   // The card of the one who left still holds its share. It is no card of the new backup; and where somebody writes it into that, it is named.
   const [gone, fresh] = [first.shares[2] ?? assert.fail(), cardsOf(second)[0] ?? ''];
   const mixed = await comers('recovery', module, { custodians: 2 }, [fresh, gone.card]);
-  await assert.rejects(played('recovery', module, { ...mixed, inputs: asInput(second) }), refusal('CARD-OF-BACKUP'));
+  await assert.rejects(played(house, 'recovery', module, { ...mixed, inputs: asInput(second) }), refusal('CARD-OF-BACKUP'));
   const forged = { ...second, shares: second.shares.map((share) => (share.x === 3 ? { ...share, card: gone.card, object: gone.object } : share)) };
-  await assert.rejects(played('recovery', module, { ...mixed, inputs: asInput(forged) }), refusal('SHARE-OLD-EPOCH'));
+  await assert.rejects(played(house, 'recovery', module, { ...mixed, inputs: asInput(forged) }), refusal('SHARE-OLD-EPOCH'));
   // On an erased card there is nothing at all.
   const [erased] = first.shares;
   const empty = { ...second, shares: second.shares.map((share) => (share.x === 1 ? { ...share, card: erased!.card, object: erased!.object } : share)) };
-  await assert.rejects(played('recovery', module, { ...await comers('recovery', module, { custodians: 2 }, [erased!.card, cardsOf(second)[1]!]), inputs: asInput(empty) }), refusal('ONE-MATCH'));
+  await assert.rejects(played(house, 'recovery', module, { ...await comers('recovery', module, { custodians: 2 }, [erased!.card, cardsOf(second)[1]!]), inputs: asInput(empty) }), refusal('ONE-MATCH'));
 
   const wider = await comers('custodian-change', module, { custodians: 5, shares: 5, threshold: 3 }, cardsOf(second));
-  const third = backupOf(await played('custodian-change', module, { ...wider, inputs: asInput(second) }));
+  const third = backupOf(await played(house, 'custodian-change', module, { ...wider, inputs: asInput(second) }));
   assert.deepEqual([third.set.epoch, third.set.threshold, third.set.shares, third.set.secret], [3, 3, 5, first.set.secret]);
 
   const two = await comers('recovery', module, { custodians: 2 }, cardsOf(third).slice(0, 2));
-  await assert.rejects(played('recovery', module, { ...two, inputs: asInput(third) }), refusal('SHARES-TOO-FEW'));
-  const recovery = await played('recovery', module, { ...await comers('recovery', module, { custodians: 3 }, cardsOf(third).slice(2)), inputs: asInput(third) });
-  assert.equal(readKeyRecord(recovery.get('key.json') ?? assert.fail('no key.json')).key.spki, first.key.spki);
+  await assert.rejects(played(house, 'recovery', module, { ...two, inputs: asInput(third) }), refusal('SHARES-TOO-FEW'));
+  const recovery = await played(house, 'recovery', module, { ...await comers('recovery', module, { custodians: 3 }, cardsOf(third).slice(2)), inputs: asInput(third) });
+  assert.equal(readKeyRecord(fileIn(recovery.files, 'key.json')).key.spki, first.key.spki);
 
   // What lies on cards now: the shares of the third set, and the one that was never brought back.
   const shares = (await allObjects('software', home, REHEARSAL_PIN)).filter(({ label }) => label.startsWith('conclave-share-')).map(({ label }) => label);
@@ -96,9 +83,9 @@ test('one replaced, then another threshold, then a recovery; old records and old
 
 test('on SoftHSM: a composite whose shares are renewed, and a drill with the new ones', async () => {
   const module = 'softhsm';
-  const record = backupOf(await played('custodian-change', module));
+  const record = backupOf(await played(house, 'custodian-change', module));
   const custodians = record.set.threshold;
-  await played('recovery-rehearsal', module, { ...await comers('recovery-rehearsal', module, { custodians }, cardsOf(record).slice(-custodians)), inputs: asInput(record) });
+  await played(house, 'recovery-rehearsal', module, { ...await comers('recovery-rehearsal', module, { custodians }, cardsOf(record).slice(-custodians)), inputs: asInput(record) });
 });
 
 test('before anything is split: parts that are wrapped under another backup key', async () => {
@@ -110,9 +97,9 @@ test('before anything is split: parts that are wrapped under another backup key'
     return { bindings, record: readBackupRecord(inputs['backup']?.bytes ?? assert.fail('no backup')) };
   };
   const [{ bindings, record }, other] = [await made(), await made()];
-  await assert.rejects(played('custodian-change', module, { parameters, bindings, inputs: asInput({ ...record, wrapped: other.record.wrapped }) }), refusal('CKR_WRAPPED_KEY_INVALID'));
+  await assert.rejects(played(house, 'custodian-change', module, { parameters, bindings, inputs: asInput({ ...record, wrapped: other.record.wrapped }) }), refusal('CKR_WRAPPED_KEY_INVALID'));
   const fresh = Object.values(bindings.cards['new-share-card'] ?? {}).map(({ serial }) => serial);
   for (const token of [...fresh, bindings.tokens['proof-hsm']?.serial ?? '']) assert.equal((await ask(house, { call: 'objects', module, token, offset: 0, limit: 10 })).total, 0, 'nothing was given out');
   // The old shares are where they were: with the right record the same cards are renewed.
-  assert.equal(backupOf(await played('custodian-change', module, { parameters, bindings, inputs: asInput(record) })).set.epoch, 2);
+  assert.equal(backupOf(await played(house, 'custodian-change', module, { parameters, bindings, inputs: asInput(record) })).set.epoch, 2);
 });
