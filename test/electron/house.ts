@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { nodeLauncher, startHouse, type BoothPort, type House } from '../../electron/processes.ts';
 
@@ -88,4 +89,16 @@ export async function openHouse(home: string, options: TestHouseOptions = {}): P
   });
   process.env = before;
   return house;
+}
+
+/** For all tests of one file: a house on a data folder of its own, with SoftHSM beside it. */
+export async function sharedHouse(name: string): Promise<{ readonly home: string; readonly house: House<BoothPort> }> {
+  const home = temporaryFolder(name);
+  withSoftHsm(home);
+  const house = await openHouse(home);
+  after(async () => {
+    await house.stop();
+    remove(home);
+  });
+  return { home, house };
 }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { readBackupRecord } from '../../../ceremonies/backup-record.ts';
 import { openFile } from '../../../ceremonies/bundle.ts';
 import { foldInventory } from '../../../ceremonies/inventory.ts';
@@ -14,22 +14,11 @@ import { Refused } from '../../../ceremonies/refusal.ts';
 import { parseLine } from '../../../ceremonies/transcript.ts';
 import { nativeHasher } from '../../../electron/conductor/machine.ts';
 import type { Bindings } from '../../../electron/contract.ts';
-import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
-import { openHouse, remove, temporaryFolder, withSoftHsm } from '../house.ts';
+import { remove, sharedHouse, temporaryFolder } from '../house.ts';
 import { each, entriesIn, goOn, killedFor } from './crash.ts';
 
-let home: string;
-let house: House<BoothPort>;
-before(async () => {
-  home = temporaryFolder('cloning');
-  withSoftHsm(home);
-  house = await openHouse(home);
-});
-after(async () => {
-  await house.stop();
-  remove(home);
-});
+const { home, house } = await sharedHouse('cloning');
 
 const input = (file: string, bytes: Uint8Array) => ({ file, bytes: Uint8Array.from(bytes) });
 

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { readBackupRecord, type BackupRecord } from '../../../ceremonies/backup-record.ts';
 import { fromBase64url, toBase64url } from '../../../ceremonies/bytes.ts';
 import { foldInventory, type JudgedRecord } from '../../../ceremonies/inventory.ts';
@@ -17,23 +17,12 @@ import { parseLine } from '../../../ceremonies/transcript.ts';
 import type { Bindings } from '../../../electron/contract.ts';
 import { nativeHasher } from '../../../electron/conductor/machine.ts';
 import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
-import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, playOn, playRehearsal, standInNames, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
-import { openHouse, remove, temporaryFolder, withSoftHsm } from '../house.ts';
+import { sharedHouse } from '../house.ts';
 import { fileIn, played } from './bundles.ts';
 
-let home: string;
-let house: House<BoothPort>;
-before(async () => {
-  home = temporaryFolder('recovery');
-  withSoftHsm(home);
-  house = await openHouse(home);
-});
-after(async () => {
-  await house.stop();
-  remove(home);
-});
+const { home, house } = await sharedHouse('recovery');
 
 type Module = 'software' | 'softhsm';
 

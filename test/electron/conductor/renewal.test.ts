@@ -3,29 +3,18 @@
  * and what the old record and the old cards are worth afterwards.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { readBackupRecord, type BackupRecord } from '../../../ceremonies/backup-record.ts';
 import { readKeyRecord } from '../../../ceremonies/key-record.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
 import type { Bindings } from '../../../electron/contract.ts';
 import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
-import type { BoothPort, House } from '../../../electron/processes.ts';
 import { ask, type Play } from '../../../electron/rehearsal.ts';
 import { allObjects } from '../devices/objects.ts';
-import { openHouse, remove, temporaryFolder, withSoftHsm } from '../house.ts';
+import { sharedHouse } from '../house.ts';
 import { fileIn, played, type Files } from './bundles.ts';
 
-let home: string;
-let house: House<BoothPort>;
-before(async () => {
-  home = temporaryFolder('renewal');
-  withSoftHsm(home);
-  house = await openHouse(home);
-});
-after(async () => {
-  await house.stop();
-  remove(home);
-});
+const { home, house } = await sharedHouse('renewal');
 
 type Module = 'software' | 'softhsm';
 const backupOf = ({ files }: { readonly files: Files }): BackupRecord => readBackupRecord(fileIn(files, 'backup.json'));
