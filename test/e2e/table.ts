@@ -227,7 +227,7 @@ export function onCards(values: readonly { readonly name: string; readonly value
 export async function searchEverywhere({ app, page, home, output }: Table, planted: readonly Planted[]): Promise<void> {
   const needles = planted.flatMap(({ what, bytes }) => {
     const secret = Buffer.from(bytes);
-    const forms = what.startsWith('PIN') ? [secret] : [secret, Buffer.from(secret.toString('hex')), Buffer.from(secret.toString('base64').replace(/=+$/, '')), Buffer.from(secret.toString('base64url'))];
+    const forms = what.startsWith('PIN') ? [secret] : [secret, Buffer.from(secret.toString('hex')), Buffer.from(secret.toString('hex').toUpperCase()), Buffer.from(secret.toString('base64').replace(/=+$/, '')), Buffer.from(secret.toString('base64url'))];
     return forms.map((needle) => ({ what, needle }));
   });
   const search = (where: string, haystack: Buffer) => {
@@ -236,7 +236,7 @@ export async function searchEverywhere({ app, page, home, output }: Table, plant
 
   for (const file of readdirSync(home, { recursive: true, encoding: 'utf8' })) {
     const path = join(home, file);
-    if (file.startsWith('softhsm') || file.startsWith('software-tokens') || !lstatSync(path).isFile()) continue; // the tokens themselves; Chromium's dangling locks
+    if (file.startsWith('softhsm') || !lstatSync(path).isFile()) continue; // SoftHSM's own files; Chromium's dangling locks
     search(path, readFileSync(path));
   }
   search('the app\'s output', Buffer.from(output()));
