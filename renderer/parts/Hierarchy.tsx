@@ -9,6 +9,7 @@ import { store } from '../page.ts';
 import { t } from '../texts.ts';
 import { MediumShape, Ring, StateRing } from './KeyPicture.tsx';
 import { Mark } from './Mark.tsx';
+import { Table } from './Table.tsx';
 import { Windowed } from './Windowed.tsx';
 
 const words = t.hierarchy;
@@ -65,7 +66,7 @@ export function Hierarchy({ rows, ties, shown, counts, chosen, nameOf, open }: {
         }}
       />
       <Legend lines={lines} />
-      <Table lines={lines} counts={counts} nameOf={nameOf} open={open} />
+      <Tabled lines={lines} counts={counts} nameOf={nameOf} open={open} />
     </section>
   );
 }
@@ -157,53 +158,42 @@ function Legend({ lines }: { readonly lines: readonly Line[] }) {
 const TABLED = 50;
 
 /** Opened only on demand, and then so many at a time: thousands of rows at once would hold up the page. */
-function Table({ lines, counts, nameOf, open }: { readonly lines: readonly Line[]; readonly counts: ReadonlyMap<string, number>; readonly nameOf: (serial: string) => string; readonly open: (identity: string) => void }) {
+function Tabled({ lines, counts, nameOf, open }: { readonly lines: readonly Line[]; readonly counts: ReadonlyMap<string, number>; readonly nameOf: (serial: string) => string; readonly open: (identity: string) => void }) {
   const [opened, setOpened] = useState(false);
   const [most, setMost] = useState(TABLED);
   return (
     <details onToggle={(event) => setOpened(event.currentTarget.open)}>
       <summary>{words.table}</summary>
       {opened ? (
-        <div className="custody-table" tabIndex={0} role="region" aria-label={words.table}>
-          <table>
-            <thead>
-              <tr>
-                {words.columns.map((column) => (
-                  <th key={column} scope="col">
-                    {column}
+        <>
+          <Table label={words.table} columns={words.columns}>
+            {lines.slice(0, most).map((line) => {
+              const { key, state } = line.row;
+              const found = counts.get(key.identity) ?? 0;
+              return (
+                <tr key={key.identity}>
+                  <td className="tabular">{line.level + 1}</td>
+                  <th scope="row">
+                    <button type="button" onClick={() => open(key.identity)}>
+                      {key.label}
+                    </button>
                   </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {lines.slice(0, most).map((line) => {
-                const { key, state } = line.row;
-                const found = counts.get(key.identity) ?? 0;
-                return (
-                  <tr key={key.identity}>
-                    <td className="tabular">{line.level + 1}</td>
-                    <th scope="row">
-                      <button type="button" onClick={() => open(key.identity)}>
-                        {key.label}
-                      </button>
-                    </th>
-                    <td>
-                      <StateRing state={state} /> {stateWord(state)}
-                    </td>
-                    <td>{aboveWords(line) || words.top}</td>
-                    <td>{leavesOf(key, nameOf).map(({ count, place }) => words.leaf(count, place)).join(', ') || words.noLeaf}</td>
-                    <td>{found === 0 ? '' : <><Mark name="refused" quiet /> {t.inventory.findings(found)}</>}</td>
-                  </tr>
-                );
-              })}
-            </tbody>
-          </table>
+                  <td>
+                    <StateRing state={state} /> {stateWord(state)}
+                  </td>
+                  <td>{aboveWords(line) || words.top}</td>
+                  <td>{leavesOf(key, nameOf).map(({ count, place }) => words.leaf(count, place)).join(', ') || words.noLeaf}</td>
+                  <td>{found === 0 ? '' : <><Mark name="refused" quiet /> {t.inventory.findings(found)}</>}</td>
+                </tr>
+              );
+            })}
+          </Table>
           {lines.length > most ? (
             <button type="button" onClick={() => setMost(most + TABLED)}>
               {t.inventory.more(Math.min(TABLED, lines.length - most))}
             </button>
           ) : null}
-        </div>
+        </>
       ) : null}
     </details>
   );

@@ -2,7 +2,7 @@
  * Who has what and where: findings on top, the map, the latest movements, and the table behind it. Everything is folded from records by
  * the other half; nothing can be changed here. Things change hands in a ceremony.
  */
-import { useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import type { Source } from '../../ceremonies/inventory.ts';
 import type { CustodyReport } from '../../electron/contract.ts';
 import { bridge } from '../client.ts';
@@ -11,6 +11,7 @@ import { Hatch } from '../parts/Band.tsx';
 import { CustodyMapPicture } from '../parts/CustodyMap.tsx';
 import { Frame } from '../parts/Frame.tsx';
 import { Mark } from '../parts/Mark.tsx';
+import { Table } from '../parts/Table.tsx';
 import { Report, TroublePanel } from '../parts/Trouble.tsx';
 import { store } from '../page.ts';
 import { troubleOf, type Trouble } from '../store.ts';
@@ -142,72 +143,53 @@ function Movements({ movements }: Pick<CustodyReport, 'movements'>) {
   );
 }
 
-/** Wider than the window, it is scrolled by itself, with the keyboard too. */
-function Table({ title, columns, children }: { readonly title: string; readonly columns: readonly string[]; readonly children: ReactNode }) {
-  return (
-    <section>
-      <h2>{title}</h2>
-      <div className="custody-table" tabIndex={0} role="region" aria-label={title}>
-        <table>
-          <thead>
-            <tr>
-              {columns.map((column) => (
-                <th key={column} scope="col">
-                  {column}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {children}
-          </tbody>
-        </table>
-      </div>
-    </section>
-  );
-}
-
 function Things({ things }: Pick<CustodyReport, 'things'>) {
   return (
-    <Table title={t.custody.things} columns={t.custody.columns}>
-      {things.map((thing) => (
-        <tr key={thing.key}>
-          <th scope="row">
-            {t.custody.kinds[thing.kind]} <code>{thing.identifier}</code>
-          </th>
-          <td>{thing.shares.length > 0 ? thing.shares.map(({ set, x }) => t.custody.share(x, set)).join(', ') : thing.what === thing.kind ? '' : thing.what}</td>
-          <td>{thing.person ?? (thing.place === 'record' ? t.custody.thisMachine : t.custody.nobody)}</td>
-          <td>{thing.site ?? (thing.place === 'record' ? t.custody.thisMachine : t.custody.nowhere)}</td>
-          <td>
-            {thing.unaccounted === null ? '' : `✕ ${t.custody.lost}. `}
-            {thing.inside ?? (thing.place === null ? '' : t.custody.places[thing.place])}
-          </td>
-          <td className="tabular">
-            <code>{source(thing.since)}</code>
-          </td>
-        </tr>
-      ))}
-    </Table>
+    <section>
+      <h2>{t.custody.things}</h2>
+      <Table label={t.custody.things} columns={t.custody.columns}>
+        {things.map((thing) => (
+          <tr key={thing.key}>
+            <th scope="row">
+              {t.custody.kinds[thing.kind]} <code>{thing.identifier}</code>
+            </th>
+            <td>{thing.shares.length > 0 ? thing.shares.map(({ set, x }) => t.custody.share(x, set)).join(', ') : thing.what === thing.kind ? '' : thing.what}</td>
+            <td>{thing.person ?? (thing.place === 'record' ? t.custody.thisMachine : t.custody.nobody)}</td>
+            <td>{thing.site ?? (thing.place === 'record' ? t.custody.thisMachine : t.custody.nowhere)}</td>
+            <td>
+              {thing.unaccounted === null ? '' : `✕ ${t.custody.lost}. `}
+              {thing.inside ?? (thing.place === null ? '' : t.custody.places[thing.place])}
+            </td>
+            <td className="tabular">
+              <code>{source(thing.since)}</code>
+            </td>
+          </tr>
+        ))}
+      </Table>
+    </section>
   );
 }
 
 function Balance({ balance }: Pick<CustodyReport, 'balance'>) {
   if (balance.length === 0) return null;
   return (
-    <Table title={t.custody.balance} columns={t.custody.balanceColumns}>
-      {balance.map((row) => (
-        <tr key={`${row.kind} ${row.name}`}>
-          <th scope="row">{row.name}</th>
-          {[row.first, row.in, row.out, row.here].map((count, i) => (
-            <td key={i} className="tabular number">
-              {count}
+    <section>
+      <h2>{t.custody.balance}</h2>
+      <Table label={t.custody.balance} columns={t.custody.balanceColumns}>
+        {balance.map((row) => (
+          <tr key={`${row.kind} ${row.name}`}>
+            <th scope="row">{row.name}</th>
+            {[row.first, row.in, row.out, row.here].map((count, i) => (
+              <td key={i} className="tabular number">
+                {count}
+              </td>
+            ))}
+            <td>
+              <Mark name={row.unaccounted === 0 ? 'verified' : 'refused'} quiet /> {t.custody.unaccounted(row.unaccounted)}
             </td>
-          ))}
-          <td>
-            <Mark name={row.unaccounted === 0 ? 'verified' : 'refused'} quiet /> {t.custody.unaccounted(row.unaccounted)}
-          </td>
-        </tr>
-      ))}
-    </Table>
+          </tr>
+        ))}
+      </Table>
+    </section>
   );
 }
