@@ -1426,6 +1426,12 @@ function sourceOf({ ceremony, seq, at }: Entry): Source {
   return { ceremony, seq, at };
 }
 
+/** The set by which a token is opened now, where these records know that it took the place of this one. */
+export function activationInstead({ activations }: Pick<Inventory, 'activations'>, token: string, { id, epoch }: { readonly id: string; readonly epoch: number }): ActivationSet | undefined {
+  const old = activations.find((one) => one.token === token && one.set === id && one.epoch === epoch);
+  return old?.believed === true && !old.inForce && old.end !== null ? activations.find((one) => one.token === token && one.inForce && one.believed && one.recoveryProven) : undefined;
+}
+
 /** Splits of one secret have one name, and count. */
 function setName(ceremony: string, { id, epoch }: { readonly id: string; readonly epoch: number }): string {
   return `${ceremony} ${id} ${epoch}`;

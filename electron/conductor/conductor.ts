@@ -598,6 +598,7 @@ export class Conductor {
       if (fault) throw new Refused(fault);
     }
     await this.#newestSplit(inputs);
+    await this.#activationInForce(rehearsed.plan, inputs);
     // Nobody enrols for a statement that would be refused at its step.
     for (const step of rehearsed.plan.steps) if (step.do.action === 'set-state') await this.#stated({ opening: { mode: request.mode, inputs } }, step.do);
     const estate = await this.#readEstate();
@@ -622,6 +623,15 @@ export class Conductor {
     this.#rooms.set(ceremony, room);
     await this.#settle(room);
     return ceremony;
+  }
+
+  /** A set whose token has another PIN since would cost a try of it. Throws `Refused` ACTIVATION-REPLACED. */
+  async #activationInForce(plan: Plan, inputs: Data<'opened'>['inputs']): Promise<void> {
+    const activate = plan.steps.map(({ do: what }) => what).find((what) => what.action === 'activate');
+    if (!activate) return;
+    const { token, set } = activationInput(inputs, activate.from);
+    const now = (await inventories()).activationInstead(await this.#inventory(), token.serial, set);
+    if (now) throw new Refused(refuse('ACTIVATION-REPLACED', `the set that opens token ${token.serial} since ceremony ${now.since.ceremony.slice(0, 8)} on ${now.since.at.slice(0, 10)}`, 'one that it replaced', 'Bring activation.json of that ceremony\'s bundle, and the custodians whom it names. Nothing was tried.'));
   }
 
   /** A backup whose shares were renewed since, as the records of this machine know, is out of force. Throws `Refused` SHARE-OLD-EPOCH. */
@@ -846,8 +856,9 @@ export class Conductor {
       case 'decide': this.#write(room, 'decided', { begun: state.current?.begun ?? 0, decision: request.decision, why: request.why }, { step: state.current?.step.id ?? '', by: officerOf(state) }); return;
       case 'abort':
         this.#write(room, 'aborted', { reason: request.reason, left: leftBehind(state) }, { by: request.seat });
-        await this.#forgetBackup(state);
-        await this.#forgetComponents(state);
+        // A set that was never finished leaves no backup key behind in its process, nor do components of which no key was formed.
+        if (state.backup?.alive === true) await this.#letGo(this.#tokenModule(state), 'wipe-backup-key', {});
+        if (state.components.alive) await this.#letGo(this.#tokenModule(state), 'wipe-components', {});
         await this.#logOut(room);
         return;
       case 'disagree': {
@@ -1023,34 +1034,17 @@ export class Conductor {
     return this.#module(bound?.module ?? SOFTWARE_MODULE);
   }
 
-  /** A set that was never finished leaves no backup key behind in its process. */
-  async #forgetBackup(state: State): Promise<void> {
-    if (state.backup?.alive !== true) return;
+  /** What a process held ends with it, and a token that is gone is logged out: neither is a problem here. */
+  async #letGo<O extends Operation>(module: ModuleConfig, operation: O, body: DeviceRequest<O>): Promise<void> {
     try {
-      await this.#world.devices.call(this.#tokenModule(state), 'wipe-backup-key', {});
+      await this.#world.devices.call(module, operation, body);
     } catch (error) {
-      if (!(error instanceof DeviceProblem)) throw error; // it ended with its process
-    }
-  }
-
-  /** Nor do components of which no key was formed. */
-  async #forgetComponents(state: State): Promise<void> {
-    if (!state.components.alive) return;
-    try {
-      await this.#world.devices.call(this.#tokenModule(state), 'wipe-components', {});
-    } catch (error) {
-      if (!(error instanceof DeviceProblem)) throw error; // they ended with their process
+      if (!(error instanceof DeviceProblem)) throw error;
     }
   }
 
   async #logOut(room: Room): Promise<void> {
-    for (const bound of Object.values(room.fold.state.opening?.bindings.tokens ?? {})) {
-      try {
-        await this.#world.devices.call(this.#module(bound.module), 'log-out', { token: bound.serial });
-      } catch (error) {
-        if (!(error instanceof DeviceProblem)) throw error; // a token that is gone is logged out
-      }
-    }
+    for (const bound of Object.values(room.fold.state.opening?.bindings.tokens ?? {})) await this.#letGo(this.#module(bound.module), 'log-out', { token: bound.serial });
   }
 
   // --- one step ------------------------------------------------------------------------------------------------------

@@ -848,7 +848,7 @@ export class Operations {
     return lend(backup, async () => {
       const possession = await recoveredOnce(on, body, backup, work);
       const sealed = await sealEscrow(backup, { recipient, terms, at: new Date(at) }, (length) => mixed(on.session, 'escrow envelope', length));
-      return { quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })), possession, destroyed: true, ...sealed };
+      return { quorum: named(quorum), possession, destroyed: true, ...sealed };
     });
   }
 
@@ -872,19 +872,18 @@ export class Operations {
   async #renewShares(body: Body<'renew-shares'>, work: Work): Promise<Answer<'renew-shares'>> {
     const { token: serial, key: reference, wrapped, nonce, set: old, quorum, epoch, threshold, custodians, asked } = body;
     mayBeCopied(caAlgorithmNamed(reference.algorithm), 'one whose backup is shared anew');
-    const { token, session } = await this.#root(serial, asked);
+    const on = await this.#root(serial, asked);
     this.#wipeBackup();
     const key = new Secret(await this.#combine(old, quorum));
     let possession: Answer<'renew-shares'>['possession'];
     try {
-      const recovered = await recoverKey(session, reference, wrapped, key.bytes);
-      possession = await andThen(() => recovered.possess(fromBase64url(nonce), work), () => forgetProven(token, recovered));
+      possession = await recoveredOnce(on, { key: reference, wrapped, nonce }, key.bytes, work);
     } catch (thrown) {
       key.wipe();
       throw thrown;
     }
     const split = await this.#split(key, { set: old.id, epoch, threshold, custodians });
-    return { ...split, quorum: quorum.map(({ seat, card, x }) => ({ seat, card, x })), possession, destroyed: true };
+    return { ...split, quorum: named(quorum), possession, destroyed: true };
   }
 
   async #restoreKey({ token: serial, set, quorum, asked, ...order }: Body<'restore-key'>, work: Work): Promise<Answer<'restore-key'>> {
