@@ -7,12 +7,12 @@ import { test } from 'node:test';
 import { activationInput, activationRecordOf, readActivationRecord } from '../../ceremonies/activation.ts';
 import { openFile, makeBundle } from '../../ceremonies/bundle.ts';
 import { fromUtf8, toBase64url, utf8 } from '../../ceremonies/bytes.ts';
-import { apply as applyEntry, check, EMPTY, type Data, type Entry, type State } from '../../ceremonies/ceremony.ts';
+import { apply as applyEntry, check, type Data, type Entry, type State } from '../../ceremonies/ceremony.ts';
 import { describe } from '../../ceremonies/describe.ts';
 import { inputFacts } from '../../ceremonies/inputs.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
-import { at, edit, inside, type Loose, type Place } from './places.ts';
+import { at, eachRefused, edit, inside, type Loose, type Place, type Row } from './places.ts';
 import { scriptedRecord, type ScriptedRecord } from './scripted.ts';
 
 const split = await scriptedRecord({ script: 'activation-split' });
@@ -42,7 +42,7 @@ const openDone = at(used, 'done', 'open-token');
 const closeBegun = at(used, 'begun', 'close-token');
 const closeDone = at(used, 'done', 'close-token');
 
-const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
+const ROWS: readonly Row[] = [
   ['INPUTS-COMPLETE', 'no set', edit(opened, (data) => { delete (data['inputs'] as Loose)['activation']; })],
   ['INPUT-ACTIVATION', 'a file that is none', edit(opened, (data) => { ((data['inputs'] as Loose)['activation'] as Loose)['bytes'] = 'e30'; })],
   ['ACTIVATION-MODE', 'a real set in a rehearsal', withFile(opened, 'activation', (r) => { r['mode'] = 'real'; })],
@@ -95,17 +95,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['DEACTIVATED', 'more keys than before', inside(closeDone, (e) => { e['after'] = 9; })],
   ['EVIDENCE-MATCHES-ACTION', 'somebody is still logged in', inside(closeDone, (e) => { e['loggedIn'] = true; })],
 ];
-for (const [rule, what, { before, entry }] of ROWS) {
-  test(`${rule}: ${what}`, () => {
-    const refusal = check(before, entry);
-    assert.equal(refusal?.rule, rule, JSON.stringify(refusal));
-    for (const part of [refusal.expected, refusal.next]) assert.notEqual(part, '');
-  });
-}
-
-test('what a row changes was allowed before it was changed', () => {
-  for (const record of [split, renewed, used]) record.entries.forEach((entry, index) => assert.equal(check(record.before[index] ?? EMPTY, entry), null));
-});
+eachRefused(ROWS, split, renewed, used);
 
 test('an activation record is read whole or not at all; hostile bytes are a typed refusal', () => {
   const rule = (bytes: Uint8Array) => {

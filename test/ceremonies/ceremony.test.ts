@@ -15,7 +15,8 @@ import { fromBase64url, fromUtf8, toBase64url, utf8 } from '../../ceremonies/byt
 import { scriptHash } from '../../ceremonies/script.ts';
 import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { SEED } from './keys/seed.ts';
-import { fileOf, rewritten, scriptedRecord, ScriptedRoom, type ScriptedRecord } from './scripted.ts';
+import { at, eachRefused, edit, inside, type Loose, type Place, type Row } from './places.ts';
+import { fileOf, rewritten, scriptedRecord, ScriptedRoom } from './scripted.ts';
 
 const plain = await scriptedRecord();
 /** A record in which everything that can go otherwise than planned did. */
@@ -29,21 +30,6 @@ const eventful = await scriptedRecord({
     'seal-6/custodian-1': [{ kind: 'resume' }],
   },
 });
-
-interface Place { readonly before: State; readonly entry: Entry }
-
-type Loose = Record<string, unknown>;
-/** An entry's data, to be changed: a deep copy of what is frozen by its types only. */
-function edit(place: Place, change: (data: Loose, entry: Loose) => void): Place {
-  const entry = structuredClone(place.entry) as unknown as Loose;
-  change(entry['data'] as Loose, entry);
-  return { before: place.before, entry: entry as unknown as Entry };
-}
-
-function at(record: ScriptedRecord, kind: Kind, step?: string, which = 0): Place {
-  const index = record.entries.map((entry, i) => ({ entry, i })).filter(({ entry }) => entry.kind === kind && (step === undefined || entry.step === step))[which]?.i ?? assert.fail(`${kind} ${step ?? ''}`);
-  return { before: record.before[index] ?? EMPTY, entry: record.entries[index] ?? assert.fail() };
-}
 
 /** A composite of which one half is wrapped, and an existing one that signs a CRL: made by the same rules. */
 const composite = await scriptedRecord({ script: 'composite-ca', place: 'split' });
@@ -66,7 +52,6 @@ const openedReal = at(await scriptedRecord({ script: 'mini', mode: 'real' }), 'o
 const done = (step: string, record = plain) => at(record, 'done', step);
 const begun = (step: string, record = plain) => at(record, 'begun', step);
 /** Changes the evidence, or the intent. */
-const inside = (place: Place, change: (inner: Loose) => void) => edit(place, (data) => change((data['evidence'] ?? data['intent']) as Loose));
 /** The private half of the key's part number `part`, in evidence of any kind. */
 const half = (evidence: Loose, part = 0) => ((evidence['parts'] as Loose[])[part]!)['private'] as Loose;
 const withState = (place: Place, change: Partial<State>): Place => ({ ...place, before: { ...place.before, ...change } });
@@ -96,7 +81,7 @@ const resumed = at(eventful, 'resumed');
 const otherHash = toBase64url(new Uint8Array(64));
 const otherDigest = toBase64url(new Uint8Array(32));
 
-const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
+const ROWS: readonly Row[] = [
   ['ENTRY-KIND', 'a kind called like a member of every object', edit(done('token-random'), (_, entry) => { entry['kind'] = 'toString'; })],
   ['ENTRY-DATA', 'a member too many', edit(opened, (data) => { data['colour'] = 'blue'; })],
   ['ENTRY-DATA', 'a member too few', edit(opened, (data) => { delete data['clock']; })],
@@ -307,13 +292,7 @@ const ROWS: readonly (readonly [rule: string, what: string, place: Place])[] = [
   ['RESUME-STATEMENT', 'a resumption of something else', inside(at(eventful, 'begun', 'resume-1/sign-resume/witness'), (i) => { i['statement'] = 'e30'; })],
 ];
 
-for (const [rule, what, { before, entry }] of ROWS) {
-  test(`${rule}: ${what}`, () => {
-    const refusal = check(before, entry);
-    assert.equal(refusal?.rule, rule, JSON.stringify(refusal));
-    for (const part of [refusal.expected, refusal.next]) assert.notEqual(part, '');
-  });
-}
+eachRefused(ROWS, plain, eventful);
 
 test('every rule of ceremony.ts has a row', () => {
   const source = readFileSync(join(import.meta.dirname, '../../ceremonies/ceremony.ts'), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
@@ -333,10 +312,6 @@ test('a token that does not tell CKA_LOCAL is said to, and a rehearsal may go on
 test('a compromise since the moment of its own entry is one that is known of', () => {
   const { before, entry } = since(tick(done('compromised', compromised), 0));
   assert.equal(check(before, entry), null);
-});
-
-test('what a row changes was allowed before it was changed', () => {
-  for (const record of [plain, eventful]) record.entries.forEach((entry, index) => assert.equal(check(record.before[index] ?? EMPTY, entry), null));
 });
 
 // --- whole records ---------------------------------------------------------------------------------------------------------
