@@ -28,6 +28,7 @@ import type { Backup, BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats, someoneLeft } from '../../ceremonies/renewal.ts';
 import { totalOnForms } from '../../ceremonies/components.ts';
+import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { rehearsalMovements } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
@@ -452,7 +453,7 @@ export class Conductor {
       const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
       switch (kind) {
         case 'key': {
-          made = pair ? { key: pair.key, certificate: pair.certificate ?? '' } : await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
+          made = pair ? { key: pair.key, certificate: pair.certificate ?? '' } : await devices.call(config, 'provision-ca', { token: bound.serial, ...ca, extractable: backsUpOpened(plan) });
           const algorithm = caAlgorithmNamed(ca.algorithm);
           const record = { format: 'conclave-key/1', label: 'REHEARSAL CA', token: bound.serial, profile: 'profile' in algorithm ? algorithm.profile : null, ...made };
           file('json', utf8(JSON.stringify(record)));
@@ -1302,7 +1303,7 @@ export class Conductor {
       }
       case 'generate-key': return this.#device(room, token, 'generate-key', { ...intent as Intent<'generate-key'>, extractable: step.do.attributes.extractable === 'until-locked', asked: ask('generate the key') });
       case 'prove-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'prove-key'>).token, key: referenceOf(state), asked: ask('let the key prove itself') });
-      case 'open-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'open-key'>).token, key: keyInput(state, step.do.from).key, asked: ask('find the key and let it prove itself') });
+      case 'open-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'open-key'>).token, key: keyInput(state, step.do.from).key, ...state.plan && backsUpOpened(state.plan) && { leaving: true }, asked: ask('find the key and let it prove itself') });
       case 'issue-certificate': {
         const { token: serial, serialNumber, notBefore, notAfter } = intent as Intent<'issue-certificate'>;
         const order = (await profiling()).certificateOrder(state, step.do);
