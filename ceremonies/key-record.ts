@@ -104,7 +104,8 @@ export function keyRecordOf(key: CeremonyKey | null): Uint8Array | null {
   return keyRecordFile({ format: 'conclave-key/1', label: key.label, token: key.token, profile: profileOfKey(key.algorithm), key: keyReference(key), certificate: key.certificate });
 }
 
-function keyRecordFile(record: KeyRecord): Uint8Array {
+/** A key record as the file that people bring. */
+export function keyRecordFile(record: KeyRecord): Uint8Array {
   return utf8(`${canonicalize(record) ?? ''}\n`);
 }
 

@@ -48,6 +48,13 @@ export function backupPossibleFault(plan: Pick<Plan, 'steps'> | null, { parts, l
   return null;
 }
 
+/** What was tried before the backup, for people; nothing where the key was opened for something else. */
+export function leavingTexts(e: Evidence<'open-key' | 'prove-key'>): string[] {
+  const { leaving } = e as Evidence<'open-key'>;
+  if (leaving === undefined) return [];
+  return [leaving.length === 0 ? 'it can have a backup: every part of it is wrapped already, and is wrapped anew' : 'it can have a backup: its token wrapped it once, under a key that was thrown away'];
+}
+
 /** Locking switches one attribute off and changes no other. Gives what differs from the key as it was opened. */
 export function lockingDeviations(before: readonly Pick<HeldPart, 'private'>[], after: readonly KeyAttributes[]): string[] {
   return before.flatMap(({ private: half }) => {

@@ -20,7 +20,7 @@ import { approvalStatement } from '../../ceremonies/approvals.ts';
 import { AWAY, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { escrowOpeningFault, releaseOf, releaseStep, termsOf } from '../../ceremonies/escrow.ts';
 import { ACTIVATION_PIN, EVIDENCE, type ChangeOrder, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type ShareSet, type TokenFacts } from '../../ceremonies/evidence.ts';
-import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
+import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyRecordFile, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
@@ -238,6 +238,7 @@ export class Conductor {
       case 'inventory': case 'reconcile': case 'inventory-progress': return (await this.#keysRoom()).answer(request);
       case 'custody': return this.#custody();
       case 'plan-destruction': return this.#planDestruction(request);
+      case 'key-record': return this.#keyRecord(request);
       case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'compare-tokens': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
@@ -376,6 +377,15 @@ export class Conductor {
     readCopyList(bytes);
     const sha256 = fileDigest(bytes);
     return { list, file: { path: this.#world.saveBundle(`copies-${sha256.slice(0, 8)}.json`, bytes), sha256 } };
+  }
+
+  async #keyRecord({ save, ...of }: Extract<Request, { call: 'key-record' }>): Promise<Answers['key-record']> {
+    const [{ recordOfKey }, { fileDigest }] = await Promise.all([import('./key-records.ts'), judging()]);
+    const record = await recordOfKey(of, this.#forLooking());
+    if (!save) return { record, file: null };
+    const bytes = keyRecordFile(record);
+    const sha256 = fileDigest(bytes);
+    return { record, file: { path: this.#world.saveBundle(`key-${sha256.slice(0, 8)}.json`, bytes), sha256 } };
   }
 
   async #export(ceremony: string): Promise<Answers['export']> {

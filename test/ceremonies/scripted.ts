@@ -117,6 +117,8 @@ export interface RecordOptions {
   readonly use?: string;
   /** Algorithm and placement of a CA that is there before, for the scripts that use one. */
   readonly ca?: { readonly algorithm: string; readonly place: Placement };
+  /** True: nobody has certified that key. */
+  readonly uncertified?: boolean;
   /** Certificates that are brought as one file. */
   readonly certificates?: readonly Uint8Array[];
   /** True: the CRL before, number 41 with one entry of its own, is brought too. */
@@ -496,7 +498,7 @@ export class ScriptedRoom {
           };
         }),
       },
-      certificate: toBase64url(await this.#selfSigned(key, 'Example CA')),
+      certificate: this.#options.uncertified === true ? null : toBase64url(await this.#selfSigned(key, 'Example CA')),
     };
   }
 
