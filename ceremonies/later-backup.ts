@@ -14,7 +14,7 @@ import type { Plan } from './script.ts';
 
 type Inputs = Readonly<Record<string, Input>>;
 
-const OTHERWISE = 'Nothing was made. If the key has a backup, keep to that one: `custodian-change` gives it other custodians. If it has none, make a new key in a ceremony that backs it up, and let it take this one\'s place.';
+const OTHERWISE = 'Nothing was made. If the key has a backup, keep to that one: the ceremony custodian-change gives it other custodians. If it has none, make a new key in a ceremony that backs it up, and let it take this one\'s place.';
 
 /** Does this ceremony back up a key that was there before? */
 export function backsUpOpened({ steps }: Pick<Plan, 'steps'>): boolean {

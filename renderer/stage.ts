@@ -138,7 +138,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       return [...keyToken, ...(state.key ? whereFacts(state.key.parts) : [])];
     case 'open-key': {
       const e = evidence as Evidence<'open-key'> | null;
-      return e ? [...whereFacts(e.parts), ...token(step.do.on), ...attributeFacts(e), ...leavingTexts(e).map((words) => text(t.ceremony.backup, words, 'verified'))] : token(step.do.on);
+      return e ? [...whereFacts(e.parts), ...leavingTexts(e).map((words) => text(t.ceremony.backup, words, 'verified')), ...token(step.do.on), ...attributeFacts(e)] : token(step.do.on);
     }
     case 'issue-certificate': {
       const { subject, for: input } = step.do;

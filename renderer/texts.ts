@@ -1031,7 +1031,7 @@ export const t = {
 
   tokens: {
     saveRecord: 'Save the key record',
-    recordHint: 'For a key that no ceremony made: by this file ceremonies find it again, to sign with it or to back it up. Public facts alone.',
+    recordHint: 'For ceremonies that use this key or back it up. Public facts alone.',
     recordSaved: 'The key record was written to',
     recordHash: 'Its SHA-256, for the paper',
     title: 'Tokens',
