@@ -24,7 +24,7 @@ for (const [module, use, moments] of [
         const durable = await entriesIn(home);
         assert.ok(durable === heard.length || durable === heard.length + 1, `${heard.length} entries shown, ${durable} durable`);
         if (moment === 'outcome 25') assert.deepEqual([parseLine(heard.at(-1) ?? '').kind, parseLine(heard.at(-1) ?? '').step], ['begun', 'form'], 'the boundaries have moved');
-        await goOn(home, module, durable, heard, true);
+        await goOn(home, module, durable, heard);
       } finally {
         remove(home);
       }
