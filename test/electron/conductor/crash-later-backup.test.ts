@@ -20,7 +20,7 @@ test('share-backup: killed for real, and carried on to the end', async (t) => {
       if (module === 'softhsm') withSoftHsm(home);
       const heard = await killedFor(home, module, moment, 'share-backup', {}, { algorithm: 'ecdsa-p256', place: 'token' });
       assert.deepEqual([parseLine(heard.at(-1) ?? '').kind, parseLine(heard.at(-1) ?? '').step], ['begun', step], 'the boundaries have moved');
-      await goOn(home, module, await entriesIn(home), heard, true);
+      await goOn(home, module, await entriesIn(home), heard);
       const shares = (await allObjects(module === 'software' ? 'software' : 'pkcs11', home, REHEARSAL_PIN)).filter(({ label }) => label.startsWith('conclave-share-'));
       assert.equal(shares.length, 3, 'those of the set that is in force, and no void one');
     } finally {
