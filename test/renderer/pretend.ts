@@ -45,6 +45,7 @@ import { releaseOf, type EscrowRecord } from '../../ceremonies/escrow.ts';
 import { heldAt, identityOfRecord, inputDigest, keyIds, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { instantOf } from '../../ceremonies/statements.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
+import { bagAt } from '../../ceremonies/putting-away.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats } from '../../ceremonies/renewal.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
@@ -259,6 +260,11 @@ export function peopleFor(text: string, parameters: Parameters): People {
     seat: seat.id,
     name: `${title(seat.id)} (rehearsal)`,
   }));
+}
+
+/** Made up: the number that the holder of a card reads from its bag. */
+function openedBag(state: State, step: PlanStep): { bag?: { number: string; expected: null } } {
+  return bagAt(state, step)?.way === 'opened' ? { bag: { number: `B-${String(state.count).padStart(4, '0')}`, expected: null } } : {};
 }
 
 /** One room with one record. Every method appends what the real conductor would, checkpoints included. */
@@ -631,10 +637,11 @@ export class Room {
           set,
           x: shareNumber(state, step.who),
           erases: [...(state.voidShares[step.who] ?? [])],
+          ...openedBag(state, step),
         };
       case 'read-back-share': {
         const share = state.backup?.given[step.who];
-        return { card: share?.card ?? '', object: share?.object ?? '', set, x: share?.x ?? 0 };
+        return { card: share?.card ?? '', object: share?.object ?? '', set, x: share?.x ?? 0, ...openedBag(state, step) };
       }
       case 'seal-escrow':
       case 'prove-recovery':
@@ -749,8 +756,9 @@ export class Room {
         };
       }
       case 'wait':
-      case 'put-away':
         return {};
+      case 'put-away':
+        return bagAt(state, step) ? { bag: `B-${String(state.count).padStart(4, '0')}` } : {};
       case 'locate-copies':
       case 'confirm-gone':
         return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'confirm-gone' ? (this.lies ? 1 : 0) : number === 3 ? null : 1, why: number === 3 ? 'TOKEN_MISSING' : '' })) };
