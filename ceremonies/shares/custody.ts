@@ -149,6 +149,8 @@ const KINDS: readonly ThingKind[] = ['card', 'bag', 'sheet', 'envelope', 'token'
 const keyOf = (kind: ThingKind, identifier: string, rehearsal: boolean): string => `${thingName({ kind, identifier })}${rehearsal ? ' (REHEARSAL)' : ''}`;
 const same = (one: HeldShare | null, other: HeldShare | null): boolean => one !== null && other !== null && one.set === other.set && one.x === other.x;
 
+/** A bag that a ceremony has closed. */
+const SEALED = 'tamper-evident bag';
 /** An envelope is called by the beginning of its SHA-256: the whole is in the record of its escrow. */
 const ENVELOPE_DIGITS = 16;
 
@@ -337,8 +339,9 @@ class Register {
     const { bag: number } = (step.entry.data as Data<'done'>).evidence as Evidence<'put-away'>;
     const move = moves.find(({ to }) => to === 'bag');
     const thing = number === undefined || !move ? null : this.#bound(step, move.what);
-    if (number === undefined || !thing) return;
-    const bag = this.#thing(step, 'bag', number, 'tamper-evident bag');
+    if (number === undefined || !thing || thing.inside === keyOf('bag', number, thing.rehearsal)) return;
+    this.#emptied(step, thing);
+    const bag = this.#thing(step, 'bag', number, SEALED);
     const inside = [...this.#things.values()].find((one) => one !== thing && one.inside === bag.key);
     const before = this.#opened.get(bag.key);
     if (inside ?? before) {
@@ -397,7 +400,10 @@ class Register {
       other.inside = thing.key;
       this.#goes(step, other, movement);
     }
-    if (thing.kind !== 'bag') thing.inside = null;
+    // What a ceremony has sealed goes in its bag, which nobody opens for that; out of any other it was taken.
+    const sealed = thing.kind === 'bag' ? undefined : [...this.#things.values()].find(({ key, what }) => key === thing.inside && what === SEALED);
+    if (sealed) this.#goes(step, sealed, movement);
+    else if (thing.kind !== 'bag') thing.inside = null;
     this.#record(step, thing, movement, null);
   }
 

@@ -127,8 +127,8 @@ export interface RecordOptions {
   readonly stillSigns?: readonly number[];
   /** True: the set that opens the token until now is brought to a new split. */
   readonly former?: boolean;
-  /** What stands on the bags that are opened, by the script's name of the thing; made up for the others. */
-  readonly bags?: Readonly<Record<string, string>>;
+  /** What stands on the bags that are opened and closed, by the script's name of the thing; made up for the others. */
+  readonly bags?: Readonly<Partial<Record<'opened' | 'closed', Readonly<Record<string, string>>>>>;
   readonly mode?: 'rehearsal' | 'real';
   readonly people?: Readonly<Record<string, string>>;
   /** Serial numbers of identity cards, by seat; default: named after the seat. */
@@ -624,7 +624,7 @@ export class ScriptedRoom {
   /** The number on the bag of this step: of one that is opened the one it was closed with, of every other a new one. */
   bag(step: PlanStep): string {
     const { what, way } = bagAt(this.state, step) ?? assert.fail('no bag');
-    return (way === 'opened' ? this.state.away.closed[what] ?? this.#options.bags?.[what] : undefined) ?? `B-${this.state.ceremony.slice(0, 4)}-${this.state.count}`;
+    return (way === 'opened' ? this.state.away.closed[what] : undefined) ?? this.#options.bags?.[way]?.[what] ?? `B-${this.state.ceremony.slice(0, 4)}-${this.state.count}`;
   }
 
   #openedBag(step: PlanStep): Pick<Intent<'read-back-share'>, 'bag'> {
