@@ -61,7 +61,7 @@ test('a card that is not there to be put away is said to be missing; the ceremon
   assert.deepEqual(balance.filter(({ unaccounted }) => unaccounted !== 0).map(({ name, unaccounted }) => [name, unaccounted]), [['Stand-in custodian-1', 1]]);
 });
 
-test('an escrow envelope is in the register, with the agent, until it is opened', async () => {
+test('an escrow envelope is in the register, with the agent whom the terms name', async () => {
   const deposit = await played(house, 'escrow-deposit', 'software');
   const { things, placement } = await register();
   const envelope = things.find(({ kind, since }) => kind === 'envelope' && since.ceremony === deposit.ceremony) ?? assert.fail();
