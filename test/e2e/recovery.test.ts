@@ -130,8 +130,8 @@ for (const script of ['recovery', 'recovery-rehearsal', 'ha-clone'] as const) {
     await ownRecordIsValid(page);
     if (script !== 'recovery-rehearsal') return;
     await page.locator('nav').getByRole('button', { name: 'Custody', exact: true }).click();
-    await page.getByText('KEYBOARD-1').first().waitFor();
-    assert.equal(await page.getByText('OPENED-1').count(), 0, 'what was opened is waste');
+    await page.getByRole('cell', { name: 'KEYBOARD-1' }).first().waitFor();
+    assert.equal(await page.getByRole('cell', { name: 'OPENED-1' }).count(), 0, 'what was opened is waste');
     await picture(page, 'custody-bags');
     await accessible(page, 'Custody, with bags');
   });
