@@ -186,6 +186,9 @@ const KeyProof = z.strictObject({
  */
 const Leaving = z.strictObject({ trustedOnly: flag, refused: text(64).nullable() });
 
+/** The serial number of the bag that is opened, as somebody read it; and the one that the other records of this machine expect. */
+const OpenedBag = z.strictObject({ number: text(40), expected: text(40).nullable() });
+
 /** Whose shares were put together, each from which card. */
 const Quorum = z.array(z.strictObject({ seat, card: text(64), x: z.int().min(1).max(255) })).min(2).max(255);
 
@@ -400,8 +403,8 @@ export const INTENTS = {
   'sign-crl': z.strictObject({ token: text(64), ids, number: z.string().regex(/^[1-9][0-9]{0,17}$/), thisUpdate: text(32), nextUpdate: text(32) }),
   'make-backup-key': z.strictObject({ token: text(64), set: base64url(22).length(22), epoch: count }),
   'wrap-key': z.strictObject({ token: text(64), ids, set: base64url(22) }),
-  'give-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), erases: z.array(text(64)).max(64) }),
-  'read-back-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255) }),
+  'give-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), erases: z.array(text(64)).max(64), bag: OpenedBag.optional() }),
+  'read-back-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), bag: OpenedBag.optional() }),
   'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   /** `ids` as in `generate-key`: one CKA_ID for every part that goes onto the token, last the wrapping key's. */
   'restore-key': z.strictObject({ token: text(64), ids: ids.min(1), label: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
@@ -580,7 +583,8 @@ export const EVIDENCE = {
     destroyed: z.literal(true),
   }),
   'retire-share': z.strictObject({ card: text(64), object: text(64), x: z.int().min(1).max(255), device: CopyDestroyed }),
-  'put-away': z.strictObject({}),
+  /** The serial number of the bag that was closed. */
+  'put-away': z.strictObject({ bag: text(40).optional() }),
   /** Which movement of the list, and the thing that it names. */
   'hand-over': z.strictObject({ movement: z.int().min(1).max(1000), kind: ThingKind, identifier: text(64) }),
   administer: z.strictObject({ result: z.looseObject({}) }),
