@@ -20,7 +20,7 @@ import { approvalFault, approvedBy, approveFault, consentFault, NO_CONSENT, wait
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
-  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type StateSigned, type TokenFacts,
+  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type TokenFacts,
 } from './evidence.ts';
 import { copiesFault, destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { agentFault, depositOf, escrowOpeningFault, releaseIntentFault, releaseOf, type Deposit } from './escrow.ts';
@@ -38,7 +38,7 @@ import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
 import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 import { layOutMovements, thingName } from './shares/movements.ts';
-import { ALWAYS, instantOf, sinceFault, stateFault } from './statements.ts';
+import { ALWAYS, instantOf, momentFault, sinceFault, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
 import { initialises, listedBlankFault, zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
 
@@ -674,7 +674,7 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     case 'deactivate': return bound(expectations) ?? deactivateFault(state);
     case 'administer': {
       const wish = intent as Intent<'administer'>;
-      const fault = orderFault(wish, opening.modules, opening.mode) ?? (wish.change === 'set-state' ? sinceFault(wish.order as StateSigned, at) : null);
+      const fault = orderFault(wish, opening.modules, opening.mode) ?? momentFault(wish, at);
       if (fault) return fault;
       break;
     }

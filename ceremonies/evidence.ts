@@ -348,6 +348,9 @@ export type StateSigned = z.infer<typeof StateSigned>;
 /** Section 5.3. It takes the place of whatever period was signed before: tokens cannot be relied on to give dates back. */
 export const PeriodSigned = z.strictObject({ ...OfKey, notBefore: text(32).nullable(), notAfter: text(32) });
 export type PeriodSigned = z.infer<typeof PeriodSigned>;
+/** A recovery of the key is proven at least every so often (ISO 8601: P6M, P90D); as long as none is, first by that time. It takes the place of any before. */
+export const DrillSigned = z.strictObject({ ...OfKey, every: text(8), firstBy: text(32) });
+export type DrillSigned = z.infer<typeof DrillSigned>;
 
 /** `own`: of the key itself. `issued`: signed by it. `below`: signed by a CA that is. `proven`: the signature verifies, or the public key is the same. */
 export const AffectedCertificate = z.strictObject({
@@ -359,6 +362,7 @@ export type AffectedCertificate = z.infer<typeof AffectedCertificate>;
 export const STATEMENTS = {
   'set-state': { order: StateSigned, result: z.strictObject({}) },
   'set-period': { order: PeriodSigned, result: z.strictObject({}) },
+  'set-drill': { order: DrillSigned, result: z.strictObject({}) },
 } as const;
 export type StatementKind = keyof typeof STATEMENTS;
 export const STATEMENT_KINDS = Object.keys(STATEMENTS) as StatementKind[];

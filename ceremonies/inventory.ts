@@ -16,11 +16,12 @@ import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { checkWords } from './components.ts';
 import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
-  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
+  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type DrillSigned, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
 } from './evidence.ts';
 import { readActivationRecord } from './activation.ts';
 import { readBackupRecord, type KeptShares } from './backup-record.ts';
 import { claimsOn, holdsSecret, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
+import { intervalText } from './drills.ts';
 import { depositOf, readEscrowRecord, releaseOf, type EscrowRecord } from './escrow.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
@@ -120,6 +121,8 @@ export interface ShareSetCopy extends Lasting {
   readonly shares: number;
   readonly custodians: readonly Share[];
   readonly recoveryProven: boolean;
+  /** When these shares brought the key back last, and it counts; null: never, as far as the records know. */
+  readonly lastRecovery: Source | null;
   /** Counts the splits of this backup key. */
   readonly epoch: number;
   /** False: it was given up before every share was out, and another set took its place. */
@@ -168,6 +171,14 @@ export interface Period extends Source {
   readonly notAfter: string;
 }
 
+/** How often its recovery is to be proven, as somebody signed last. When it is due follows (drills.ts). */
+export interface Drill extends Source {
+  readonly by: string;
+  readonly reason: string;
+  readonly every: string;
+  readonly firstBy: string;
+}
+
 /** A certificate of a key, from the entry that issued or brought it. */
 export interface KeyCertificate extends Source {
   readonly subject: string;
@@ -192,6 +203,7 @@ export interface InventoryKey {
   /** Every state that it was in, with the entry; the last one is `state`. */
   readonly passages: readonly Passage[];
   readonly period: Period | null;
+  readonly drill: Drill | null;
   readonly copies: readonly Copy[];
   readonly certificates: readonly KeyCertificate[];
   readonly whoCan: readonly string[];
@@ -447,7 +459,7 @@ const LEAVES_NOTHING: readonly ActionName[] = [
   'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'seal-escrow', 'renew-shares', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
   'locate-copies', 'approve', 'wait', 'confirm-gone', 'make-activation-key', 'wipe-activation-key', 'activate', 'deactivate',
 ];
-const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
+const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period', 'set-drill'];
 
 function spkiCheck(spki: string): KeyCheck {
   return { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(fromBase64url(spki))) };
@@ -563,7 +575,7 @@ class Estate {
     const taken = this.keys.some((key) => key.identity === identity);
     const key: KeyDraft = {
       identity: taken ? `${identity}, ${about.place.module}:${about.place.token} ${about.place.id ?? ''}` : identity, label: about.label, algorithm: about.algorithm.name, standing: about.algorithm.standing,
-      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, passages: [], period: null, copies: [], lastRecovery: null, events: [], unknown: new Set(), used: false, believed: this.#believed,
+      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, passages: [], period: null, drill: null, copies: [], lastRecovery: null, events: [], unknown: new Set(), used: false, believed: this.#believed,
     };
     this.keys.push(key);
     this.#pass(key, 'pre-activation', sourceOf(step.entry));
@@ -572,7 +584,11 @@ class Estate {
 
   /** What is used in earnest is no rehearsal's key any more, wherever it was seen first. */
   #inEarnest(key: KeyDraft, { opening }: State): void {
-    if (opening?.mode === 'real') key.rehearsal = false;
+    if (opening?.mode !== 'real' || !key.rehearsal) return;
+    key.rehearsal = false;
+    // What a rehearsal proved is not proven in earnest.
+    key.lastRecovery = null;
+    for (const copy of key.copies) if (copy.kind === 'share-set') copy.lastRecovery = null;
   }
 
   #event(key: KeyDraft, step: Pick<Step, 'entry' | 'before'>, what: string): void {
@@ -626,6 +642,14 @@ class Estate {
     const { notBefore, notAfter, reason } = order;
     key.period = { ...sourceOf(step.entry), by: this.#by(step), reason, notBefore, notAfter };
     this.#event(key, step, `may be used ${notBefore === null ? '' : `from ${notBefore} `}until ${notAfter}: ${reason}`);
+  }
+
+  #drillStated(step: Step, order: DrillSigned): void {
+    const key = this.#statedKey(step, order);
+    if (key === null) return;
+    const { every, firstBy, reason } = order;
+    key.drill = { ...sourceOf(step.entry), by: this.#by(step), reason, every, firstBy };
+    this.#event(key, step, `a recovery is to be proven at least every ${intervalText(every)}, first by ${firstBy}: ${reason}`);
   }
 
   /** The key that a statement is about. A rehearsal says nothing of one that is in earnest. */
@@ -818,7 +842,7 @@ class Estate {
       let copy = key.copies.find((one): one is SetDraft => one.kind === 'share-set' && one.set === set.id && one.epoch === set.epoch);
       if (!copy) {
         copy = {
-          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
+          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
           custodians: this.#broughtShares(shares, source, after),
         };
         this.#add(key, copy);
@@ -878,7 +902,7 @@ class Estate {
       let known = this.activations.find((one) => one.set === set.id && one.epoch === set.epoch);
       if (!known) {
         known = {
-          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
+          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
           custodians: this.#broughtShares(shares, source, after), token: token.serial, rehearsal: after.opening?.mode === 'rehearsal', inForce: !this.activations.some((one) => one.token === token.serial && one.inForce),
         };
         this.activations.push(known);
@@ -890,7 +914,7 @@ class Estate {
   #activationMade(entry: Entry<'done'>, { before }: Step, { set }: Evidence<'make-activation-key'>, token: string): void {
     this.#giveUpSets(entry.ceremony);
     const made: ActivationDraft = {
-      kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, renewal: null, since: sourceOf(entry), end: null, believed: this.#believed,
+      kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: sourceOf(entry), end: null, believed: this.#believed,
       token, rehearsal: before.opening?.mode === 'rehearsal', inForce: false,
     };
     this.activations.push(made);
@@ -917,14 +941,22 @@ class Estate {
     const copy = this.#setOf(step);
     if (copy) copy.recoveryProven = true;
     if (!key) return;
-    key.lastRecovery = source;
+    if (this.#counts(step, key)) {
+      key.lastRecovery = source;
+      if (copy) copy.lastRecovery = source;
+    }
     this.#event(key, step, `${what} by ${quorum.map((seat) => personAt(step.before, seat)?.name ?? seat).join(', ')}`);
+  }
+
+  /** A rehearsal proves nothing of a key that is in earnest; and what a real ceremony uses is none of a rehearsal any more. */
+  #counts({ before }: Step, { rehearsal }: KeyDraft): boolean {
+    return rehearsal || before.opening?.mode === 'real';
   }
 
   #released(step: Step, key: KeyDraft, record: EscrowRecord, token: string): void {
     const source = sourceOf(step.entry);
     this.#escrow(key, source, record).released = source;
-    key.lastRecovery = source;
+    if (this.#counts(step, key)) key.lastRecovery = source;
     const why = step.before.plan?.steps.flatMap(({ do: what }) => (what.action === 'approve' && what.reason !== undefined ? [what.reason] : []))[0] ?? '';
     const who = step.before.consent.approvals.map(({ seat }) => personAt(step.before, seat)?.name ?? seat).join(', ');
     this.#event(key, step, `released from escrow with ${record.agent.name} onto token ${token}, approved by ${who}: ${why}`);
@@ -1024,7 +1056,7 @@ class Estate {
         if (!own) return;
         const { set } = evidence as Evidence<'make-backup-key'>;
         this.#giveUpSets(entry.ceremony);
-        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed };
+        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: source, end: null, believed: this.#believed };
         this.#sets.set(setName(entry.ceremony, set), copy);
         this.#add(own, copy);
         this.#event(own, step, `backup key made and split ${set.threshold}-of-${set.shares}`);
@@ -1069,7 +1101,7 @@ class Estate {
         const { set } = evidence as Evidence<'renew-shares'>;
         this.#recovered(step, own, intent as Intent<'renew-shares'>, 'recovered for a proof before its shares are renewed, and destroyed again,');
         this.#giveUpSets(entry.ceremony);
-        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, renewal: 'unproven', since: source, end: null, believed: this.#believed };
+        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, lastRecovery: null, complete: true, renewal: 'unproven', since: source, end: null, believed: this.#believed };
         this.#sets.set(setName(entry.ceremony, set), copy);
         this.#add(own, copy);
         this.#event(own, step, `its backup key split anew ${set.threshold}-of-${set.shares}, epoch ${set.epoch}; not in force before it is proven`);
@@ -1235,9 +1267,11 @@ class Estate {
   #changed(step: Step, intent: Intent<'administer'>, result: Record<string, unknown>): void {
     if (intent.change === 'log-out') return;
     if (!goesToToken(intent)) {
-      if (intent.change === 'set-state') this.#stated(step, intent.order as StateSigned);
-      else this.#periodStated(step, intent.order as PeriodSigned);
-      return;
+      switch (intent.change) {
+        case 'set-state': this.#stated(step, intent.order as StateSigned); return;
+        case 'set-period': this.#periodStated(step, intent.order as PeriodSigned); return;
+        case 'set-drill': this.#drillStated(step, intent.order as DrillSigned); return;
+      }
     }
     const { change, module, token, order } = intent;
     const on = { module, token };
@@ -1333,7 +1367,7 @@ class Estate {
     for (const key of doubtful.keys) {
       const known = keys.find((one) => one.identity === key.identity);
       if (!known) {
-        keys.push({ ...key, state: null, passages: [], period: null });
+        keys.push({ ...key, state: null, passages: [], period: null, drill: null });
         continue;
       }
       known.events = byTime(known.events, key.events);

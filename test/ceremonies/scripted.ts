@@ -137,6 +137,8 @@ export interface RecordOptions {
   readonly notes?: number;
   /** Another seed: another ceremony id, other keys. */
   readonly seed?: string;
+  /** Another ceremony with the same keys. */
+  readonly sitting?: string;
   /** The volume of the logbook before this one. */
   readonly after?: Data<'opened'>['after'];
   /** The list of a `custody-movement`; default: a bag and a share card that two custodians exchange. */
@@ -204,7 +206,7 @@ export class ScriptedRoom {
     this.#options = options;
     this.#happenings = new Map(Object.entries(options.happenings ?? {}).map(([step, list]) => [step, [...list]]));
     this.#seed = options.seed ?? 'scripted';
-    this.#ceremony = toHex(this.#digest('ceremony').subarray(0, 16));
+    this.#ceremony = toHex(this.#digest(`ceremony${options.sitting ?? ''}`).subarray(0, 16));
     this.#notes = options.notes ?? 0;
     this.#clock = options.opensAt ?? Date.UTC(2026, 2, 2, 9, 0, 0);
   }

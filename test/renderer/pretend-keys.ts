@@ -30,7 +30,7 @@ const share = (x: number, more: Partial<Share> = {}): Share => ({
   object: object('data', `conclave-share-${x}`, { token: `000000000000ca${x}0`, id: null, attributes: null, since: source(40 + x) }), ...more,
 });
 const shares = (custodians: readonly Share[], more: Partial<ShareSetCopy> = {}): ShareSetCopy => ({
-  kind: 'share-set', set: hex('set', 16), epoch: 1, threshold: 2, shares: custodians.length, custodians, recoveryProven: true, complete: true, renewal: null, since: source(38), end: null, believed: true, ...more,
+  kind: 'share-set', set: hex('set', 16), epoch: 1, threshold: 2, shares: custodians.length, custodians, recoveryProven: true, lastRecovery: source(50), complete: true, renewal: null, since: source(38), end: null, believed: true, ...more,
 });
 const part = (name: string, more: Partial<WrappedPartCopy> = {}): WrappedPartCopy => ({
   kind: 'wrapped-part', part: name, under: { module: 'softhsm', token: HSM, id: hex('Vault KEK id', 32) }, since: source(22), end: null, believed: true, ...more,
@@ -41,7 +41,7 @@ export function pretendedKey(label: string, copies: readonly Copy[], more: Parti
   const unknown = more.unknown ?? [];
   return {
     identity: spki(label), label, algorithm: 'ECDSA P-384', standing: { state: 'approved', until: 2035, clause: 'FIPS 186-5; NIST IR 8547 (initial public draft) table 2: disallowed after 2035' }, rehearsal: false,
-    origin: 'generated', proof: 'verified', state: 'active', copies, certificates: [], lastRecovery: null, passages: [], period: null, whoCan: [`who has the user PIN of token ${HSM} (softhsm)`],
+    origin: 'generated', proof: 'verified', state: 'active', copies, certificates: [], lastRecovery: null, passages: [], period: null, drill: null, whoCan: [`who has the user PIN of token ${HSM} (softhsm)`],
     events: [{ ...source(21), by: 'Ada Ofterdingen (officer)', what: `generated on token ${HSM}`, believed: true }], unknown, believed: true, destruction: destructionOf(copies, unknown.length > 0), ...more,
   };
 }
