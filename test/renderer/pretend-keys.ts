@@ -1,4 +1,5 @@
 /** A pretended inventory: a key in each state, each kind of copy, each kind of finding, and as many more as a test asks for. */
+import { alerts } from '../../ceremonies/alerts.ts';
 import type { Copy, End, Holding, Inventory, InventoryFinding, InventoryKey, Share, ShareSetCopy, Source, WrappedFileCopy, WrappedPartCopy } from '../../ceremonies/inventory.ts';
 import type { KeyAttributes } from '../../ceremonies/evidence.ts';
 import { destructionOf } from '../../ceremonies/inventory.ts';
@@ -97,6 +98,14 @@ export const REHEARSED_FINDINGS: readonly InventoryFinding[] = [
   { ...refuse('STATE-USE', 'no use of "Composite Root G2" while it is suspended', 'signed the certificate of CN=Another', 'Investigate: who used it, and why.'), source: source(18, REHEARSED), keys: [spki('Composite Root G2')] },
   { ...refuse('BEGUN-UNEXPLAINED', 'an outcome of entry 9: give-share', 'none', 'Investigate: look at what it was about, on the token.'), source: source(9, REHEARSED), keys: [] },
 ];
+
+/** The same, with a recovery drill that was due long ago. */
+export function pretendDrills(): Inventory {
+  const { keys, findings, ...rest } = pretendInventory();
+  const drill = { ...source(16, BOOK), by: 'Ada Ofterdingen (officer)', reason: 'Policy 9.', every: 'P6M', firstBy: '2026-12-31T00:00:00.000Z' };
+  const drilled = keys.map((key) => (key.label === 'Example Root CA G1' ? { ...key, drill, lastRecovery: source(50) } : key));
+  return { ...rest, keys: drilled, findings: [...findings, ...alerts({ keys: drilled }, new Date()).filter(({ rule }) => rule === 'DRILL-OVERDUE')] };
+}
 
 /** The same, with CAs that the root certified and so many keys certified by one of them: in one entry each, as a record has it. */
 export function pretendHierarchy(servers: number): Inventory {
