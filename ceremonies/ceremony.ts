@@ -12,7 +12,7 @@
 import * as z from 'zod';
 import canonicalize from 'canonicalize';
 import {
-  activateEvidenceFault, activateFault, activationOpeningFault, afterFailedPin, broughtActivation, closedFault, deactivateEvidenceFault, deactivateFault, formerSet, LOGIN_ENDED, makeActivationFault, openedAgain,
+  activateEvidenceFault, activateFault, activationOpeningFault, afterFailedPin, broughtActivation, closedFault, deactivateEvidenceFault, deactivateFault, formerSet, LOGIN_ENDED, makeActivationFault, openedAgain, resetPinFault,
   setPinEvidenceFault, setPinFault, wipeActivationFault, type Activation,
 } from './activation.ts';
 import { createdId, orderFault, resultFault } from './administration.ts';
@@ -672,6 +672,7 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     case 'set-activation-pin': return bound(expectations) ?? setPinFault(state, opening, step.do, intent as Intent<'set-activation-pin'>);
     case 'activate': return bound(expectations) ?? activateFault(state, step.do, intent as Intent<'activate'>);
     case 'deactivate': return bound(expectations) ?? deactivateFault(state);
+    case 'reset-user-pin': return bound(expectations) ?? resetPinFault(state, intent as Intent<'reset-user-pin'>);
     case 'administer': {
       const wish = intent as Intent<'administer'>;
       const fault = orderFault(wish, opening.modules, opening.mode) ?? momentFault(wish, at);
@@ -918,7 +919,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
         ?? must(wrong.length === 0, 'LOCKED', 'the same key, no longer extractable', wrong.join('; '));
     }
     case 'set-activation-pin': return state.opening && setPinEvidenceFault(state, state.opening, intent as Intent<'set-activation-pin'>, step.do, evidence as Evidence<'set-activation-pin'>, must);
-    case 'activate': return activateEvidenceFault(state, intent as Intent<'activate'>, evidence as Evidence<'activate'>, must);
+    case 'activate': case 'reset-user-pin': return activateEvidenceFault(state, intent as Intent<'activate' | 'reset-user-pin'>, evidence as Evidence<'activate' | 'reset-user-pin'>, must);
     case 'deactivate': return deactivateEvidenceFault(state, intent as Intent<'deactivate'>, evidence as Evidence<'deactivate'>, must);
     case 'wipe-backup-key': case 'wipe-activation-key': {
       const e = evidence as Evidence<'wipe-backup-key'>;
@@ -1261,7 +1262,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
     case 'sign-crl': return { ...state, issued: [...state.issued, { kind: 'crl', step: step.id, bytes: (evidence as Evidence<'sign-crl'>).crl }] };
     case 'make-activation-key': {
       const { set, length } = evidence as Evidence<'make-activation-key'>;
-      return { ...state, backup: { set, alive: true, given: {}, unread: {}, wiped: false, brought: false }, activation: { kind: 'made', token: (intent as Intent<'make-activation-key'>).token, length, pin: 'old' } };
+      return { ...state, backup: { set, alive: true, given: {}, unread: {}, wiped: false, brought: false }, activation: { kind: 'made', token: (intent as Intent<'make-activation-key'>).token, whose: step.do.pin ?? 'user', length, pin: 'old' } };
     }
     case 'set-activation-pin': return { ...state, activation: state.activation?.kind === 'made' ? { ...state.activation, pin: 'set' } : null };
     case 'activate': return { ...state, activation: state.activation?.kind === 'brought' ? { ...state.activation, login: 'open', opened: state.activation.opened + 1 } : null };
@@ -1322,7 +1323,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       const destruction = destructionAfter(state.destruction, step.do.action, evidence);
       return { ...state, destruction, inventories: listedAfter(state.inventories, state.destruction, destruction) };
     }
-    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': case 'compare-keys': return state;
+    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': case 'compare-keys': case 'reset-user-pin': return state;
   }
 }
 

@@ -422,6 +422,8 @@ export const INTENTS = {
   'wipe-activation-key': z.strictObject({ set: base64url(22) }),
   /** `again`: an earlier attempt may have set it, so the new PIN is tried in place of the old one. `former`: whose shares give the old PIN; null: it is typed, or not needed. */
   'set-activation-pin': z.strictObject({ token: text(64), set: base64url(22), quorum: seats, length: pinLength, again: z.boolean(), former: z.strictObject({ set: base64url(22), quorum: seats }).nullable() }),
+  /** As the SO by the quorum's PIN; the new user PIN is typed by its holder. */
+  'reset-user-pin': z.strictObject({ token: text(64), set: base64url(22), quorum: seats }),
   activate: z.strictObject({ token: text(64), set: base64url(22), quorum: seats, purpose: text(200).min(1) }),
   deactivate: z.strictObject({ token: text(64) }),
   // --- the verified destruction of a key (destruction.ts) ---
@@ -539,6 +541,8 @@ export const EVIDENCE = {
   'wipe-activation-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
   /** The PIN of these shares opened the token in a fresh session, right afterwards. */
   'set-activation-pin': z.strictObject({ token: TokenFacts, quorum: Quorum, former: Quorum.nullable() }),
+  /** The new user PIN opened the token in a fresh session, right afterwards. */
+  'reset-user-pin': z.strictObject({ token: TokenFacts, quorum: Quorum }),
   activate: z.strictObject({ token: TokenFacts, quorum: Quorum }),
   /** How many private and secret keys the token showed while it was open, and to a fresh session afterwards. `ended`: the login had ended by itself. */
   deactivate: z.discriminatedUnion('how', [

@@ -18,7 +18,7 @@ import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
   IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type DrillSigned, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
 } from './evidence.ts';
-import { readActivationRecord } from './activation.ts';
+import { readActivationRecord, type Whose } from './activation.ts';
 import { readBackupRecord, type KeptShares } from './backup-record.ts';
 import { claimsOn, holdsSecret, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
 import { intervalText } from './drills.ts';
@@ -150,6 +150,8 @@ export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy | 
 /** Shares that open a token: of an activation key, of which there is nothing else. */
 export interface ActivationSet extends ShareSetCopy {
   readonly token: string;
+  /** Whose PIN of the token it gives. */
+  readonly whose: Whose;
   readonly rehearsal: boolean;
   /** The token has its PIN of this set: since the ceremony in which it was set. */
   readonly inForce: boolean;
@@ -428,7 +430,7 @@ type Draft<T> = { -readonly [Name in keyof T]: T[Name] };
 type HoldingDraft = Draft<Holding>;
 interface ShareDraft extends Omit<Draft<Share>, 'object'> { object: HoldingDraft }
 interface SetDraft extends Omit<Draft<ShareSetCopy>, 'custodians'> { custodians: ShareDraft[] }
-interface ActivationDraft extends SetDraft { token: string; rehearsal: boolean; inForce: boolean }
+interface ActivationDraft extends SetDraft { token: string; whose: Whose; rehearsal: boolean; inForce: boolean }
 type CopyDraft = HoldingDraft | Draft<WrappedPartCopy> | Draft<WrappedFileCopy> | SetDraft | Draft<EscrowCopy>;
 
 interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' | 'events' | 'unknown' | 'whoCan' | 'destruction' | 'passages'> {
@@ -897,13 +899,13 @@ class Estate {
     for (const input of Object.values(entry.data.inputs)) {
       const record = input.kind === 'activation' ? readable(() => readActivationRecord(fromBase64url(input.bytes))) : null;
       if (record === null) continue;
-      const { set, shares, token } = record;
+      const { set, shares, token, pin: { whose } } = record;
       const source = sourceOf(entry);
       let known = this.activations.find((one) => one.set === set.id && one.epoch === set.epoch);
       if (!known) {
         known = {
           kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
-          custodians: this.#broughtShares(shares, source, after), token: token.serial, rehearsal: after.opening?.mode === 'rehearsal', inForce: !this.activations.some((one) => one.token === token.serial && one.inForce),
+          custodians: this.#broughtShares(shares, source, after), token: token.serial, whose, rehearsal: after.opening?.mode === 'rehearsal', inForce: !this.activations.some((one) => one.token === token.serial && one.whose === whose && one.inForce),
         };
         this.activations.push(known);
       }
@@ -911,25 +913,26 @@ class Estate {
     }
   }
 
-  #activationMade(entry: Entry<'done'>, { before }: Step, { set }: Evidence<'make-activation-key'>, token: string): void {
+  #activationMade(entry: Entry<'done'>, { before }: Step, { set }: Evidence<'make-activation-key'>, token: string, whose: Whose): void {
     this.#giveUpSets(entry.ceremony);
     const made: ActivationDraft = {
       kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: sourceOf(entry), end: null, believed: this.#believed,
-      token, rehearsal: before.opening?.mode === 'rehearsal', inForce: false,
+      token, whose, rehearsal: before.opening?.mode === 'rehearsal', inForce: false,
     };
     this.activations.push(made);
     this.#sets.set(setName(entry.ceremony, set), made);
   }
 
   #activationSet(entry: Entry<'done'>, { token, set }: Intent<'set-activation-pin'>): void {
-    this.#activationOver(sourceOf(entry), token, set);
+    const made = this.activations.find((one) => one.set === set);
+    this.#activationOver(sourceOf(entry), token, set, made?.whose ?? 'user');
     for (const one of this.activations) if (one.set === set) Object.assign(one, { inForce: true, recoveryProven: true });
   }
 
   /** The token has another PIN, of set `by`, or none: what gave the one before opens nothing any more, wherever its shares are. */
-  #activationOver(source: Source, token: string, by: string | null): void {
+  #activationOver(source: Source, token: string, by: string | null, whose: Whose): void {
     for (const one of this.activations) {
-      if (one.token !== token || one.set === by || !one.inForce) continue;
+      if (one.token !== token || one.whose !== whose || one.set === by || !one.inForce) continue;
       one.inForce = false;
       if (one.end === null) this.#end(one, source, 'L1', `token ${token} has not this PIN any more: its shares open nothing`);
     }
@@ -1049,9 +1052,10 @@ class Estate {
         return;
       }
       case 'sign-crl': if (own) this.#use(own, step, `signed revocation list ${(intent as Intent<'sign-crl'>).number}`); return;
-      case 'make-activation-key': this.#activationMade(entry, step, evidence as Evidence<'make-activation-key'>, (intent as Intent<'make-activation-key'>).token); return;
+      case 'make-activation-key': this.#activationMade(entry, step, evidence as Evidence<'make-activation-key'>, (intent as Intent<'make-activation-key'>).token, current.step.do.pin ?? 'user'); return;
       case 'set-activation-pin': this.#activationSet(entry, intent as Intent<'set-activation-pin'>); return;
       case 'wipe-activation-key': case 'activate': case 'deactivate': return;
+      case 'reset-user-pin': this.#activationOver(source, (intent as Intent<'reset-user-pin'>).token, null, 'user'); return;
       case 'make-backup-key': {
         if (!own) return;
         const { set } = evidence as Evidence<'make-backup-key'>;
@@ -1231,7 +1235,7 @@ class Estate {
       this.#told(holding, source, again ? 'L0' : 'L1', `the token was initialised, and a fresh session found no object on it${again ? '; not yet looked for from a fresh process' : ''}`);
       if (key) this.#event(key, step, `${words} (with ${holding.what})`);
     }
-    this.#activationOver(source, token, null);
+    this.#activationOver(source, token, null, 'user'); // C_InitToken leaves the SO's PIN as it is (PKCS#11 3.2 section 5.5.7)
     this.#settleEnds(source);
   }
 
@@ -1279,7 +1283,7 @@ class Estate {
     const words = orderText(intent);
     switch (change) {
       case 'set-user-pin': case 'change-pin':
-        if (change === 'set-user-pin' || (order as ChangeOrder<'change-pin'>).whose === 'user') this.#activationOver(source, on.token, null);
+        this.#activationOver(source, on.token, null, change === 'set-user-pin' ? 'user' : (order as ChangeOrder<'change-pin'>).whose);
         return;
       case 'init-token': {
         this.#blanked(step, on, words, false);
@@ -1463,7 +1467,7 @@ function sourceOf({ ceremony, seq, at }: Entry): Source {
 /** The set by which a token is opened now, where these records know that it took the place of this one. */
 export function activationInstead({ activations }: Pick<Inventory, 'activations'>, token: string, { id, epoch }: { readonly id: string; readonly epoch: number }): ActivationSet | undefined {
   const old = activations.find((one) => one.token === token && one.set === id && one.epoch === epoch);
-  return old?.believed === true && !old.inForce && old.end !== null ? activations.find((one) => one.token === token && one.inForce && one.believed && one.recoveryProven) : undefined;
+  return old?.believed === true && !old.inForce && old.end !== null ? activations.find((one) => one.token === token && one.whose === old.whose && one.inForce && one.believed && one.recoveryProven) : undefined;
 }
 
 /** Splits of one secret have one name, and count. */
@@ -1551,7 +1555,7 @@ function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: read
 /** From the copies that are there: in whose hands it is to use or to bring back this key. */
 function whoCan(copies: readonly Copy[], activations: readonly ActivationSet[]): string[] {
   const opener = (place: { readonly module: string; readonly token: string }) => {
-    const set = activations.find((one) => one.token === place.token && one.inForce && one.end === null);
+    const set = activations.find((one) => one.token === place.token && one.whose === 'user' && one.inForce && one.end === null);
     return set ? `any ${set.threshold} of ${set.custodians.filter(({ object }) => stands(object)).map(({ name }) => name).join(', ')}, who open token ${tokenText(place)} together` : `who has the user PIN of token ${tokenText(place)}`;
   };
   const who = copies.filter((copy) => stands(copy) && holdsSecret(copy)).map((copy) => {

@@ -188,6 +188,12 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'The drawn quorum lends its shares. The token is opened with the PIN that follows from them.',
     pin: 'quorum',
   },
+  'reset-user-pin': {
+    button: 'Set the user PIN',
+    key: 'U',
+    working: 'The drawn quorum lends its shares, and is the security officer of the token. Its user PIN becomes the one that is typed twice, and opens it once.',
+    pin: 'quorum',
+  },
   deactivate: {
     button: 'Close the token',
     key: 'C',
@@ -1337,6 +1343,10 @@ export const t = {
   activation: {
     purpose: 'Opened for',
     oldPin: 'The old PIN',
+    whose: 'Which PIN',
+    whosePin: { user: 'the user PIN: it opens the token', so: 'the security officer’s (SO): it sets the user PIN anew, and may initialise the token' },
+    newUserPin: 'The new user PIN',
+    newUserPinTyped: 'is typed twice by whoever will use the token, and is in no record',
     typed: 'is typed once by whoever knows it',
     fromShares: 'follows from the shares of the former set',
     again: 'is not asked for: an earlier attempt may have set the new one, which is tried once',

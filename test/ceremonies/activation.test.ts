@@ -29,7 +29,7 @@ const changed = (change: (record: Loose) => void): Uint8Array => {
 };
 const withFile = (place: Place, name: string, change: (record: Loose) => void) => edit(place, (data) => { ((data['inputs'] as Loose)[name] as Loose)['bytes'] = toBase64url(changed(change)); });
 const cards = (data: Loose) => ((data['bindings'] as Loose)['cards'] as Record<string, Record<string, Loose>>)['share-card']!;
-const made = (pin: 'old' | 'unknown' | 'set') => ({ activation: { kind: 'made', token: 'TOKEN-hsm', length: 32, pin } as const });
+const made = (pin: 'old' | 'unknown' | 'set') => ({ activation: { kind: 'made', token: 'TOKEN-hsm', whose: 'user', length: 32, pin } as const });
 
 const opened = at(used, 'opened');
 const reopened = at(renewed, 'opened');

@@ -51,7 +51,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'user-pin-reset', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -466,7 +466,7 @@ export class ScriptedRoom {
     const { serial, label, model, manufacturer } = tokenFacts(`TOKEN-${plan.tokens[0] ?? ''}`);
     return {
       format: 'conclave-activation/1', mode: this.#options.mode ?? 'rehearsal', ceremony: 'cd'.repeat(16), token: { serial, label, model, manufacturer },
-      pin: { derivation: 'conclave-activation-pin/1', length: 32 }, ...this.#broughtSet(plan),
+      pin: { derivation: 'conclave-activation-pin/1', length: 32, whose: plan.steps.some(({ do: what }) => what.action === 'reset-user-pin') ? 'so' : plan.steps.flatMap(({ do: what }) => (what.action === 'make-activation-key' ? [what.pin ?? 'user'] : []))[0] ?? 'user' }, ...this.#broughtSet(plan),
     };
   }
 
@@ -692,6 +692,7 @@ export class ScriptedRoom {
       }
       case 'activate': return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 0)), purpose: step.do.for };
       case 'deactivate': return { token };
+      case 'reset-user-pin': return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 0)) };
       case 'sign-seal': return { card, statement: sealStatement(state) };
       case 'sign-resume': return { card, statement: resumeStatement(state) };
       case 'zeroise-token': return { token, label: tokenFacts(token).label, seen: tokenFacts(token), typed: token };
@@ -875,11 +876,11 @@ export class ScriptedRoom {
         return { set: { id: set, epoch, threshold, shares, commitments, secret: toBase64url(this.#digest(`commitment ${set}`)) }, sources: ['token', 'system'], subsetsTried: 3, length: 32 };
       }
       case 'wipe-activation-key': return { how: state.backup?.alive === true ? 'overwritten' : 'process-ended' };
-      case 'set-activation-pin': case 'activate': {
+      case 'set-activation-pin': case 'activate': case 'reset-user-pin': {
         const { token, quorum, former } = given as Intent<'set-activation-pin'>;
         const named = (seats: readonly string[], shares: Readonly<Record<string, { readonly card: string; readonly x: number }>>) => seats.map((seat) => ({ seat, card: shares[seat]?.card ?? '', x: shares[seat]?.x ?? 0 }));
         const here = { token: tokenFacts(token), quorum: named(quorum, state.backup?.given ?? {}) };
-        if (step.do.action === 'activate') return here;
+        if (step.do.action !== 'set-activation-pin') return here;
         const old = former && state.opening ? formerSet(state.opening, step.do) : null;
         return { ...here, former: former && named(former.quorum, old?.given ?? {}) };
       }

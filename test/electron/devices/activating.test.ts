@@ -76,7 +76,7 @@ for (const kind of ['software', 'softhsm2'] as const) {
 
     const first = await split(device, token, people);
     assert.equal(first.length, 32);
-    const setting = async (changes: object = {}) => device.call('set-activation-pin', { token, ...await lent(device, first), again: false, former: null, asked: officer, ...changes });
+    const setting = async (changes: object = {}) => device.call('set-activation-pin', { token, whose: 'user', ...await lent(device, first), again: false, former: null, asked: officer, ...changes });
     // An attempt of which nobody knows the outcome: the new PIN is tried, and the token says that it is not set.
     await assert.rejects(setting({ again: true }), failure('ACTIVATION-PIN-NOT-SET', true));
     await assert.rejects(setting({ quorum: (await lent(device, first, [0])).quorum.concat((await lent(device, first, [0])).quorum) }), failure('SHARE-TRANSPORT', true));
@@ -115,7 +115,7 @@ for (const kind of ['software', 'softhsm2'] as const) {
       return quorum;
     };
     const renewed = await device.call('set-activation-pin', {
-      token, set: next.set, length: next.length, quorum: await lend(next, [0, 1, 2]), again: false, former: { set: first.set, length: first.length, quorum: await lend(first, [1, 2]) }, asked: asked('officer', { standIn: false }),
+      token, whose: 'user', set: next.set, length: next.length, quorum: await lend(next, [0, 1, 2]), again: false, former: { set: first.set, length: first.length, quorum: await lend(first, [1, 2]) }, asked: asked('officer', { standIn: false }),
     });
     assert.deepEqual(renewed.former?.map(({ x }) => x), [2, 3]);
     assert.deepEqual(device.notices, [], 'nobody was asked for a PIN of the token');
@@ -147,7 +147,7 @@ test('a login that ends by itself is not made good by asking somebody for a PIN'
   const [hsm, ...people] = await cards(device, 'hsm', 'c1', 'c2', 'c3');
   const token = hsm!.serial;
   const made = await split(device, token, people);
-  await device.call('set-activation-pin', { token, ...await lent(device, made), again: false, former: null, asked: officer });
+  await device.call('set-activation-pin', { token, whose: 'user', ...await lent(device, made), again: false, former: null, asked: officer });
   await device.call('activate', { token, ...await lent(device, made), asked: officer });
   const folder = at.module.kind === 'software' ? at.module.folder : '';
   renameSync(folder, `${folder}-away`);
