@@ -137,6 +137,8 @@ export interface RecordOptions {
   readonly notes?: number;
   /** Another seed: another ceremony id, other keys. */
   readonly seed?: string;
+  /** Whose PIN custodians are to hold. */
+  readonly pin?: 'user' | 'so';
   /** Another ceremony with the same keys. */
   readonly sitting?: string;
   /** The volume of the logbook before this one. */
@@ -336,7 +338,7 @@ export class ScriptedRoom {
   async #open(): Promise<void> {
     const { script } = readScript(scriptText(this.#options));
     assert.ok(script, 'a script without faults');
-    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, custodians: this.#options.custodians, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use };
+    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, custodians: this.#options.custodians, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use, pin: this.#options.pin };
     const parameters: Parameters = { ...script.defaults, ...Object.fromEntries(Object.entries(chosen).filter(([key, value]) => value !== undefined && Object.hasOwn(script.parameters, key))) as Parameters };
     const plan = planOf(script, parameters);
     const bound = (serial: string) => ({ module: MODULE, serial });
