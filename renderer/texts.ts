@@ -1345,7 +1345,7 @@ export const t = {
     oldPin: 'The old PIN',
     whose: 'Which PIN',
     whosePin: { user: 'the user PIN: it opens the token', so: 'the security officer’s (SO): it sets the user PIN anew, and may initialise the token' },
-    newUserPin: 'The new user PIN',
+    newUserPin: 'New user PIN',
     newUserPinTyped: 'is typed twice by whoever will use the token, and is in no record',
     typed: 'is typed once by whoever knows it',
     fromShares: 'follows from the shares of the former set',
