@@ -89,7 +89,7 @@ function drillAlert(key: InventoryKey, now: Date): InventoryFinding[] {
     case 'never': case 'ahead': return [];
     case 'soon': return finding('DRILL-DUE', wanted, `due on ${date}, in ${days} days (within ${noticeFor(drill.every).findLast((most) => days <= most) ?? days}); ${last}`, REHEARSE);
     case 'overdue': return finding('DRILL-OVERDUE', wanted, `due on ${date}, overdue by ${-days} days; ${last}`, REHEARSE);
-    case 'moot': return finding('DRILL-BACKUP', `${wanted} of a backup in force`, 'the records know of no backup in force', 'Make a new backup. Until then nothing brings this key back.');
+    case 'moot': return finding('DRILL-BACKUP', `${wanted} of a backup in force`, 'the records know of no backup in force', 'Make a new backup (ceremony share-backup). Until then nothing brings this key back.');
     case 'doubtful': return finding('DRILL-CLOCK', `a proof from before now, ${now.toISOString()}`, `its last one is dated ${due?.last?.at ?? ''}`, `A clock went wrong, then or now, so no date can be trusted. Set the clock right; if it is, ${REHEARSE.charAt(0).toLowerCase()}${REHEARSE.slice(1)}`);
   }
 }

@@ -145,7 +145,7 @@ export function drillOf(key: KeyNow & { readonly copies: Parameters<typeof backu
   const order = { ...about(key), every, firstBy, reason };
   allowed(drillFault(order));
   allowed(firstByFault(order, now.toISOString()));
-  if (backupsInForce(key.copies).length === 0) throw new Refused(refuse('DRILL-BACKUP', 'a key with a backup in force', `"${key.label}", of which the records know none`, 'Make a backup first (ceremony root-ca makes one with the key), or bring its record into a ceremony. Nothing was signed.'));
+  if (backupsInForce(key.copies).length === 0) throw new Refused(refuse('DRILL-BACKUP', 'a key with a backup in force', `"${key.label}", of which the records know none`, 'Make a backup first (ceremony share-backup). Nothing was signed.'));
   return order;
 }
 
