@@ -281,7 +281,7 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['activate', 'ROOM-CARD-IN-READER', 'cards put away while the token is open', (s) => { before(s, 'bag-cards', 'token-after'); }, 'close-token'],
   ['user-pin-reset', 'ACTIVATE-WITNESSED', 'nobody sees it set', (s) => { delete step(s, 'reset-pin')['witnessed-by']; }, 'reset-pin'],
   ['user-pin-reset', 'INPUT-CONFIRMED', 'a set that nobody compared', (s) => { without(s, 'compare-set'); }, 'reset-pin'],
-  ['user-pin-reset', 'READ-BACK-EVERY-SHARE', 'shares that nobody read', (s) => { const { moves } = step(s, 'agree'); step(s, 'agree').do = { 'put-away': {} }; step(s, 'agree').moves = moves ?? []; }, 'reset-pin'],
+  ['user-pin-reset', 'READ-BACK-EVERY-SHARE', 'shares that nobody read', (s) => { const { moves } = step(s, 'agree'); step(s, 'agree').do = { 'put-away': {} }; delete s.room.bags; step(s, 'agree').moves = moves ?? []; }, 'reset-pin'],
   ['user-pin-reset', 'ACTIVATION-ALONE', 'its keys are listed as well', (s) => { again(s, 'reset-pin', 'reset-pin'); step(s, 'reset-pin-again').do = { 'take-inventory': { on: 'hsm' } }; }, 'reset-pin-again'],
   ['user-pin-reset', 'ACTIVATE-FIRST', 'somebody is asked for its PIN', (s) => { delete step(s, 'token-out').do['inspect-token']!['login']; }, 'token-out'],
   ['activate', 'PEOPLE-ROLES', 'the witness opens it', (s) => { step(s, 'open-token').who = 'auditor'; }, 'open-token'],
