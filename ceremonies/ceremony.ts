@@ -12,7 +12,7 @@
 import * as z from 'zod';
 import canonicalize from 'canonicalize';
 import {
-  activateEvidenceFault, activateFault, activationOpeningFault, afterFailedPin, broughtActivation, closedFault, deactivateEvidenceFault, deactivateFault, formerSet, LOGIN_ENDED, makeActivationFault, openedAgain,
+  activateEvidenceFault, activateFault, activationOpeningFault, afterFailedPin, broughtActivation, closedFault, deactivateEvidenceFault, deactivateFault, formerSet, LOGIN_ENDED, makeActivationFault, openedAgain, resetPinFault,
   setPinEvidenceFault, setPinFault, wipeActivationFault, type Activation,
 } from './activation.ts';
 import { createdId, orderFault, resultFault } from './administration.ts';
@@ -20,13 +20,14 @@ import { approvalFault, approvedBy, approveFault, consentFault, NO_CONSENT, wait
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
-  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type StateSigned, type TokenFacts,
+  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type TokenFacts,
 } from './evidence.ts';
 import { copiesFault, destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { agentFault, depositOf, escrowOpeningFault, releaseIntentFault, releaseOf, type Deposit } from './escrow.ts';
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import type { Backup } from './backup-record.ts';
 import { cloneEvidenceFault, cloneFault, cloneIntentFault } from './cloning.ts';
+import { backupPossibleFault, certifiedFault, lockingDeviations, neverCopiedFault } from './later-backup.ts';
 import { layOutCards, renewalOpeningFault, renewed, renewFault, renewIntentFault, retired, retireFault, retireIntentFault, retireTried, retireUntried, type Renewal } from './renewal.ts';
 import {
   componentEvidenceFault, componentIntentFault, componentsGone, formedMayBeKept, formedObject, formFault, formIntentFault, isEntry, NO_COMPONENTS, withComponent, withFormed, type Components,
@@ -39,7 +40,7 @@ import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
 import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 import { layOutMovements, thingName } from './shares/movements.ts';
-import { ALWAYS, instantOf, sinceFault, stateFault } from './statements.ts';
+import { ALWAYS, instantOf, momentFault, sinceFault, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
 import { initialises, listedBlankFault, zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
 
@@ -444,7 +445,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? renewalOpeningFault(plan, data.inputs, data.bindings.cards) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data) ?? activationOpeningFault(plan, data);
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? renewalOpeningFault(plan, data.inputs, data.bindings.cards) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data) ?? activationOpeningFault(plan, data) ?? neverCopiedFault(plan, data.inputs) ?? certifiedFault(plan, data.inputs);
   if (inputs) return inputs;
   layOutMovements(layOutCards(plan, data.bindings.cards), data.inputs, data.people);
   if (data.mode === 'real') {
@@ -683,9 +684,10 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     case 'set-activation-pin': return bound(expectations) ?? setPinFault(state, opening, step.do, intent as Intent<'set-activation-pin'>);
     case 'activate': return bound(expectations) ?? activateFault(state, step.do, intent as Intent<'activate'>);
     case 'deactivate': return bound(expectations) ?? deactivateFault(state);
+    case 'reset-user-pin': return bound(expectations) ?? resetPinFault(state, intent as Intent<'reset-user-pin'>);
     case 'administer': {
       const wish = intent as Intent<'administer'>;
-      const fault = orderFault(wish, opening.modules, opening.mode) ?? (wish.change === 'set-state' ? sinceFault(wish.order as StateSigned, at) : null);
+      const fault = orderFault(wish, opening.modules, opening.mode) ?? momentFault(wish, at);
       if (fault) return fault;
       break;
     }
@@ -848,7 +850,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const { key } = keyInput(state, step.do.from);
       const e = evidence as Evidence<'open-key'>;
       return must(e.token === (intent as Intent<'open-key'>).token, 'TOKEN-BOUND', (intent as Intent<'open-key'>).token, e.token)
-        ?? provenAs(state, keyIds(key), key.parts, key.spki, e, must);
+        ?? provenAs(state, keyIds(key), key.parts, key.spki, e, must) ?? backupPossibleFault(state.plan, e);
     }
     case 'issue-certificate': {
       const e = evidence as Evidence<'issue-certificate'>;
@@ -923,13 +925,13 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
     case 'lock-key': {
       const e = evidence as Evidence<'lock-key'>;
       const made = generatingStep(state);
-      const wrong = made ? e.private.flatMap((half) => attributeDeviations(made, half, false)) : ['no generating step'];
+      const wrong = made ? e.private.flatMap((half) => attributeDeviations(made, half, false)) : lockingDeviations(state.key?.parts ?? [], e.private);
       return privateIds(state, e.private, must)
         ?? must(e.enforced || state.opening?.mode === 'rehearsal', 'LOCKED', 'a token that itself refuses to wrap a locked key', 'one that would still wrap it')
         ?? must(wrong.length === 0, 'LOCKED', 'the same key, no longer extractable', wrong.join('; '));
     }
     case 'set-activation-pin': return state.opening && setPinEvidenceFault(state, state.opening, intent as Intent<'set-activation-pin'>, step.do, evidence as Evidence<'set-activation-pin'>, must);
-    case 'activate': return activateEvidenceFault(state, intent as Intent<'activate'>, evidence as Evidence<'activate'>, must);
+    case 'activate': case 'reset-user-pin': return activateEvidenceFault(state, intent as Intent<'activate' | 'reset-user-pin'>, evidence as Evidence<'activate' | 'reset-user-pin'>, must);
     case 'deactivate': return deactivateEvidenceFault(state, intent as Intent<'deactivate'>, evidence as Evidence<'deactivate'>, must);
     case 'wipe-backup-key': case 'wipe-activation-key': {
       const e = evidence as Evidence<'wipe-backup-key'>;
@@ -1283,7 +1285,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
     case 'sign-crl': return { ...state, issued: [...state.issued, { kind: 'crl', step: step.id, bytes: (evidence as Evidence<'sign-crl'>).crl }] };
     case 'make-activation-key': {
       const { set, length } = evidence as Evidence<'make-activation-key'>;
-      return { ...state, backup: { set, alive: true, given: {}, unread: {}, wiped: false, brought: false }, activation: { kind: 'made', token: (intent as Intent<'make-activation-key'>).token, length, pin: 'old' } };
+      return { ...state, backup: { set, alive: true, given: {}, unread: {}, wiped: false, brought: false }, activation: { kind: 'made', token: (intent as Intent<'make-activation-key'>).token, whose: step.do.pin ?? 'user', length, pin: 'old' } };
     }
     case 'set-activation-pin': return { ...state, activation: state.activation?.kind === 'made' ? { ...state.activation, pin: 'set' } : null };
     case 'activate': return { ...state, activation: state.activation?.kind === 'brought' ? { ...state.activation, login: 'open', opened: state.activation.opened + 1 } : null };
@@ -1344,7 +1346,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       const destruction = destructionAfter(state.destruction, step.do.action, evidence);
       return { ...state, destruction, inventories: listedAfter(state.inventories, state.destruction, destruction) };
     }
-    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': case 'compare-keys': return state;
+    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': case 'compare-keys': case 'reset-user-pin': return state;
   }
 }
 

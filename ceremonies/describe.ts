@@ -6,6 +6,7 @@
  * never decide whether the entry was allowed, and never soften a failure.
  */
 import { sha256 } from '@noble/hashes/sha2.js';
+import { WHOSE } from './activation.ts';
 import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { REHEARSAL_WAIT } from './approvals.ts';
@@ -19,6 +20,7 @@ import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { isStatefulKey } from './keys/provenance.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { inputDigest } from './key-record.ts';
+import { leavingTexts } from './later-backup.ts';
 import type { PlanStep } from './script.ts';
 import { thingName } from './shares/movements.ts';
 import { affectedText, statementLines, statementText, whatToDo } from './statements.ts';
@@ -279,12 +281,13 @@ function done(before: State, evidence: Evidence): Worded {
       ];
     }
     case 'open-key': case 'prove-key': {
-      const e = evidence as Evidence<'prove-key'>;
+      const e = evidence as Evidence<'open-key' | 'prove-key'>;
       return [
         step.do.action === 'open-key' ? `${who} found the key again and had it prove itself` : `${who} had the key prove itself`,
         verified(e.parts.length === 1 ? 'a fresh message signed by the key, checked without it' : 'a fresh message signed by both halves, each checked alone, then together'),
         verified(`weak-key tests: ${e.weakTests.join(', ')}`),
         ...e.parts.flatMap((part) => partText(part)),
+        ...leavingTexts(e).map(verified),
       ];
     }
     case 'confirm-input': {
@@ -343,7 +346,7 @@ function done(before: State, evidence: Evidence): Worded {
       const e = evidence as Evidence<'prove-recovery'>;
       return [
         `${e.quorum.map((member) => personName(before, member.seat)).join(' and ')} recovered the key together`,
-        verified('the recovered key signed a fresh message that the root key verifies'),
+        verified('the recovered key signed a fresh message that the key\'s public half verifies'),
         reported('the recovered copy is destroyed, and was not found afterwards'),
       ];
     }
@@ -442,7 +445,8 @@ function done(before: State, evidence: Evidence): Worded {
       const { set, sources, subsetsTried, length } = evidence as Evidence<'make-activation-key'>;
       return [
         `${who} had the activation key of token ${(intent as Intent<'make-activation-key'>).token} made and split ${set.threshold} of ${set.shares}`,
-        remark(`set ${set.id}, epoch ${set.epoch}; the token's PIN will have ${length} characters`),
+        remark(`set ${set.id}, epoch ${set.epoch}; ${WHOSE[step.do.pin ?? 'user']} of the token will have ${length} characters`),
+        ...step.do.pin === 'so' ? [remark('whoever has M of these shares may initialise the token: that PIN survives it, and no key does (C_InitToken)')] : [],
         reported(`random bytes of ${sources.join(' and ')}`),
         verified(`${subsetsTried} groups of ${set.threshold} shares combined and compared`),
       ];
@@ -459,6 +463,15 @@ function done(before: State, evidence: Evidence): Worded {
         verified('every share is the one that its set commits to, and the activation key the one that was split'),
         again ? remark('an earlier attempt had set it already') : former ? remark(`the old PIN came from the shares of ${former.map((member) => personName(before, member.seat)).join(' and ')}, which open nothing any more`) : remark('whoever knew the old PIN typed it once'),
         reported('the PIN of these shares opened the token in a fresh session'),
+      ];
+    }
+    case 'reset-user-pin': {
+      const { token, quorum } = evidence as Evidence<'reset-user-pin'>;
+      return [
+        `${quorum.map((member) => personName(before, member.seat)).join(' and ')} were the security officer of token ${token.serial} together, and ${who} gave it a new user PIN`,
+        verified('every share is the one that its set commits to, and the activation key the one that was split'),
+        reported('the new user PIN opened the token in a fresh session; its keys are as they were'),
+        remark('the security officer was logged in for this step alone'),
       ];
     }
     case 'activate': {

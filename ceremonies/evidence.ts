@@ -180,6 +180,12 @@ const KeyProof = z.strictObject({
   possession: Possession,
 });
 
+/**
+ * What keeps a part on its token there, of a key that is to be backed up: CKA_WRAP_WITH_TRUSTED, and what the token answered when the part
+ * was wrapped under a key that was thrown away, together with what came of it. Null: the token did it.
+ */
+const Leaving = z.strictObject({ trustedOnly: flag, refused: text(64).nullable() });
+
 /** The serial number of the bag that is opened, as somebody read it; and the one that the other records of this machine expect. */
 const OpenedBag = z.strictObject({ number: text(40), expected: text(40).nullable() });
 
@@ -351,6 +357,9 @@ export type StateSigned = z.infer<typeof StateSigned>;
 /** Section 5.3. It takes the place of whatever period was signed before: tokens cannot be relied on to give dates back. */
 export const PeriodSigned = z.strictObject({ ...OfKey, notBefore: text(32).nullable(), notAfter: text(32) });
 export type PeriodSigned = z.infer<typeof PeriodSigned>;
+/** A recovery of the key is proven at least every so often (ISO 8601: P6M, P90D); as long as none is, first by that time. It takes the place of any before. */
+export const DrillSigned = z.strictObject({ ...OfKey, every: text(8), firstBy: text(32) });
+export type DrillSigned = z.infer<typeof DrillSigned>;
 
 /** `own`: of the key itself. `issued`: signed by it. `below`: signed by a CA that is. `proven`: the signature verifies, or the public key is the same. */
 export const AffectedCertificate = z.strictObject({
@@ -362,6 +371,7 @@ export type AffectedCertificate = z.infer<typeof AffectedCertificate>;
 export const STATEMENTS = {
   'set-state': { order: StateSigned, result: z.strictObject({}) },
   'set-period': { order: PeriodSigned, result: z.strictObject({}) },
+  'set-drill': { order: DrillSigned, result: z.strictObject({}) },
 } as const;
 export type StatementKind = keyof typeof STATEMENTS;
 export const STATEMENT_KINDS = Object.keys(STATEMENTS) as StatementKind[];
@@ -421,6 +431,8 @@ export const INTENTS = {
   'wipe-activation-key': z.strictObject({ set: base64url(22) }),
   /** `again`: an earlier attempt may have set it, so the new PIN is tried in place of the old one. `former`: whose shares give the old PIN; null: it is typed, or not needed. */
   'set-activation-pin': z.strictObject({ token: text(64), set: base64url(22), quorum: seats, length: pinLength, again: z.boolean(), former: z.strictObject({ set: base64url(22), quorum: seats }).nullable() }),
+  /** As the SO by the quorum's PIN; the new user PIN is typed by its holder. */
+  'reset-user-pin': z.strictObject({ token: text(64), set: base64url(22), quorum: seats }),
   activate: z.strictObject({ token: text(64), set: base64url(22), quorum: seats, purpose: text(200).min(1) }),
   deactivate: z.strictObject({ token: text(64) }),
   // --- the verified destruction of a key (destruction.ts) ---
@@ -490,7 +502,8 @@ export const EVIDENCE = {
     wrappingKey: KeyAttributes.nullable(),
   }),
   'prove-key': KeyProof,
-  'open-key': KeyProof,
+  /** `leaving`: only where the ceremony backs the key up; one for every part on the token, in the order of the parts. */
+  'open-key': z.strictObject({ ...KeyProof.shape, leaving: z.array(Leaving).max(2).optional() }),
   'confirm-input': z.strictObject({ sha256: hex(64).length(64) }),
   'issue-certificate': z.strictObject({ ...lintedObject, certificate: base64url(90_000) }),
   'sign-crl': z.strictObject({ ...lintedObject, crl: base64url(500_000) }),
@@ -538,6 +551,8 @@ export const EVIDENCE = {
   'wipe-activation-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
   /** The PIN of these shares opened the token in a fresh session, right afterwards. */
   'set-activation-pin': z.strictObject({ token: TokenFacts, quorum: Quorum, former: Quorum.nullable() }),
+  /** The new user PIN opened the token in a fresh session, right afterwards. */
+  'reset-user-pin': z.strictObject({ token: TokenFacts, quorum: Quorum }),
   activate: z.strictObject({ token: TokenFacts, quorum: Quorum }),
   /** How many private and secret keys the token showed while it was open, and to a fresh session afterwards. `ended`: the login had ended by itself. */
   deactivate: z.discriminatedUnion('how', [

@@ -59,7 +59,7 @@ const ROLE_OF: Partial<Record<Action, Role>> = {
   'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
   'renew-shares': 'officer', 'retire-share': 'custodian',
   'enter-component': 'custodian', 'issue-component': 'custodian', 'form-key': 'officer',
-  'make-activation-key': 'officer', 'wipe-activation-key': 'officer', 'set-activation-pin': 'officer', activate: 'officer', deactivate: 'officer',
+  'make-activation-key': 'officer', 'wipe-activation-key': 'officer', 'set-activation-pin': 'officer', activate: 'officer', deactivate: 'officer', 'reset-user-pin': 'officer',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer', 'hand-over': 'custodian',
 };
 
@@ -133,7 +133,7 @@ class Room {
     const releases = plan.steps.some((step) => step.do.action === 'release-escrow');
     this.#approvable = releases ? { rule: 'RELEASE-IN-ORDER', order: RELEASE } : { rule: 'DESTROY-IN-ORDER', order: DESTRUCTION };
     // What an escrow agent holds opens a backup without anybody's share. A set that opens a token here is used as a backup's is; one that only gives up its PIN is not.
-    this.#backups = releases ? [] : [...Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask), ...plan.steps.flatMap(({ do: what }) => (what.action === 'activate' ? [what.from] : []))];
+    this.#backups = releases ? [] : [...Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask), ...plan.steps.flatMap(({ do: what }) => (what.action === 'activate' || what.action === 'reset-user-pin' ? [what.from] : []))];
     // What is brought was given before.
     if (this.#backups.length > 0) for (const seat of this.#custodians) this.#given.add(seat);
     for (const [token, at] of Object.entries(plan.room.tokens)) this.#places.set(token, { now: at, began: at, line: 0 });
@@ -344,8 +344,8 @@ class Room {
         if (!this.#backup || this.#backup.wiped) this.#fault('BACKUP-BEFORE-WRAP', step, 'a backup key to wrap under', this.#backup ? 'one that is wiped' : 'none');
         if (!key) return;
         if (!key.proven) this.#fault('PROVEN-BEFORE-WRAPPED', step, `key ${what.key} proven first`, 'a backup of a key that has proven nothing');
-        if (key.make === null) this.#fault('ATTRIBUTES-SAFE', step, 'a key that this ceremony made', 'one that was there before', 'A key is backed up where it is made.');
-        else if (key.make.attributes.extractable === 'never' || key.locked) {
+        if (key.restored) this.#fault('ATTRIBUTES-SAFE', step, 'a key that this ceremony made or opened', 'one that came out of a backup', 'It has that backup already.');
+        else if (key.make?.attributes.extractable === 'never' || key.locked) {
           this.#fault('ATTRIBUTES-SAFE', step, 'a key that may still be wrapped', key.locked ? 'one that is locked' : 'extractable: never', 'Let the key be `extractable: until-locked`, or make no backup.');
         }
         key.wrapped = true;
@@ -398,7 +398,7 @@ class Room {
       case 'lock-key': {
         const key = this.#keyOf(step, what.key);
         if (!key) return;
-        if (key.make?.attributes.extractable !== 'until-locked') this.#fault('ATTRIBUTES-SAFE', step, 'a key that can be locked', 'extractable: never', 'Remove the step, or let the key be `extractable: until-locked`.');
+        if (key.restored || key.make?.attributes.extractable === 'never') this.#fault('ATTRIBUTES-SAFE', step, 'a key that can be locked', key.restored ? 'one that was restored, and is' : 'extractable: never', 'Remove the step, or let the key be `extractable: until-locked`.');
         else if (!key.recovered) this.#fault('LOCK-AFTER-PROOF', step, 'a proven recovery before the key is locked for ever', 'none');
         key.locked = true;
         return;
@@ -419,6 +419,11 @@ class Room {
       case 'zeroise-token': this.#zeroise(step, what.on); return;
       case 'make-activation-key': case 'wipe-activation-key': case 'set-activation-pin': this.#makeActivation(step, what); return;
       case 'activate': case 'deactivate': this.#activate(step, what); return;
+      case 'reset-user-pin':
+        this.#onToken(step, what.on);
+        this.#fromSet(step, what.from, 'activation');
+        if ((step.witnesses.witness ?? 0) < 1) this.#fault('ACTIVATE-WITNESSED', step, 'a witness', 'none', 'Add `witnessed-by`.');
+        return;
       case 'set-state':
         this.#input(step, what.key, 'key');
         if ((what.to === 'compromised') !== (what.since !== undefined)) this.#fault('STATE-SINCE', step, what.to === 'compromised' ? 'since when the key is not to be trusted' : 'a time only for a compromise', what.since ?? 'no time', 'Correct `since`.');
@@ -434,12 +439,12 @@ class Room {
   #byQuorum(step: PlanStep): void {
     const what = step.do;
     const has = (action: Action) => this.#plan.steps.some(({ do: other }) => other.action === action);
-    const [makes, opens] = [has('make-activation-key'), has('activate')];
-    if (!makes && !opens) return;
+    const [makes, opens, resets] = [has('make-activation-key'), has('activate'), has('reset-user-pin')];
+    if (!makes && !opens && !resets) return;
     if (what.action === 'inspect-token' && what.login !== false) this.#fault('ACTIVATE-FIRST', step, 'a token that is identified without a login', 'a PIN that is asked for', 'Write `login: false`: nobody in the room knows its PIN.');
     const allowed: readonly Action[] = ['confirm-script', 'confirm-input', 'enrol', 'inspect-token', 'test-random', 'give-share', 'read-back-share', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
-      ...makes ? ['make-activation-key', 'wipe-activation-key', 'set-activation-pin'] as const : ['activate', 'deactivate', ...USES_OPEN_TOKEN] as const];
-    if (!allowed.includes(what.action)) this.#fault('ACTIVATION-ALONE', step, makes ? 'a ceremony that only gives the token its new PIN' : 'uses of keys that are there, while the token is open', what.action, 'Make another ceremony for it.');
+      ...makes ? ['make-activation-key', 'wipe-activation-key', 'set-activation-pin'] as const : resets ? ['reset-user-pin'] as const : ['activate', 'deactivate', ...USES_OPEN_TOKEN] as const];
+    if (!allowed.includes(what.action)) this.#fault('ACTIVATION-ALONE', step, makes || resets ? 'a ceremony that only gives the token its new PIN' : 'uses of keys that are there, while the token is open', what.action, 'Make another ceremony for it.');
     if (opens && what.action === 'open-key') this.#signed = true; // what the token is opened for may be no more than that
     if (opens && USES_OPEN_TOKEN.includes(what.action) && (this.#opened === null || this.#opened.closed)) this.#fault('ACTIVATE-FIRST', step, 'the token opened by its quorum', this.#opened ? 'closed again' : 'not opened yet');
   }
@@ -703,7 +708,8 @@ class Room {
     const waiting = Object.entries(this.#plan.inputs).filter(([name, { kind }]) => kind === 'movements' && !this.#handedOver.has(name)).map(([name]) => name);
     if (waiting.length > 0) this.#fault('HAND-OVER-ONCE', last, 'every movement of the list carried out once', `${waiting.join(', ')} never`, 'Add a hand-over step.');
     for (const [token, step] of this.#zeroised) if (!this.#listed.has(token)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${token} afterwards`, 'none', 'Add a take-inventory step after this one.');
-    if (key && !key.make && !key.restored && !this.#signed) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
+    if (key && !key.make && !key.restored && key.wrapped && !key.locked) this.#fault('ATTRIBUTES-SAFE', key.step, 'a key that is locked once it has its backup', 'one that may still leave its token', 'Add a lock-key step.');
+    if (key && !key.make && !key.restored && !this.#signed && !key.wrapped) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
     if (key?.make || key?.restored) {
       if (!this.#listed.has(key.on)) this.#fault('INVENTORY-AROUND-CHANGE', key.step, `an inventory of ${key.on} afterwards`, 'none', 'Add a take-inventory step after this one.');
       if (!key.proven) this.#fault('KEY-PROVEN', key.step, `key ${key.name} proven before the end`, 'never', 'Add a prove-key step.');

@@ -15,6 +15,7 @@ import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof
 import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
 import { isStatefulKey } from '../ceremonies/keys/provenance.ts';
+import { leavingTexts } from '../ceremonies/later-backup.ts';
 import { depositOf, releaseOf, type EscrowTerms } from '../ceremonies/escrow.ts';
 import { backupInput } from '../ceremonies/recovery.ts';
 import type { PlanStep } from '../ceremonies/script.ts';
@@ -136,7 +137,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       return [...keyToken, ...(state.key ? whereFacts(state.key.parts) : [])];
     case 'open-key': {
       const e = evidence as Evidence<'open-key'> | null;
-      return e ? [...whereFacts(e.parts), ...token(step.do.on), ...attributeFacts(e)] : token(step.do.on);
+      return e ? [...whereFacts(e.parts), ...leavingTexts(e).map((words) => text(t.ceremony.backup, words, 'verified')), ...token(step.do.on), ...attributeFacts(e)] : token(step.do.on);
     }
     case 'issue-certificate': {
       const { subject, for: input } = step.do;
@@ -262,13 +263,15 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
         : [...escrowFacts(terms), ...quorumFacts(intent?.['quorum'], record.set.threshold)];
     }
     case 'make-activation-key':
-      return [...token(step.do.on), ...(state.plan?.set ? [text('Shares', t.activation.shares(state.plan.set.threshold, state.plan.set.shares))] : [])];
+      return [...token(step.do.on), text(t.activation.whose, t.activation.whosePin[step.do.pin ?? 'user']), ...(state.plan?.set ? [text('Shares', t.activation.shares(state.plan.set.threshold, state.plan.set.shares))] : [])];
     case 'set-activation-pin':
       return [
         ...token(step.do.on),
         ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold),
         text(t.activation.oldPin, state.activation?.kind === 'made' && state.activation.pin === 'unknown' && evidence === null ? t.activation.again : opening?.inputs[step.do.from ?? ''] ? t.activation.fromShares : t.activation.typed),
       ];
+    case 'reset-user-pin':
+      return [...token(step.do.on), text(t.activation.newUserPin, t.activation.newUserPinTyped), ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold)];
     case 'activate':
       return [...token(step.do.on), text(t.activation.purpose, step.do.for), ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold)];
     case 'deactivate': {
@@ -376,6 +379,7 @@ export function resultFacts(state: State, rows: readonly Told[]): Fact[] {
     ...drafted(key.algorithm),
     ...whereFacts(evidence?.parts ?? []),
     ...(key.certificate === null ? [] : [digest(t.ceremony.ownCertificate, key.certificate)]),
+    ...(state.backup && key.wrapped && key.recoveryProven ? [text(t.ceremony.backup, t.ceremony.backupProven(state.backup.set.threshold, state.backup.set.shares), 'verified')] : []),
     ...issued.map((one) =>
       digest(one.kind === 'crl' ? t.ceremony.issuedCrl : t.ceremony.issuedCertificate, one.bytes),
     ),

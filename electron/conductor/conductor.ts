@@ -9,7 +9,7 @@
  * terminal and in the tests.
  */
 import * as z from 'zod';
-import { activationInput, formerSet, type ActivationRecord } from '../../ceremonies/activation.ts';
+import { activationInput, formerSet, type ActivationRecord, type Whose } from '../../ceremonies/activation.ts';
 import { createdId, fileOf, goesToToken, orderText } from '../../ceremonies/administration.ts';
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
@@ -20,7 +20,7 @@ import { approvalStatement } from '../../ceremonies/approvals.ts';
 import { AWAY, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { escrowOpeningFault, releaseOf, releaseStep, termsOf } from '../../ceremonies/escrow.ts';
 import { ACTIVATION_PIN, EVIDENCE, type ChangeOrder, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type ShareSet, type TokenFacts } from '../../ceremonies/evidence.ts';
-import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
+import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyRecordFile, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
@@ -29,6 +29,7 @@ import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { bagAt, bagInUse, bagsFault, expectedBag } from '../../ceremonies/putting-away.ts';
 import { rehearsalSeats, someoneLeft } from '../../ceremonies/renewal.ts';
 import { totalOnForms } from '../../ceremonies/components.ts';
+import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { rehearsalMovements } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
@@ -240,6 +241,7 @@ export class Conductor {
       case 'inventory': case 'reconcile': case 'inventory-progress': return (await this.#keysRoom()).answer(request);
       case 'custody': return this.#custody();
       case 'plan-destruction': return this.#planDestruction(request);
+      case 'key-record': return this.#keyRecord(request);
       case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'compare-tokens': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
@@ -380,6 +382,15 @@ export class Conductor {
     return { list, file: { path: this.#world.saveBundle(`copies-${sha256.slice(0, 8)}.json`, bytes), sha256 } };
   }
 
+  async #keyRecord({ save, ...of }: Extract<Request, { call: 'key-record' }>): Promise<Answers['key-record']> {
+    const [{ recordOfKey }, { fileDigest }] = await Promise.all([import('./key-records.ts'), judging()]);
+    const record = await recordOfKey(of, this.#forLooking());
+    if (!save) return { record, file: null };
+    const bytes = keyRecordFile(record);
+    const sha256 = fileDigest(bytes);
+    return { record, file: { path: this.#world.saveBundle(`key-${sha256.slice(0, 8)}.json`, bytes), sha256 } };
+  }
+
   async #export(ceremony: string): Promise<Answers['export']> {
     const [{ makeBundle }, { fileDigest }] = await Promise.all([import('../../ceremonies/bundle.ts'), judging()]);
     const lines = this.#linesOf(ceremony);
@@ -455,7 +466,7 @@ export class Conductor {
       const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
       switch (kind) {
         case 'key': {
-          made = pair ? { key: pair.key, certificate: pair.certificate ?? '' } : await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
+          made = pair ? { key: pair.key, certificate: pair.certificate ?? '' } : await devices.call(config, 'provision-ca', { token: bound.serial, ...ca, extractable: backsUpOpened(plan) });
           const algorithm = caAlgorithmNamed(ca.algorithm);
           const record = { format: 'conclave-key/1', label: 'REHEARSAL CA', token: bound.serial, profile: 'profile' in algorithm ? algorithm.profile : null, ...made };
           file('json', utf8(JSON.stringify(record)));
@@ -489,7 +500,7 @@ export class Conductor {
     // Once the token has its new PIN, no stand-in opens it any more.
     for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
       if (kind !== 'activation' || brought.includes(name) || optional === true || !bound) continue;
-      inputs[name] = { file: `rehearsal-${name}.json`, bytes: forWebCrypto(utf8(JSON.stringify(await this.#activationFor(bindings, this.#module(bound.module), bound.serial)))) };
+      inputs[name] = { file: `rehearsal-${name}.json`, bytes: forWebCrypto(utf8(JSON.stringify(await this.#activationFor(bindings, this.#module(bound.module), bound.serial, plan.steps.some(({ do: what }) => what.action === 'reset-user-pin') ? 'so' : 'user')))) };
     }
     return inputs;
   }
@@ -535,10 +546,10 @@ export class Conductor {
   }
 
   /** The token of a rehearsal, from now on opened by its custodians alone. */
-  async #activationFor(bindings: Bindings, token: ModuleConfig, serial: string): Promise<ActivationRecord> {
-    const { made, shares, ceremony } = await this.#shared(bindings, token, null, (split) => this.#world.devices.call(token, 'provision-activation', { token: serial, ...split }));
+  async #activationFor(bindings: Bindings, token: ModuleConfig, serial: string, whose: Whose): Promise<ActivationRecord> {
+    const { made, shares, ceremony } = await this.#shared(bindings, token, null, (split) => this.#world.devices.call(token, 'provision-activation', { token: serial, whose, ...split }));
     const { label, model, manufacturer } = made.token;
-    return { format: 'conclave-activation/1', mode: 'rehearsal', ceremony, token: { serial, label, model, manufacturer }, pin: { derivation: ACTIVATION_PIN.derivation, length: made.length }, set: made.set, shares };
+    return { format: 'conclave-activation/1', mode: 'rehearsal', ceremony, token: { serial, label, model, manufacturer }, pin: { derivation: ACTIVATION_PIN.derivation, length: made.length, whose }, set: made.set, shares };
   }
 
   /** A set on the cards of this rehearsal's custodians: more than half of them make a quorum, at least two. Its source is wiped. */
@@ -632,9 +643,9 @@ export class Conductor {
 
   /** A set whose token has another PIN since would cost a try of it. Throws `Refused` ACTIVATION-REPLACED. */
   async #activationInForce(plan: Plan, inputs: Data<'opened'>['inputs']): Promise<void> {
-    const activate = plan.steps.map(({ do: what }) => what).find((what) => what.action === 'activate');
-    if (!activate) return;
-    const { token, set } = activationInput(inputs, activate.from);
+    const use = plan.steps.map(({ do: what }) => what).find((what) => what.action === 'activate' || what.action === 'reset-user-pin');
+    if (!use) return;
+    const { token, set } = activationInput(inputs, use.from);
     const now = (await inventories()).activationInstead(await this.#inventory(), token.serial, set);
     if (now) throw new Refused(refuse('ACTIVATION-REPLACED', `the set that opens token ${token.serial} since ceremony ${now.since.ceremony.slice(0, 8)} on ${now.since.at.slice(0, 10)}`, 'one that it replaced', 'Bring activation.json of that ceremony\'s bundle, and the custodians whom it names. Nothing was tried.'));
   }
@@ -1263,6 +1274,7 @@ export class Conductor {
       }
       case 'activate': return { token, set, quorum: this.#quorum(state), purpose: step.do.for };
       case 'deactivate': return { token };
+      case 'reset-user-pin': return { token, set, quorum: this.#quorum(state) };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
       case 'destroy-copies': return { copy: nextCopy(state.destruction)?.number ?? 1, left: null };
@@ -1329,7 +1341,7 @@ export class Conductor {
       }
       case 'generate-key': return this.#device(room, token, 'generate-key', { ...intent as Intent<'generate-key'>, extractable: step.do.attributes.extractable === 'until-locked', asked: ask('generate the key') });
       case 'prove-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'prove-key'>).token, key: referenceOf(state), asked: ask('let the key prove itself') });
-      case 'open-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'open-key'>).token, key: keyInput(state, step.do.from).key, asked: ask('find the key and let it prove itself') });
+      case 'open-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'open-key'>).token, key: keyInput(state, step.do.from).key, ...state.plan && backsUpOpened(state.plan) && { leaving: true }, asked: ask('find the key and let it prove itself') });
       case 'issue-certificate': {
         const { token: serial, serialNumber, notBefore, notAfter } = intent as Intent<'issue-certificate'>;
         const order = (await profiling()).certificateOrder(state, step.do);
@@ -1433,7 +1445,7 @@ export class Conductor {
         const lent = await this.#lentTo(room, to, this.#members(state.backup, quorum), 'set the token\'s PIN with your share', acceptFinalTry);
         const before = former && await this.#lentTo(room, to, { set: former.record.set.id, shares: old.quorum.map((seat) => [seat, former.given[seat]!] as const) }, 'give up the old PIN with your old share', acceptFinalTry);
         return this.#device(room, token, 'set-activation-pin', {
-          token: serial, set: setOf(state), length, quorum: lent, again, former: former && { set: former.record.set, length: former.record.pin.length, quorum: before! },
+          token: serial, whose: state.activation?.whose ?? 'user', set: setOf(state), length, quorum: lent, again, former: former && { set: former.record.set, length: former.record.pin.length, quorum: before! },
           asked: ask('change the PIN to one that nobody knows'),
         });
       }
@@ -1442,6 +1454,12 @@ export class Conductor {
         const { set, pin } = activationInput(state.opening?.inputs, step.do.from);
         const lent = await this.#lent(room, quorum, clipped(`open token ${serial} for: ${purpose}`), acceptFinalTry);
         return this.#device(room, token, 'activate', { token: serial, set, length: pin.length, quorum: lent, asked: ask('open the token with the quorum\'s PIN') });
+      }
+      case 'reset-user-pin': {
+        const { token: serial, quorum } = intent as Intent<'reset-user-pin'>;
+        const { set, pin } = activationInput(state.opening?.inputs, step.do.from);
+        const lent = await this.#lent(room, quorum, 'be the security officer of the token with your share', acceptFinalTry);
+        return this.#device(room, token, 'reset-user-pin', { token: serial, set, length: pin.length, quorum: lent, asked: ask('type the token\'s new user PIN') });
       }
       case 'deactivate': {
         const { token: serial } = intent as Intent<'deactivate'>;

@@ -215,6 +215,7 @@ export class Operations {
       case 'wipe-components': return { wiped: this.#components.wipe() } satisfies Answer<'wipe-components'>;
       case 'make-activation-key': return this.#makeActivationKey(body as Body<'make-activation-key'>);
       case 'set-activation-pin': return this.#setActivationPin(body as Body<'set-activation-pin'>, work);
+      case 'reset-user-pin': return this.#resetUserPin(body as Body<'reset-user-pin'>, work);
       case 'activate': return this.#activate(body as Body<'activate'>);
       case 'deactivate': return this.#deactivate(body as Body<'deactivate'>);
       case 'provision-activation': return this.#provisionActivation(body as Body<'provision-activation'>, work);
@@ -608,13 +609,13 @@ export class Operations {
     return { token: serial, spki: toBase64url(key.spki), parts: parts.map((part) => ({ ...part, mechanism: part.private?.generatedBy ?? 'not told' })), wrappingKey: null };
   }
 
-  async #proveKey({ token: serial, key: reference, nonce, asked }: Body<'prove-key'>, work: Work): Promise<Answer<'prove-key'>> {
+  async #proveKey({ token: serial, key: reference, nonce, leaving = false, asked }: Body<'prove-key'>, work: Work): Promise<Answer<'prove-key'>> {
     const { session } = await this.#root(serial, asked);
     const key = await openKey(session, reference);
     // Not a to-be-signed certificate, not a JOSE signing input: a text that says what it is for.
     const message = nonce !== undefined ? fromBase64url(nonce) : concat(utf8('conclave: proof of possession '), await lend(await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes)));
     const possession = await key.possess(message, work);
-    return { token: serial, spki: reference.spki, ...(await key.facts()), weakTests: key.weakTests(), possession };
+    return { token: serial, spki: reference.spki, ...(await key.facts()), weakTests: key.weakTests(), possession, ...leaving && { leaving: await key.leaving() } };
   }
 
   async #issueCertificate(body: Body<'issue-certificate'>, work: Work): Promise<Answer<'issue-certificate'>> {
@@ -642,10 +643,10 @@ export class Operations {
     return (await openKey(session, reference)).lock(work);
   }
 
-  async #provisionCa({ token: serial, algorithm, place }: Body<'provision-ca'>, work: Work): Promise<Answer<'provision-ca'>> {
+  async #provisionCa({ token: serial, algorithm, place, extractable = false }: Body<'provision-ca'>, work: Work): Promise<Answer<'provision-ca'>> {
     const plan = planWithFreshIds(algorithm, place);
     return this.#card(serial, REHEARSING, async ({ session }) => {
-      const { key } = await makeKey(session, plan, { label: REHEARSAL_CA, extractable: false, lives: 'token' }, work);
+      const { key } = await makeKey(session, plan, { label: REHEARSAL_CA, extractable, lives: 'token' }, work);
       const { certificate } = await certify(session, key, rehearsalRoot(REHEARSAL_CA), work);
       return { key: key.reference(), certificate };
     });
@@ -988,17 +989,25 @@ export class Operations {
     });
   }
 
-  async #setActivationPin({ token: serial, set, length, quorum, former, again, asked }: Body<'set-activation-pin'>, work: Work): Promise<Answer<'set-activation-pin'>> {
+  async #setActivationPin({ token: serial, whose, set, length, quorum, former, again, asked }: Body<'set-activation-pin'>, work: Work): Promise<Answer<'set-activation-pin'>> {
     const { setActivationPin } = await import('./activating.ts');
     await this.#logOut({ token: serial });
     const [key, old] = await this.#combineEach([{ set, quorum }, former ?? []].flat());
     try {
-      const token = await setActivationPin(await this.#tokens().token(serial), { key: key!, length }, { again, former: former && { key: old!, length: former.length } }, { pins: this.#pins, asked, work });
+      const token = await setActivationPin(await this.#tokens().token(serial), { key: key!, length }, { whose, again, former: former && { key: old!, length: former.length } }, { pins: this.#pins, asked, work });
       return { token, quorum: named(quorum), former: former && named(former.quorum) };
     } finally {
       key!.fill(0);
       old?.fill(0);
     }
+  }
+
+  async #resetUserPin({ token: serial, set, length, quorum, asked }: Body<'reset-user-pin'>, work: Work): Promise<Answer<'reset-user-pin'>> {
+    const { resetUserPin } = await import('./activating.ts');
+    await this.#logOut({ token: serial });
+    const held = await this.#tokens().token(serial);
+    const token = await lend(await this.#combine(set, quorum), (key) => resetUserPin(held, { key, length }, { pins: this.#pins, asked, work }));
+    return { token, quorum: named(quorum) };
   }
 
   async #activate({ token: serial, set, length, quorum, asked }: Body<'activate'>): Promise<Answer<'activate'>> {
@@ -1021,14 +1030,14 @@ export class Operations {
     return closed;
   }
 
-  async #provisionActivation({ token: serial, set: id, threshold, custodians }: Body<'provision-activation'>, work: Work): Promise<Answer<'provision-activation'>> {
+  async #provisionActivation({ token: serial, whose, set: id, threshold, custodians }: Body<'provision-activation'>, work: Work): Promise<Answer<'provision-activation'>> {
     const { setActivationPin } = await import('./activating.ts');
     this.#noOther();
     try {
       await this.#logOut({ token: serial });
       const { set, length } = await this.#makeActivationKey({ token: serial, set: id, epoch: 1, threshold, custodians });
       const { key } = this.#backupKey();
-      const token = await setActivationPin(await this.#tokens().token(serial), { key: key.bytes, length }, { again: false, former: null }, { pins: this.#pins, asked: REHEARSING, work });
+      const token = await setActivationPin(await this.#tokens().token(serial), { key: key.bytes, length }, { whose, again: false, former: null }, { pins: this.#pins, asked: REHEARSING, work });
       return { token, set, length };
     } catch (thrown) {
       this.#wipeBackup();

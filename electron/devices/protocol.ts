@@ -60,7 +60,7 @@ const Lent = z.array(z.strictObject({ seat: z.string().max(40), card: serial, x:
 /** What an envelope is about: the record of an escrow without the envelope's digest. */
 const Terms = EscrowRecord.omit({ sha256: true });
 
-/** The shares that a user PIN follows from, and how long it is. */
+/** The shares that a PIN follows from, and how long it is. */
 const Activating = { set: ShareSet, length: z.int().min(ACTIVATION_PIN.shortest).max(ACTIVATION_PIN.longest), quorum: Lent };
 
 export { KeyReference };
@@ -185,7 +185,14 @@ export const OPERATIONS = {
   /** A key that is all on its token, read back as if just made: its generation had no recorded outcome, and it is kept. */
   'read-key': { request: z.strictObject({ token: serial, ids: ids.min(1), algorithm, asked: Asked }), answer: EVIDENCE['generate-key'] },
   /** For a key of this ceremony and for one that was there before (`open-key`). */
-  'prove-key': { request: z.strictObject({ token: serial, key: KeyReference, /** What it signs; without it a text and random bytes of its own. */ nonce: b64(64).optional(), asked: Asked }), answer: EVIDENCE['prove-key'] },
+  'prove-key': {
+    request: z.strictObject({
+      token: serial, key: KeyReference, /** What it signs; without it a text and random bytes of its own. */ nonce: b64(64).optional(),
+      /** True: the key is to be backed up, so what keeps it on the token is told too. */
+      leaving: z.boolean().optional(), asked: Asked,
+    }),
+    answer: EVIDENCE['open-key'],
+  },
   /** The known answers of every library for the parts of this algorithm. Gives those that are switched off for a wrong one. */
   'prove-providers': {
     request: z.strictObject({ algorithm }),
@@ -212,7 +219,8 @@ export const OPERATIONS = {
   'zeroise-token': { request: z.strictObject({ token: serial, label: z.string().min(1).max(32), seen: TokenFacts, asked: Asked }), answer: EVIDENCE['zeroise-token'] },
   /** A CA for the rehearsal of a ceremony that needs one: key and self-signed certificate, on a token that stand-ins may open. */
   'provision-ca': {
-    request: z.strictObject({ token: serial, algorithm, place: Placement }),
+    /** `extractable`: one that a ceremony is to back up and lock. */
+    request: z.strictObject({ token: serial, algorithm, place: Placement, extractable: z.boolean().optional() }),
     answer: z.strictObject({ key: KeyReference, certificate: b64(90_000) }),
   },
   /** A request (PKCS#10) or a self-signed CA certificate for a rehearsal, of an ECDSA P-256 key that is thrown away at once; DER. */
@@ -366,17 +374,19 @@ export const OPERATIONS = {
     request: z.strictObject({ token: serial, set: b64(22).length(22), epoch: z.int().min(0), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
     answer: EVIDENCE['make-activation-key'],
   },
-  /** Opens M shares, and as many of `former` as that takes; the user PIN is changed from the old one to the one of these shares. */
+  /** Opens M shares, and as many of `former` as that takes; the PIN of `whose` is changed from the old one to the one of these shares. */
   'set-activation-pin': {
-    request: z.strictObject({ token: serial, ...Activating, again: z.boolean(), former: z.strictObject(Activating).nullable(), asked: Asked }),
+    request: z.strictObject({ token: serial, whose: z.enum(['user', 'so']), ...Activating, again: z.boolean(), former: z.strictObject(Activating).nullable(), asked: Asked }),
     answer: EVIDENCE['set-activation-pin'],
   },
   /** Opens M shares and logs in; stays logged in until `deactivate` or `log-out`, and asks nobody for a PIN until then. */
   activate: { request: z.strictObject({ token: serial, ...Activating, asked: Asked }), answer: EVIDENCE.activate },
   deactivate: { request: z.strictObject({ token: serial }), answer: EVIDENCE.deactivate },
+  /** Opens M shares, is the SO with their PIN, and sets the user PIN that its holder types. */
+  'reset-user-pin': { request: z.strictObject({ token: serial, ...Activating, asked: Asked }), answer: EVIDENCE['reset-user-pin'] },
   /** For a rehearsal: the PIN of a throw-away token set to the one of a new activation key, whose shares are then given to cards as ever. */
   'provision-activation': {
-    request: z.strictObject({ token: serial, set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
+    request: z.strictObject({ token: serial, whose: z.enum(['user', 'so']), set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
     answer: z.strictObject({ token: TokenFacts, set: ShareSet, length: z.int() }),
   },
 } as const;

@@ -44,6 +44,7 @@ import { compositeFromParts, readSubjectKey, subjectKeyOf } from '../../ceremoni
 import { pem } from '../../ceremonies/keys/signed.ts';
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
+import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { bagAt } from '../../ceremonies/putting-away.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats } from '../../ceremonies/renewal.ts';
@@ -52,7 +53,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'user-pin-reset', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -117,6 +118,8 @@ export interface RecordOptions {
   readonly use?: string;
   /** Algorithm and placement of a CA that is there before, for the scripts that use one. */
   readonly ca?: { readonly algorithm: string; readonly place: Placement };
+  /** True: nobody has certified that key. */
+  readonly uncertified?: boolean;
   /** Certificates that are brought as one file. */
   readonly certificates?: readonly Uint8Array[];
   /** True: the CRL before, number 41 with one entry of its own, is brought too. */
@@ -140,6 +143,10 @@ export interface RecordOptions {
   readonly notes?: number;
   /** Another seed: another ceremony id, other keys. */
   readonly seed?: string;
+  /** Whose PIN custodians are to hold. */
+  readonly pin?: 'user' | 'so';
+  /** Another ceremony with the same keys. */
+  readonly sitting?: string;
   /** The volume of the logbook before this one. */
   readonly after?: Data<'opened'>['after'];
   /** The list of a `custody-movement`; default: a bag and a share card that two custodians exchange. */
@@ -207,7 +214,7 @@ export class ScriptedRoom {
     this.#options = options;
     this.#happenings = new Map(Object.entries(options.happenings ?? {}).map(([step, list]) => [step, [...list]]));
     this.#seed = options.seed ?? 'scripted';
-    this.#ceremony = toHex(this.#digest('ceremony').subarray(0, 16));
+    this.#ceremony = toHex(this.#digest(`ceremony${options.sitting ?? ''}`).subarray(0, 16));
     this.#notes = options.notes ?? 0;
     this.#clock = options.opensAt ?? Date.UTC(2026, 2, 2, 9, 0, 0);
   }
@@ -337,7 +344,7 @@ export class ScriptedRoom {
   async #open(): Promise<void> {
     const { script } = readScript(scriptText(this.#options));
     assert.ok(script, 'a script without faults');
-    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, custodians: this.#options.custodians, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use };
+    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, custodians: this.#options.custodians, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use, pin: this.#options.pin };
     const parameters: Parameters = { ...script.defaults, ...Object.fromEntries(Object.entries(chosen).filter(([key, value]) => value !== undefined && Object.hasOwn(script.parameters, key))) as Parameters };
     const plan = planOf(script, parameters);
     const bound = (serial: string) => ({ module: MODULE, serial });
@@ -372,7 +379,7 @@ export class ScriptedRoom {
           file((await makeRequest({ commonName: 'Example Issuing CA' }, 'ecdsa-p256', key.spki, (tbs) => key.sign(tbs))).der);
           break;
         }
-        case 'stated-request': file(await this.#statedRequest(readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? '')).certificate)); break;
+        case 'stated-request': file(await this.#statedRequest(readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? '')).certificate ?? assert.fail('no certificate'))); break;
         case 'certificate': file(await this.#selfSigned(makeKey('ecdsa-p384', this.#digest('other')), 'Another Root CA')); break;
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
         case 'copies': file(utf8(JSON.stringify({ ...this.#options.copies ?? COPIES, mode: this.#options.mode ?? 'rehearsal' }))); break;
@@ -434,7 +441,7 @@ export class ScriptedRoom {
     const { key, certificate } = readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? ''));
     const signing = this.#keyFor(key.algorithm);
     return (await this.#signedCrl({
-      algorithm: key.algorithm, issuerKey: signing.spki, issuer: fromBase64url(certificate), number: 41n,
+      algorithm: key.algorithm, issuerKey: signing.spki, issuer: fromBase64url(certificate ?? assert.fail('no certificate')), number: 41n,
       thisUpdate: new Date('2026-02-01T00:00:00Z'), nextUpdate: new Date('2026-03-08T00:00:00Z'),
       revoked: [
         { serialNumber: fromHex('0badc0de0badc0de'), date: new Date('2026-01-31T12:00:00Z'), reason: 'superseded' },
@@ -467,7 +474,7 @@ export class ScriptedRoom {
     const { serial, label, model, manufacturer } = tokenFacts(`TOKEN-${plan.tokens[0] ?? ''}`);
     return {
       format: 'conclave-activation/1', mode: this.#options.mode ?? 'rehearsal', ceremony: 'cd'.repeat(16), token: { serial, label, model, manufacturer },
-      pin: { derivation: 'conclave-activation-pin/1', length: 32 }, ...this.#broughtSet(plan),
+      pin: { derivation: 'conclave-activation-pin/1', length: 32, whose: plan.steps.some(({ do: what }) => what.action === 'reset-user-pin') ? 'so' : plan.steps.flatMap(({ do: what }) => (what.action === 'make-activation-key' ? [what.pin ?? 'user'] : []))[0] ?? 'user' }, ...this.#broughtSet(plan),
     };
   }
 
@@ -498,7 +505,7 @@ export class ScriptedRoom {
           };
         }),
       },
-      certificate: toBase64url(await this.#selfSigned(key, 'Example CA')),
+      certificate: this.#options.uncertified === true ? null : toBase64url(await this.#selfSigned(key, 'Example CA')),
     };
   }
 
@@ -704,6 +711,7 @@ export class ScriptedRoom {
       }
       case 'activate': return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 0)), purpose: step.do.for };
       case 'deactivate': return { token };
+      case 'reset-user-pin': return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 0)) };
       case 'sign-seal': return { card, statement: sealStatement(state) };
       case 'sign-resume': return { card, statement: resumeStatement(state) };
       case 'zeroise-token': return { token, label: tokenFacts(token).label, seen: tokenFacts(token), typed: token };
@@ -777,7 +785,8 @@ export class ScriptedRoom {
       }
       case 'open-key': {
         const { key, label, token } = keyInput(state, step.do.from);
-        return { token, ...withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(key), label, false)), ...await this.#possession(key.algorithm) };
+        const backsUp = state.plan !== null && backsUpOpened(state.plan);
+        return { token, ...withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(key), label, backsUp)), ...await this.#possession(key.algorithm), ...backsUp && { leaving: key.parts.flatMap(({ held }) => (held === 'token' ? [{ trustedOnly: false, refused: null }] : [])) } };
       }
       case 'issue-certificate': {
         const { linted, tbs, der } = await this.#signed(certificateProfile(state, step.do, given as Intent<'issue-certificate'>), this.#keyFor(state.key?.algorithm ?? ''));
@@ -887,11 +896,11 @@ export class ScriptedRoom {
         return { set: { id: set, epoch, threshold, shares, commitments, secret: toBase64url(this.#digest(`commitment ${set}`)) }, sources: ['token', 'system'], subsetsTried: 3, length: 32 };
       }
       case 'wipe-activation-key': return { how: state.backup?.alive === true ? 'overwritten' : 'process-ended' };
-      case 'set-activation-pin': case 'activate': {
+      case 'set-activation-pin': case 'activate': case 'reset-user-pin': {
         const { token, quorum, former } = given as Intent<'set-activation-pin'>;
         const named = (seats: readonly string[], shares: Readonly<Record<string, { readonly card: string; readonly x: number }>>) => seats.map((seat) => ({ seat, card: shares[seat]?.card ?? '', x: shares[seat]?.x ?? 0 }));
         const here = { token: tokenFacts(token), quorum: named(quorum, state.backup?.given ?? {}) };
-        if (step.do.action === 'activate') return here;
+        if (step.do.action !== 'set-activation-pin') return here;
         const old = former && state.opening ? formerSet(state.opening, step.do) : null;
         return { ...here, former: former && named(former.quorum, old?.given ?? {}) };
       }

@@ -48,6 +48,7 @@ import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms
 import { bagAt } from '../../ceremonies/putting-away.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats } from '../../ceremonies/renewal.ts';
+import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
 import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, pushLine } from '../../ceremonies/transcript.ts';
@@ -55,7 +56,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -693,6 +694,8 @@ export class Room {
         return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 2)), purpose: step.do.for };
       case 'deactivate':
         return { token };
+      case 'reset-user-pin':
+        return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 2)) };
       case 'sign-seal':
         return { card: identity, statement: sealStatement(state) };
       case 'sign-resume':
@@ -866,7 +869,7 @@ export class Room {
         const { key, label: named } = keyInput(state, step.do.from);
         const components = componentsOf(caAlgorithmNamed(key.algorithm));
         this.#parts = key.parts.map(({ id, ...part }, index): KeyPart => {
-          const own = id === null ? null : attributes('private-key', id, named, false);
+          const own = id === null ? null : attributes('private-key', id, named, state.plan !== null && backsUpOpened(state.plan));
           return {
             ...part,
             algorithm: components[index]?.name ?? '',
@@ -877,7 +880,10 @@ export class Room {
           };
         });
         this.#wrapping = key.wrapping === null ? null : attributes('secret-key', key.wrapping, named, false);
-        return { token: intent['token'] ?? '', spki: key.spki, ...this.#proof() };
+        return {
+          token: intent['token'] ?? '', spki: key.spki, ...this.#proof(),
+          ...state.plan !== null && backsUpOpened(state.plan) && { leaving: key.parts.flatMap(({ held }) => (held === 'token' ? [{ trustedOnly: false, refused: null }] : [])) },
+        };
       }
       case 'prove-key':
         return { token: intent['token'] ?? '', spki: state.key?.spki ?? '', ...this.#proof() };
@@ -1001,6 +1007,7 @@ export class Room {
       case 'set-activation-pin':
         return { token: label(intent['token'] ?? ''), quorum: quorum(), former: null };
       case 'activate':
+      case 'reset-user-pin':
         return { token: label(intent['token'] ?? ''), quorum: quorum() };
       case 'deactivate':
         return { token: intent['token'] ?? '', how: 'logged-out', before: 1, after: 0, loggedIn: false };
