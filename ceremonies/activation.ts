@@ -8,7 +8,8 @@
 import canonicalize from 'canonicalize';
 import * as z from 'zod';
 import { KeptShares, keptShares, soundSet, type Backup } from './backup-record.ts';
-import { fromBase64url, fromUtf8, utf8 } from './bytes.ts';
+import { readBrought } from './brought.ts';
+import { fromBase64url, utf8 } from './bytes.ts';
 import { ACTIVATION_PIN, BoundedText, Hex, ShareSet, type Evidence, type Input, type Intent, type TokenFacts } from './evidence.ts';
 import { broughtSet, quorumFault, quorumFits, quorumOfFault, tooFew } from './recovery.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -33,19 +34,9 @@ export type ActivationRecord = z.infer<typeof ActivationRecord>;
 
 /** Reads an activation record. Throws `Refused` INPUT-ACTIVATION, SHARE-SAME-PERSON. */
 export function readActivationRecord(bytes: Uint8Array): ActivationRecord {
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch {
-    throw activationFault('an activation record (JSON)', 'something else');
-  }
-  const parsed = ActivationRecord.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw activationFault('an activation record of the format conclave-activation/1', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
-  }
-  soundSet(parsed.data.set, parsed.data.shares, activationFault);
-  return parsed.data;
+  const record = readBrought(ActivationRecord, bytes, 'an activation record', 'conclave-activation/1', activationFault);
+  soundSet(record.set, record.shares, activationFault);
+  return record;
 }
 
 function activationFault(expected: string, found: string): Refused {

@@ -6,7 +6,8 @@
  */
 import canonicalize from 'canonicalize';
 import * as z from 'zod';
-import { fromUtf8, utf8 } from './bytes.ts';
+import { readBrought } from './brought.ts';
+import { utf8 } from './bytes.ts';
 import { Base64url, BoundedText, Hex, KeyReference, ShareSet, WrappedPart, type SeatId } from './evidence.ts';
 import { profileOfKey, soundReference, keyReference, type CeremonyKey } from './key-record.ts';
 import { caAlgorithmNamed, isStateful } from './keys/algorithms.ts';
@@ -63,18 +64,8 @@ export interface Backup {
 
 /** Reads a backup record. Throws `Refused` INPUT-BACKUP, ALGORITHM-KNOWN, STATEFUL-NEVER-COPIED, SHARE-SAME-PERSON. */
 export function readBackupRecord(bytes: Uint8Array): BackupRecord {
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch {
-    throw backupFault('a backup record (JSON)', 'something else');
-  }
-  const parsed = BackupRecord.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw backupFault('a backup record of the format conclave-backup/1', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
-  }
-  const { key, profile, wrapped, set, shares } = parsed.data;
+  const record = readBrought(BackupRecord, bytes, 'a backup record', 'conclave-backup/1', backupFault);
+  const { key, profile, wrapped, set, shares } = record;
   const algorithm = caAlgorithmNamed(key.algorithm);
   // SP 800-208 section 8.1: whoever made a copy of such a key all the same, nobody here brings it back.
   if (isStateful(algorithm)) {
@@ -84,7 +75,7 @@ export function readBackupRecord(bytes: Uint8Array): BackupRecord {
   const parts = key.parts.map(({ part }) => part).join(' ');
   if (wrapped.map(({ part }) => part).join(' ') !== parts || wrapped.some((part) => part.wrapped === '')) throw backupFault(`every part of the key, wrapped: ${parts}`, wrapped.map(({ part }) => part).join(' '));
   soundSet(set, shares, backupFault);
-  return parsed.data;
+  return record;
 }
 
 /** Whether a record's set is whole: a commitment, a card and a person for each of its shares. Throws `fault`'s refusal, or SHARE-SAME-PERSON. */

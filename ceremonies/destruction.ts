@@ -7,7 +7,8 @@
  */
 import canonicalize from 'canonicalize';
 import * as z from 'zod';
-import { fromBase64url, fromUtf8 } from './bytes.ts';
+import { readBrought } from './brought.ts';
+import { fromBase64url } from './bytes.ts';
 import { KeyCheck, ObjectFact, type Evidence, type Input, type Intent } from './evidence.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import type { Plan, PlanStep } from './script.ts';
@@ -77,18 +78,7 @@ const BRING = 'Make the list anew with `conclave destroy plan`. Nothing was touc
 
 /** Reads a list of copies. Throws `Refused` INPUT-COPIES, DEPENDANTS-NAMED, TEXT-PRINTABLE. */
 export function readCopyList(bytes: Uint8Array): CopyList {
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch {
-    throw fault('a list of copies (JSON)', 'something else');
-  }
-  const parsed = CopyList.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw fault('a list of the format conclave-copies/1', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
-  }
-  const list = parsed.data;
+  const list = readBrought(CopyList, bytes, 'a list of copies', 'conclave-copies/1', fault);
   const said: readonly (readonly [string, string, number])[] = [
     ['label', list.key.label, 128], ['despite', list.despite, 300], ...[...list.unknown, ...list.dependants].map((words) => ['words', words, 300] as const),
     ...list.copies.flatMap(({ what, by }) => [['what', what, 300] as const, ...by.means === 'people' ? [['how', by.how, 300] as const] : [], ...by.means === 'retention' ? [['who', by.who, 300] as const] : []]),

@@ -13,7 +13,8 @@ import canonicalize from 'canonicalize';
 import { sha256 } from '@noble/hashes/sha2.js';
 import * as z from 'zod';
 import type { BackupRecord } from './backup-record.ts';
-import { fromBase64url, fromUtf8, utf8 } from './bytes.ts';
+import { readBrought } from './brought.ts';
+import { fromBase64url, utf8 } from './bytes.ts';
 import { Base64url, BoundedText, EscrowAgent, Hex, type Evidence, type Input, type Intent } from './evidence.ts';
 import { identityOfRecord, inputDigest } from './key-record.ts';
 import { backupInput, idsToRestore, modeFault } from './recovery.ts';
@@ -51,23 +52,13 @@ export type EscrowTerms = Omit<EscrowRecord, 'sha256'>;
 /** Reads the record of an escrow. Throws `Refused` INPUT-ESCROW, TEXT-*. */
 export function readEscrowRecord(bytes: Uint8Array): EscrowRecord {
   const fault = (expected: string, found: string) => new Refused(refuse('INPUT-ESCROW', expected, found, BRING));
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch {
-    throw fault('the record of an escrow (JSON)', 'something else');
-  }
-  const parsed = EscrowRecord.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw fault('the record of an escrow in the format conclave-escrow/1', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
-  }
-  const { key, agent, purpose, authority, conditions } = parsed.data;
+  const record = readBrought(EscrowRecord, bytes, 'the record of an escrow', 'conclave-escrow/1', fault);
+  const { key, agent, purpose, authority, conditions } = record;
   for (const [name, words, most] of [['label', key.label, 64], ['agent', agent.name, 80], ['purpose', purpose, 200], ['authority', authority, 200], ['conditions', conditions, 200]] as const) {
     const unclear = plainText(name, words, most);
     if (unclear) throw new Refused(unclear);
   }
-  return parsed.data;
+  return record;
 }
 
 /** The record of the escrow that this ceremony deposits: all of it but the envelope's digest. */

@@ -5,7 +5,8 @@
 import canonicalize from 'canonicalize';
 import { sha256 } from '@noble/hashes/sha2.js';
 import * as z from 'zod';
-import { fromBase64url, fromUtf8, toHex, utf8 } from './bytes.ts';
+import { readBrought } from './brought.ts';
+import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { Base64url, BoundedText, KeyReference, type Input, type KeyPart, type Placement, type WrappedPart } from './evidence.ts';
 import { caAlgorithmNamed, componentsOf, type Component } from './keys/algorithms.ts';
 import { derParts, readDer, TAG } from './keys/der.ts';
@@ -56,19 +57,9 @@ export type KeyRecord = z.infer<typeof KeyRecord>;
 
 /** Reads a key record. Throws `Refused` INPUT-KEY, or ALGORITHM-KNOWN. */
 export function readKeyRecord(bytes: Uint8Array): KeyRecord {
-  let value: unknown;
-  try {
-    value = JSON.parse(fromUtf8(bytes));
-  } catch {
-    throw keyFault('a key record (JSON)', 'something else');
-  }
-  const parsed = KeyRecord.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw keyFault('a key record of the format conclave-key/1', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
-  }
-  soundReference(parsed.data.key, parsed.data.profile, keyFault);
-  return parsed.data;
+  const record = readBrought(KeyRecord, bytes, 'a key record', 'conclave-key/1', keyFault);
+  soundReference(record.key, record.profile, keyFault);
+  return record;
 }
 
 /** The draft under which an algorithm is used here; null where there is a finished standard. */
