@@ -1038,10 +1038,10 @@ class Estate {
         if (own) this.#event(own, step, 'wrapped under the backup key, into the record');
         return;
       }
-      case 'give-share': {
-        const { card, object, x, erased } = evidence as Evidence<'give-share'>;
+      case 'give-share': case 'return-share': {
+        const { card, object, x, erased } = evidence as Evidence<'give-share' | 'return-share'>;
         const seat = current.step.who;
-        const on = { module: cardModule(before, current.step.do.card ?? 'share-card', seat), token: card.serial };
+        const on = { module: cardModule(before, current.step.do.card ?? (current.step.do.action === 'give-share' ? 'share-card' : 'new-share-card'), seat), token: card.serial };
         const name = personAt(before, seat)?.name ?? seat;
         for (const { holding } of this.#holdings()) if (holding.module === on.module && holding.token === on.token && erased.includes(holding.label) && stands(holding)) this.#end(holding, source, 'L1', 'erased from the card, when another share came');
         this.#setOf(step)?.custodians.push({
