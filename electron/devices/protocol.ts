@@ -4,7 +4,7 @@
  * Three channels, kept apart:
  *   1. requests and answers (this file): conductor <-> device process. No secret fits in either direction.
  *   2. notices: device process -> its parent ("a PIN is wanted, for this card, from this person"; "a token has come").
- *   3. the booth port: booth window -> device process, PIN bytes only (and a component to its holder's booth); it does not exist for the conductor.
+ *   3. the booth port: booth window -> device process, PIN bytes only (and a component, or the words of a share, to its holder's booth); it does not exist for the conductor.
  */
 import * as z from 'zod';
 import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Reader, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
@@ -454,10 +454,10 @@ export const Notice = z.discriminatedUnion('kind', [
 ]);
 export type Notice = z.infer<typeof Notice>;
 
-/** On the booth port, and only there. The receiver wipes `pin` after use: a PIN, or the digits of a component. */
+/** On the booth port, and only there. The receiver wipes `pin` after use: a PIN, the digits of a component, or words on one line. */
 export type BoothMessage = { readonly ticket: number; readonly pin: Uint8Array } | { readonly ticket: number; readonly cancelled: true };
 
-/** The holder of a component is ready to see it; and, back on the very port that asked, the component with so many bytes of its check value behind it. */
+/** The holder of a component, or of a share, is ready to see it; and, back on the very port that asked, the component with so many bytes of its check value behind it, or the words of the share on one line. */
 export interface BoothAsks { readonly ticket: number; readonly shows: true }
 export interface BoothShown { readonly ticket: number; readonly component: Uint8Array }
 export const SHOWN_CHECK = 3;

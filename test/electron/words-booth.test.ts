@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { fromUtf8 } from '../../ceremonies/bytes.ts';
 import { addChecksum, wordBuffer, writeWords } from '../../ceremonies/shares/word-code.ts';
-import { WordTyping, type WordHeard } from '../../electron/terminal-words.ts';
+import { WordTyping, type WordHeard } from '../../electron/booth/words.ts';
 
 const COUNT = 20;
 /** Twenty words whose checksum fits. */
