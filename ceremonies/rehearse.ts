@@ -662,13 +662,13 @@ class Room {
     if (what.action === 'return-share') {
       this.#cardInReader(step, step.who, what.card ?? 'new-share-card');
       if (what.envelope !== undefined) this.#input(step, what.envelope, 'envelope');
-      if (this.#given.size > 0) this.#fault('COPY-ONCE', step, 'one share brought back', 'a second one', 'Make another ceremony for it.');
+      if (this.#given.size > 0) this.#fault('ONE-COPY-EACH', step, 'one share brought back', 'a second one', 'Make another ceremony for it.');
       this.#given.add(step.who);
       return;
     }
     if (!Object.hasOwn(this.#plan.room.cards, 'share-card')) this.#fault('PEOPLE-CARDS', step, 'a share-card for every custodian', 'none', 'Add `share-card: { for: custodian, at: bag }` under room.cards.');
     this.#cardInReader(step, step.who);
-    if (made) this.#fault('COPY-ONCE', step, 'one copy for every custodian', `a second one for ${step.who}`, 'Remove one of the two.');
+    if (made) this.#fault('ONE-COPY-EACH', step, 'one copy for every custodian', `a second one for ${step.who}`, 'Remove one of the two.');
     if (what.action === 'seal-copy') {
       this.#input(step, what.to, 'recipients');
       if (!this.#comparedBy.has(`${what.to} ${step.who}`)) this.#fault('INPUT-CONFIRMED', step, `${what.to} compared by ${step.who} before a share is sealed to a key of it`, 'not compared', 'Let the confirm-input step be for-each: custodian.');

@@ -75,7 +75,7 @@ export function returnOpeningFault(plan: Plan, { inputs, mode, people, bindings 
 export function copyIntentFault(backup: Backup | null, copies: ShareCopies, seat: string, intent: Intent<'write-copy'> | Intent<'seal-copy'>): Refusal | null {
   const share = backup?.given[seat];
   if (!backup || !share) return refuse('INPUTS-COMPLETE', `a backup that names a share of ${seat}`, 'none', STOP);
-  if (Object.hasOwn(copies, seat)) return refuse('COPY-ONCE', `one copy for ${seat}`, 'a second one', STOP);
+  if (Object.hasOwn(copies, seat)) return refuse('ONE-COPY-EACH', `one copy for ${seat}`, 'a second one', STOP);
   if (intent.card !== share.card) return refuse('CARD-BOUND', share.card, intent.card, STOP);
   return intent.set === backup.set.id && intent.x === share.x && intent.object === share.object ? null
     : refuse('SHARE-SET', `share ${share.x} of set ${backup.set.id}, as ${share.object}`, `share ${intent.x} of set ${intent.set}, as ${intent.object}`, STOP);
@@ -141,7 +141,7 @@ export function envelopesOf(copies: ShareCopies): { readonly x: number; readonly
 
 export function returnIntentFault(inputs: Inputs | undefined, what: Do<'return-share'>, backup: Backup | null, seat: string, bound: string | undefined, dead: readonly string[], intent: Intent<'return-share'>): Refusal | null {
   const { set } = backupInput(inputs, what.from);
-  if (backup && Object.hasOwn(backup.given, seat)) return refuse('COPY-ONCE', 'one share brought back', 'a second one', STOP);
+  if (backup && Object.hasOwn(backup.given, seat)) return refuse('ONE-COPY-EACH', 'one share brought back', 'a second one', STOP);
   if (intent.card !== bound) return refuse('CARD-BOUND', bound ?? 'a card', intent.card, STOP);
   if (intent.set !== set.id || intent.x !== what.share) return refuse('SHARE-SET', `share ${what.share} of set ${set.id}`, `share ${intent.x} of set ${intent.set}`, STOP);
   const digest = envelopeDigest(inputs, what);
