@@ -32,7 +32,7 @@ import {
   componentEvidenceFault, componentIntentFault, componentsGone, formedMayBeKept, formedObject, formFault, formIntentFault, isEntry, NO_COMPONENTS, withComponent, withFormed, type Components,
 } from './components.ts';
 import {
-  copyIntentFault, handlesCopies, openedCopy, openFault, openIntentFault, returnFault, returnIntentFault, returnOpeningFault, sealedCopy, sealFault, sealIntentFault, writeFault, writtenCopy,
+  copyIntentFault, handlesCopies, openedCopy, openFault, openIntentFault, returnFault, returnIntentFault, returnOpeningFault, sealedCopy, sealFault, sealIntentFault, shareWasRead, writeFault, writtenCopy,
   type ShareCopies,
 } from './share-copies.ts';
 import { awaitsBroughtShare, backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredFault, restoredKey, restoredObjects, restoreFault, restoreIntentFault, unreadFault, withoutShare } from './recovery.ts';
@@ -1315,9 +1315,9 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       const old = state.renewal?.old ?? state.backup;
       return old ? { ...state, ...renewed(old, evidence as Evidence<'renew-shares'>) } : state;
     }
-    case 'seal-copy': return { ...state, copies: sealedCopy(state.copies, step.who, evidence as Evidence<'seal-copy'>) };
+    case 'seal-copy': return { ...state, backup: shareWasRead(state.backup, step.who), copies: sealedCopy(state.copies, step.who, evidence as Evidence<'seal-copy'>) };
     case 'open-copy': return { ...state, copies: openedCopy(state.copies, step.who) };
-    case 'write-copy': return { ...state, copies: writtenCopy(state.copies, step.who, evidence as Evidence<'write-copy'>) };
+    case 'write-copy': return { ...state, backup: shareWasRead(state.backup, step.who), copies: writtenCopy(state.copies, step.who, evidence as Evidence<'write-copy'>) };
     case 'retire-share': return { ...state, renewal: retired(state.renewal, step.who) };
     case 'seal-escrow': return { ...state, deposit: depositOf(state, step.do, evidence as Evidence<'seal-escrow'>) };
     case 'restore-key': case 'release-escrow': {

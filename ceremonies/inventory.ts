@@ -1189,7 +1189,7 @@ class Estate {
         const file = owner?.copies.find((copy) => (copy.kind === 'wrapped-file' && stands(copy) && wrappedFileText(copy) === what) || (copy.kind === 'escrow' && stands(copy) && escrowText(copy) === what));
         if (owner) this.#event(owner, step, `copy ${number}, ${what}: ${words}`);
         if (file && level !== null) this.#told(file, source, level, words);
-        for (const medium of owner?.copies.flatMap((copy) => (copy.kind === 'share-set' ? (copy as SetDraft).media ?? [] : [])) ?? []) if (level !== null && shareMediumText(medium) === what) medium.gone = words;
+        for (const medium of owner?.copies.flatMap((copy) => (copy.kind === 'share-set' ? copy.media ?? [] : [])) ?? []) if (level !== null && shareMediumText(medium) === what) medium.gone = words;
       }
       if (by.means !== 'token') continue;
       const { holding, key } = this.#listed(by) ?? {};

@@ -103,7 +103,7 @@ export function writeFault(backup: Backup | null, intent: Intent<'write-copy'>, 
 /** The envelope that was sealed in this ceremony, and no other. */
 export function openIntentFault(backup: Backup | null, copies: ShareCopies, seat: string, { set, x, envelope }: Intent<'open-copy'>): Refusal | null {
   const copy = copies[seat];
-  if (!backup || copy?.sealed == null || copy.readBack) return refuse('COPY-READ-BACK', `an envelope of ${seat} that nobody has opened yet`, copy?.readBack === true ? 'one that was opened' : 'none', STOP);
+  if (!backup || !copy?.sealed || copy.readBack) return refuse('COPY-READ-BACK', `an envelope of ${seat} that nobody has opened yet`, copy?.readBack === true ? 'one that was opened' : 'none', STOP);
   return set === backup.set.id && x === copy.x && envelope === copy.identifier ? null
     : refuse('COPY-READ-BACK', `the envelope ${copy.identifier} of share ${copy.x}`, `${envelope} of share ${x}`, STOP);
 }
@@ -112,6 +112,12 @@ export function openFault(backup: Backup | null, copies: ShareCopies, seat: stri
   return must(e.envelope === intent.envelope && e.x === intent.x, 'COPY-READ-BACK', `share ${intent.x} out of ${intent.envelope}`, `share ${e.x} out of ${e.envelope}`)
     ?? must(e.opener === copies[seat]?.sealed?.recipient, 'RECIPIENT-OWN', `opened with the key ${copies[seat]?.sealed?.recipient ?? ''}`, e.opener)
     ?? must(e.commitment === backup?.set.commitments[intent.x - 1], 'SHARE-COMMITMENT', 'the share that the set commits to', 'another one');
+}
+
+/** A share of which a copy was made was read on its card, and compared. */
+export function shareWasRead(backup: Backup | null, seat: string): Backup | null {
+  const share = backup?.given[seat];
+  return backup && share ? { ...backup, given: { ...backup.given, [seat]: { ...share, readBack: true } } } : backup;
 }
 
 export function sealedCopy(copies: ShareCopies, seat: string, { x, envelope, recipient }: Evidence<'seal-copy'>): ShareCopies {

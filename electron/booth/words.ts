@@ -213,7 +213,7 @@ export function wordsWords({ purpose, words: { shows } }: WordsFacts): Component
 export function wordsName({ words: { count, sheet } }: WordsFacts, phase: WordsPhase): string {
   switch (phase) {
     case 'alone': return 'Are you alone at the screen?';
-    case 'asked': case 'shown': return `Write these ${count} words on your form, and its number: ${sheet ?? ''}`;
+    case 'asked': case 'shown': return `Write on your form: number ${sheet ?? ''}, and these ${count} words`;
     case 'words': case 'over': return `Type the ${count} words from your form`;
   }
 }

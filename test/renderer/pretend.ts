@@ -967,7 +967,7 @@ export class Room {
       case 'seal-copy':
       case 'write-copy':
       case 'open-copy': {
-        const { card = '', object = '', x, recipient = '', sheet = '', envelope = '' } = intent as unknown as Intent<'seal-copy'> & Intent<'write-copy'> & Intent<'open-copy'>;
+        const { card, object, x, recipient, sheet, envelope } = intent as unknown as Intent<'seal-copy'> & Intent<'write-copy'> & Intent<'open-copy'>;
         const commitment = state.backup?.set.commitments[x - 1] ?? '';
         if (step.do.action === 'open-copy') return { x, commitment, envelope, opener: state.copies[step.who]?.sealed?.recipient ?? '' };
         const own = { card, object, x, commitment };
