@@ -29,16 +29,15 @@ import { readSubjectKey, subjectKeyOf } from '../ceremonies/keys/subject-key.ts'
 import { CURVES, HASHES, MONTGOMERY, writeEcPrivateKey } from '../ceremonies/keys/traditional.ts';
 import { combineChecked, makeShares } from '../ceremonies/shares/share.ts';
 import { verifyTranscript } from '../ceremonies/verify.ts';
-import { Conductor, DeviceProblem, type Devices } from '../electron/conductor/conductor.ts';
 import { openLedger, type Ledger } from '../electron/conductor/ledger.ts';
-import { nativeHasher, readConfiguration, SOFTWARE_MODULE } from '../electron/conductor/machine.ts';
-import { Operations } from '../electron/devices/operations.ts';
+import { nativeHasher, SOFTWARE_MODULE } from '../electron/conductor/machine.ts';
 import { openPkcs11Module } from '../electron/devices/pkcs11.ts';
 import { generateSecret, PROVIDERS, signWith, type ProviderName } from '../electron/devices/providers.ts';
 import { REHEARSAL_PIN, type DeviceReply, type ModuleConfig } from '../electron/devices/protocol.ts';
 import { nodeLauncher } from '../electron/processes.ts';
-import { ask, playOn, playRehearsal, type Table } from '../electron/rehearsal.ts';
+import { ask, playOn, playRehearsal } from '../electron/rehearsal.ts';
 import { electronRuntime } from './electron.mjs';
+import { openInside } from './inside.ts';
 import { cache, isRoot, onPath, out, root, withDisplay } from './machine.mjs';
 
 // --- what is printed -------------------------------------------------------------------------------------------------
@@ -172,27 +171,7 @@ async function longRecord(folder: string, entries: number): Promise<readonly str
     ceremonies: () => [],
     close: () => undefined,
   };
-  const listeners = new Set<Parameters<Table['onEntries']>[0]>();
-  const conductor = new Conductor({
-    ledger, devices: devicesInside(), configuration: readConfiguration(folder), hasher: nativeHasher, home: folder,
-    scripts: [{ name: 'root-ca', text: readFileSync(join(root, 'ceremonies/scripts/root-ca.yaml'), 'utf8') }],
-    app: { version: 'bench', build: 'bench' }, runtime: { node: process.versions.node, electron: null, development: true },
-    clock: { now: () => new Date(), source: () => 'the benchmark\'s', drift: () => 0 },
-    random: (bytes) => new Uint8Array(randomBytes(bytes)),
-    warnings: () => [],
-    saveBundle: () => { throw new Error('the benchmark exports nothing'); },
-    push: (pushed) => { for (const listener of listeners) listener(pushed); },
-    moved: () => undefined,
-    modules: () => ({ configured: [], candidates: [] }),
-    blocklist: () => null,
-  });
-  const table: Table = {
-    call: (request) => conductor.answer(request),
-    onEntries: (listener) => {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
-    },
-  };
+  const table = await openInside(folder, ledger);
   const play = { script: 'root-ca', parameters: {}, module: SOFTWARE_MODULE, hasher: nativeHasher };
   const ceremony = await playRehearsal(table, { ...play, until: (state) => state.seals.length > 0 });
   for (let n = 1; lines.length < entries; n++) {
@@ -207,30 +186,6 @@ async function longRecord(folder: string, entries: number): Promise<readonly str
   }
   await playOn(table, ceremony, play);
   return lines;
-}
-
-/** The device processes' work without their processes: nothing of it is measured. */
-function devicesInside(): Devices {
-  const started = new Map<string, Operations>();
-  const answer = async (operations: Operations, operation: string, body: unknown) => {
-    const reply = await operations.answer(operation, body);
-    if (reply.ok) return reply.body;
-    throw new DeviceProblem(reply.error);
-  };
-  return {
-    call: async (module, operation, body) => {
-      let operations = started.get(module.name);
-      if (operations === undefined) {
-        operations = new Operations({ notify: () => undefined, pin: () => Promise.resolve(null), component: () => Promise.resolve(null), program: import.meta.filename, readersMoved: () => undefined });
-        started.set(module.name, operations);
-        await answer(operations, 'start', { module });
-      }
-      return await answer(operations, operation, body) as never;
-    },
-    busy: () => false,
-    restart: () => Promise.resolve(),
-    losses: () => ({ count: 0, how: 'exited', detail: '' }),
-  };
 }
 
 async function benchVerify(folder: string, { runs, entries }: Sizes): Promise<Figure> {

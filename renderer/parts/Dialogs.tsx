@@ -187,6 +187,8 @@ export function Unexpected({
   const [ends, setEnds] = useState(true);
   const work = useConclave((state) => state.work);
   const trouble = useConclave((state) => state.trouble);
+  /** What brought people here is on the screen behind: it is not what became of what they record. */
+  const [before] = useState(trouble);
   const field = (name: string, label: string, hint?: string) => (
     <Field
       key={name}
@@ -297,7 +299,7 @@ export function Unexpected({
           </>
         ) : null}
       </div>
-      {trouble ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
+      {trouble && trouble !== before ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
       <p role="status">
         {work === null
           ? ''

@@ -77,7 +77,7 @@ test('killed for real around the comparison, and carried on to the end', async (
       const heard = await killedFor(folder, 'software', moment, 'ha-clone', {}, { algorithm: 'ecdsa-p256', place: 'token' });
       const durable = await entriesIn(folder);
       if (moment === MOMENTS[1]) assert.deepEqual([parseLine(heard.at(-1) ?? '').kind, parseLine(heard.at(-1) ?? '').step], ['begun', 'compare'], 'the boundaries have moved');
-      await goOn(folder, 'software', durable, heard, true);
+      await goOn(folder, 'software', durable, heard);
     } finally {
       remove(folder);
     }

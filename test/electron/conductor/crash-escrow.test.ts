@@ -19,7 +19,7 @@ test('escrow-release: killed for real, and carried on to the end', async (t) => 
       const durable = await entriesIn(home);
       assert.ok(durable === heard.length || durable === heard.length + 1, `${heard.length} entries shown, ${durable} durable`);
       assert.deepEqual([parseLine(heard.at(-1) ?? '').kind, parseLine(heard.at(-1) ?? '').step], ['begun', step], 'the boundaries have moved');
-      await goOn(home, 'software', durable, heard, true);
+      await goOn(home, 'software', durable, heard);
     } finally {
       remove(home);
     }

@@ -18,7 +18,7 @@ for (const [script, sample] of [['composite-ca', COMPOSITE], ['intermediate', EX
         const heard = await killedFor(home, 'softhsm', moment, script, {});
         const durable = await entriesIn(home);
         assert.ok(durable === heard.length || durable === heard.length + 1, `${heard.length} entries shown, ${durable} durable`);
-        await goOn(home, 'softhsm', durable, heard, true);
+        await goOn(home, 'softhsm', durable, heard);
       } finally {
         remove(home);
       }

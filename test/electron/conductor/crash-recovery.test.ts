@@ -26,7 +26,7 @@ for (const [what, module, ca, sample] of [
         const durable = await entriesIn(home);
         assert.ok(durable === heard.length || durable === heard.length + 1, `${heard.length} entries shown, ${durable} durable`);
         if (moment === 'outcome 38') assert.deepEqual([parseLine(heard.at(-1) ?? '').kind, parseLine(heard.at(-1) ?? '').step], ['begun', 'restore'], 'the boundaries have moved');
-        await goOn(home, module, durable, heard, true);
+        await goOn(home, module, durable, heard);
       } finally {
         remove(home);
       }

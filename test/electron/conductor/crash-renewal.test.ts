@@ -22,7 +22,7 @@ for (const [module, sample] of [['software', ['outcome 36', 'outcome 38', 'outco
         if (module === 'softhsm') withSoftHsm(home);
         const heard = await killedFor(home, module, moment, 'custodian-change', {}, { algorithm: 'ecdsa-p256', place: 'token' });
         assert.deepEqual([parseLine(heard.at(-1) ?? '').kind, parseLine(heard.at(-1) ?? '').step], ['begun', WHERE[moment]], 'the boundaries have moved');
-        await goOn(home, module, await entriesIn(home), heard, true);
+        await goOn(home, module, await entriesIn(home), heard);
         const shares = (await allObjects(module === 'software' ? 'software' : 'pkcs11', home, REHEARSAL_PIN)).filter(({ label }) => label.startsWith('conclave-share-'));
         assert.equal(shares.length, 4, 'three new shares, and the old one of whoever was not here');
       } finally {

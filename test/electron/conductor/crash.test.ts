@@ -24,7 +24,7 @@ test('every durable boundary, on an image of the moment: nothing is lost, the ne
     assert.ok(moments.length > lines.length, 'fewer images than entries');
     await each(t, moments, (moment) => moment, async (moment) => {
       const image = join(images, moment);
-      await goOn(image, 'software', Number(moment.split(' with ')[1]), lines, false);
+      await goOn(image, 'software', Number(moment.split(' with ')[1]), lines, { inside: true });
       rmSync(image, { recursive: true });
     });
   } finally {
@@ -45,7 +45,7 @@ for (const module of ['software', 'softhsm'] as const) {
         const heard = await killedFor(home, module, moment);
         const durable = await entriesIn(home);
         assert.ok(durable === heard.length || durable === heard.length + 1, `${heard.length} entries shown, ${durable} durable`);
-        await goOn(home, module, durable, heard, true);
+        await goOn(home, module, durable, heard);
       } finally {
         remove(home);
       }

@@ -9,6 +9,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openInside } from '../../../build/inside.ts';
 import { readBackupRecord } from '../../../ceremonies/backup-record.ts';
 import { fromBase64url } from '../../../ceremonies/bytes.ts';
 import { pendingAction, type Data, type State } from '../../../ceremonies/ceremony.ts';
@@ -20,9 +21,8 @@ import { Fold, parseLine, pushLine } from '../../../ceremonies/transcript.ts';
 import { verifyTranscript } from '../../../ceremonies/verify.ts';
 import { nativeHasher } from '../../../electron/conductor/machine.ts';
 import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
-import type { BoothPort, House } from '../../../electron/processes.ts';
-import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
-import { allObjects } from '../devices/objects.ts';
+import { ask, playOn, playRehearsal, type Play, type Table } from '../../../electron/rehearsal.ts';
+import { allObjects, look } from '../devices/objects.ts';
 import { CONDUCTOR, openHouse } from '../house.ts';
 
 export const MORTAL = fileURLToPath(new URL('./mortal.ts', import.meta.url));
@@ -50,7 +50,7 @@ function explained(lines: readonly string[]): (object: ObjectFact) => boolean {
   return (object) => ids.has(object.id) || labels.has(object.label) || object.label.startsWith('REHEARSAL CA');
 }
 
-export const allLines = async (house: House<BoothPort>, ceremony: string) => (await ask(house, { call: 'entries', ceremony, from: 0 })).lines;
+export const allLines = async (house: Table, ceremony: string) => (await ask(house, { call: 'entries', ceremony, from: 0 })).lines;
 
 function folded(lines: readonly string[]): State {
   const fold = new Fold(nativeHasher);
@@ -58,9 +58,9 @@ function folded(lines: readonly string[]): State {
   return fold.state;
 }
 
-/** Opens what a kill left behind, and shows that nothing is lost and that it goes on: one step further, or to the end. */
-export async function goOn(home: string, module: Module, expected: number, heard: readonly string[], toTheEnd: boolean): Promise<void> {
-  const house = await openHouse(home);
+/** Opens what a kill left behind, and shows that nothing is lost and that it goes on to its end; or `inside` this process, one step further. */
+export async function goOn(home: string, module: Module, expected: number, heard: readonly string[], { inside = false } = {}): Promise<void> {
+  const house = inside ? await openInside(home) : await openHouse(home);
   try {
     const [summary] = await ask(house, { call: 'ceremonies' });
     if (!summary) {
@@ -75,7 +75,7 @@ export async function goOn(home: string, module: Module, expected: number, heard
     if (summary.interrupted) {
       const present = before.people.map((person) => person.seat).filter((seat) => !['custodian-3', 'auditor'].includes(seat));
       await ask(house, { call: 'resume', ceremony, present, reason: 'The power was cut.', officer: null, standIns: true });
-      const enough = toTheEnd ? Infinity : Math.max(before.cursor + 1, 1);
+      const enough = inside ? Math.max(before.cursor + 1, 1) : Infinity;
       await playOn(house, ceremony, { hasher: nativeHasher, until: (state) => state.queue.length === 0 && state.resumptions > before.resumptions && state.cursor >= enough });
     } else {
       assert.equal(pendingAction(before).kind, 'over');
@@ -85,12 +85,13 @@ export async function goOn(home: string, module: Module, expected: number, heard
     const { verdict, state } = await verifyTranscript(new TextEncoder().encode(whole.map((line) => `${line}\n`).join('')), { hasher: nativeHasher });
     const over = pendingAction(state).kind === 'over';
     assert.deepEqual(verdict.findings.map((finding) => finding.rule), over ? [] : ['RECORD-OPEN']);
-    if (toTheEnd) assert.equal(verdict.verdict, 'valid');
+    if (!inside) assert.equal(verdict.verdict, 'valid');
     await house.stop();
 
-    // What really lies on the tokens, read by another program with its own login.
+    // What really lies on the tokens, read with a login of its own, and by another program where there are processes.
     const known = explained(whole);
-    const found = await allObjects(module === 'software' ? 'software' : 'pkcs11', home, REHEARSAL_PIN);
+    const kind = module === 'software' ? 'software' : 'pkcs11';
+    const found = inside ? (await look(kind, home, REHEARSAL_PIN)).objects : await allObjects(kind, home, REHEARSAL_PIN);
     assert.deepEqual(found.filter((object) => !known(object)), [], 'objects that the record does not explain');
     const keys = found.filter((object) => (object.class === 'private-key' || object.class === 'secret-key') && !object.label.startsWith('conclave-identity'));
     // Of a clone, the key is on the first token too, as its record says.

@@ -90,7 +90,7 @@ test('killed around the moments at which things change hands, and carried on to 
     const folder = temporaryFolder('custody-crash');
     try {
       const heard = await killedFor(folder, 'software', moment, 'custody-movement', {});
-      await goOn(folder, 'software', await entriesIn(folder), heard, true);
+      await goOn(folder, 'software', await entriesIn(folder), heard);
       const again = await openHouse(folder);
       const { movements, findings } = await ask(again, { call: 'custody' }).finally(() => again.stop());
       assert.deepEqual([movements.map(({ state }) => state), findings], [['signed', 'signed'], []]);

@@ -253,7 +253,7 @@ test('killed for real around every act of the destruction, and carried on to the
     try {
       withSoftHsm(folder);
       const heard = await killedFor(folder, 'softhsm', moment, script, {});
-      await goOn(folder, 'softhsm', await entriesIn(folder), heard, true);
+      await goOn(folder, 'softhsm', await entriesIn(folder), heard);
     } finally {
       remove(folder);
     }
