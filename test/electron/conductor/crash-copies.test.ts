@@ -23,7 +23,7 @@ test('copies of shares: killed for real, and carried on to the end', async (t) =
     try {
       const heard = await killedFor(home, 'software', moment, script, parameters, { algorithm: 'ecdsa-p256', place: 'token' });
       assert.deepEqual([parseLine(heard.at(-1) ?? '').kind, parseLine(heard.at(-1) ?? '').step], ['begun', step], 'the boundaries have moved');
-      await goOn(home, 'software', await entriesIn(home), heard, true);
+      await goOn(home, 'software', await entriesIn(home), heard);
       const shares = (await allObjects('software', home, REHEARSAL_PIN)).filter(({ label }) => label.startsWith('conclave-share-'));
       assert.equal(shares.length, script === 'share-return' ? 1 : 2, 'one on each card, and none of the attempt');
     } finally {
