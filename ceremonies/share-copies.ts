@@ -63,8 +63,9 @@ export function returnOpeningFault(plan: Plan, { inputs, mode, people, bindings 
   const seat = plan.steps.find(({ do: what }) => what.action === 'return-share')?.who ?? '';
   const name = people.find((person) => person.seat === seat)?.name ?? '';
   const plain = (words: string) => words.trim().toLowerCase().replace(/\s+/g, ' ');
-  // Another person with this share and an own one would be two of the threshold.
-  if (plain(name) !== plain(share.holder)) return refuse('RETURN-HOLDER', `${share.holder}, whose share it is`, name, 'Let its holder bring it. A share goes to another person only when the shares are renewed (custodian-change).');
+  // Whoever has the envelope's key holds this share; with another one they would be two of the threshold.
+  const other = record.shares.find(({ x, holder }) => x !== back.share && plain(holder) === plain(name));
+  if (other) return refuse('RETURN-HOLDER', `${share.holder}, or somebody who holds no other share of this set`, `${name}, who holds share ${other.x}`, 'Let the holder of this share bring it. Nothing was touched.');
   const taken = Object.values(bindings.cards[back.card ?? 'new-share-card'] ?? {}).find(({ serial }) => record.shares.some(({ card }) => card === serial));
   return taken === undefined ? null : refuse('NEW-CARDS', 'a card that the backup does not name', taken.serial, 'Bring another card: one that holds a share of this set already must not get a second one. Nothing was touched.');
 }
