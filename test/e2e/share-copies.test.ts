@@ -16,7 +16,7 @@ import { parseLine } from '../../ceremonies/transcript.ts';
 import type { Entry } from '../../ceremonies/ceremony.ts';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
 import { temporaryFolder } from '../electron/house.ts';
-import { accessible, chooseScript, lastKey, ownRecordIsValid, picture, PICTURES, play, searchEverywhere, sitDown, typePin, waitForBooth, type Table } from './table.ts';
+import { accessible, beginRehearsal, chooseScript, lastKey, ownRecordIsValid, picture, PICTURES, play, searchEverywhere, sitDown, typePin, waitForBooth, type Table } from './table.ts';
 
 const phase = (booth: Page) => booth.evaluate(() => document.body.dataset['phase'] ?? '');
 const words = (booth: Page) => booth.evaluate(() => [...document.querySelectorAll('#digits i')].map((cell) => cell.textContent));
@@ -147,6 +147,16 @@ test('share-envelope with people: sealed, and opened with the own key file', { t
     await page.locator(`main[data-pending=witness][data-step="open/${seat}"]`).waitFor();
     if (index === 0) await picture(page, 'share-envelope-opened');
   }
+  await play(table, ({ pending }) => pending === 'over');
+  await ownRecordIsValid(page);
+});
+
+test('share-return with stand-ins: out of the envelope, onto a new card', { timeout: 5 * 60_000 }, async (t) => {
+  const table = await beginRehearsal(t, 'share-return');
+  const { page } = table;
+  await play(table, ({ step, pending }) => step === 'return' && pending === 'witness');
+  await picture(page, 'share-return-written');
+  await accessible(page, 'A share on its new card');
   await play(table, ({ pending }) => pending === 'over');
   await ownRecordIsValid(page);
 });
