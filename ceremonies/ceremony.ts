@@ -27,6 +27,7 @@ import { agentFault, depositOf, escrowOpeningFault, releaseIntentFault, releaseO
 import { heldAt, identityOfRecord, idsNeeded, inputDigest, keyIds, readKeyRecord, type CeremonyKey, type HeldPart, type KeyRecord } from './key-record.ts';
 import type { Backup } from './backup-record.ts';
 import { cloneEvidenceFault, cloneFault, cloneIntentFault } from './cloning.ts';
+import { backupPossibleFault, certifiedFault, lockingDeviations, neverCopiedFault } from './later-backup.ts';
 import { layOutCards, renewalOpeningFault, renewed, renewFault, renewIntentFault, retired, retireFault, retireIntentFault, retireTried, retireUntried, type Renewal } from './renewal.ts';
 import {
   componentEvidenceFault, componentIntentFault, componentsGone, formedMayBeKept, formedObject, formFault, formIntentFault, isEntry, NO_COMPONENTS, withComponent, withFormed, type Components,
@@ -443,7 +444,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}, handlesCopies(plan)) ?? returnOpeningFault(plan, data) ?? renewalOpeningFault(plan, data.inputs, data.bindings.cards) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data) ?? activationOpeningFault(plan, data);
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}, handlesCopies(plan)) ?? returnOpeningFault(plan, data) ?? renewalOpeningFault(plan, data.inputs, data.bindings.cards) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data) ?? activationOpeningFault(plan, data) ?? neverCopiedFault(plan, data.inputs) ?? certifiedFault(plan, data.inputs);
   if (inputs) return inputs;
   layOutMovements(layOutCards(plan, data.bindings.cards), data.inputs, data.people);
   if (data.mode === 'real') {
@@ -864,7 +865,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
       const { key } = keyInput(state, step.do.from);
       const e = evidence as Evidence<'open-key'>;
       return must(e.token === (intent as Intent<'open-key'>).token, 'TOKEN-BOUND', (intent as Intent<'open-key'>).token, e.token)
-        ?? provenAs(state, keyIds(key), key.parts, key.spki, e, must);
+        ?? provenAs(state, keyIds(key), key.parts, key.spki, e, must) ?? backupPossibleFault(state.plan, e);
     }
     case 'issue-certificate': {
       const e = evidence as Evidence<'issue-certificate'>;
@@ -939,7 +940,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
     case 'lock-key': {
       const e = evidence as Evidence<'lock-key'>;
       const made = generatingStep(state);
-      const wrong = made ? e.private.flatMap((half) => attributeDeviations(made, half, false)) : ['no generating step'];
+      const wrong = made ? e.private.flatMap((half) => attributeDeviations(made, half, false)) : lockingDeviations(state.key?.parts ?? [], e.private);
       return privateIds(state, e.private, must)
         ?? must(e.enforced || state.opening?.mode === 'rehearsal', 'LOCKED', 'a token that itself refuses to wrap a locked key', 'one that would still wrap it')
         ?? must(wrong.length === 0, 'LOCKED', 'the same key, no longer extractable', wrong.join('; '));

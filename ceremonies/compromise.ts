@@ -13,13 +13,15 @@ import type { KeyRecord } from './key-record.ts';
 import { readCertificate, type CertificateReading } from './keys/chain.ts';
 import { nameText } from './keys/signed.ts';
 import { verifyIssued } from './keys/x509.ts';
-import { Refused } from './refusal.ts';
+import { Refused, refuse } from './refusal.ts';
 import { ALWAYS, instantOf } from './statements.ts';
 
-/** Since when, as the script says it; `always`: since the key's own certificate began. Null where the script says none. */
+/** Since when, as the script says it; `always`: since the key's own certificate began. Null where the script says none. Throws `Refused` STATE-SINCE where there is no such certificate. */
 export function sinceOf(said: string | undefined, { certificate }: Pick<KeyRecord, 'certificate'>): string | null {
   if (said === undefined) return null;
-  return said === ALWAYS ? readCertificate(fromBase64url(certificate)).notBefore.toISOString() : instantOf(said);
+  if (said !== ALWAYS) return instantOf(said);
+  if (certificate === null) throw new Refused(refuse('STATE-SINCE', `a day or a time: ${ALWAYS} means since the key's certificate began`, 'a key without a certificate', 'Open the ceremony again with a day from which on the key is not to be trusted.'));
+  return readCertificate(fromBase64url(certificate)).notBefore.toISOString();
 }
 
 interface Read extends CertificateReading { readonly der: Uint8Array; readonly sha256: string }
@@ -34,7 +36,7 @@ export const NOTHING_AFFECTED = { certificates: [], unaffected: 0 } as const;
 /** `file`: certificates that people brought, or none. */
 export async function affectedBy({ key, certificate }: Pick<KeyRecord, 'key' | 'certificate'>, file: Pick<Input, 'bytes'> | null): Promise<Pick<Evidence<'set-state'>, 'certificates' | 'unaffected'>> {
   const spki = fromBase64url(key.spki);
-  const all = new Map([fromBase64url(certificate), ...file === null ? [] : certificatesIn(fromBase64url(file.bytes))].map((der) => read(der)).map((one) => [one.sha256, one]));
+  const all = new Map([...certificate === null ? [] : [fromBase64url(certificate)], ...file === null ? [] : certificatesIn(fromBase64url(file.bytes))].map((der) => read(der)).map((one) => [one.sha256, one]));
   const affected = new Map<string, AffectedCertificate>();
   const tell = (one: Read, why: AffectedCertificate['why'], proven: boolean) => affected.set(one.sha256, {
     why, subject: nameText(one.subject).slice(0, 400), issuer: nameText(one.issuer).slice(0, 400), serial: one.serial, sha256: one.sha256, notAfter: one.notAfter.toISOString(), proven,

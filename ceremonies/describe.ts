@@ -19,6 +19,7 @@ import { caAlgorithmNamed } from './keys/algorithms.ts';
 import { isStatefulKey } from './keys/provenance.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { inputDigest } from './key-record.ts';
+import { leavingTexts } from './later-backup.ts';
 import type { PlanStep } from './script.ts';
 import { thingName } from './shares/movements.ts';
 import { affectedText, statementLines, statementText, whatToDo } from './statements.ts';
@@ -273,12 +274,13 @@ function done(before: State, evidence: Evidence): Worded {
       ];
     }
     case 'open-key': case 'prove-key': {
-      const e = evidence as Evidence<'prove-key'>;
+      const e = evidence as Evidence<'open-key' | 'prove-key'>;
       return [
         step.do.action === 'open-key' ? `${who} found the key again and had it prove itself` : `${who} had the key prove itself`,
         verified(e.parts.length === 1 ? 'a fresh message signed by the key, checked without it' : 'a fresh message signed by both halves, each checked alone, then together'),
         verified(`weak-key tests: ${e.weakTests.join(', ')}`),
         ...e.parts.flatMap((part) => partText(part)),
+        ...leavingTexts(e).map(verified),
       ];
     }
     case 'confirm-input': {
@@ -337,7 +339,7 @@ function done(before: State, evidence: Evidence): Worded {
       const e = evidence as Evidence<'prove-recovery'>;
       return [
         `${e.quorum.map((member) => personName(before, member.seat)).join(' and ')} recovered the key together`,
-        verified('the recovered key signed a fresh message that the root key verifies'),
+        verified('the recovered key signed a fresh message that the key\'s public half verifies'),
         reported('the recovered copy is destroyed, and was not found afterwards'),
       ];
     }

@@ -180,6 +180,12 @@ const KeyProof = z.strictObject({
   possession: Possession,
 });
 
+/**
+ * What keeps a part on its token there, of a key that is to be backed up: CKA_WRAP_WITH_TRUSTED, and what the token answered when the part
+ * was wrapped under a key that was thrown away, together with what came of it. Null: the token did it.
+ */
+const Leaving = z.strictObject({ trustedOnly: flag, refused: text(64).nullable() });
+
 /** Whose shares were put together, each from which card. */
 const Quorum = z.array(z.strictObject({ seat, card: text(64), x: z.int().min(1).max(255) })).min(2).max(255);
 
@@ -502,7 +508,8 @@ export const EVIDENCE = {
     wrappingKey: KeyAttributes.nullable(),
   }),
   'prove-key': KeyProof,
-  'open-key': KeyProof,
+  /** `leaving`: only where the ceremony backs the key up; one for every part on the token, in the order of the parts. */
+  'open-key': z.strictObject({ ...KeyProof.shape, leaving: z.array(Leaving).max(2).optional() }),
   'confirm-input': z.strictObject({ sha256: hex(64).length(64) }),
   'issue-certificate': z.strictObject({ ...lintedObject, certificate: base64url(90_000) }),
   'sign-crl': z.strictObject({ ...lintedObject, crl: base64url(500_000) }),

@@ -38,9 +38,9 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
     switch (input.kind) {
       case 'key': {
         const record = readKeyRecord(fromBase64url(input.bytes));
-        const certificate = readCertificate(fromBase64url(record.certificate));
-        if (!equalBytes(certificate.key.spki, fromBase64url(record.key.spki))) throw keyFault('the certificate of this key', 'that of another key');
-        return [...keyPartsFindings(record.key.algorithm, record.key.spki, record.key.parts), ...certificateFindings(certificate)];
+        const certificate = record.certificate === null ? null : readCertificate(fromBase64url(record.certificate));
+        if (certificate && !equalBytes(certificate.key.spki, fromBase64url(record.key.spki))) throw keyFault('the certificate of this key', 'that of another key');
+        return [...keyPartsFindings(record.key.algorithm, record.key.spki, record.key.parts), ...certificate ? certificateFindings(certificate) : []];
       }
       case 'backup': {
         const { key, certificate } = readBackupRecord(fromBase64url(input.bytes));
@@ -99,7 +99,7 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
       const { label, token, profile, key, certificate } = readKeyRecord(fromBase64url(input.bytes));
       facts.push(['key', label], ['on the token', token], ['algorithm', key.algorithm],
         ...key.parts.map((part): [string, string] => [part.part === 'key' ? 'held' : part.part, part.held === 'token' ? 'on the token' : 'wrapped under a key of the token']),
-        ...profile === null ? [] : [['made under the draft', profile] as [string, string]], ...certificateFacts(readCertificate(fromBase64url(certificate))));
+        ...profile === null ? [] : [['made under the draft', profile] as [string, string]], ...ownCertificateFacts(certificate));
       break;
     }
     case 'backup': {
@@ -107,7 +107,7 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
       facts.push(['backup of the key', label], ...mode === 'rehearsal' ? [['made in', 'a rehearsal'] as [string, string]] : [], ['made on the token', token], ['algorithm', key.algorithm],
         ...profile === null ? [] : [['made under the draft', profile] as [string, string]],
         ['recovered by', `any ${set.threshold} of ${set.shares} shares`], ...setFacts(set, shares),
-        ...certificate === null ? [['certificate', 'none']] as [string, string][] : certificateFacts(readCertificate(fromBase64url(certificate))));
+        ...ownCertificateFacts(certificate));
       break;
     }
     case 'activation': {
@@ -194,6 +194,10 @@ function setFacts(set: ShareSet, shares: KeptShares): [string, string][] {
     ...shares.slice(0, 20).map(({ x, card, holder }): [string, string] => [`share ${x}`, `${holder}, on card ${card}`]),
     ...shares.length > 20 ? [['and more', `${shares.length - 20}`] as [string, string]] : [],
   ];
+}
+
+function ownCertificateFacts(certificate: string | null): [string, string][] {
+  return certificate === null ? [['certificate', 'none']] : certificateFacts(readCertificate(fromBase64url(certificate)));
 }
 
 function certificateFacts(certificate: CertificateReading): [string, string][] {

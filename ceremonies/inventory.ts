@@ -796,10 +796,12 @@ class Estate {
         this.#holdParts(key, source, on, label, reference, () => ({ private: null, public: null }));
         if (reference.wrapping !== null) this.#wrappingKey({ entry, after }, on, label, reference.wrapping, null, 'earlier');
         key.events.push({ ...source, by: 'the opening', what: `brought as ${name} (${input.file}): it was there before`, believed: this.#believed });
-        this.#certificate(source, record.certificate);
-        // It has a certificate: it became available for use, whenever that was.
-        key.used = true;
-        this.#pass(key, 'active', source);
+        if (record.certificate !== null) {
+          this.#certificate(source, record.certificate);
+          // It has a certificate: it became available for use, whenever that was.
+          key.used = true;
+          this.#pass(key, 'active', source);
+        }
       } else if (!this.#knownAt(key, on, reference)) {
         this.#holdParts(key, source, on, label, reference, () => ({ private: null, public: null }));
         if (reference.wrapping !== null) this.#wrappingKey({ entry, after }, on, label, reference.wrapping, null, 'earlier');
@@ -1143,6 +1145,7 @@ class Estate {
         const { token } = intent as Intent<'lock-key'>;
         this.#seen({ module: moduleOf(before, token), token }, (evidence as Evidence<'lock-key'>).private);
         if (own) this.#event(own, step, 'locked: not extractable any more');
+        if (own && before.key?.made === false) own.unknown.add('it was extractable until it was locked: what other programs took out before is in no record');
         return;
       }
       case 'wipe-backup-key': if (own) this.#event(own, step, `the backup key outside the shares is gone (${(evidence as Evidence<'wipe-backup-key'>).how})`); return;

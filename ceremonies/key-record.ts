@@ -49,8 +49,8 @@ export const KeyRecord = z.strictObject({
   /** The draft under which a composite was made; null where there is a finished standard. */
   profile: BoundedText(64).nullable(),
   key: KeyReference,
-  /** The key's own certificate, DER. */
-  certificate: Base64url(90_000),
+  /** The key's own certificate, DER; null where it has none. */
+  certificate: Base64url(90_000).nullable(),
 });
 export type KeyRecord = z.infer<typeof KeyRecord>;
 
@@ -98,13 +98,14 @@ export function keyFault(expected: string, found: string): Refused {
   return new Refused(refuse('INPUT-KEY', expected, found, BRING));
 }
 
-/** The record of a key that was made or restored and has a certificate, as the bundle gives it; null before that. */
+/** The record of a key that was made and certified here, or restored, as the bundle gives it; null before that. One that was opened keeps the record it came with. */
 export function keyRecordOf(key: CeremonyKey | null): Uint8Array | null {
-  if (!key || key.certificate === null || !(key.made || key.restored)) return null;
-  const record: KeyRecord = {
-    format: 'conclave-key/1', label: key.label, token: key.token, profile: profileOfKey(key.algorithm),
-    key: keyReference(key), certificate: key.certificate,
-  };
+  if (!key || !(key.restored || (key.made && key.certificate !== null))) return null;
+  return keyRecordFile({ format: 'conclave-key/1', label: key.label, token: key.token, profile: profileOfKey(key.algorithm), key: keyReference(key), certificate: key.certificate });
+}
+
+/** A key record as the file that people bring. */
+export function keyRecordFile(record: KeyRecord): Uint8Array {
   return utf8(`${canonicalize(record) ?? ''}\n`);
 }
 

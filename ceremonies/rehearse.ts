@@ -345,8 +345,8 @@ class Room {
         if (!this.#backup || this.#backup.wiped) this.#fault('BACKUP-BEFORE-WRAP', step, 'a backup key to wrap under', this.#backup ? 'one that is wiped' : 'none');
         if (!key) return;
         if (!key.proven) this.#fault('PROVEN-BEFORE-WRAPPED', step, `key ${what.key} proven first`, 'a backup of a key that has proven nothing');
-        if (key.make === null) this.#fault('ATTRIBUTES-SAFE', step, 'a key that this ceremony made', 'one that was there before', 'A key is backed up where it is made.');
-        else if (key.make.attributes.extractable === 'never' || key.locked) {
+        if (key.restored) this.#fault('ATTRIBUTES-SAFE', step, 'a key that this ceremony made or opened', 'one that came out of a backup', 'It has that backup already.');
+        else if (key.make?.attributes.extractable === 'never' || key.locked) {
           this.#fault('ATTRIBUTES-SAFE', step, 'a key that may still be wrapped', key.locked ? 'one that is locked' : 'extractable: never', 'Let the key be `extractable: until-locked`, or make no backup.');
         }
         key.wrapped = true;
@@ -400,7 +400,7 @@ class Room {
       case 'lock-key': {
         const key = this.#keyOf(step, what.key);
         if (!key) return;
-        if (key.make?.attributes.extractable !== 'until-locked') this.#fault('ATTRIBUTES-SAFE', step, 'a key that can be locked', 'extractable: never', 'Remove the step, or let the key be `extractable: until-locked`.');
+        if (key.restored || key.make?.attributes.extractable === 'never') this.#fault('ATTRIBUTES-SAFE', step, 'a key that can be locked', key.restored ? 'one that was restored, and is' : 'extractable: never', 'Remove the step, or let the key be `extractable: until-locked`.');
         else if (!key.recovered) this.#fault('LOCK-AFTER-PROOF', step, 'a proven recovery before the key is locked for ever', 'none');
         key.locked = true;
         return;
@@ -732,7 +732,8 @@ class Room {
     const waiting = Object.entries(this.#plan.inputs).filter(([name, { kind }]) => kind === 'movements' && !this.#handedOver.has(name)).map(([name]) => name);
     if (waiting.length > 0) this.#fault('HAND-OVER-ONCE', last, 'every movement of the list carried out once', `${waiting.join(', ')} never`, 'Add a hand-over step.');
     for (const [token, step] of this.#zeroised) if (!this.#listed.has(token)) this.#fault('INVENTORY-AROUND-CHANGE', step, `an inventory of ${token} afterwards`, 'none', 'Add a take-inventory step after this one.');
-    if (key && !key.make && !key.restored && !this.#signed) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
+    if (key && !key.make && !key.restored && key.wrapped && !key.locked) this.#fault('ATTRIBUTES-SAFE', key.step, 'a key that is locked once it has its backup', 'one that may still leave its token', 'Add a lock-key step.');
+    if (key && !key.make && !key.restored && !this.#signed && !key.wrapped) this.#fault('KEY-BEFORE-USE', key.step, `key ${key.name} used for something`, 'opened for nothing', 'Add the step that signs.');
     if (key?.make || key?.restored) {
       if (!this.#listed.has(key.on)) this.#fault('INVENTORY-AROUND-CHANGE', key.step, `an inventory of ${key.on} afterwards`, 'none', 'Add a take-inventory step after this one.');
       if (!key.proven) this.#fault('KEY-PROVEN', key.step, `key ${key.name} proven before the end`, 'never', 'Add a prove-key step.');

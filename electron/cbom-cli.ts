@@ -159,11 +159,11 @@ async function foundInKeyFile(file: string, bytes: Uint8Array): Promise<Found> {
 
 function foundInKeyRecord(file: string, bytes: Uint8Array): Found {
   const { label, token, key, certificate } = readKeyRecord(bytes);
-  const der = fromBase64url(certificate);
-  const reading = readCertificate(der);
+  const own = certificate === null ? [] : [fromBase64url(certificate)].map((der) => ({ der, certificate: readCertificate(der), place: { held: 'file', file } as const }));
+  const [reading] = own.map((one) => one.certificate);
   return {
-    ...NOTHING, certificates: [{ der, certificate: reading, place: { held: 'file', file } }],
-    keys: keysOf({ name: label, token, key, attributes: new Map(), wrappingKey: null, facts: { period: { from: reading.notBefore, to: reading.notAfter } } }),
+    ...NOTHING, certificates: own,
+    keys: keysOf({ name: label, token, key, attributes: new Map(), wrappingKey: null, facts: { ...reading && { period: { from: reading.notBefore, to: reading.notAfter } } } }),
   };
 }
 

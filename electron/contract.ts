@@ -12,6 +12,7 @@ import { AttributeWanted, ObjectPlace, type Explanation, type ObjectReading, typ
 import type { CopyList } from '../ceremonies/destruction.ts';
 import type { Fact } from '../ceremonies/inputs.ts';
 import type { Inventory, InventoryKey } from '../ceremonies/inventory.ts';
+import type { KeyRecord } from '../ceremonies/key-record.ts';
 import { KEY_STATES } from '../ceremonies/keys/lifecycle.ts';
 import type { Comparison } from '../ceremonies/keys/compare.ts';
 import type { LintedTemplate } from '../ceremonies/keys/template.ts';
@@ -122,6 +123,8 @@ export const Request = z.discriminatedUnion('call', [
   z.strictObject({
     call: z.literal('plan-destruction'), key: z.string().min(1).max(500), despite: z.string().max(300), people: z.array(z.strictObject({ what: z.string().min(1).max(300), how: z.string().min(1).max(300) })).max(50), save: z.boolean(),
   }),
+  /** The record of a key that no ceremony made, of either half of it: what ceremonies bring it by (key.json); written into the data folder where `save`. */
+  z.strictObject({ call: z.literal('key-record'), ...OneToken, place: ObjectPlace, save: z.boolean() }),
   /** How far reading the records or a comparison is. `stop` ends a comparison before the next object. */
   z.strictObject({ call: z.literal('inventory-progress'), stop: z.boolean() }),
   /** The organisation's key templates (templates.yaml), with what speaks against each; those that ship the page knows. */
@@ -366,6 +369,7 @@ export interface Answers {
   entries: { readonly lines: readonly string[] };
   act: null; 'leave-copy': null; cancel: { readonly cancelled: boolean }; witness: null; decide: null; note: null; exception: null; break: null; back: null; disagree: null; abort: null; resume: null;
   'plan-destruction': { readonly list: CopyList; readonly file: { readonly path: string; readonly sha256: string } | null };
+  'key-record': { readonly record: KeyRecord; readonly file: { readonly path: string; readonly sha256: string } | null };
   export: { readonly path: string; readonly sha256: string };
   certificate: { readonly name: string; readonly html: string };
   /** Null: the person chose no file. */

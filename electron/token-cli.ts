@@ -7,20 +7,22 @@
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { fromBase64url, fromHex } from '../ceremonies/bytes.ts';
-import type { Readiness, TokenDetails } from '../ceremonies/estate.ts';
+import { sha256 } from '@noble/hashes/sha2.js';
+import { fromBase64url, fromHex, toHex } from '../ceremonies/bytes.ts';
+import type { ObjectPlace, Readiness, TokenDetails } from '../ceremonies/estate.ts';
+import { keyRecordFile } from '../ceremonies/key-record.ts';
 import { asn1Lines } from '../ceremonies/keys/asn1-text.ts';
 import type { Comparison, DescribedKey } from '../ceremonies/keys/compare.ts';
 import { inForm, TEXT_FORMS, type TextForm } from '../ceremonies/keys/public-forms.ts';
 import { readSubjectKey } from '../ceremonies/keys/subject-key.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import type { Answers, KeyPlace, Library, Request } from './contract.ts';
-import { Usage } from './keys-cli.ts';
+import { newFile, Usage, write } from './keys-cli.ts';
 import { dataFolder, type BoothPort, type House } from './processes.ts';
 import { ask } from './rehearsal.ts';
 import { requireTerminal } from './terminal-booth.ts';
 
-export const TOKEN_HELP = `  conclave token modules|readers|show|mechanisms|probe|objects|object|find|scan|compare|random|explain ... [--json]
+export const TOKEN_HELP = `  conclave token modules|readers|show|mechanisms|probe|objects|object|key-record|find|scan|compare|random|explain ... [--json]
       Modules, what a token is and really can do, its objects in full, weak keys, two tokens compared, error codes. Changes nothing.
 `;
 
@@ -32,6 +34,7 @@ conclave token mechanisms --module M --token SERIAL
 conclave token probe      --module M --token SERIAL [--stand-in]
 conclave token objects    --module M --token SERIAL [--where ATTRIBUTE=VALUE]... [--offset N] [--limit N] [--login | --stand-in]
 conclave token object     --module M --token SERIAL --where ATTRIBUTE=VALUE... [--asn1 | --as FORM] [--login | --stand-in]
+conclave token key-record --module M --token SERIAL --where ATTRIBUTE=VALUE... --out FILE [--login | --stand-in]
 conclave token find URI
 conclave token scan       [--on M:SERIAL]...
 conclave token compare    --module M --token SERIAL [--with-module M] --with-token SERIAL [--login | --stand-in]
@@ -45,6 +48,8 @@ conclave token explain    [CODE]
   objects       objects of the token; --where CKA_LABEL="Root CA", CKA_CLASS=CKO_PRIVATE_KEY, CKA_SIGN=true, CKA_ID=9f2c
   object        the one object with these values, in full; --asn1: attributes that are DER, taken apart;
                 --as pem, jwk or openssh: its public key alone, as other programs want it
+  key-record    the record of the key with these values (either half of it), to bring to ceremonies: for a key that no ceremony made.
+                Public things alone; with the certificate of the key, where exactly one on the token has its CKA_ID
   find URI      what a PKCS#11 URI (RFC 7512) names, on every token here
   scan          weak keys on these tokens (default: all), each alone and compared with each other
   compare       backup, cluster or clone: which keys are on both tokens (by public fingerprint or check value), which
@@ -64,13 +69,14 @@ conclave token explain    [CODE]
 const OPTIONS = {
   'module': { type: 'string' }, 'token': { type: 'string' }, 'with-module': { type: 'string' }, 'with-token': { type: 'string' }, 'where': { type: 'string', multiple: true, default: [] as string[] }, 'on': { type: 'string', multiple: true, default: [] as string[] },
   'offset': { type: 'string', default: '0' }, 'limit': { type: 'string', default: '100' }, 'bytes': { type: 'string', default: '65536' },
-  'asn1': { type: 'boolean', default: false }, 'as': { type: 'string' }, 'login': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
+  'asn1': { type: 'boolean', default: false }, 'as': { type: 'string' }, 'out': { type: 'string' }, 'login': { type: 'boolean', default: false }, 'stand-in': { type: 'boolean', default: false }, 'home': { type: 'string' }, 'json': { type: 'boolean', default: false },
 } as const;
 
 /** What each verb takes beside --home and --json; anything else is a wrong call. */
 const TAKES: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
   modules: [], readers: [], show: ['module', 'token'], mechanisms: ['module', 'token'], probe: ['module', 'token', 'stand-in'],
   objects: ['module', 'token', 'where', 'offset', 'limit', 'login', 'stand-in'], object: ['module', 'token', 'where', 'asn1', 'as', 'login', 'stand-in'],
+  'key-record': ['module', 'token', 'where', 'out', 'login', 'stand-in'],
   find: [], scan: ['on'], compare: ['module', 'token', 'with-module', 'with-token', 'login', 'stand-in'], random: ['module', 'token', 'bytes'], explain: [],
 };
 const ARGUMENTS: Readonly<Record<string, readonly [least: number, most: number]>> = { find: [1, 1], explain: [0, 1] };
@@ -140,16 +146,24 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
     case 'object': {
       // Not by its place in the list: modules have been seen to list the same objects in another order in every process.
       const where = wanted(values.where);
-      if (where.length === 0) throw new Usage('token object: --where is needed, e.g. --where CKA_LABEL="Root CA" --where CKA_CLASS=CKO_PRIVATE_KEY');
+      if (where.length === 0) throw whereNeeded(verb);
       const form = TEXT_FORMS.find((one) => one === values.as) ?? null;
       if ((values.as !== undefined && form === null) || (form !== null && values.asn1)) throw new Usage(`token object --as: ${TEXT_FORMS.join(', ')}, without --asn1`);
       return (house) => withLogin(house, on, async () => {
-        const { total, objects: [object], positions: [position] } = await ask(house, { call: 'search-objects', ...on, where, offset: 0, limit: 1 });
-        if (total !== 1 || object === undefined || position === undefined) {
-          throw new Refused(refuse('ONE-MATCH', 'exactly one object with these values', total === 0 ? 'none' : `${total}`, 'List the objects of the token, and say more of the one that is meant.'));
-        }
-        const value = await ask(house, { call: 'object', ...on, place: { position, object } });
+        const value = await ask(house, { call: 'object', ...on, place: await theOne(house, on, where) });
         return form === null ? oneObject(value, values.asn1) : publicKeyOf(value, form);
+      });
+    }
+    case 'key-record': {
+      const where = wanted(values.where);
+      if (where.length === 0) throw whereNeeded(verb);
+      if (values.out === undefined) throw new Usage('token key-record: where does the record go (--out FILE)?');
+      const out = newFile(values.out);
+      return (house) => withLogin(house, on, async () => {
+        const { record } = await ask(house, { call: 'key-record', ...on, place: await theOne(house, on, where), save: false });
+        const bytes = keyRecordFile(record);
+        write(out, bytes);
+        return { value: record, code: 0, lines: [`${record.label}: ${record.key.algorithm}, ${record.certificate === null ? 'without a certificate' : 'with its certificate'}`, `SHA-256 ${toHex(sha256(bytes))}`, out] };
       });
     }
     case 'find': return async (house) => {
@@ -186,6 +200,15 @@ function prepared(verb: string, values: Values, positionals: readonly string[]):
       return { value, code: 0, lines: value.explanations.map(({ code, number, what, next }) => `${code}${number === null ? '' : ` (0x${number.toString(16)})`}: ${what}\n    ${next}`) };
     };
   }
+}
+
+const whereNeeded = (verb: string) => new Usage(`token ${verb}: --where is needed, e.g. --where CKA_LABEL="Root CA" --where CKA_CLASS=CKO_PRIVATE_KEY`);
+
+/** The one object with these values. Throws `Refused` ONE-MATCH. */
+async function theOne(house: House<BoothPort>, on: OnToken, where: { attribute: string; value: string }[]): Promise<ObjectPlace> {
+  const { total, objects: [object], positions: [position] } = await ask(house, { call: 'search-objects', ...on, where, offset: 0, limit: 1 });
+  if (total === 1 && object !== undefined && position !== undefined) return { position, object };
+  throw new Refused(refuse('ONE-MATCH', 'exactly one object with these values', total === 0 ? 'none' : `${total}`, 'List the objects of the token, and say more of the one that is meant.'));
 }
 
 function wanted(pairs: readonly string[]): { attribute: string; value: string }[] {

@@ -15,6 +15,7 @@ import type { ActionName, Evidence, Input, Intent, KeyAttributes, KeyPart, Proof
 import { inputDigest } from '../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../ceremonies/keys/algorithms.ts';
 import { isStatefulKey } from '../ceremonies/keys/provenance.ts';
+import { leavingTexts } from '../ceremonies/later-backup.ts';
 import { depositOf, releaseOf, type EscrowTerms } from '../ceremonies/escrow.ts';
 import { backupInput } from '../ceremonies/recovery.ts';
 import type { PlanStep } from '../ceremonies/script.ts';
@@ -137,7 +138,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       return [...keyToken, ...(state.key ? whereFacts(state.key.parts) : [])];
     case 'open-key': {
       const e = evidence as Evidence<'open-key'> | null;
-      return e ? [...whereFacts(e.parts), ...token(step.do.on), ...attributeFacts(e)] : token(step.do.on);
+      return e ? [...whereFacts(e.parts), ...leavingTexts(e).map((words) => text(t.ceremony.backup, words, 'verified')), ...token(step.do.on), ...attributeFacts(e)] : token(step.do.on);
     }
     case 'issue-certificate': {
       const { subject, for: input } = step.do;
@@ -399,6 +400,7 @@ export function resultFacts(state: State, rows: readonly Told[]): Fact[] {
     ...drafted(key.algorithm),
     ...whereFacts(evidence?.parts ?? []),
     ...(key.certificate === null ? [] : [digest(t.ceremony.ownCertificate, key.certificate)]),
+    ...(state.backup && key.wrapped && key.recoveryProven ? [text(t.ceremony.backup, t.ceremony.backupProven(state.backup.set.threshold, state.backup.set.shares), 'verified')] : []),
     ...issued.map((one) =>
       digest(one.kind === 'crl' ? t.ceremony.issuedCrl : t.ceremony.issuedCertificate, one.bytes),
     ),

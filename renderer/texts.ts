@@ -96,7 +96,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
     working: 'The backup key is made, split, and put together again from every quorum that is tried.',
     pin: 'maybe',
   },
-  'wrap-key': { button: 'Wrap the root key', key: 'W', working: 'The root key is wrapped on the token.', pin: 'maybe' },
+  'wrap-key': { button: 'Wrap the key', key: 'W', working: 'The key is wrapped under the backup key, every part of it.', pin: 'maybe' },
   'give-share': { button: 'Receive the share', key: 'R', working: 'The share is written to the card.', pin: 'doer' },
   'read-back-share': {
     button: 'Read the share back',
@@ -135,7 +135,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
     pin: 'doer',
   },
   'lock-key': {
-    button: 'Lock the root key',
+    button: 'Lock the key',
     key: 'L',
     working: 'The key is made non-extractable and read back.',
     pin: 'maybe',
@@ -802,6 +802,8 @@ export const t = {
     recorderAgain: 'The fingerprint of the new recorder key:',
     scriptWords: 'Then everybody compares the words of the script:',
     quorum: 'Drawn by lot',
+    backup: 'Backup',
+    backupProven: (threshold: number, shares: number) => `any ${threshold} of ${shares} shares bring it back; a recovery is proven`,
     witnessTitle: 'Who saw it?',
     witnessHint: (missing: string) => `Still wanted: ${missing}.`,
     again: 'Try again',
@@ -1052,6 +1054,10 @@ export const t = {
   },
 
   tokens: {
+    saveRecord: 'Save the key record',
+    recordHint: 'For ceremonies that use this key or back it up. Public facts alone.',
+    recordSaved: 'The key record was written to',
+    recordHash: 'Its SHA-256, for the paper',
     title: 'Tokens',
     refresh: 'Look again',
     modules: 'Modules and tokens',

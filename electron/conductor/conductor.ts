@@ -20,7 +20,7 @@ import { approvalStatement } from '../../ceremonies/approvals.ts';
 import { AWAY, destructionAtFirst, listOf, nextCopy, readCopyList, tokenCopies, type CopyList } from '../../ceremonies/destruction.ts';
 import { escrowOpeningFault, releaseOf, releaseStep, termsOf } from '../../ceremonies/escrow.ts';
 import { ACTIVATION_PIN, EVIDENCE, type ChangeOrder, type Evidence, type Input, type Intent, type KeyReference, type ObjectFact, type PublicJwk, type ShareSet, type TokenFacts } from '../../ceremonies/evidence.ts';
-import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
+import { identityOfRecord, idsNeeded, inputDigest, keyIds, keyRecordFile, keyReference, profileOfKey, type CeremonyKey } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed } from '../../ceremonies/keys/algorithms.ts';
 import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
@@ -29,6 +29,7 @@ import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats, someoneLeft } from '../../ceremonies/renewal.ts';
 import { handlesCopies, envelopeDigest, returnStep } from '../../ceremonies/share-copies.ts';
 import { totalOnForms } from '../../ceremonies/components.ts';
+import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
 import { rehearsalMovements } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine, type Hasher } from '../../ceremonies/transcript.ts';
@@ -239,6 +240,7 @@ export class Conductor {
       case 'inventory': case 'reconcile': case 'inventory-progress': return (await this.#keysRoom()).answer(request);
       case 'custody': return this.#custody();
       case 'plan-destruction': return this.#planDestruction(request);
+      case 'key-record': return this.#keyRecord(request);
       case 'token-modules': case 'token-details': case 'search-objects': case 'find-uri': case 'object': case 'probe': case 'scan-keys': case 'compare-tokens': case 'random-test': case 'self-test':
       case 'token-login': case 'token-log-out': case 'explain':
         return this.#look(request);
@@ -379,6 +381,15 @@ export class Conductor {
     return { list, file: { path: this.#world.saveBundle(`copies-${sha256.slice(0, 8)}.json`, bytes), sha256 } };
   }
 
+  async #keyRecord({ save, ...of }: Extract<Request, { call: 'key-record' }>): Promise<Answers['key-record']> {
+    const [{ recordOfKey }, { fileDigest }] = await Promise.all([import('./key-records.ts'), judging()]);
+    const record = await recordOfKey(of, this.#forLooking());
+    if (!save) return { record, file: null };
+    const bytes = keyRecordFile(record);
+    const sha256 = fileDigest(bytes);
+    return { record, file: { path: this.#world.saveBundle(`key-${sha256.slice(0, 8)}.json`, bytes), sha256 } };
+  }
+
   async #export(ceremony: string): Promise<Answers['export']> {
     const [{ makeBundle }, { fileDigest }] = await Promise.all([import('../../ceremonies/bundle.ts'), judging()]);
     const lines = this.#linesOf(ceremony);
@@ -455,7 +466,7 @@ export class Conductor {
       const file = (suffix: string, bytes: Uint8Array) => { inputs[name] = { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }; };
       switch (kind) {
         case 'key': {
-          made = pair ? { key: pair.key, certificate: pair.certificate ?? '' } : await devices.call(config, 'provision-ca', { token: bound.serial, ...ca });
+          made = pair ? { key: pair.key, certificate: pair.certificate ?? '' } : await devices.call(config, 'provision-ca', { token: bound.serial, ...ca, extractable: backsUpOpened(plan) });
           const algorithm = caAlgorithmNamed(ca.algorithm);
           const record = { format: 'conclave-key/1', label: 'REHEARSAL CA', token: bound.serial, profile: 'profile' in algorithm ? algorithm.profile : null, ...made };
           file('json', utf8(JSON.stringify(record)));
@@ -1335,7 +1346,7 @@ export class Conductor {
       }
       case 'generate-key': return this.#device(room, token, 'generate-key', { ...intent as Intent<'generate-key'>, extractable: step.do.attributes.extractable === 'until-locked', asked: ask('generate the key') });
       case 'prove-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'prove-key'>).token, key: referenceOf(state), asked: ask('let the key prove itself') });
-      case 'open-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'open-key'>).token, key: keyInput(state, step.do.from).key, asked: ask('find the key and let it prove itself') });
+      case 'open-key': return this.#device(room, token, 'prove-key', { token: (intent as Intent<'open-key'>).token, key: keyInput(state, step.do.from).key, ...state.plan && backsUpOpened(state.plan) && { leaving: true }, asked: ask('find the key and let it prove itself') });
       case 'issue-certificate': {
         const { token: serial, serialNumber, notBefore, notAfter } = intent as Intent<'issue-certificate'>;
         const order = (await profiling()).certificateOrder(state, step.do);

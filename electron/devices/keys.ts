@@ -12,7 +12,7 @@
 import { generateKeyPairSync, randomFillSync, type KeyObject } from 'node:crypto';
 import { aeskwp } from '@noble/ciphers/aes.js';
 import { concat, equalBytes, fromBase64url, toBase64url, toHex } from '../../ceremonies/bytes.ts';
-import type { KeyAttributes, KeyPart, Placement, WrappedPart } from '../../ceremonies/evidence.ts';
+import type { Evidence, KeyAttributes, KeyPart, Placement, WrappedPart } from '../../ceremonies/evidence.ts';
 import { heldAt, idsNeeded } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf, isAlgorithmName, isStateful, kemAlgorithmNamed, ML_KEMS, type CaAlgorithm, type Component, type KemHalf } from '../../ceremonies/keys/algorithms.ts';
 import { signComposite } from '../../ceremonies/keys/composite.ts';
@@ -23,7 +23,7 @@ import { compositeFromParts, keyFindings, readSubjectKey, signatureFindings, sub
 import { verifyHalf } from '../../ceremonies/keys/traditional.ts';
 import { weakKeyFindings, weakKeyTests } from '../../ceremonies/keys/weak.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
-import { deviceError, Fault, quietly, tokenIsGone, TokenError, type Work } from './errors.ts';
+import { deviceError, Fault, isTokenError, quietly, tokenIsGone, TokenError, type Work } from './errors.ts';
 import { generateSecret, signWith } from './providers.ts';
 import type { KeyReference } from './protocol.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
@@ -228,6 +228,26 @@ export class Key {
       enforced = (await withWrappingKey(session, randomFillSync(secretBytes(32)), (under) => session.refusesToWrap(name, under))) && enforced;
     }
     return { private: locked, enforced };
+  }
+
+  /**
+   * What keeps each part on the token there, for a backup: what the token says, and what it answers when it is to wrap the part under a key
+   * that is thrown away, with what came of it. A token that is gone is no answer.
+   */
+  async leaving(): Promise<NonNullable<Evidence<'open-key'>['leaving']>> {
+    const session = this.#session;
+    const found: NonNullable<Evidence<'open-key'>['leaving']> = [];
+    for (const { component, at } of this.parts) {
+      if (at.held !== 'token') continue;
+      const name = { class: 'private-key', id: at.id, lives: at.lives } as const;
+      const trusted = (await session.read(name, ['CKA_WRAP_WITH_TRUSTED'])).get('CKA_WRAP_WITH_TRUSTED');
+      const refused = await inPart(component, () => withWrappingKey(session, randomFillSync(secretBytes(32)), (under) => session.wrap(name, under).then(() => null, (thrown: unknown) => {
+        if (!isTokenError(thrown) || tokenIsGone(thrown)) throw thrown;
+        return thrown.code;
+      })));
+      found.push({ trustedOnly: trusted?.length === 1 ? trusted[0] !== 0 : null, refused });
+    }
+    return found;
   }
 
   /** Attributes of the private halves on the token, read just now. */

@@ -617,13 +617,13 @@ export class Operations {
     return { token: serial, spki: toBase64url(key.spki), parts: parts.map((part) => ({ ...part, mechanism: part.private?.generatedBy ?? 'not told' })), wrappingKey: null };
   }
 
-  async #proveKey({ token: serial, key: reference, nonce, asked }: Body<'prove-key'>, work: Work): Promise<Answer<'prove-key'>> {
+  async #proveKey({ token: serial, key: reference, nonce, leaving = false, asked }: Body<'prove-key'>, work: Work): Promise<Answer<'prove-key'>> {
     const { session } = await this.#root(serial, asked);
     const key = await openKey(session, reference);
     // Not a to-be-signed certificate, not a JOSE signing input: a text that says what it is for.
     const message = nonce !== undefined ? fromBase64url(nonce) : concat(utf8('conclave: proof of possession '), await lend(await mixed(session, 'nonce'), (bytes) => Uint8Array.from(bytes)));
     const possession = await key.possess(message, work);
-    return { token: serial, spki: reference.spki, ...(await key.facts()), weakTests: key.weakTests(), possession };
+    return { token: serial, spki: reference.spki, ...(await key.facts()), weakTests: key.weakTests(), possession, ...leaving && { leaving: await key.leaving() } };
   }
 
   async #issueCertificate(body: Body<'issue-certificate'>, work: Work): Promise<Answer<'issue-certificate'>> {
@@ -651,10 +651,10 @@ export class Operations {
     return (await openKey(session, reference)).lock(work);
   }
 
-  async #provisionCa({ token: serial, algorithm, place }: Body<'provision-ca'>, work: Work): Promise<Answer<'provision-ca'>> {
+  async #provisionCa({ token: serial, algorithm, place, extractable = false }: Body<'provision-ca'>, work: Work): Promise<Answer<'provision-ca'>> {
     const plan = planWithFreshIds(algorithm, place);
     return this.#card(serial, REHEARSING, async ({ session }) => {
-      const { key } = await makeKey(session, plan, { label: REHEARSAL_CA, extractable: false, lives: 'token' }, work);
+      const { key } = await makeKey(session, plan, { label: REHEARSAL_CA, extractable, lives: 'token' }, work);
       const { certificate } = await certify(session, key, rehearsalRoot(REHEARSAL_CA), work);
       return { key: key.reference(), certificate };
     });

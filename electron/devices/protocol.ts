@@ -189,7 +189,14 @@ export const OPERATIONS = {
   /** A key that is all on its token, read back as if just made: its generation had no recorded outcome, and it is kept. */
   'read-key': { request: z.strictObject({ token: serial, ids: ids.min(1), algorithm, asked: Asked }), answer: EVIDENCE['generate-key'] },
   /** For a key of this ceremony and for one that was there before (`open-key`). */
-  'prove-key': { request: z.strictObject({ token: serial, key: KeyReference, /** What it signs; without it a text and random bytes of its own. */ nonce: b64(64).optional(), asked: Asked }), answer: EVIDENCE['prove-key'] },
+  'prove-key': {
+    request: z.strictObject({
+      token: serial, key: KeyReference, /** What it signs; without it a text and random bytes of its own. */ nonce: b64(64).optional(),
+      /** True: the key is to be backed up, so what keeps it on the token is told too. */
+      leaving: z.boolean().optional(), asked: Asked,
+    }),
+    answer: EVIDENCE['open-key'],
+  },
   /** The known answers of every library for the parts of this algorithm. Gives those that are switched off for a wrong one. */
   'prove-providers': {
     request: z.strictObject({ algorithm }),
@@ -216,7 +223,8 @@ export const OPERATIONS = {
   'zeroise-token': { request: z.strictObject({ token: serial, label: z.string().min(1).max(32), seen: TokenFacts, asked: Asked }), answer: EVIDENCE['zeroise-token'] },
   /** A CA for the rehearsal of a ceremony that needs one: key and self-signed certificate, on a token that stand-ins may open. */
   'provision-ca': {
-    request: z.strictObject({ token: serial, algorithm, place: Placement }),
+    /** `extractable`: one that a ceremony is to back up and lock. */
+    request: z.strictObject({ token: serial, algorithm, place: Placement, extractable: z.boolean().optional() }),
     answer: z.strictObject({ key: KeyReference, certificate: b64(90_000) }),
   },
   /** A request (PKCS#10) or a self-signed CA certificate for a rehearsal, of an ECDSA P-256 key that is thrown away at once; DER. */

@@ -731,6 +731,7 @@ class SoftwareSession implements Session {
     const object = this.#token.one(key);
     if (!wrapping.meta.flags.wrap) throw new TokenError('CKR_KEY_FUNCTION_NOT_PERMITTED', 'C_WrapKey');
     if (!object.meta.flags.extractable) throw new TokenError('CKR_KEY_UNEXTRACTABLE', 'C_WrapKey');
+    if (object.meta.flags.wrapWithTrusted) throw new TokenError('CKR_KEY_NOT_WRAPPABLE', 'C_WrapKey');
     const wrapped = await lend(this.#token.value(wrapping, 'C_WrapKey'), (kek) =>
       lend(this.#token.value(object, 'C_WrapKey'), (pkcs8) => aeskwp(kek).encrypt(pkcs8)));
     return { mechanism: KEY_WRAP, wrapped };

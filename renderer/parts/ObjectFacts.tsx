@@ -21,7 +21,7 @@ import { FINAL_TRY, FinalTry } from './Dialogs.tsx';
 import { Actions } from './Logbook.tsx';
 import { Mark, ProofMark } from './Mark.tsx';
 import { TroublePanel } from './Trouble.tsx';
-import { Facts } from './Words.tsx';
+import { Facts, SavedFile } from './Words.tsx';
 
 type Reading = Answers['object'];
 
@@ -95,6 +95,7 @@ export function ObjectFacts({ module, serial, place, close, listAgain, change, s
             <Actions label={t.change.onObject} changes={CHANGES[place.object.class]} ask={(asked) => change(asked, { place, reading })} />
           ) : null}
           {reading.key ? <SelfTest module={module} serial={serial} place={place} standIn={standIn} /> : null}
+          {place.object.class === 'private-key' || place.object.class === 'public-key' ? <SaveKeyRecord module={module} serial={serial} place={place} /> : null}
           <Whole reading={reading} />
         </>
       )}
@@ -137,6 +138,30 @@ function SelfTest({ module, serial, place, standIn }: Pick<Props, 'module' | 'se
           ))}
         </ul>
       ) : null}
+    </section>
+  );
+}
+
+/** What ceremonies bring this key by, for one that no ceremony made. It only reads. */
+function SaveKeyRecord({ module, serial, place }: Pick<Props, 'module' | 'serial' | 'place'>) {
+  const [file, setFile] = useState<Answers['key-record']['file']>(null);
+  const work = useConclave((state) => state.work);
+  const trouble = useConclave((state) => state.trouble);
+  const save = async () => {
+    const answer = await store.getState().ask({ call: 'key-record', module, token: serial, place, save: true });
+    setFile(answer?.file ?? null);
+    if (answer?.file) store.getState().say(t.tokens.recordSaved);
+  };
+  return (
+    <section className="self-test">
+      <div className="buttons">
+        <button type="button" data-testid="save-key-record" disabled={work !== null} onClick={() => void save()}>
+          {t.tokens.saveRecord}
+        </button>
+        <span className="note">{t.tokens.recordHint}</span>
+      </div>
+      {trouble?.call === 'key-record' ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
+      {file ? <SavedFile file={file} titles={[t.tokens.recordSaved, t.tokens.recordHash]} level={4} /> : null}
     </section>
   );
 }

@@ -122,7 +122,7 @@ export function SavedFile({
 }: {
   readonly file: { readonly path: string; readonly sha256: string };
   readonly titles: readonly [where: string, fingerprint: string];
-  readonly level?: 2 | 3;
+  readonly level?: 2 | 3 | 4;
 }) {
   const Heading = `h${level}` as const;
   return (

@@ -10,6 +10,7 @@ import { dependantsOf, foldInventory, type Copy, type Inventory } from '../../ce
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { pem } from '../../ceremonies/keys/signed.ts';
 import { foldRecord, minutesHtml } from '../../ceremonies/minutes.ts';
+import { Refused } from '../../ceremonies/refusal.ts';
 import { affectedText, whatToDo } from '../../ceremonies/statements.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
@@ -34,7 +35,7 @@ const told = async (...certificates: Uint8Array[]) => {
 test('its own certificate, what it issued, and nothing else', async () => {
   assert.deepEqual(await told(), ['own proven', 0]);
   assert.deepEqual(await told(ISSUED), ['own proven', 'issued proven', 0]);
-  assert.deepEqual(await told(ISSUED, ISSUED, der(record.certificate)), ['own proven', 'issued proven', 0], 'each once');
+  assert.deepEqual(await told(ISSUED, ISSUED, der(record.certificate ?? undefined)), ['own proven', 'issued proven', 0], 'each once');
   assert.deepEqual(await told(STRANGER, ISSUED, CROSSED), ['own proven', 'issued proven', 'issued proven', 1]);
   // Another key under the same name: the key identifiers tell them apart.
   assert.deepEqual(await told(FOREIGN), ['own proven', 1]);
@@ -107,4 +108,12 @@ test('a certificate left out, one invented, a later day: refused by whoever comp
     assert.equal(verdict.verdict, 'refused');
     assert.ok(verdict.findings.some((finding) => finding.rule === rule), `${rule}: ${verdict.findings.map((finding) => finding.rule).join(', ')}`);
   }
+});
+
+test('a key without a certificate: what it signed is found all the same, and there is no beginning to mean by always', async () => {
+  const bare = { ...record, certificate: null };
+  assert.deepEqual((await affectedBy(bare, file(der(record.certificate ?? undefined), ISSUED))).certificates.map(({ why }) => why), ['own', 'issued']);
+  assert.deepEqual(await affectedBy(bare, null), { certificates: [], unaffected: 0 });
+  assert.equal(sinceOf('2026-03-01', bare), '2026-03-01T00:00:00.000Z');
+  assert.throws(() => sinceOf('always', bare), (error: unknown) => error instanceof Refused && error.refusal.rule === 'STATE-SINCE');
 });

@@ -52,6 +52,12 @@ test('a key has a record once it has a certificate, where it was made', async ()
   assert.equal(keyRecordOf(state.key), null, 'an opened key keeps the record it came with');
 });
 
+test('a restored key has a record, certified or not, and it is read again as what it is', () => {
+  const bare = keyRecordOf({ ...key, made: false, restored: true, certificate: null }) ?? assert.fail('no record');
+  assert.equal(readKeyRecord(bare).certificate, null);
+  assert.deepEqual(readKeyRecord(bare).key, keyReference(key));
+});
+
 test('where a placement puts each part', () => {
   const where = (algorithm: string, place: Placement) => componentsOf(caAlgorithmNamed(algorithm)).map((component) => heldAt(place, component)).join(' ');
   const rows: readonly (readonly [string, Placement, string])[] = [
@@ -76,6 +82,7 @@ const BAD: readonly (readonly [what: string, bytes: Uint8Array, rule: string])[]
   ['another format', changed((record) => { record['format'] = 'conclave-key/2'; }), 'INPUT-KEY'],
   ['a member too many', changed((record) => { record['pin'] = '123456'; }), 'INPUT-KEY'],
   ['a member __proto__', utf8(fromUtf8(file).replace('{', '{"__proto__":{},')), 'INPUT-KEY'],
+  ['no certificate, and no word of it', changed((record) => { delete record['certificate']; }), 'INPUT-KEY'],
   ['a private key in a part', changed((_, _key, [part]) => { part!['d'] = 'AAAA'; }), 'INPUT-KEY'],
   ['an algorithm that nobody knows', changed((_, inner) => { inner['algorithm'] = 'constructor'; }), 'ALGORITHM-KNOWN'],
   ['an algorithm of another draft', changed((record) => { record['profile'] = 'lamps-composite-sigs-18'; }), 'INPUT-KEY'],

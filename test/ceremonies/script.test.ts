@@ -61,6 +61,7 @@ test('files, placements and values for signing come through into the plan', () =
   assert.deepEqual(step('crl', 'sign-list', { days: 30 }), { action: 'sign-crl', key: 'ca', revocations: 'revocations', previous: 'previous', days: 30 });
   assert.deepEqual(step('intermediate', 'certify', { 'path-length': 0 }), { action: 'issue-certificate', key: 'ca', for: 'request', years: 10, 'path-length': 0 });
   assert.deepEqual(step('cross-sign', 'open-ca'), { action: 'open-key', on: 'ca-hsm', key: 'ca', from: 'ca' });
+  assert.deepEqual(step('share-backup', 'find-key'), { action: 'open-key', on: 'key-hsm', key: 'key', from: 'key' });
   for (const place of ['token', 'split', 'wrapped']) assert.equal((step('composite-ca', 'make-root', { place }) as { place?: string }).place, place);
   assert.ok(!('place' in (step('root-ca', 'make-root') ?? {})), 'a script that does not ask has no placement');
 });

@@ -44,6 +44,7 @@ import { compositeFromParts, readSubjectKey, subjectKeyOf } from '../../ceremoni
 import { pem } from '../../ceremonies/keys/signed.ts';
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
+import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats } from '../../ceremonies/renewal.ts';
 import { envelopeDigest, returnStep } from '../../ceremonies/share-copies.ts';
@@ -53,7 +54,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-envelope', 'share-paper', 'share-return'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup', 'share-envelope', 'share-paper', 'share-return'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -118,6 +119,8 @@ export interface RecordOptions {
   readonly use?: string;
   /** Algorithm and placement of a CA that is there before, for the scripts that use one. */
   readonly ca?: { readonly algorithm: string; readonly place: Placement };
+  /** True: nobody has certified that key. */
+  readonly uncertified?: boolean;
   /** Certificates that are brought as one file. */
   readonly certificates?: readonly Uint8Array[];
   /** True: the CRL before, number 41 with one entry of its own, is brought too. */
@@ -371,7 +374,7 @@ export class ScriptedRoom {
           file((await makeRequest({ commonName: 'Example Issuing CA' }, 'ecdsa-p256', key.spki, (tbs) => key.sign(tbs))).der);
           break;
         }
-        case 'stated-request': file(await this.#statedRequest(readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? '')).certificate)); break;
+        case 'stated-request': file(await this.#statedRequest(readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? '')).certificate ?? assert.fail('no certificate'))); break;
         case 'certificate': file(await this.#selfSigned(makeKey('ecdsa-p384', this.#digest('other')), 'Another Root CA')); break;
         case 'revocations': file(utf8('# Example\n1a2b3c4d5e6f7081,2026-01-02T03:04:05Z,keyCompromise\n')); break;
         case 'copies': file(utf8(JSON.stringify({ ...this.#options.copies ?? COPIES, mode: this.#options.mode ?? 'rehearsal' }))); break;
@@ -448,7 +451,7 @@ export class ScriptedRoom {
     const { key, certificate } = readKeyRecord(fromBase64url(inputs['ca']?.bytes ?? ''));
     const signing = this.#keyFor(key.algorithm);
     return (await this.#signedCrl({
-      algorithm: key.algorithm, issuerKey: signing.spki, issuer: fromBase64url(certificate), number: 41n,
+      algorithm: key.algorithm, issuerKey: signing.spki, issuer: fromBase64url(certificate ?? assert.fail('no certificate')), number: 41n,
       thisUpdate: new Date('2026-02-01T00:00:00Z'), nextUpdate: new Date('2026-03-08T00:00:00Z'),
       revoked: [
         { serialNumber: fromHex('0badc0de0badc0de'), date: new Date('2026-01-31T12:00:00Z'), reason: 'superseded' },
@@ -512,7 +515,7 @@ export class ScriptedRoom {
           };
         }),
       },
-      certificate: toBase64url(await this.#selfSigned(key, 'Example CA')),
+      certificate: this.#options.uncertified === true ? null : toBase64url(await this.#selfSigned(key, 'Example CA')),
     };
   }
 
@@ -792,7 +795,8 @@ export class ScriptedRoom {
       }
       case 'open-key': {
         const { key, label, token } = keyInput(state, step.do.from);
-        return { token, ...withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(key), label, false)), ...await this.#possession(key.algorithm) };
+        const backsUp = state.plan !== null && backsUpOpened(state.plan);
+        return { token, ...withoutMechanism(this.#shown(this.#keyFor(key.algorithm), placeOf(key.parts), keyIds(key), label, backsUp)), ...await this.#possession(key.algorithm), ...backsUp && { leaving: key.parts.flatMap(({ held }) => (held === 'token' ? [{ trustedOnly: false, refused: null }] : [])) } };
       }
       case 'issue-certificate': {
         const { linted, tbs, der } = await this.#signed(certificateProfile(state, step.do, given as Intent<'issue-certificate'>), this.#keyFor(state.key?.algorithm ?? ''));

@@ -5,6 +5,8 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { fromBase64url } from '../../ceremonies/bytes.ts';
+import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
 import { CLI, conclaveIn } from './command.ts';
 import { remove, softHsmEntry, SOFTHSM, temporaryFolder, withSoftHsm, writeModules } from './house.ts';
@@ -61,6 +63,19 @@ test('keys are made by template or purpose; a danger is refused until somebody a
   assert.match(await done('self-test', ...where('Sig', 'CKO_PRIVATE_KEY')), /✓ sign and verify/);
 });
 
+test('a key that no ceremony made gets its record, of either half, for ceremonies to find it by; a key that signs nothing gets none', async () => {
+  const [one, two] = [join(home, 'sig.json'), join(home, 'sig-public.json')];
+  assert.match(await done('key-record', ...where('Sig', 'CKO_PRIVATE_KEY'), '--out', one), /Sig: ecdsa-p256, without a certificate/);
+  const { code } = await conclave('token', 'key-record', ...on, ...where('Sig', 'CKO_PUBLIC_KEY'), '--out', two);
+  assert.equal(code, 0, 'nobody need log in for it');
+  assert.equal(readFileSync(one, 'utf8'), readFileSync(two, 'utf8'));
+  assert.equal(readKeyRecord(new Uint8Array(readFileSync(one))).token, on[3]);
+  await refused('KEY-RECORD-POSSIBLE', 'key-record', ...where('KEK', 'CKO_SECRET_KEY'), '--out', join(home, 'kek.json'));
+  await refused('ONE-MATCH', 'key-record', '--where', 'CKA_LABEL=Sig', '--out', join(home, 'both.json'));
+  for (const args of [[...where('Sig', 'CKO_PRIVATE_KEY')], ['--out', join(home, 'no.json')], [...where('Sig', 'CKO_PRIVATE_KEY'), '--out', one]]) assert.equal((await token('key-record', ...args)).code, 2, args.join(' '));
+  for (const name of ['kek.json', 'both.json', 'no.json']) assert.equal(existsSync(join(home, name)), false, name);
+});
+
 test('a key leaves wrapped and rehearsed, is destroyed by its words, and comes back', async () => {
   const file = join(home, 'data.json');
   assert.match(await done('wrap', '--where', 'CKA_LABEL=Data', '--under', 'CKA_LABEL=KEK', '--method', 'AES-KWP', '--out', file), /✓ verified: rehearsed/);
@@ -88,6 +103,9 @@ test('a request, a certificate of its own, and the certificate beside its key', 
   const certificate = new X509Certificate(readFileSync(crt));
   assert.ok(certificate.verify(certificate.publicKey));
   assert.match(await done('import-certificate', ...where('Sig', 'CKO_PRIVATE_KEY'), '--label', 'Sig', '--file', crt), /the key of this id has the same public key/);
+  const record = join(home, 'certified.json');
+  assert.match(await done('key-record', ...where('Sig', 'CKO_PUBLIC_KEY'), '--out', record), /with its certificate/);
+  assert.deepEqual(fromBase64url(readKeyRecord(new Uint8Array(readFileSync(record))).certificate ?? ''), new Uint8Array(certificate.raw));
   await done('edit', ...where('Sig', 'CKO_CERTIFICATE'), '--label', 'Signing certificate');
   assert.match(tool('--list-objects', '--type', 'cert'), /Signing certificate/);
 });

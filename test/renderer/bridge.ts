@@ -509,6 +509,11 @@ export class PretendBridge implements Bridge {
         this.#settle(room);
         return null;
       }
+      case 'key-record': {
+        const { algorithm, spki } = { algorithm: 'ecdsa-p256', spki: 'AAAA' };
+        const key = { algorithm, spki, wrapping: null, parts: [{ part: 'key' as const, held: 'token' as const, spki, id: 'a1b2', wrapped: null }] };
+        return { record: { format: 'conclave-key/1', label: request.place.object.label, token: request.token, profile: null, key, certificate: null }, file: request.save ? { path: '/home/somebody/.conclave/bundles/key-a1b2c3d4.json', sha256: 'a1'.repeat(32) } : null };
+      }
       case 'plan-destruction': {
         const list = copyList('04172203');
         return { list: { ...list, despite: request.despite, dependants: [] }, file: request.save ? { path: '/home/somebody/.conclave/bundles/copies-a1b2c3d4.json', sha256: 'a1'.repeat(32) } : null };

@@ -47,6 +47,7 @@ import { instantOf } from '../../ceremonies/statements.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats } from '../../ceremonies/renewal.ts';
+import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
 import { envelopeDigest } from '../../ceremonies/share-copies.ts';
 import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
@@ -55,7 +56,7 @@ import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-envelope', 'share-paper', 'share-return'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup', 'share-envelope', 'share-paper', 'share-return'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -871,7 +872,7 @@ export class Room {
         const { key, label: named } = keyInput(state, step.do.from);
         const components = componentsOf(caAlgorithmNamed(key.algorithm));
         this.#parts = key.parts.map(({ id, ...part }, index): KeyPart => {
-          const own = id === null ? null : attributes('private-key', id, named, false);
+          const own = id === null ? null : attributes('private-key', id, named, state.plan !== null && backsUpOpened(state.plan));
           return {
             ...part,
             algorithm: components[index]?.name ?? '',
@@ -882,7 +883,10 @@ export class Room {
           };
         });
         this.#wrapping = key.wrapping === null ? null : attributes('secret-key', key.wrapping, named, false);
-        return { token: intent['token'] ?? '', spki: key.spki, ...this.#proof() };
+        return {
+          token: intent['token'] ?? '', spki: key.spki, ...this.#proof(),
+          ...state.plan !== null && backsUpOpened(state.plan) && { leaving: key.parts.flatMap(({ held }) => (held === 'token' ? [{ trustedOnly: false, refused: null }] : [])) },
+        };
       }
       case 'prove-key':
         return { token: intent['token'] ?? '', spki: state.key?.spki ?? '', ...this.#proof() };

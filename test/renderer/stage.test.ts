@@ -111,13 +111,21 @@ test('what a ceremony leaves: the key where it lives, its certificate, and what 
     return resultFacts(room.state, rows).map((one) => `${one.label} ${one.proof ?? ''}`.trim());
   };
   assert.deepEqual(await leaves('composite-ca'), [
-    'Key', 'Under the draft', 'ML-DSA half verified', 'Classical half reported', 'Its certificate, SHA-256',
+    'Key', 'Under the draft', 'ML-DSA half verified', 'Classical half reported', 'Its certificate, SHA-256', 'Backup verified',
   ]);
   assert.deepEqual((await leaves('cross-sign')).at(-1), 'Certificate issued, SHA-256');
   assert.deepEqual((await leaves('crl')).at(-1), 'Revocation list signed, SHA-256');
   const room = new Room({}, SCRIPTS['pq-root']).until('token-out');
   room.abort('officer', 'The token is damaged.');
   assert.deepEqual(resultFacts(room.state, (await timeline(room.lines, world)).rows), []);
+});
+
+test('a key that is to be backed up: why it can be, and in the end what brings it back', async () => {
+  const room = new Room({}, SCRIPTS['share-backup']);
+  assert.match(lines(done(room.until('find-key'))), /Backup: it can have a backup: its token wrapped it once, under a key that was thrown away \[verified\]/);
+  const whole = new Room({}, SCRIPTS['share-backup']).toTheEnd();
+  const facts = resultFacts(whole.state, (await timeline(whole.lines, world)).rows);
+  assert.deepEqual(facts.filter(({ label }) => label === 'Backup').map(({ value }) => value), ['any 2 of 3 shares bring it back; a recovery is proven']);
 });
 
 test('only work that a device process does by itself can be stopped', () => {

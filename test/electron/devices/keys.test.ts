@@ -116,6 +116,32 @@ test('both halves on a PKCS#11 3.2 token, cards on another module: made, proven,
   await Promise.all([tokens.end(), readers.end()]);
 });
 
+for (const kind of ['softhsm2', 'software'] as const) {
+  test(`what keeps a key on its token, on ${kind}: its attributes, and what the token does when it is to wrap the key; nothing is left of the try`, async () => {
+    const device = await (kind === 'software' ? soft : hsm).start();
+    const [root] = await cards(device, 'leaving');
+    const token = root!.serial;
+    const leaving = async (key: KeyReference) => (await device.call('prove-key', { token, key, leaving: true, asked: officer })).leaving;
+    const split = await makeKey(device, token, COMPOSITE, 'split');
+    assert.deepEqual(await leaving(split), [{ trustedOnly: false, refused: null }], 'one part is on the token');
+    assert.equal((await device.call('prove-key', { token, key: split, asked: officer })).leaving, undefined, 'only where it is asked for');
+    await device.call('lock-key', { token, key: split, asked: officer });
+    assert.deepEqual(await leaving(split), [{ trustedOnly: false, refused: 'CKR_KEY_UNEXTRACTABLE' }]);
+    assert.deepEqual(await leaving(await makeKey(device, token, COMPOSITE, 'wrapped')), []);
+    const id = toHex(randomBytes(16));
+    const order = { id, label: 'Trusted only', kind: 'ec-p256', attributes: { sign: true, extractable: true, modifiable: true, wrapWithTrusted: true }, despite: ['KEY-EXTRACTABLE', 'KEY-MODIFIABLE'] };
+    const { result } = await device.call('administer', { token, change: 'generate-key', order, file: null, kept: false, asked: officer });
+    const spki = String(result['spki']);
+    const [trusted] = await leaving({ algorithm: 'ecdsa-p256', spki, wrapping: null, parts: [{ part: 'key', held: 'token', spki, id, wrapped: null }] }) ?? [];
+    assert.equal(trusted?.trustedOnly, true);
+    assert.match(trusted?.refused ?? '', /^CKR_/);
+    if (kind === 'softhsm2') assert.deepEqual(await leaving(await makeKey(device, token, 'ed25519', 'token')), [{ trustedOnly: false, refused: 'CKR_KEY_NOT_WRAPPABLE' }]);
+    const { objects } = await device.call('take-inventory', { token, asked: officer });
+    assert.equal(objects.length, 3 + 1 + 2 + (kind === 'softhsm2' ? 2 : 0), 'the keys, and nothing of what was tried');
+    await device.end();
+  });
+}
+
 test('a sealed share opens once, in the process it was sealed for, as the share it is', async () => {
   const [tokens, readers] = [await hsm.start(), await soft.start()];
   const [root] = await cards(tokens, 'shares');
