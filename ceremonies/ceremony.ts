@@ -37,6 +37,7 @@ import {
   type ShareCopies,
 } from './share-copies.ts';
 import { awaitsBroughtShare, backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredFault, restoredKey, restoredObjects, restoreFault, restoreIntentFault, unreadFault, withoutShare } from './recovery.ts';
+import { afterMoves, afterOpening, ALL_AWAY, balancedFault, closedBagFault, openedFault, saidMissing, stillToPutAway, type PuttingAway } from './putting-away.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
@@ -219,13 +220,15 @@ export interface State {
   readonly consent: Consent;
   /** The escrow that this ceremony has deposited. */
   readonly deposit: Deposit | null;
+  /** What came out of where it is kept, and whether it is put away again. */
+  readonly away: PuttingAway;
 }
 
 export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
   resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, zeroised: {}, key: null,
-  issued: [], backup: null, renewal: null, activation: null, voidShares: {}, destruction: NOTHING_DESTROYED, copies: {}, components: NO_COMPONENTS, consent: NO_CONSENT, deposit: null,
+  issued: [], backup: null, renewal: null, activation: null, voidShares: {}, destruction: NOTHING_DESTROYED, copies: {}, components: NO_COMPONENTS, consent: NO_CONSENT, deposit: null, away: ALL_AWAY,
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
@@ -360,7 +363,7 @@ function judge(state: State, entry: Entry): Refusal | null {
       const data = entry.data as Data<'exception'>;
       if (data.number !== state.exceptions + 1) return refuse('EXCEPTION-NUMBER', `exception ${state.exceptions + 1}`, `${data.number}`, NOW);
       // Named with a movement's step, it ends that step: the thing is not handed over, and here stands why. So it does with a share that nobody can read.
-      if (entry.step !== undefined && !mayBeExcepted(state, entry.step)) return refuse('HAND-OVER-EXCEPTION', 'a step only where its thing is to be handed over, its share of a backup to be read, or its old share to be erased, now', entry.step, NOW);
+      if (entry.step !== undefined && !mayBeExcepted(state, entry.step)) return refuse('HAND-OVER-EXCEPTION', 'a step only where its thing is to be handed over or put away, its share of a backup to be read, or its old share to be erased, now', entry.step, NOW);
       const few = entry.step !== undefined && state.backup && awaitsShare(state) ? unreadFault(state.backup) : null;
       if (few) return few;
       return texts(entry.by ? null : refuse('BY-WHOM', 'who decided', 'nobody', NOW), ['expected', data.expected], ['happened', data.happened], ['decided', data.decided]);
@@ -375,7 +378,11 @@ function judge(state: State, entry: Entry): Refusal | null {
     case 'begun': case 'done': case 'failed': case 'found': case 'decided': case 'cleared': case 'witnessed': case 'closed': break;
   }
   if (state.onBreak) return refuse('ON-BREAK', 'nothing during a break', entry.kind, 'Count heads and end the break first.');
-  if (entry.kind === 'closed') return state.current === null ? null : refuse('IN-ORDER', `step ${state.current.step.id}`, 'the end', NOW);
+  if (entry.kind === 'closed') {
+    const { current, queue } = state;
+    const accounting = queue.length > 0 && current?.step.do.action === 'put-away';
+    return (current === null || accounting ? balancedFault(state) : null) ?? (current === null ? null : refuse('IN-ORDER', `step ${current.step.id}`, 'the end', NOW));
+  }
   return checkStep(state, entry);
 }
 
@@ -602,6 +609,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       expectations.push(['SHARE-SET', nextEpoch(state), given['epoch']]);
       break;
     case 'give-share': {
+      const bag = openedFault(state, step, intent as Intent<'give-share'>);
+      if (bag) return bag;
       if (!state.backup?.alive) return refuse('SHARES-AFTER-SPLIT', 'a backup key that has been split', 'none', STOP);
       const dead = state.voidShares[step.who] ?? [];
       expectations.push(['CARD-BOUND', cardOf(state, step.do.card ?? 'share-card', step.who), given['card']], ['SHARE-SET', state.backup.set.id, given['set']],
@@ -610,6 +619,8 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     }
     case 'read-back-share': {
       const share = state.backup?.given[step.who];
+      const bag = openedFault(state, step, intent as Intent<'read-back-share'>);
+      if (bag) return bag;
       if (!share) return refuse('READ-BACK-EVERY-SHARE', 'a share that was given', 'none', STOP);
       expectations.push(['CARD-BOUND', share.card, given['card']], ['SHARE-SET', share.object, given['object']], ['SHARE-SET', share.x, given['x']], ['SHARE-SET', state.backup.set.id, given['set']]);
       break;
@@ -707,12 +718,12 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       break;
     }
     case 'write-copy': {
-      const fault = copyIntentFault(state.backup, state.copies, step.who, intent as Intent<'write-copy'>);
+      const fault = openedFault(state, step, intent as Intent<'write-copy'>) ?? copyIntentFault(state.backup, state.copies, step.who, intent as Intent<'write-copy'>);
       if (fault) return fault;
       break;
     }
     case 'seal-copy': {
-      const fault = sealIntentFault(state.backup, state.copies, step.who, intent as Intent<'seal-copy'>);
+      const fault = openedFault(state, step, intent as Intent<'seal-copy'>) ?? sealIntentFault(state.backup, state.copies, step.who, intent as Intent<'seal-copy'>);
       if (fault) return fault;
       break;
     }
@@ -974,7 +985,8 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
     case 'approve': return approvalFault(state, step, intent, evidence as Evidence<'approve'>, current.headBefore);
     case 'wait': return waitFault(state, step.do.hours, at);
     case 'locate-copies': case 'destroy-copies': case 'confirm-gone': return destructionEvidenceFault(state.destruction, step, intent, evidence);
-    case 'put-away': case 'sign-seal': case 'sign-resume': return null;
+    case 'put-away': return closedBagFault(state, step, evidence as Evidence<'put-away'>);
+    case 'sign-seal': case 'sign-resume': return null;
   }
 }
 
@@ -1045,6 +1057,7 @@ function applyKind(state: State, entry: Entry): State {
     case 'exception': {
       const counted = { ...state, exceptions: state.exceptions + 1 };
       if (entry.step === undefined) return counted;
+      if (state.current?.step.do.action === 'put-away') return complete({ ...counted, away: saidMissing(state.away, state.current.step, (entry.data as Data<'exception'>).number) });
       return complete(state.backup && state.current && awaitsShare(state) ? { ...counted, backup: withoutShare(state.backup, state.current.step.who) } : counted);
     }
     case 'break': return { ...state, onBreak: { present: (entry.data as Data<'break'>).present } };
@@ -1071,11 +1084,11 @@ function applyStep(state: State, current: Current, entry: Entry<StepKind>): Stat
       const destruction = wanted?.left === null ? { ...state.destruction, tried: [...state.destruction.tried, wanted.copy] } : state.destruction;
       const activation: Activation | null = current.step.do.action === 'set-activation-pin' && state.activation?.kind === 'made' ? { ...state.activation, pin: 'unknown' } : state.activation;
       const renewal = current.step.do.action === 'retire-share' ? retireTried(state.renewal, current.step.who) : state.renewal;
-      return { ...state, destruction, renewal, activation, ids: [...state.ids, ...ids], current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
+      return { ...state, destruction, renewal, activation, ids: [...state.ids, ...ids], away: afterOpening(state, current.step, intent as Intent<'read-back-share'>), current: { ...current, phase: 'begun', begun: entry.seq, headBefore: state.lastHash, intent, error: null } };
     }
     case 'done': {
-      const evidence = (entry.data as Data<'done'>).evidence as Evidence;
-      const after = effect(state, current, evidence, entry.at);
+      const evidence = (entry.data as Data<'done'>).evidence;
+      const after = { ...effect(state, current, evidence, entry.at), away: afterMoves(state, current.step, evidence) };
       // Administration goes on until the officer logs out; a checkpoint then covers it all, and on the way every 64 entries.
       if (current.step.do.action === 'administer' && (current.intent as Intent<'administer'>).change !== 'log-out') return { ...after, current: ready(current) };
       // So does destruction, until every copy has an outcome.
@@ -1122,12 +1135,21 @@ function complete(state: State): State {
   if (state.queue.length > 0) {
     const queue = state.queue.slice(1);
     const current = queue.length > 0 ? start(queue[0]) : state.parked ?? start(state.plan?.steps[state.cursor]);
-    return { ...state, queue, current, parked: queue.length > 0 ? state.parked : null, checkpointDue: true };
+    return accounting({ ...state, queue, current, parked: queue.length > 0 ? state.parked : null, checkpointDue: true });
   }
   const cursor = state.cursor + 1;
   const step = state.plan?.steps[cursor];
   const sealedNow = state.plan?.steps[state.cursor]?.act !== step?.act;
-  return { ...state, cursor, current: start(step), actEnd: sealedNow ? null : state.actEnd, checkpointDue: true };
+  return accounting({ ...state, cursor, current: start(step), actEnd: sealedNow ? null : state.actEnd, checkpointDue: true });
+}
+
+/** What reality has left outside comes before the first signature under the last act. */
+function accounting(state: State): State {
+  const { plan, queue, current } = state;
+  const first = plan?.steps.find(({ act, do: { action } }) => act === plan.acts.length - 1 && action === 'sign-seal');
+  if (queue.length > 0 || current?.phase !== 'ready' || current.step !== first) return state;
+  const steps = stillToPutAway(state);
+  return steps.length === 0 ? state : { ...state, queue: steps, current: start(steps[0]) };
 }
 
 function open(state: State, entry: Entry<'opened'>): State {
@@ -1445,14 +1467,15 @@ export function awaitsShare({ current, backup }: State): boolean {
 
 /**
  * Does this step wait for a thing to be handed over, or for whoever receives it to say that this is it? Or for a share to be read,
- * of a backup that people brought, or for an old one to be erased? Then an exception can end it.
+ * of a backup that people brought, for an old one to be erased, or for something to be put away? Then an exception can end it.
  */
 export function mayBeExcepted(state: State, step: string): boolean {
   const { current, onBreak } = state;
   if (current?.step.id !== step || onBreak !== null) return false;
   if (awaitsShare(state)) return true;
-  // A card that cannot be erased stops nothing: its share is counted among those that are still outside.
+  // A card that cannot be erased stops nothing: its share is counted among those that are still outside. Nor does a thing that is not there to be put away.
   if (current.step.do.action === 'retire-share') return current.phase === 'ready';
+  if (current.step.do.action === 'put-away') return current.phase === 'ready' && current.step.moves.length > 0;
   if (current.step.movement === undefined) return false;
   // Among the custodians only the receiver is a witness here (`mayWitness`).
   const received = current.witnesses.some((seat) => personAt(state, seat)?.role === 'custodian');

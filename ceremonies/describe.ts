@@ -108,7 +108,7 @@ function worded(entry: Entry, before: State): Worded {
       ];
     }
     case 'begun': return [`Begun: ${step?.do.action === 'administer' ? orderText((entry.data as Data<'begun'>).intent as Intent<'administer'>) : step?.title ?? ''}`, ...begun((entry.data as Data<'begun'>).intent as Intent)];
-    case 'done': return done(before, (entry.data as Data<'done'>).evidence as Evidence);
+    case 'done': return done(before, (entry.data as Data<'done'>).evidence);
     case 'failed': {
       const { error, nothingChanged } = entry.data as Data<'failed'>;
       return [
@@ -127,7 +127,7 @@ function worded(entry: Entry, before: State): Worded {
     case 'exception': {
       const data = entry.data as Data<'exception'>;
       const unread = entry.step !== undefined && awaitsShare(before) ? before.backup?.given[step?.who ?? ''] : undefined;
-      const ends = entry.step === undefined ? '' : unread ? `: share ${unread.x} of ${personName(before, step?.who)} is not read` : step?.do.action === 'retire-share' ? `: the old share of ${personName(before, step.who)} is not erased` : `: ${handedThing(step)} is not handed over`;
+      const ends = entry.step === undefined ? '' : unread ? `: share ${unread.x} of ${personName(before, step?.who)} is not read` : step?.do.action === 'retire-share' ? `: the old share of ${personName(before, step.who)} is not erased` : step?.do.action === 'put-away' ? `: ${step.moves.map(({ what }) => what).join(' and ')} is not put away` : `: ${handedThing(step)} is not handed over`;
       return [`Exception ${data.number}${ends}`, ...unread ? [refused(`card ${unread.card} is doubtful: nothing is built on the share that should be on it`)] : [], remark(`expected: ${data.expected}`), remark(`happened: ${data.happened}`), remark(`decided: ${data.decided}, by ${who}`)];
     }
     case 'break': {
@@ -170,7 +170,13 @@ function begun(intent: Intent): Detail[] {
     typeof given['object'] === 'string' && `object ${given['object']}`,
     Array.isArray(given['quorum']) && `quorum ${given['quorum'].join(', ')}`,
   ].filter((fact) => fact !== false);
-  return facts.length > 0 ? [remark(facts.join(', '))] : [];
+  return [...facts.length > 0 ? [remark(facts.join(', '))] : [], ...openedBag((intent as Partial<Intent<'read-back-share'>>).bag)];
+}
+
+function openedBag(bag: Intent<'read-back-share'>['bag']): Detail[] {
+  if (bag === undefined) return [];
+  const { number, expected } = bag;
+  return [reported(`out of bag ${number}`), ...expected === null ? [] : [expected === number ? remark('the bag that the records of this machine expect') : refused(`the records of this machine expect bag ${expected}: this one was opened or swapped`)]];
 }
 
 function observed(observation: Observation): Detail[] {
@@ -553,8 +559,10 @@ function done(before: State, evidence: Evidence): Worded {
         remark('that no copy of a key exists elsewhere is not proven by this'),
       ];
     }
-    case 'put-away':
-      return [step.title, ...step.moves.map((move) => reported(`${move.what} from ${move.from} to ${move.to}`)), ...step.moves.length === 0 ? [reported('a person\'s word')] : []];
+    case 'put-away': {
+      const { bag } = evidence as Evidence<'put-away'>;
+      return [step.title, ...bag === undefined ? [] : [reported(`in bag ${bag}`)], ...step.moves.map((move) => reported(`${move.what} from ${move.from} to ${move.to}`)), ...step.moves.length === 0 ? [reported('a person\'s word')] : []];
+    }
     case 'hand-over': {
       const { movement } = step;
       if (!movement) return [step.title];

@@ -186,6 +186,9 @@ const KeyProof = z.strictObject({
  */
 const Leaving = z.strictObject({ trustedOnly: flag, refused: text(64).nullable() });
 
+/** The serial number of the bag that is opened, as somebody read it; and the one that the other records of this machine expect. */
+const OpenedBag = z.strictObject({ number: text(40), expected: text(40).nullable() });
+
 /** Whose shares were put together, each from which card. */
 const Quorum = z.array(z.strictObject({ seat, card: text(64), x: z.int().min(1).max(255) })).min(2).max(255);
 
@@ -406,8 +409,8 @@ export const INTENTS = {
   'sign-crl': z.strictObject({ token: text(64), ids, number: z.string().regex(/^[1-9][0-9]{0,17}$/), thisUpdate: text(32), nextUpdate: text(32) }),
   'make-backup-key': z.strictObject({ token: text(64), set: base64url(22).length(22), epoch: count }),
   'wrap-key': z.strictObject({ token: text(64), ids, set: base64url(22) }),
-  'give-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), erases: z.array(text(64)).max(64) }),
-  'read-back-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255) }),
+  'give-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), erases: z.array(text(64)).max(64), bag: OpenedBag.optional() }),
+  'read-back-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255), bag: OpenedBag.optional() }),
   'prove-recovery': z.strictObject({ token: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   /** `ids` as in `generate-key`: one CKA_ID for every part that goes onto the token, last the wrapping key's. */
   'restore-key': z.strictObject({ token: text(64), ids: ids.min(1), label: text(64), set: base64url(22), quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
@@ -448,11 +451,11 @@ export const INTENTS = {
   'retire-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), epoch: count, x: z.int().min(1).max(255) }),
   // --- copies of shares on other media (share-copies.ts) ---
   /** The share on this card, sealed to the holder's own key: SHA-256 of its SubjectPublicKeyInfo. */
-  'seal-copy': z.strictObject({ ...OwnShare, recipient: hex(64).length(64) }),
+  'seal-copy': z.strictObject({ ...OwnShare, recipient: hex(64).length(64), bag: OpenedBag.optional() }),
   /** The envelope of this ceremony that its holder opens, by its SHA-256. */
   'open-copy': z.strictObject({ set: base64url(22), x: z.int().min(1).max(255), envelope: hex(64).length(64) }),
   /** `sheet`: the number that the holder writes on the form. */
-  'write-copy': z.strictObject({ ...OwnShare, sheet: sheetNumber }),
+  'write-copy': z.strictObject({ ...OwnShare, sheet: sheetNumber, bag: OpenedBag.optional() }),
   /** The share out of a copy, onto another card. `envelope`: SHA-256 of the envelope; null where it is typed from paper. */
   'return-share': z.strictObject({ ...OwnShare, erases: z.array(text(64)).max(64), envelope: hex(64).length(64).nullable() }),
   'set-state': z.strictObject({}),
@@ -602,7 +605,8 @@ export const EVIDENCE = {
   /** Shown to its holder alone, written down, and typed again by the holder from the form. */
   'write-copy': z.strictObject({ ...CopiedShare, sheet: sheetNumber, readBack: z.literal(true) }),
   'return-share': z.strictObject({ card: TokenFacts, object: text(64), x: z.int().min(1).max(255), commitment: digest256, erased: z.array(text(64)).max(64) }),
-  'put-away': z.strictObject({}),
+  /** The serial number of the bag that was closed. */
+  'put-away': z.strictObject({ bag: text(40).optional() }),
   /** Which movement of the list, and the thing that it names. */
   'hand-over': z.strictObject({ movement: z.int().min(1).max(1000), kind: ThingKind, identifier: text(64) }),
   administer: z.strictObject({ result: z.looseObject({}) }),

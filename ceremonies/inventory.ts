@@ -1003,7 +1003,7 @@ class Estate {
     const { action } = current.step.do;
     const { intent } = current;
     this.#explain(entry, action, intent);
-    const evidence = entry.data.evidence as Evidence;
+    const evidence = entry.data.evidence;
     const source = sourceOf(entry);
     const own = this.#ownKeys.get(entry.ceremony);
     const { before } = step;

@@ -11,9 +11,10 @@ import { currentAct, signersOf, type Data, type Entry, type Person, type State }
 import { describe, digestGroups, hexGroups, MARKS, personName, signerWords, type Mark } from './describe.ts';
 import { REHEARSAL_WAIT } from './approvals.ts';
 import { claimsOn, LEVELS } from './destruction.ts';
-import type { Evidence, TokenFacts } from './evidence.ts';
+import type { Evidence, Intent, TokenFacts } from './evidence.ts';
 import { thumbprint } from './keys/public-key.ts';
 import { BAND, html, Markup, NOTHING, type Part } from './markup.ts';
+import { bagAt } from './putting-away.ts';
 import { oldShares, type Renewal } from './renewal.ts';
 import { Refused, type Refusal } from './refusal.ts';
 import { Fold, parseLine, type Hasher } from './transcript.ts';
@@ -288,6 +289,20 @@ function peopleSection(record: FoldedRecord): Markup {
   ]));
 }
 
+/** Every bag that was opened or closed, in this order; nothing where bags have no numbers. */
+function bagRows(record: FoldedRecord): Markup[] {
+  const rows = record.rows.flatMap(({ entry, before, refusal }): Part[][] => {
+    const action = before.current?.step.do.action;
+    const bag = before.current && !refusal ? bagAt(before, before.current.step) : null;
+    if (bag?.way === 'opened' && entry.kind === 'begun' && (action === 'give-share' || action === 'read-back-share')) {
+      const { number = '', expected = null } = ((entry.data as Data<'begun'>).intent as Intent<'read-back-share'>).bag ?? {};
+      return [[entry.seq, 'opened', code(number), bag.what, expected === null ? 'no record of this machine names one' : expected === number ? 'the bag that the records expect' : ['the records of this machine expect another bag: ', code(expected)]]];
+    }
+    return bag?.way === 'closed' && entry.kind === 'done' ? [[entry.seq, 'closed', code(((entry.data as Data<'done'>).evidence as Evidence<'put-away'>).bag ?? ''), bag.what, '']] : [];
+  });
+  return rows.length === 0 ? [] : [table('list', ['Entry', 'Bag', 'Serial number', 'What lay or lies in it', 'Before'], rows)];
+}
+
 function thingsSection(record: FoldedRecord): Markup {
   const { opening } = record.state;
   const seen = new Map<string, TokenFacts>();
@@ -311,6 +326,7 @@ function thingsSection(record: FoldedRecord): Markup {
       ...Object.entries(opening?.bindings.tokens ?? {}).map(([token, bound]) => row(token, bound)),
       ...Object.entries(opening?.bindings.cards ?? {}).flatMap(([card, seats]) => Object.entries(seats).map(([seat, bound]) => row(`${card} of ${seat}`, bound))),
     ]),
+    ...bagRows(record),
     table('list', ['Module', 'Library', 'File', 'SHA-256'], (opening?.modules ?? []).map((module) => [module.name, `${module.library} ${module.version} (${module.kind})`, module.path, code(hexGroups(module.sha256))])),
     table('list', ['Recorder key', 'From entry', 'Thumbprint'], record.rows.filter(({ entry }) => entry.kind === 'opened' || entry.kind === 'resumed')
       .map(({ entry }, index) => [index + 1, entry.seq, code(thumbprint((entry.data as Data<'opened' | 'resumed'>).recorder))])));

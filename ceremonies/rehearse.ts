@@ -12,6 +12,7 @@ import { MOST_COMPONENTS, NO_TOTAL, totalOnForms } from './components.ts';
 import type { InputKind } from './evidence.ts';
 import { caAlgorithmNamed, componentsOf, isStateful } from './keys/algorithms.ts';
 import { heldAt } from './key-record.ts';
+import { bagStepFault } from './putting-away.ts';
 import { handlesCopies } from './share-copies.ts';
 import { Refused, refuse } from './refusal.ts';
 import { ALWAYS, instantOf } from './statements.ts';
@@ -158,6 +159,8 @@ class Room {
       this.#everybodyFirst(here);
       this.#byQuorum(here);
       for (const move of here.moves) this.#move(here, move);
+      const bag = bagStepFault(this.#plan, here);
+      if (bag) this.#fault('BAG-STEP', here, bag.expected, bag.found, 'Let a step of its own open or close the bag.');
       this.#act(here);
     }
     this.#end();

@@ -179,6 +179,8 @@ function shapes<Open extends boolean>(open: Open) {
       tokens: z.record(name, z.enum(PLACES)),
       /** `optional`: a seat may have none; its steps with that card are left out at the opening. */
       cards: z.record(name, z.strictObject({ for: z.enum(['person', 'custodian']), at: z.enum(PLACES), optional: z.boolean().optional() })),
+      /** The serial number of every bag is written down, when it is opened and when it is closed. */
+      bags: z.literal('numbered').optional(),
     }),
     acts: z.array(z.strictObject({ act: sentence, minutes: z.int().min(1).max(480), steps: z.array(step).min(1).max(80) })).min(1).max(40),
   });

@@ -3,11 +3,12 @@
  * wants. The terminal's rehearsal, the benchmark and the tests are carried out by this file; it can do nothing that a
  * person at the screen could not do, because it uses the same calls and the same `pendingAction`.
  */
-import { awaitsShare, mayBeKept, mayWitness, pendingAction, typedAt, type Pending, type State } from '../ceremonies/ceremony.ts';
+import { awaitsShare, cardOf, mayBeKept, mayWitness, pendingAction, typedAt, type Pending, type State } from '../ceremonies/ceremony.ts';
 import { waitsUntil } from '../ceremonies/approvals.ts';
 import { Refused, refuse } from '../ceremonies/refusal.ts';
 import { readActivationRecord } from '../ceremonies/activation.ts';
 import { readBackupRecord } from '../ceremonies/backup-record.ts';
+import { bagAt, expectedBag } from '../ceremonies/putting-away.ts';
 import { sharesAtHand, unreadFault } from '../ceremonies/recovery.ts';
 import { planOf, readScript, type Parameters, type Plan, type PlanStep, type Role } from '../ceremonies/script.ts';
 import { Fold, pushLine, type Hasher } from '../ceremonies/transcript.ts';
@@ -97,7 +98,7 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
         // The work of an administration ends when somebody says so; stand-ins have nothing to change by themselves.
         case 'step':
           if (pending.step.do.action === 'wait') await until(waitsUntil(state, pending.step.do.hours) ?? '');
-          await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false, typed: typedAt(state) ?? '' })).catch((error: unknown) => leaveUnread(table, ceremony, state, pending.step, error));
+          await (pending.step.do.action === 'administer' ? ask(table, { call: 'log-out', ceremony }) : ask(table, { call: 'act', ceremony, step: pending.step.id, acceptFinalTry: false, typed: typedAt(state) ?? await bagNumber(table, state, pending.step) })).catch((error: unknown) => leaveUnread(table, ceremony, state, pending.step, error));
           break;
         case 'witness': {
           const role = Object.keys(pending.missing)[0] as Role;
@@ -118,6 +119,16 @@ export async function playOn(table: Table, ceremony: string, play: Pick<Play, 'o
   } finally {
     record.end();
   }
+}
+
+/** What a stand-in reads from a bag that is opened: the number that the records expect, if any. Every other bag has a made-up number. */
+async function bagNumber(table: Table, state: State, step: PlanStep): Promise<string> {
+  const bag = bagAt(state, step);
+  if (bag === null) return '';
+  const [card = '', seat = ''] = bag.what.split('/');
+  const known = bag.way === 'closed' ? null
+    : state.away.closed[bag.what] ?? expectedBag((await ask(table, { call: 'custody' })).things, { serial: cardOf(state, card, seat) ?? '', rehearsal: true });
+  return known ?? `REHEARSAL-${state.ceremony.slice(0, 6)}-${state.count}`;
 }
 
 /** A share that cannot be read does not stop a recovery where enough others are here: a stand-in officer says so, and goes on. Throws `error` where it does. */

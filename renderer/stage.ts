@@ -50,7 +50,6 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
   switch (step.do.action) {
     case 'confirm-script':
     case 'confirm-input': // the file itself stands there
-    case 'put-away':
     case 'wipe-backup-key':
     case 'wipe-activation-key':
       return [];
@@ -212,8 +211,14 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
       ];
     }
     case 'give-share':
-    case 'read-back-share':
-      return [...agreedTo(state), ...card(step.do.card ?? 'share-card')];
+    case 'read-back-share': {
+      const { bag } = (intent ?? {}) as Partial<Intent<'read-back-share'>>;
+      return [...agreedTo(state), ...card(step.do.card ?? 'share-card'), ...(bag ? [text(t.bags.bag, bag.number)] : [])];
+    }
+    case 'put-away': {
+      const { bag } = (evidence ?? {}) as Evidence<'put-away'>;
+      return bag === undefined ? [] : [text(t.bags.bag, bag)];
+    }
     case 'renew-shares':
       return [...renewFacts(state, step.do, intent?.['quorum'], evidence as Evidence<'renew-shares'> | null), ...token(step.do.on)];
     case 'seal-copy': {

@@ -11,13 +11,13 @@ import type { Data, State } from '../ceremony.ts';
 import { cardOf, currentAct, personAt } from '../ceremony.ts';
 import { stands } from '../destruction.ts';
 import type { Evidence, Intent, ThingKind } from '../evidence.ts';
-import { believedSteps, foldInventory, type JudgedRecord, type ShareSetCopy, type Source, type Step } from '../inventory.ts';
+import { believedSteps, foldInventory, type EscrowCopy, type JudgedRecord, type ShareSetCopy, type Source, type Step } from '../inventory.ts';
 import { refuse, type Refusal } from '../refusal.ts';
-import type { HandedOver, Move, Place } from '../script.ts';
+import type { HandedOver, Move, Place, PlanStep } from '../script.ts';
 import { portableHasher, type Hasher } from '../transcript.ts';
 import { plainSerial, sameSerial } from '../zeroise.ts';
 import { thingName } from './movements.ts';
-import type { PlacedShare, SetRule } from './placement.ts';
+import type { PlacedEnvelope, PlacedShare, SetRule } from './placement.ts';
 
 export interface HeldShare {
   readonly set: string;
@@ -33,6 +33,8 @@ export interface Thing {
   readonly what: string;
   /** Shares that it holds and that still count; what is no card holds what a list says, whatever became of the set. */
   readonly shares: readonly HeldShare[];
+  /** Of an escrow envelope: the set whose backup key is in it. */
+  readonly seals: string | null;
   /** Null: no record says so. */
   readonly person: string | null;
   readonly site: string | null;
@@ -41,7 +43,7 @@ export interface Thing {
   /** The bag that it lies in. */
   readonly inside: string | null;
   readonly since: Source;
-  /** It was to be handed over and was not, and nobody has seen it since. */
+  /** It was to be handed over or put away and was not, and nobody has seen it since. */
   readonly unaccounted: Source | null;
 }
 
@@ -99,13 +101,18 @@ export function placedShares({ things }: Pick<Custody, 'things'>): PlacedShare[]
   return things.flatMap(({ key, shares, person, site }) => shares.map((share) => ({ ...share, thing: key, person, site })));
 }
 
+/** Every escrow envelope, and who has it. */
+export function placedEnvelopes({ things }: Pick<Custody, 'things'>): PlacedEnvelope[] {
+  return things.flatMap(({ key, seals, person }) => (seals === null ? [] : [{ set: seals, thing: key, person }]));
+}
+
 /** The register of a machine. The order in which its records are given does not matter. */
 export function foldCustody(records: readonly JudgedRecord[], hasher: Hasher = portableHasher): Custody {
   const inventory = foldInventory(records, hasher);
   const register = new Register([
     ...inventory.keys.flatMap(({ label, rehearsal, copies, believed }) => (believed ? copies.flatMap((copy) => (copy.kind === 'share-set' ? [{ copy, key: label, rehearsal, activation: false }] : [])) : [])),
     ...inventory.activations.flatMap((copy) => (copy.believed ? [{ copy, key: `the PIN of token ${copy.token}`, rehearsal: copy.rehearsal, activation: true }] : [])),
-  ]);
+  ], inventory.keys.flatMap(({ label, rehearsal, copies, believed }) => (believed ? copies.flatMap((copy) => (copy.kind === 'escrow' && copy.believed ? [{ copy, key: label, rehearsal }] : [])) : [])));
   for (const step of believedSteps(records, hasher)) register.take(step);
   const passedOn = inventory.findings.filter(({ rule }) => rule === 'RECORD-NOT-BELIEVED' || rule === 'LOGBOOK-CHAIN').map((finding): CustodyFinding => ({
     ...finding, ...finding.rule === 'RECORD-NOT-BELIEVED' && { next: 'Investigate: compare it with the other copies of this record. What it says has moved nothing here.' }, things: [],
@@ -121,6 +128,8 @@ interface ThingDraft extends Draft<Omit<Thing, 'shares'>> {
   declared: HeldShare | null;
   /** Left out of its place by a ceremony that was aborted, and not seen since. */
   left: { readonly source: Source; readonly place: Place; readonly home: Place } | null;
+  /** It was to be put away and was not, and nobody has seen it since. */
+  missing: { readonly place: Place; readonly home: Place; readonly happened: string } | null;
   /** Its share was to be read and was not, and has not been read or replaced since. */
   unread: { readonly source: Source; readonly share: HeldShare; readonly happened: string } | null;
 }
@@ -129,6 +138,7 @@ interface MovementDraft extends Draft<Omit<CustodyMovement, 'state'>> {
   readonly handedOver: HandedOver;
 }
 type Count = 'first' | 'in' | 'out';
+interface KnownEscrow { readonly copy: EscrowCopy; readonly key: string; readonly rehearsal: boolean }
 interface KnownSet { readonly copy: ShareSetCopy; readonly key: string; readonly rehearsal: boolean; /** It opens a token; there is no ciphertext to it. */ readonly activation: boolean }
 
 /** Given up before it was whole, or too few of its shares are left on cards, or renewed since. */
@@ -139,22 +149,31 @@ const KINDS: readonly ThingKind[] = ['card', 'bag', 'sheet', 'envelope', 'token'
 const keyOf = (kind: ThingKind, identifier: string, rehearsal: boolean): string => `${thingName({ kind, identifier })}${rehearsal ? ' (REHEARSAL)' : ''}`;
 const same = (one: HeldShare | null, other: HeldShare | null): boolean => one !== null && other !== null && one.set === other.set && one.x === other.x;
 
+/** A bag that a ceremony has closed. */
+const SEALED = 'tamper-evident bag';
+/** An envelope is called by the beginning of its SHA-256: the whole is in the record of its escrow. */
+const ENVELOPE_DIGITS = 16;
+
 /** One thing, however a list spells its serial number. */
 const sameThing = (kind: ThingKind, identifier: string, rehearsal: boolean): string => keyOf(kind, kind === 'card' || kind === 'token' ? plainSerial(identifier) : identifier, rehearsal);
 
 class Register {
   readonly #sets: readonly KnownSet[];
+  readonly #escrows: readonly KnownEscrow[];
   readonly #things = new Map<string, ThingDraft>();
   readonly #movements: MovementDraft[] = [];
   readonly #counts = new Map<string, Record<Count, number>>();
   readonly #findings: CustodyFinding[] = [];
   /** Where each token and card of a ceremony began and is, by ceremony and the script's name for it. */
   readonly #out = new Map<string, { readonly home: Place; readonly now: Place }>();
+  /** Bags that were opened, and since when: what was sealed is waste. */
+  readonly #opened = new Map<string, Source>();
   /** The last state of every record. */
   readonly #states = new Map<string, State>();
 
-  constructor(sets: readonly KnownSet[]) {
+  constructor(sets: readonly KnownSet[], escrows: readonly KnownEscrow[]) {
     this.#sets = sets;
+    this.#escrows = escrows;
   }
 
   take(step: Step): void {
@@ -162,10 +181,14 @@ class Register {
     this.#states.set(entry.ceremony, after);
     const { current } = before;
     switch (entry.kind) {
+      case 'begun':
+        if (current) this.#bagOpened(step, current.step, ((entry.data as Data<'begun'>).intent as Intent<'read-back-share'>).bag);
+        return;
       case 'done':
         if (!current) return;
         this.#seen(step);
         for (const move of current.step.moves) this.#moved(step, move);
+        this.#bagClosed(step, current.step);
         return;
       case 'witnessed':
         // Not on the giver's word: it has moved when whoever received it, and every witness, has said so.
@@ -173,13 +196,14 @@ class Register {
         return;
       case 'exception':
         if (entry.step !== undefined && current?.step.movement) this.#notHandedOver(step, current.step.movement, (entry.data as Data<'exception'>).happened);
+        else if (entry.step !== undefined && current?.step.do.action === 'put-away') this.#notPutAway(step, current.step.moves, (entry.data as Data<'exception'>).happened);
         else if (entry.step !== undefined && current) this.#unread(step, current.step.who, (entry.data as Data<'exception'>).happened);
         return;
       case 'aborted':
         if (current?.step.movement && current.phase === 'witnessing') this.#notHandedOver(step, current.step.movement, 'The giver said that it was handed over; the ceremony was aborted before everybody had confirmed that.');
         this.#leftOut(step);
         return;
-      case 'opened': case 'begun': case 'failed': case 'found': case 'decided': case 'cleared': case 'noted': case 'break': case 'back': case 'disagreed': case 'checkpoint': case 'lost': case 'resumed': case 'closed': return;
+      case 'opened': case 'failed': case 'found': case 'decided': case 'cleared': case 'noted': case 'break': case 'back': case 'disagreed': case 'checkpoint': case 'lost': case 'resumed': case 'closed': return;
     }
   }
 
@@ -192,7 +216,7 @@ class Register {
       if (known.what === kind) known.what = what; // a list only said of what kind it is
       return known;
     }
-    const thing: ThingDraft = { key: keyOf(kind, identifier, rehearsal), kind, identifier, rehearsal, what, person: null, site: null, place: null, inside: null, since: sourceOf(step), unaccounted: null, declared: null, left: null, unread: null };
+    const thing: ThingDraft = { key: keyOf(kind, identifier, rehearsal), kind, identifier, rehearsal, what, seals: null, person: null, site: null, place: null, inside: null, since: sourceOf(step), unaccounted: null, declared: null, left: null, missing: null, unread: null };
     this.#things.set(sameThing(kind, identifier, rehearsal), thing);
     return thing;
   }
@@ -215,7 +239,7 @@ class Register {
     const { current } = before;
     const action = current?.step.do.action;
     const who = current?.step.who ?? '';
-    const evidence = (entry.data as Data<'done'>).evidence as Evidence;
+    const evidence = (entry.data as Data<'done'>).evidence;
     if (action === 'enrol') this.#withPerson(step, this.#thing(step, 'card', (current?.intent as Intent<'enrol'>).card, 'identity card'), who);
     if (action === 'give-share' || action === 'return-share') {
       const card = this.#thing(step, 'card', (evidence as Evidence<'give-share' | 'return-share'>).card.serial, 'share card');
@@ -241,7 +265,33 @@ class Register {
       Object.assign(card, { what: 'card whose share was erased', declared: null });
       this.#withPerson(step, card, who);
     }
-    if (action === 'inspect-token') Object.assign(this.#thing(step, 'token', (evidence as Evidence<'inspect-token'>).token.serial, 'token'), { unaccounted: null, left: null });
+    if (action === 'seal-escrow' && step.after.deposit && step.after.opening) {
+      const { agent, sha256: digest, set } = step.after.deposit.record;
+      const envelope = this.#thing(step, 'envelope', digest.slice(0, ENVELOPE_DIGITS), 'escrow envelope');
+      this.#count('first', envelope.rehearsal, ['person', envelope.person === null ? agent.name : null]);
+      Object.assign(envelope, { seals: set.id, person: envelope.person ?? agent.name });
+    }
+    if (action === 'inspect-token') Object.assign(this.#thing(step, 'token', (evidence as Evidence<'inspect-token'>).token.serial, 'token'), { unaccounted: null, left: null, missing: null });
+  }
+
+  /** Whoever the envelope was sealed to has it, as the terms say; the agent's own word is in no record. */
+  #envelope(escrow: KnownEscrow): void {
+    const { copy: { agent, set, sha256: digest, since, end, released }, rehearsal, key } = escrow;
+    const name = sameThing('envelope', digest.slice(0, ENVELOPE_DIGITS), rehearsal);
+    const known = this.#things.get(name);
+    if (end ?? released) {
+      // Destroyed, or opened: there is nothing in it any more that nobody has seen.
+      if (known) this.#count('out', rehearsal, ['person', known.person], ['site', known.site]);
+      this.#things.delete(name);
+      return;
+    }
+    const what = `escrow envelope with the backup key of "${key}", set ${set}`;
+    if (known) Object.assign(known, { what, seals: set });
+    else {
+      const identifier = digest.slice(0, ENVELOPE_DIGITS);
+      this.#things.set(name, { key: keyOf('envelope', identifier, rehearsal), kind: 'envelope', identifier, rehearsal, what, seals: set, person: agent, site: null, place: null, inside: null, since, unaccounted: null, declared: null, left: null, missing: null, unread: null });
+      this.#count('first', rehearsal, ['person', agent]);
+    }
   }
 
   /** A share that nobody could read where it should be. */
@@ -259,15 +309,76 @@ class Register {
       this.#find('CUSTODY-CHANGED-HANDS', `${thing.key} with ${thing.person}, since entry ${thing.since.seq} of ${thing.since.ceremony.slice(0, 8)}`, `used by ${name}`, 'Find out how it changed hands without a movement; what it holds may have been copied or used in between.', source, [thing]);
     }
     if (thing.person !== name) Object.assign(thing, { person: name, since: source });
-    Object.assign(thing, { unaccounted: null, left: null });
+    Object.assign(thing, { unaccounted: null, left: null, missing: null });
   }
 
   #moved(step: Step, { what, from, to }: Move): void {
     const thing = this.#bound(step, what);
     if (!thing) return;
-    Object.assign(thing, { place: to, left: null });
+    // Of an older script, whose bags have no numbers: whatever it lay in, it came out.
+    if (from === 'bag') this.#emptied(step, thing);
+    Object.assign(thing, { place: to, left: null, ...thing.missing && { missing: null, unaccounted: null } });
     const key = `${step.entry.ceremony} ${what}`;
     this.#out.set(key, { home: this.#out.get(key)?.home ?? from, now: to });
+  }
+
+  // --- bags ---
+
+  /** What is in it comes out, and the bag is waste. */
+  #bagOpened(step: Step, { moves }: PlanStep, bag: Intent<'read-back-share'>['bag']): void {
+    const move = moves.find(({ from }) => from === 'bag');
+    const thing = bag && move && this.#bound(step, move.what);
+    if (!bag || !move || !thing) return;
+    const opened = keyOf('bag', bag.number, thing.rehearsal);
+    if (thing.inside !== null && thing.inside !== opened) {
+      this.#find('CUSTODY-OTHER-BAG', `${thing.key} in ${thing.inside}, as the records have it`, `in ${opened}`, 'The bag was opened or swapped. Find out by whom and when: what was in it may have been copied or used in between.', sourceOf(step), [thing]);
+    }
+    const other = [...this.#things.values()].find((one) => one !== thing && one.inside === opened);
+    const before = this.#opened.get(opened);
+    if (other) this.#find('CUSTODY-BAG-TWICE', `${opened} with ${other.key} in it, as the records have it`, `with ${thing.key}`, 'Look which of the two it is, and compare the number on the bag with the record.', sourceOf(step), [thing, other]);
+    else if (before) this.#find('CUSTODY-BAG-TWICE', `no ${opened} any more: it was opened in entry ${before.seq} of ${before.ceremony.slice(0, 8)}`, `${thing.key} in it`, 'A bag that was opened is waste. Find out how it came to be used again.', sourceOf(step), [thing]);
+    this.#emptied(step, thing);
+    this.#opened.set(opened, sourceOf(step));
+    this.#moved(step, move);
+  }
+
+  /** Whoever seals a thing into a bag has both. */
+  #bagClosed(step: Step, { who, moves }: PlanStep): void {
+    const { bag: number } = (step.entry.data as Data<'done'>).evidence as Evidence<'put-away'>;
+    const move = moves.find(({ to }) => to === 'bag');
+    const thing = number === undefined || !move ? null : this.#bound(step, move.what);
+    if (number === undefined || !thing || thing.inside === keyOf('bag', number, thing.rehearsal)) return;
+    this.#emptied(step, thing);
+    const bag = this.#thing(step, 'bag', number, SEALED);
+    const inside = [...this.#things.values()].find((one) => one !== thing && one.inside === bag.key);
+    const before = this.#opened.get(bag.key);
+    if (inside ?? before) {
+      this.#find('CUSTODY-BAG-TWICE', `${bag.key} for one thing`, `for ${thing.key}, and ${inside ? `${inside.key} lies in it` : `it was opened in entry ${before?.seq ?? 0} of ${(before?.ceremony ?? '').slice(0, 8)}`}`, 'Compare the number on the bag with the record; one of the two was written down wrongly, or a bag was used again.', sourceOf(step), [bag, thing]);
+    }
+    if (thing.person === null) this.#withPerson(step, thing, who);
+    const { person, site } = thing;
+    this.#count('first', bag.rehearsal, ['person', bag.person === null ? person : null], ['site', bag.site === null ? site : null]);
+    Object.assign(bag, { person: bag.person ?? person, site: bag.site ?? site, place: 'holder' });
+    thing.inside = bag.key;
+  }
+
+  /** It lies in no bag any more, and the bag that it lay in is gone. */
+  #emptied(step: Step, thing: ThingDraft): void {
+    const bag = [...this.#things].find(([, { key }]) => key === thing.inside);
+    thing.inside = null;
+    if (!bag || [...this.#things.values()].some(({ inside }) => inside === bag[1].key)) return;
+    const [name, { key, person, site, rehearsal }] = bag;
+    this.#count('out', rehearsal, ['person', person], ['site', site]);
+    this.#things.delete(name);
+    this.#opened.set(key, sourceOf(step));
+  }
+
+  /** An exception says so. */
+  #notPutAway(step: Step, moves: readonly Move[], happened: string): void {
+    for (const { what, from, to } of moves) {
+      const thing = this.#bound(step, what);
+      if (thing) Object.assign(thing, { missing: { place: from, home: to, happened }, unaccounted: sourceOf(step) });
+    }
   }
 
   /** A token or card as the script names it. */
@@ -297,7 +408,10 @@ class Register {
       other.inside = thing.key;
       this.#goes(step, other, movement);
     }
-    if (thing.kind !== 'bag') thing.inside = null;
+    // What a ceremony has sealed goes in its bag, which nobody opens for that; out of any other it was taken.
+    const sealed = thing.kind === 'bag' ? undefined : [...this.#things.values()].find(({ key, what }) => key === thing.inside && what === SEALED);
+    if (sealed) this.#goes(step, sealed, movement);
+    else if (thing.kind !== 'bag') thing.inside = null;
     this.#record(step, thing, movement, null);
   }
 
@@ -341,7 +455,7 @@ class Register {
     // Who keeps a thing and only takes it elsewhere has neither given nor received it.
     if (from !== to) { this.#count('out', rehearsal, ['person', from]); this.#count('in', rehearsal, ['person', to]); }
     if (fromSite !== toSite) { this.#count('out', rehearsal, ['site', fromSite]); this.#count('in', rehearsal, ['site', toSite]); }
-    Object.assign(thing, { person: to, site: toSite, place: null, since: source, unaccounted: null, left: null });
+    Object.assign(thing, { person: to, site: toSite, place: null, since: source, unaccounted: null, left: null, missing: null });
   }
 
   #notHandedOver(step: Step, movement: HandedOver, happened: string): void {
@@ -375,10 +489,12 @@ class Register {
   }
 
   finish(passedOn: readonly CustodyFinding[]): Omit<Custody, 'records'> {
+    for (const escrow of this.#escrows) this.#envelope(escrow);
     for (const thing of this.#things.values()) {
-      const { unaccounted, left, unread, key } = thing;
+      const { unaccounted, left, missing, unread, key } = thing;
       if (unread) this.#find('CUSTODY-SHARE-UNREAD', `${shareText(unread.share)} read on ${key}`, `not read: ${unread.happened}`, 'Count this share as lost until a recovery drill has read it. If it stays unread, give out a fresh set while enough shares are left.', unread.source, [thing]);
-      if (unaccounted) this.#find('CUSTODY-NOT-HANDED-OVER', `${key} handed over, as the list says`, `not handed over; last ${whereText(thing)}`, 'Look for it. Once it is found, a custody-movement says where it is; if it is lost, count its share as lost.', unaccounted, [thing]);
+      if (unaccounted && missing) this.#find('CUSTODY-NOT-PUT-AWAY', `${key} put away: back in the ${missing.home}`, `not put away, last in the ${missing.place}: ${missing.happened}`, 'Look for it. Once it is found, a ceremony that uses it or a custody-movement says so; if it is lost, count its share as lost.', unaccounted, [thing]);
+      else if (unaccounted) this.#find('CUSTODY-NOT-HANDED-OVER', `${key} handed over, as the list says`, `not handed over; last ${whereText(thing)}`, 'Look for it. Once it is found, a custody-movement says where it is; if it is lost, count its share as lost.', unaccounted, [thing]);
       if (left) this.#find('CUSTODY-LEFT-OUT', `${key} back in the ${left.home} after the ceremony that was aborted`, `last in the ${left.place}`, 'Put it away before witnesses, in a ceremony that uses it or by a custody-movement.', left.source, [thing]);
     }
     for (const thing of this.#things.values()) {
@@ -411,7 +527,7 @@ class Register {
     const name = sameThing('card', serial, rehearsal);
     const known = this.#things.get(name);
     if (known) return known;
-    const card: ThingDraft = { key: keyOf('card', serial, rehearsal), kind: 'card', identifier: serial, rehearsal, what: 'share card', person, site: null, place: null, inside: null, since, unaccounted: null, declared: null, left: null, unread: null };
+    const card: ThingDraft = { key: keyOf('card', serial, rehearsal), kind: 'card', identifier: serial, rehearsal, what: 'share card', seals: null, person, site: null, place: null, inside: null, since, unaccounted: null, declared: null, left: null, missing: null, unread: null };
     this.#things.set(name, card);
     this.#count('first', rehearsal, ['person', person]);
     return card;
@@ -424,7 +540,7 @@ class Register {
   }
 
   #finished(thing: ThingDraft): Thing {
-    const { declared, left: _left, unread: _unread, ...told } = thing;
+    const { declared, left: _left, missing: _missing, unread: _unread, ...told } = thing;
     const known = this.#knownShares(thing);
     // On a card, a share of a set that has ended is none: the next one erases it. Nothing erases paper; of a set that no record here made, nobody can say.
     const counts = ({ set }: HeldShare) => thing.kind !== 'card' || this.#sets.every((one) => one.copy.set !== set) || this.#sets.some((one) => one.copy.set === set && inForce(one));
@@ -453,7 +569,7 @@ class Register {
 function backupOf({ copy, key, rehearsal }: KnownSet): Thing {
   return {
     key: keyOf('backup', copy.set, rehearsal), kind: 'backup', identifier: copy.set, rehearsal, what: `the wrapped key "${key}", in its record and every bundle of it`,
-    shares: [], person: null, site: null, place: 'record', inside: null, since: copy.since, unaccounted: null,
+    shares: [], seals: null, person: null, site: null, place: 'record', inside: null, since: copy.since, unaccounted: null,
   };
 }
 

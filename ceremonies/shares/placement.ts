@@ -28,6 +28,13 @@ export interface PlacedShare {
   readonly site: string | null;
 }
 
+/** An envelope in escrow holds what M shares make: whoever it was sealed to needs no share. */
+export interface PlacedEnvelope {
+  readonly set: string;
+  readonly thing: string;
+  readonly person: string | null;
+}
+
 export interface Site {
   readonly name: string;
   readonly title: string;
@@ -35,7 +42,7 @@ export interface Site {
 }
 
 export const PLACEMENT_RULES = [
-  'PLACEMENT-SITE-REACHES-M', 'PLACEMENT-REGION-REACHES-M', 'PLACEMENT-PERSON-REACHES-M', 'PLACEMENT-PERSON-HOLDS-TWO', 'PLACEMENT-LOSS-LEAVES-TOO-FEW', 'PLACEMENT-UNKNOWN',
+  'PLACEMENT-SITE-REACHES-M', 'PLACEMENT-REGION-REACHES-M', 'PLACEMENT-PERSON-REACHES-M', 'PLACEMENT-PERSON-HOLDS-TWO', 'PLACEMENT-ESCROW-WITH-SHARE', 'PLACEMENT-LOSS-LEAVES-TOO-FEW', 'PLACEMENT-UNKNOWN',
 ] as const;
 export type PlacementRule = (typeof PLACEMENT_RULES)[number];
 
@@ -52,10 +59,10 @@ export interface PlacementFinding extends Refusal {
 const MOVE = 'a custody-movement says so in the record';
 
 /** Everything wrong with where the shares of these sets are, set by set, in the order of `PLACEMENT_RULES`. */
-export function lintPlacement(sets: readonly SetRule[], placed: readonly PlacedShare[], sites: readonly Site[]): PlacementFinding[] {
+export function lintPlacement(sets: readonly SetRule[], placed: readonly PlacedShare[], sites: readonly Site[], envelopes: readonly PlacedEnvelope[] = []): PlacementFinding[] {
   const regions = new Map(sites.map(({ name, region }) => [name, region]));
   return [
-    ...sets.flatMap((set) => lintSet(set, placed.filter((share) => share.set === set.id), regions)),
+    ...sets.flatMap((set) => [...lintSet(set, placed.filter((share) => share.set === set.id), regions), ...lintEscrow(set, placed, envelopes)]),
     ...unknownSets(sets, placed), ...sitesWithoutRegion(placed, regions),
   ];
 }
@@ -92,6 +99,16 @@ function lintSet({ id, threshold, key }: SetRule, mine: readonly PlacedShare[], 
   const nowhere = mine.filter(({ site }) => site === null);
   if (nowhere.length > 0) find('PLACEMENT-UNKNOWN', null, nowhere, 'the site of every share', `none for ${things(nowhere).join(', ')}`, `Find out where they are; ${MOVE}. Until then nobody can say whether this set is well placed.`);
   return findings;
+}
+
+function lintEscrow({ id, key }: SetRule, placed: readonly PlacedShare[], envelopes: readonly PlacedEnvelope[]): PlacementFinding[] {
+  return envelopes.filter(({ set }) => set === id).flatMap(({ thing, person }): PlacementFinding[] => {
+    const own = placed.filter((share) => share.set === id && share.person === person);
+    return person === null || own.length === 0 ? [] : [{
+      ...refuse('PLACEMENT-ESCROW-WITH-SHARE', `${key}: set ${id}: an escrow agent who holds no share`, `${person} has ${thing} and ${things(own).join(', ')}`, `Let somebody else keep the share; ${MOVE}.`),
+      rule: 'PLACEMENT-ESCROW-WITH-SHARE', set: id, at: { kind: 'person', name: person }, things: [thing, ...things(own)],
+    }];
+  });
 }
 
 function grouped(shares: readonly PlacedShare[], by: (share: PlacedShare) => string | null): [string, PlacedShare[]][] {

@@ -26,6 +26,7 @@ import { Refused, refuse, type Refusal } from '../../ceremonies/refusal.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import type { Backup, BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
+import { bagAt, bagInUse, bagsFault, expectedBag } from '../../ceremonies/putting-away.ts';
 import { rehearsalSeats, someoneLeft } from '../../ceremonies/renewal.ts';
 import { handlesCopies, envelopeDigest, returnStep } from '../../ceremonies/share-copies.ts';
 import { totalOnForms } from '../../ceremonies/components.ts';
@@ -105,6 +106,8 @@ interface Room {
   drift: number;
   /** Losses of device processes that the record knows of, by module. */
   readonly losses: Map<string, number>;
+  /** What the register had in which bag when this ceremony first asked. */
+  register: Promise<Answers['custody']> | null;
 }
 
 /** Shares of one set, each with the seat of whoever lends it. */
@@ -621,6 +624,8 @@ export class Conductor {
       const fault = escrowOpeningFault(rehearsed.plan, { inputs, mode: request.mode }) ?? (await envelopes()).broughtFindings(inputs)[0];
       if (fault) throw new Refused(fault);
     }
+    const unnumbered = bagsFault(rehearsed.plan);
+    if (unnumbered) throw new Refused(unnumbered);
     await this.#newestSplit(inputs);
     await this.#activationInForce(rehearsed.plan, inputs);
     // Nobody enrols for a statement that would be refused at its step.
@@ -638,7 +643,7 @@ export class Conductor {
     const recorder = await this.#newRecorder();
     const ceremony = toHex(random(16));
     const fold = new Fold(this.#world.hasher);
-    const room: Room = { ceremony, fold, recorder: true, standIns: request.standIns, working: false, drift: clock.drift(), losses: this.#lossesNow() };
+    const room: Room = { ceremony, fold, recorder: true, standIns: request.standIns, working: false, drift: clock.drift(), losses: this.#lossesNow(), register: null };
     this.#write(room, 'opened', {
       format: FORMAT, script: rehearsed.script.text, parameters: { ...rehearsed.parameters }, mode: request.mode, people: request.people, bindings: request.bindings,
       modules, inputs, recorder, app, runtime, clock: clock.source(), warnings: [...warnings(), ...switchedOff],
@@ -822,7 +827,7 @@ export class Conductor {
       const refusal = fold.push(parseLine(line), new TextEncoder().encode(line));
       if (refusal) throw new Refused(refuse('LEDGER-DAMAGED', 'a record that keeps its own rules', `entry ${fold.state.count}: ${refusal.rule}`, 'Keep this folder as it is, and show the record to the auditor.'));
     }
-    const room: Room = { ceremony, fold, recorder: false, standIns: false, working: false, drift: this.#world.clock.drift(), losses: this.#lossesNow() };
+    const room: Room = { ceremony, fold, recorder: false, standIns: false, working: false, drift: this.#world.clock.drift(), losses: this.#lossesNow(), register: null };
     this.#rooms.set(ceremony, room);
     return room;
   }
@@ -1092,13 +1097,13 @@ export class Conductor {
         return null;
       }
       const { movement } = step;
-      const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : movement ? { movement: movement.number, kind: movement.kind, identifier: movement.identifier } : input ? { sha256: inputDigest(input) } : {};
+      const evidence = action === 'confirm-script' ? { words: (state.script?.words ?? []).join(' ') } : movement ? { movement: movement.number, kind: movement.kind, identifier: movement.identifier } : input ? { sha256: inputDigest(input) } : await this.#closedBag(room, step, typed);
       this.#write(room, 'done', { begun: null, evidence }, who);
       return null;
     }
     if (action === 'destroy-copies' && ordered === undefined) this.#mayDestroy(room);
     const file = step.do.action === 'release-escrow' ? (await escrowing()).agentKeyFile(brought, room.standIns, this.#world.home, releaseOf(state.opening?.inputs, step.do.escrow)) : await this.#holdersFile(room, step, brought);
-    const intent = ordered ?? await this.#intent(state, step, typed);
+    const intent = ordered ?? await this.#intent(room, step, typed);
     const begun = this.#write(room, 'begun', { intent }, who);
     let evidence: Evidence;
     try {
@@ -1118,6 +1123,26 @@ export class Conductor {
     const { state } = room.fold;
     const digest = what.action === 'open-copy' ? state.copies[who]?.sealed?.recipient ?? '' : what.action === 'return-share' ? envelopeDigest(state.opening?.inputs, what) : null;
     return digest === null ? brought : (await copying()).holderKeyFile(brought, room.standIns, this.#world.home, personAt(state, who)?.name ?? who, digest);
+  }
+
+  /** The bag that this step opens, with the number that its holder read. Another one than the records expect stops nothing: it is written down, and found. */
+  async #openedBag(room: Room, step: PlanStep, typed: string): Promise<Pick<Intent<'read-back-share'>, 'bag'>> {
+    const bag = bagAt(room.fold.state, step);
+    return bag?.way === 'opened' ? { bag: { number: typed, expected: room.fold.state.away.closed[bag.what] ?? expectedBag((await this.#register(room)).things, cardNamed(room.fold.state, bag.what)) } } : {};
+  }
+
+  /** The bag that this step closes. Throws `Refused` BAG-SERIAL where the register has it in use. */
+  async #closedBag(room: Room, step: PlanStep, typed: string): Promise<Evidence<'put-away'>> {
+    const bag = bagAt(room.fold.state, step);
+    if (bag?.way !== 'closed') return {};
+    const used = bagInUse((await this.#register(room)).things, cardNamed(room.fold.state, bag.what), typed);
+    if (used) throw new Refused(used);
+    return { bag: typed };
+  }
+
+  /** The register as it was when this ceremony first asked for it. */
+  #register(room: Room): Promise<Answers['custody']> {
+    return room.register ??= this.#custody();
   }
 
   /** Writes `done` if the evidence keeps the rules and its claims hold here and now; else `failed`, naming the rule. */
@@ -1182,7 +1207,8 @@ export class Conductor {
     await this.#outcome(room, step, begun, await this.#device(room, this.#tokenModule(state), 'read-key', { token, ids, algorithm, asked }));
   }
 
-  async #intent(state: State, step: PlanStep, typed: string): Promise<Intent> {
+  async #intent(room: Room, step: PlanStep, typed: string): Promise<Intent> {
+    const { state } = room.fold;
     const { random, clock } = this.#world;
     const token = this.#tokenOf(state)?.serial ?? '';
     const ids = state.key ? keyIds(state.key) : [];
@@ -1219,10 +1245,11 @@ export class Conductor {
       case 'give-share': return {
         card: cardOf(state, step.do.card ?? 'share-card', step.who) ?? '', object: `conclave-share-${toHex(random(8))}`, set,
         x: shareNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []],
+        ...await this.#openedBag(room, step, typed),
       };
       case 'read-back-share': {
         const share = state.backup?.given[step.who];
-        return { card: share?.card ?? '', object: share?.object ?? '', set, x: share?.x ?? 1 };
+        return { card: share?.card ?? '', object: share?.object ?? '', set, x: share?.x ?? 1, ...await this.#openedBag(room, step, typed) };
       }
       case 'prove-recovery': return { token, set, quorum: this.#quorum(state), nonce: toBase64url(random(32)) };
       case 'restore-key': {
@@ -1245,7 +1272,7 @@ export class Conductor {
       }
       case 'seal-copy': case 'write-copy': {
         const { card: on = '', object = '', x = 1 } = state.backup?.given[step.who] ?? {};
-        const own = { card: on, object, set, x };
+        const own = { card: on, object, set, x, ...await this.#openedBag(room, step, typed) };
         // What the file of recipients is refused for is told before anybody types a PIN.
         if (step.do.action === 'seal-copy') return { ...own, recipient: (await copying()).recipientDigest(state, step.do, step.who, clock.now()) };
         return { ...own, sheet: `S-${toHex(random(4)).toUpperCase()}` };
@@ -1377,7 +1404,10 @@ export class Conductor {
         const { sealed } = await this.#device(room, token, 'seal-share', { set, x, to });
         return this.#device(room, holder, 'give-share', { card, object, set, x, sealed, erases, asked: ask('receive your share on your share card') });
       }
-      case 'read-back-share': return this.#device(room, this.#moduleWith(state, (intent as Intent<'read-back-share'>).card), 'read-back-share', { ...intent as Intent<'read-back-share'>, ...state.backup && (state.backup.brought || state.renewal !== null) && { of: state.backup.set }, asked: ask('have your share read back') });
+      case 'read-back-share': {
+        const { bag: _paper, ...readBack } = intent as Intent<'read-back-share'>;
+        return this.#device(room, this.#moduleWith(state, readBack.card), 'read-back-share', { ...readBack, ...state.backup && (state.backup.brought || state.renewal !== null) && { of: state.backup.set }, asked: ask('have your share read back') });
+      }
       case 'prove-recovery': {
         const { token: serial, quorum, nonce } = intent as Intent<'prove-recovery'>;
         const { backup, key } = state;
@@ -1651,6 +1681,12 @@ function problemOf(error: unknown): DeviceError {
   if (error instanceof DeviceProblem) return error.error;
   if (error instanceof Refused) return { code: error.refusal.rule, message: `expected ${error.refusal.expected}; found ${error.refusal.found}`, hint: error.refusal.next, nothingChanged: false };
   return { code: 'EVIDENCE-MATCHES-ACTION', message: 'The device process answered with something that is not evidence.', hint: 'Try the step again; if it happens again, report it.', nothingChanged: false };
+}
+
+/** A card as the script names it: `share-card/custodian-2`. */
+function cardNamed(state: State, what: string): { serial: string; rehearsal: boolean } {
+  const [card = '', seat = ''] = what.split('/');
+  return { serial: cardOf(state, card, seat) ?? '', rehearsal: state.opening?.mode === 'rehearsal' };
 }
 
 /** What an aborted ceremony leaves on tokens and cards, so that the next one can explain it. */

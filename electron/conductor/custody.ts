@@ -7,7 +7,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JudgedRecord } from '../../ceremonies/inventory.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
-import { foldCustody, placedShares } from '../../ceremonies/shares/custody.ts';
+import { foldCustody, placedEnvelopes, placedShares } from '../../ceremonies/shares/custody.ts';
 import { lintPlacement, readSites, type Site } from '../../ceremonies/shares/placement.ts';
 import type { Hasher } from '../../ceremonies/transcript.ts';
 import type { CustodyReport } from '../contract.ts';
@@ -24,7 +24,7 @@ export function custodyReport(home: string, records: readonly JudgedRecord[], ha
     }
   };
   const { sites, sitesFault } = read();
-  return { ...custody, sites, sitesFault, placement: lintPlacement(custody.sets, placedShares(custody), sites) };
+  return { ...custody, sites, sitesFault, placement: lintPlacement(custody.sets, placedShares(custody), sites, placedEnvelopes(custody)) };
 }
 
 /** Empty where there is no file. Throws `Refused` SITES-FILE-OWNER, and the first fault of a file that cannot be believed, with its line. */

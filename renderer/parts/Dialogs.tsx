@@ -183,7 +183,7 @@ export function Unexpected({
   const [present, setPresent] = useState(people.length);
   /** The step whose thing is to be handed over now, or whose share is to be read: an exception may end it. */
   const [excepted] = useState(() => exceptedStep());
-  const outcome = useConclave(({ record }) => (record !== null && awaitsShare(record.state) ? 'endsReading' : record?.state.current?.step.do.action === 'retire-share' ? 'endsErasing' : 'endsMovement'));
+  const outcome = useConclave(({ record }) => (record !== null && awaitsShare(record.state) ? 'endsReading' : record?.state.current?.step.do.action === 'retire-share' ? 'endsErasing' : record?.state.current?.step.do.action === 'put-away' ? 'endsPuttingAway' : 'endsMovement'));
   const [ends, setEnds] = useState(true);
   const work = useConclave((state) => state.work);
   const trouble = useConclave((state) => state.trouble);

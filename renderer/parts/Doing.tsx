@@ -9,6 +9,7 @@ import { awaitsShare, mayBeExcepted, mayWitness, personAt, typedAt, type Pending
 import { waitsUntil } from '../../ceremonies/approvals.ts';
 import { nextCopy } from '../../ceremonies/destruction.ts';
 import type { ActionName } from '../../ceremonies/evidence.ts';
+import { bagAt } from '../../ceremonies/putting-away.ts';
 import type { PlanStep } from '../../ceremonies/script.ts';
 import { initialises, sameSerial } from '../../ceremonies/zeroise.ts';
 import { store, useClock, useConclave, useShortcut } from '../page.ts';
@@ -16,6 +17,7 @@ import { lastDuration, objectLine, spanOf, timeOf } from '../reading.ts';
 import { canBeStopped, whyNotKept } from '../stage.ts';
 import type { Record, Work } from '../store.ts';
 import { personTitle, t } from '../texts.ts';
+import { Bag } from './Bag.tsx';
 import { CardCall } from './CardCall.tsx';
 import { Field, FINAL_TRY, FinalTry } from './Dialogs.tsx';
 import { Mark } from './Mark.tsx';
@@ -56,6 +58,7 @@ function Doing({
       if (action === 'destroy-copies') return <Destroying state={state} step={step.id} again={again} busy={busy} act={act} />;
       if (action === 'release-escrow' || action === 'open-copy' || (action === 'return-share' && step.do.envelope !== undefined)) return <Releasing key={step.id} record={record} step={step} busy={busy} again={again} />;
       if (action === 'retire-share') return <Erasing state={state} again={again} busy={busy} act={act} />;
+      if (bagAt(state, step)) return <Bagged key={step.id} state={state} step={step} busy={busy} again={again} />;
       if (action === 'zeroise-token') return <WriteOut key={step.id} record={record} step={step} busy={busy} again={again} />;
       return (
         <>
@@ -107,11 +110,33 @@ function NotAsPlanned({ state, step, busy }: { readonly state: State; readonly s
   // A share is left as it is only once it was tried.
   return mayBeExcepted(state, step.id) && (share === null || troubled) ? (
     <p className="press">
-      <button type="button" disabled={busy} data-testid={share === 'notRead' ? 'not-read' : share === 'notErased' ? 'not-erased' : 'not-handed-over'} onClick={() => store.getState().show('unexpected')}>
-        {t.custody[share ?? 'notHandedOver']}
+      <button type="button" disabled={busy} data-testid={share === 'notRead' ? 'not-read' : share === 'notErased' ? 'not-erased' : step.do.action === 'put-away' ? 'not-put-away' : 'not-handed-over'} onClick={() => store.getState().show('unexpected')}>
+        {t.custody[share ?? (step.do.action === 'put-away' ? 'notPutAway' : 'notHandedOver')]}
       </button>
     </p>
   ) : null;
+}
+
+/** With the number of the bag that is opened or closed. */
+function Bagged({ state, step, busy, again }: { readonly state: State; readonly step: PlanStep; readonly busy: boolean; readonly again: boolean }) {
+  const act = (typed: string) => void store.getState().ask({ call: 'act', ceremony: state.ceremony, step: step.id, acceptFinalTry: false, typed });
+  const { button, key } = t.actions[step.do.action];
+  return (
+    <>
+      <Failure state={state} />
+      <Bag
+        state={state}
+        step={step}
+        act={act}
+        button={(press) => (
+          <div className="either">
+            <Primary text={again ? `${t.ceremony.again}: ${button}` : button} letter={key} busy={busy || press === null} press={() => press?.()} />
+            <NotAsPlanned state={state} step={step} busy={busy} />
+          </div>
+        )}
+      />
+    </>
+  );
 }
 
 /** What destroys is done by whoever has written out what is destroyed: no key of the keyboard does it, and no button before. */

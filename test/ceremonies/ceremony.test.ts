@@ -44,6 +44,13 @@ const moved = await scriptedRecord({ script: 'custody-movement' });
 /** Three custodians of whom two exchange something; and a thing that was not there. */
 const crowd = await scriptedRecord({ script: readFileSync(join(import.meta.dirname, '../../ceremonies/scripts/custody-movement.yaml'), 'utf8').replace('default: 2', 'default: 3'), movements: `${MOVEMENTS_HEADER}\nbag,B-1,,,custodian-1,a,custodian-2,b,Because\nbag,B-2,,,custodian-3,a,custodian-1,b,Because\n` });
 const lost = await scriptedRecord({ script: 'custody-movement', happenings: { 'hand-over/2': [{ kind: 'exception' }] } });
+/** A card that nobody could put away; and one that an exception left in the reader, under an older script whose bags have no numbers. */
+const missing = await scriptedRecord({ happenings: { 'bag-cards/custodian-2': [{ kind: 'exception' }] } });
+const CHANGE = readFileSync(join(import.meta.dirname, '../../ceremonies/scripts/custodian-change.yaml'), 'utf8');
+const outside = await scriptedRecord({
+  script: CHANGE.replace(/ {2}bags: numbered.*\n/, '').replace('        do: { retire-share:', '        moves: [{ what: new-share-card, from: reader, to: bag }]\n        do: { retire-share:').replace(/ {6}- id: bag-new\n(?: {8}.*\n)+/, ''),
+  happenings: { 'retire/custodian-2': [{ kind: 'exception' }] },
+});
 const moveList = at(moved, 'opened');
 const withList = (text: string) => edit(moveList, (data) => { ((data['inputs'] as Loose)['movements'] as Loose)['bytes'] = toBase64url(utf8(text)); });
 
@@ -285,6 +292,21 @@ const ROWS: readonly Row[] = [
   ['MOVEMENT-PARTY', 'from a seat to the name of who sits there', withList(`${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,a,Bela Custis,a,Because\nbag,B-1,,,custodian-2,a,custodian-1,b,Because\n`)],
   ['MOVEMENTS-HEADER', 'a list without its header', withList('bag,B-0417,,,custodian-1,a,custodian-2,b,Because\n')],
   ['MOVEMENT-PARTY', 'a custodian whom no line names', withList(`${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,a,custodian-1,b,Because\n`)],
+  ['BAG-SERIAL', 'a bag that is opened without its number', inside(begun('give-share/custodian-2'), (i) => { delete i['bag']; })],
+  ['BAG-SERIAL', 'an empty number', inside(done('bag-cards/custodian-2'), (e) => { e['bag'] = ' '; })],
+  ['BAG-SERIAL', 'a bag that is closed without its number', inside(done('bag-cards/custodian-2'), (e) => { delete e['bag']; })],
+  ['BAG-SERIAL', 'blanks around it', inside(done('bag-cards/custodian-2'), (e) => { e['bag'] = ' B-1'; })],
+  ['BAG-SERIAL', 'the bag that another card lies in', inside(done('bag-cards/custodian-2'), (e) => { e['bag'] = done('bag-cards/custodian-2').before.away.closed['share-card/custodian-1']; })],
+  ['BAG-SERIAL', 'one bag closed twice', withState(inside(done('bag-cards/custodian-2'), (e) => { e['bag'] = 'B-1'; }), { away: { ...done('bag-cards/custodian-2').before.away, closed: { 'share-card/custodian-2': 'B-1' } } })],
+  ['BAG-SERIAL', 'a bag that was opened here', inside(done('bag-cards/custodian-2'), (e) => { e['bag'] = Object.keys(done('bag-cards/custodian-2').before.away.opened)[0]; })],
+  ['BAG-SERIAL', 'one bag opened for two cards', inside(begun('give-share/custodian-2'), (i) => { i['bag'] = { number: Object.keys(begun('give-share/custodian-2').before.away.opened)[0], expected: null }; })],
+  ['BAG-SERIAL', 'a number where no bag is closed', inside(done('token-in'), (e) => { e['bag'] = 'B-1'; })],
+  ['BAG-SERIAL', 'a number where the card is out already', inside(begun('read-share/custodian-2'), (i) => { i['bag'] = { number: 'B-1', expected: null }; })],
+  ['TEXT-PRINTABLE', 'a number that shows as another', inside(done('bag-cards/custodian-2'), (e) => { e['bag'] = 'B-\u202e7140'; })],
+  ['EVIDENCE-MATCHES-ACTION', 'a number longer than any', inside(done('bag-cards/custodian-2'), (e) => { e['bag'] = 'B'.repeat(41); })],
+  ['HAND-OVER-EXCEPTION', 'of a thing that is put away', misplaced(edit(at(missing, 'exception'), (data) => { data['number'] = 1; }), at(plain, 'witnessed', 'token-in').before)],
+  ['CUSTODY-BALANCED', 'closed while a card is outside', of(at(outside, 'done', 'account/new-share-card/custodian-2').before, 'closed', {})],
+  ['CUSTODY-BALANCED', 'closed at the end while a token is on the table', withState(at(plain, 'closed'), { away: { ...plain.state.away, now: { 'root-hsm': 'table' } } })],
   ['WIPED-AFTER-PROOF', 'wiped before the proof', withKey(begun('wipe-backup'), { recoveryProven: false })],
   ['WIPED-AFTER-PROOF', 'ended with a process that is alive', inside(done('wipe-backup'), (e) => { e['how'] = 'process-ended'; })],
   ['SEAL-STATEMENT', 'a seal over something else', inside(begun('seal-2/officer'), (i) => { i['statement'] = 'e30'; })],
@@ -337,6 +359,35 @@ test('every movement is a step of its giver, and is over when handed over or exc
   return scriptedRecord({ script: 'custody-movement', movements: self }).then(({ entries }) => {
     assert.deepEqual(entries.filter(({ step, kind }) => step === 'hand-over/2' && kind === 'witnessed').map(({ by }) => by), ['custodian-1', 'witness']);
   });
+});
+
+test('what an exception left outside is put away in a step that no script has, before the last act is signed', () => {
+  const [end, ...others] = outside.entries.filter(({ step }) => step === 'account/new-share-card/custodian-2');
+  assert.deepEqual([end?.kind, end?.by, others, outside.state.phase, outside.state.away.now['new-share-card/custodian-2']], ['done', 'custodian-2', [], 'closed', 'bag']);
+  const seal = outside.entries.findIndex(({ step, kind }) => kind === 'begun' && step?.startsWith(`seal-${outside.state.plan?.acts.length ?? 0}/`));
+  assert.ok(seal > (end?.seq ?? Infinity), 'the signatures cover it');
+});
+
+test('what cannot be put away is said to be missing, by an exception that ends its step; then the record closes', () => {
+  assert.deepEqual([missing.state.phase, missing.state.away.missing, missing.state.away.now['share-card/custodian-2']], ['closed', { 'share-card/custodian-2': 1 }, 'reader']);
+  assert.deepEqual(missing.entries.filter(({ step }) => step === 'bag-cards/custodian-2').map(({ kind }) => kind), ['exception']);
+});
+
+test('what is outside is asked for again after an interruption, and may be said to be missing then', async () => {
+  const room = new ScriptedRoom({ script: outside.state.script?.text ?? '', happenings: { 'retire/custodian-2': [{ kind: 'exception' }] } });
+  await room.run('account/new-share-card/custodian-2');
+  room.resume();
+  for (;;) {
+    const pending = pendingAction(room.state);
+    if (pending.kind === 'step' && pending.step.do.action === 'put-away') break;
+    await room.next();
+  }
+  assert.equal(room.state.current?.step.id, 'account/new-share-card/custodian-2');
+  const { before, entry } = of(room.state, 'exception', { number: 2, expected: 'The card in its bag.', happened: 'It is not there.', decided: 'It is looked for.' }, { step: 'account/new-share-card/custodian-2', by: 'officer' });
+  assert.equal(check(before, entry), null);
+  const after = apply(before, entry, { hash: otherHash, root: () => otherHash });
+  // Whoever has no old card is not asked to have one erased, and that script would have put the new one away only then.
+  assert.deepEqual([after.away.missing, after.current?.step.id, after.queue.length], [{ 'new-share-card/custodian-2': 2 }, 'account/new-share-card/custodian-3', 1]);
 });
 
 test('a receiver who says that this is not the thing ends the movement by an exception; the thing is not handed over', async () => {

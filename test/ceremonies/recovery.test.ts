@@ -189,7 +189,7 @@ test('one bad card does not stop a recovery: its share is not read, the quorum i
   assert.deepEqual(set?.kind === 'share-set' && set.custodians.map(({ readBack }) => readBack), [true, false, true, false]);
   assert.ok(key?.events.some(({ what }) => what.startsWith('share 2 could not be read from card SHARE-custodian-2')));
   // Once it is read again the doubt is over.
-  const again = await scriptedRecord({ script: 'recovery-rehearsal', seed: 'again', opensAt: Date.UTC(2027, 0, 1) });
+  const again = await scriptedRecord({ script: 'recovery-rehearsal', seed: 'again', opensAt: Date.UTC(2027, 0, 1), bags: { opened: without.state.away.closed } });
   const later = { verdict: (await verifyTranscript(again.bytes)).verdict, lines: again.lines };
   assert.deepEqual(foldCustody([judged, later]).findings.map(({ rule }) => rule), []);
 });

@@ -19,7 +19,7 @@ interface Draft {
   people: Record<string, unknown>;
   set?: { shares: unknown; threshold: unknown };
   parameters: Record<string, unknown>;
-  room: { tokens: Record<string, string>; cards: Record<string, { for: string; at: string; optional?: boolean }> };
+  room: { tokens: Record<string, string>; cards: Record<string, { for: string; at: string; optional?: boolean }>; bags?: string };
   acts: { act: string; minutes: number; steps: Step[] }[];
 }
 
@@ -98,12 +98,15 @@ test('what the plan itself refuses is a fault without a line', () => {
 
 /** Rule, what was done, and the step whose line the fault carries ('' for line 0). All faults are listed: nothing else may be heard. */
 const ROWS: readonly (readonly [rule: string, what: string, change: (script: Draft) => void, at: string, others?: readonly string[]])[] = [
-  ['ROOM-MOVE', 'a token taken from where it is not', (s) => { step(s, 'token-out').moves = [{ what: 'root-hsm', from: 'bag', to: 'table' }]; }, 'token-out'],
+  ['ROOM-MOVE', 'a token taken from where it is not', (s) => { step(s, 'token-out').moves = [{ what: 'root-hsm', from: 'holder', to: 'table' }]; }, 'token-out'],
   ['ROOM-MOVE', 'a move that goes nowhere', (s) => { step(s, 'token-random').moves = [{ what: 'root-hsm', from: 'table', to: 'table' }]; }, 'token-random'],
   ['ROOM-MOVE', 'a card put in twice', (s) => { step(s, 'read-share').moves = [{ what: 'share-card', from: 'bag', to: 'reader' }]; }, 'read-share'],
   ['ROOM-THING', 'a thing that is not there', (s) => { step(s, 'token-random').moves = [{ what: 'laptop', from: 'safe', to: 'table' }]; }, 'token-random'],
   ['ROOM-THING', 'a thing called like a member of every object', (s) => { step(s, 'token-random').moves = [{ what: 'constructor', from: 'safe', to: 'table' }]; }, 'token-random'],
-  ['ROOM-THING', 'somebody else\'s card', (s) => { step(s, 'token-random').moves = [{ what: 'share-card', from: 'bag', to: 'table' }]; }, 'token-random'],
+  ['ROOM-THING', 'somebody else\'s card', (s) => { step(s, 'token-random').moves = [{ what: 'share-card', from: 'holder', to: 'table' }]; }, 'token-random'],
+  ['BAG-STEP', 'a bag opened where its number is asked of nobody', (s) => { step(s, 'lock-root').moves = [{ what: 'root-hsm', from: 'table', to: 'bag' }, { what: 'root-hsm', from: 'bag', to: 'table' }]; }, 'lock-root'],
+  ['BAG-STEP', 'a bag opened in no step of a share', (s) => { const { moves } = step(s, 'give-share'); delete step(s, 'give-share').moves; again(s, 'bag-cards', 'give-share'); step(s, 'bag-cards-again').moves = moves ?? []; }, 'bag-cards-again'],
+  ['BAG-STEP', 'a bag closed in a step of another kind', (s) => { step(s, 'read-share').moves = step(s, 'bag-cards').moves ?? []; delete step(s, 'bag-cards').moves; }, 'read-share', ['ROOM-CARD-IN-READER']],
   ['ROOM-THING', 'a token that is not there', (s) => { step(s, 'token-random').do = { 'test-random': { on: 'other-hsm', bytes: 65536 } }; }, 'token-random', ['INSPECT-FIRST', 'RANDOM-FIRST']],
   ['ROOM-TOKEN-OUT', 'a token used in the safe', (s) => { delete step(s, 'token-out').moves; delete step(s, 'token-in').moves; }, 'token-out'],
   ['ROOM-CARD-IN-READER', 'a share for a card in its bag', (s) => { delete step(s, 'give-share').moves; delete step(s, 'bag-cards').moves; }, 'give-share'],
@@ -208,7 +211,7 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['composite-ca', 'PLACE-POSSIBLE', 'a half for which tokens have no number', (s) => { parameter(s, 'algorithm', 'MLDSA65-ECDSA-brainpoolP256r1-SHA512'); parameter(s, 'place', 'token'); }, 'make-root'],
   ['recovery', 'INPUT-CONFIRMED', 'a backup that nobody compared', (s) => { without(s, 'compare-backup'); }, 'restore'],
   ['recovery', 'INPUT-KNOWN', 'another file than the backup', (s) => { step(s, 'restore').do['restore-key']!['from'] = 'other'; }, 'restore'],
-  ['recovery', 'READ-BACK-EVERY-SHARE', 'shares that nobody read before they are used', (s) => { const { moves } = step(s, 'read-share'); step(s, 'read-share').do = { 'put-away': {} }; step(s, 'read-share').moves = moves ?? []; }, 'restore'],
+  ['recovery', 'READ-BACK-EVERY-SHARE', 'shares that nobody read before they are used', (s) => { const { moves } = step(s, 'read-share'); step(s, 'read-share').do = { 'put-away': {} }; delete s.room.bags; step(s, 'read-share').moves = moves ?? []; }, 'restore'],
   ['recovery', 'ROOM-CARD-IN-READER', 'a recovery from cards in their bags', (s) => { before(s, 'bag-cards', 'restore'); }, 'restore'],
   ['recovery', 'INVENTORY-AROUND-CHANGE', 'nobody looked before', (s) => { without(s, 'token-before'); }, 'restore'],
   ['recovery', 'INVENTORY-AROUND-CHANGE', 'nobody looked afterwards', (s) => { without(s, 'token-after'); }, 'restore'],
@@ -241,7 +244,7 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['escrow-deposit', 'ESCROW-WITNESSED', 'sealed before nobody', (s) => { step(s, 'deposit')['witnessed-by'] = { custodian: 2 }; }, 'deposit'],
   ['escrow-deposit', 'INPUT-CONFIRMED', 'an agent\'s key that nobody compared', (s) => { without(s, 'compare-agent'); }, 'deposit'],
   ['escrow-deposit', 'INPUT-KNOWN', 'a backup in the agent\'s place', (s) => { step(s, 'deposit').do['seal-escrow']!['for'] = 'backup'; }, 'deposit'],
-  ['escrow-deposit', 'READ-BACK-EVERY-SHARE', 'shares that nobody read', (s) => { step(s, 'read-share').do = { 'put-away': {} }; }, 'deposit'],
+  ['escrow-deposit', 'READ-BACK-EVERY-SHARE', 'shares that nobody read', (s) => { step(s, 'read-share').do = { 'put-away': {} }; delete s.room.bags; }, 'deposit'],
   ['escrow-deposit', 'PEOPLE-ROLES', 'the auditor seals', (s) => { step(s, 'deposit').who = 'auditor'; }, 'deposit'],
   ['escrow-release', 'RELEASE-IN-ORDER', 'nobody waits', (s) => { without(s, 'wait'); delete s.parameters['hours']; }, 'release'],
   ['escrow-release', 'RELEASE-IN-ORDER', 'nobody approves', (s) => { without(s, 'approve'); delete s.parameters['days']; delete s.parameters['reason']; }, 'wait', ['APPROVED-BY-SEVERAL']],
@@ -252,7 +255,7 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['escrow-release', 'INPUT-CONFIRMED', 'conditions that nobody read aloud', (s) => { without(s, 'read-conditions'); }, 'approve'],
   ['escrow-release', 'KEY-PROVEN', 'a released key that never proves itself', (s) => { without(s, 'prove'); }, 'release'],
   ['escrow-release', 'PEOPLE-ROLES', 'the officer opens the envelope', (s) => { step(s, 'release').who = 'officer'; }, 'release'],
-  ['recovery-rehearsal', 'READ-BACK-EVERY-SHARE', 'a drill with shares that nobody read', (s) => { step(s, 'read-share').do = { 'put-away': {} }; }, 'recovery'],
+  ['recovery-rehearsal', 'READ-BACK-EVERY-SHARE', 'a drill with shares that nobody read', (s) => { step(s, 'read-share').do = { 'put-away': {} }; delete s.room.bags; }, 'recovery'],
   ['activation-split', 'ACTIVATE-FIRST', 'a token that somebody is to log in to', (s) => { delete step(s, 'token-out').do['inspect-token']!['login']; }, 'token-out'],
   ['activation-split', 'ACTIVATION-ALONE', 'something else is done with the token', (s) => { again(s, 'token-random', 'give-share'); step(s, 'token-random-again').do = { 'take-inventory': { on: 'hsm' } }; }, 'token-random-again'],
   ['activation-split', 'ACTIVATE-ONCE', 'a second activation key', (s) => { again(s, 'make-key', 'give-share'); }, 'make-key-again'],
@@ -274,7 +277,7 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['activate', 'ACTIVATION-ALONE', 'a key is made on it', (s) => { step(s, 'find-key').do = { 'restore-key': { on: 'ca-hsm', key: 'ca', from: 'ca' } }; }, 'find-key', ['INPUT-KNOWN', 'KEY-PROVEN']],
   ['activate', 'INPUT-CONFIRMED', 'a set that nobody compared', (s) => { without(s, 'compare-set'); }, 'open-token'],
   ['activate', 'INPUT-KNOWN', 'another file than the set', (s) => { step(s, 'open-token').do['activate']!['from'] = 'ca'; }, 'open-token'],
-  ['activate', 'READ-BACK-EVERY-SHARE', 'shares that nobody read before they are used', (s) => { const { moves } = step(s, 'agree'); step(s, 'agree').do = { 'put-away': {} }; step(s, 'agree').moves = moves ?? []; }, 'open-token'],
+  ['activate', 'READ-BACK-EVERY-SHARE', 'shares that nobody read before they are used', (s) => { const { moves } = step(s, 'agree'); step(s, 'agree').do = { 'put-away': {} }; delete s.room.bags; step(s, 'agree').moves = moves ?? []; }, 'open-token'],
   ['activate', 'ROOM-CARD-IN-READER', 'cards put away while the token is open', (s) => { before(s, 'bag-cards', 'token-after'); }, 'close-token'],
   ['activate', 'PEOPLE-ROLES', 'the witness opens it', (s) => { step(s, 'open-token').who = 'auditor'; }, 'open-token'],
   ['pq-root', 'PLACE-POSSIBLE', 'a simple key cut in two', (s) => { const { place } = s.parameters as Record<string, Record<string, unknown>>; place!['one-of'] = ['split']; place!['default'] = 'split'; }, 'make-root'],
@@ -286,7 +289,7 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['custodian-change', 'RETIRE-WITNESSED', 'old shares erased with nobody looking', (s) => { delete step(s, 'retire')['witnessed-by']; }, 'retire'],
   ['custodian-change', 'BACKUP-PROVEN', 'new shares that nobody tried', (s) => { without(s, 'recovery'); }, 'renew', ['RETIRE-AFTER-PROOF', 'WIPED-AFTER-PROOF']],
   ['custodian-change', 'PROOF-AFTER-READ-BACK', 'new shares that nobody read back', (s) => { without(s, 'read-new'); }, 'recovery', ['READ-BACK-EVERY-SHARE']],
-  ['custodian-change', 'READ-BACK-EVERY-SHARE', 'old shares that nobody read before they are used', (s) => { step(s, 'read-old').do = { 'put-away': {} }; }, 'renew'],
+  ['custodian-change', 'READ-BACK-EVERY-SHARE', 'old shares that nobody read before they are used', (s) => { step(s, 'read-old').do = { 'put-away': {} }; delete s.room.bags; }, 'renew'],
   ['custodian-change', 'WIPE-AT-END', 'the backup key stays', (s) => { without(s, 'wipe-backup'); }, 'token-in'],
   ['custodian-change', 'BACKUP-ONCE', 'split twice', (s) => { again(s, 'renew', 'wipe-backup'); }, 'renew-again'],
   ['custodian-change', 'BACKUP-NEEDS-SET', 'nobody says how many shares', (s) => { delete s.set; delete s.parameters['shares']; delete s.parameters['threshold']; }, 'renew'],
@@ -323,7 +326,7 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['share-return', 'READ-BACK-EVERY-SHARE', 'never read from the new card', (s) => { without(s, 'read-back'); }, 'return'],
   ['share-return', 'ONE-COPY-EACH', 'brought back twice', (s) => { again(s, 'return', 'read-back'); step(s, 'return-again').moves = []; }, 'return-again'],
   ['share-return', 'INPUT-CONFIRMED', 'an envelope that nobody compared', (s) => { without(s, 'compare-envelope'); }, 'return'],
-  ['share-return', 'ROOM-CARD-IN-READER', 'a new card in its bag', (s) => { delete step(s, 'return').moves; without(s, 'bag-cards'); }, 'return'],
+  ['share-return', 'ROOM-CARD-IN-READER', 'a new card in its holder\'s hand', (s) => { delete step(s, 'return').moves; without(s, 'take-card'); }, 'return'],
   ['pq-root', 'STATEFUL-NEVER-COPIED', 'a backup of a stateful key', (s) => { stateful(s); parameter(s, 'place', 'token'); }, 'make-root'],
 ];
 
@@ -375,6 +378,13 @@ for (const [rule, what, change, at, others = []] of ROWS) {
     for (const fault of faults ?? []) for (const part of [fault.expected, fault.found, fault.next]) assert.notEqual(part, '');
   });
 }
+
+test('every shipped script has the numbers of its bags written down', () => {
+  const shipped = readdirSync(join(folder, 'scripts')).map((file) => parse(readFileSync(join(folder, 'scripts', file), 'utf8')) as Draft);
+  const bagged = shipped.filter((script) => steps(script).some(({ moves }) => moves?.some(({ from, to }) => from === 'bag' || to === 'bag')));
+  assert.ok(bagged.length >= 10);
+  assert.deepEqual(bagged.filter(({ room }) => room.bags !== 'numbered'), []);
+});
 
 test('every rule of the rehearsal has a row', () => {
   const source = readFileSync(join(folder, 'rehearse.ts'), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');

@@ -45,6 +45,7 @@ import { pem } from '../../ceremonies/keys/signed.ts';
 import { CERTIFICATE_LINTS, issueCertificate, throwawayLint, type CertificateProfile } from '../../ceremonies/keys/x509.ts';
 import { certificateProfile, crlNumber, crlProfile } from '../../ceremonies/profile.ts';
 import { backsUpOpened } from '../../ceremonies/later-backup.ts';
+import { bagAt } from '../../ceremonies/putting-away.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats } from '../../ceremonies/renewal.ts';
 import { envelopeDigest, returnStep } from '../../ceremonies/share-copies.ts';
@@ -131,6 +132,8 @@ export interface RecordOptions {
   readonly stillSigns?: readonly number[];
   /** True: the set that opens the token until now is brought to a new split. */
   readonly former?: boolean;
+  /** What stands on the bags that are opened and closed, by the script's name of the thing; made up for the others. */
+  readonly bags?: Readonly<Partial<Record<'opened' | 'closed', Readonly<Record<string, string>>>>>;
   readonly mode?: 'rehearsal' | 'real';
   readonly people?: Readonly<Record<string, string>>;
   /** Serial numbers of identity cards, by seat; default: named after the seat. */
@@ -558,7 +561,7 @@ export class ScriptedRoom {
     if (isHuman(step.do.action)) {
       const input = step.do.action === 'confirm-input' ? this.state.opening?.inputs[step.do.input] : undefined;
       const { movement } = step;
-      const evidence = movement ? { movement: movement.number, kind: movement.kind, identifier: movement.identifier } : step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : step.do.action === 'set-state' ? await this.#compromised(step.do) : input ? { sha256: inputDigest(input) } : {};
+      const evidence = movement ? { movement: movement.number, kind: movement.kind, identifier: movement.identifier } : step.do.action === 'confirm-script' ? { words: this.state.script?.words.join(' ') ?? '' } : step.do.action === 'set-state' ? await this.#compromised(step.do) : input ? { sha256: inputDigest(input) } : bagAt(this.state, step) ? { bag: this.bag(step) } : {};
       this.append('done', { begun: null, evidence }, { step: step.id, by: step.who });
       return;
     }
@@ -638,6 +641,17 @@ export class ScriptedRoom {
     }
   }
 
+  /** The number on the bag of this step: of one that is opened the one it was closed with, of every other a new one. */
+  bag(step: PlanStep): string {
+    const { what, way } = bagAt(this.state, step) ?? assert.fail('no bag');
+    return (way === 'opened' ? this.state.away.closed[what] : undefined) ?? this.#options.bags?.[way]?.[what] ?? `B-${this.state.ceremony.slice(0, 4)}-${this.state.count}`;
+  }
+
+  #openedBag(step: PlanStep): Pick<Intent<'read-back-share'>, 'bag'> {
+    const bag = bagAt(this.state, step);
+    return bag?.way === 'opened' ? { bag: { number: this.bag(step), expected: this.state.away.closed[bag.what] ?? null } } : {};
+  }
+
   async #intent(step: PlanStep): Promise<Intent> {
     const { state } = this;
     const card = cardOf(state, 'identity-card', step.who) ?? '';
@@ -665,10 +679,10 @@ export class ScriptedRoom {
       case 'make-backup-key': return { token, set: toBase64url(fromHex(this.#fresh(16))), epoch: (state.backup?.set.epoch ?? 0) + 1 };
       case 'wrap-key': return { token, ids, set };
       case 'give-share':
-        return { card: cardOf(state, step.do.card ?? 'share-card', step.who) ?? '', object: `share-${this.#fresh(4)}`, set, x: shareNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []] };
+        return { card: cardOf(state, step.do.card ?? 'share-card', step.who) ?? '', object: `share-${this.#fresh(4)}`, set, x: shareNumber(state, step.who), erases: [...state.voidShares[step.who] ?? []], ...this.#openedBag(step) };
       case 'read-back-share': {
         const share = state.backup?.given[step.who] ?? assert.fail('no share to read back');
-        return { card: share.card, object: share.object, set, x: share.x };
+        return { card: share.card, object: share.object, set, x: share.x, ...this.#openedBag(step) };
       }
       case 'seal-escrow': case 'prove-recovery': {
         const custodians = Object.keys(state.backup?.given ?? {});
@@ -716,7 +730,7 @@ export class ScriptedRoom {
       case 'administer': return this.changes[0]?.intent ?? { change: 'log-out' };
       case 'seal-copy': case 'write-copy': {
         const { card: on, object, x } = state.backup?.given[step.who] ?? assert.fail('no share');
-        const own = { card: on, object, set, x };
+        const own = { card: on, object, set, x, ...this.#openedBag(step) };
         return step.do.action === 'seal-copy' ? { ...own, recipient: agentIn(this.#agent(step.who)).sha256 } : { ...own, sheet: `S-${this.#fresh(4).toUpperCase()}` };
       }
       case 'open-copy': {

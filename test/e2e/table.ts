@@ -79,6 +79,15 @@ export async function lastKey(booth: Page, key: string): Promise<void> {
   });
 }
 
+/** The number of the bag that this step opens or closes, where one is asked for: the one that the screen expects, else a made-up one. */
+export async function numberBag(page: Page, step: string): Promise<void> {
+  const field = page.getByLabel(/^Serial number on the (new bag|bag that is opened)$/);
+  if (await field.count() === 0 || await field.inputValue() !== '') return;
+  await page.getByText('Looking up in which bag').waitFor({ state: 'detached' });
+  const expected = /in bag (\S+)\.$/m.exec(await page.locator('.doing').innerText())?.[1];
+  await field.fill(expected ?? `B-${step}`);
+}
+
 /** Presses what the screen asks for until `done`, typing PINs when the booth asks. */
 export async function play(table: Table, done: (at: { step: string; pending: string }) => boolean | Promise<boolean>, onStep?: (step: string) => Promise<void>): Promise<void> {
   const { app, page, labels } = table;
@@ -107,6 +116,7 @@ export async function play(table: Table, done: (at: { step: string; pending: str
     const trouble = await page.locator('[role=alert]').allInnerTexts();
     assert.deepEqual(trouble.filter((text) => text.trim() !== ''), [], `at ${at.step}`);
     const saw = page.locator('[data-testid^=witness-]').first();
+    await numberBag(page, at.step);
     const button = at.pending === 'witness' ? saw : page.locator('[data-testid=primary]');
     await button.click({ timeout: 2000 }).catch(() => undefined);
     await page.waitForTimeout(15);

@@ -18,7 +18,7 @@ type Placed = readonly [kind: Thing['kind'], identifier: string, person: string 
 
 function things(rehearsal: boolean, list: readonly Placed[]): Thing[] {
   return list.map(([kind, identifier, person, site, x, more], i) => ({
-    key: `${kind} ${identifier}`, kind, identifier, rehearsal, what: kind === 'card' ? (x === undefined ? 'identity card' : 'share card') : kind, shares: x === undefined ? [] : [{ set: SET, x }],
+    key: `${kind} ${identifier}`, kind, identifier, rehearsal, what: kind === 'card' ? (x === undefined ? 'identity card' : 'share card') : kind, shares: x === undefined ? [] : [{ set: SET, x }], seals: null,
     person, site, place: null, inside: null, since: source(40 + 4 * i), unaccounted: null, ...more,
   }));
 }

@@ -45,6 +45,7 @@ import { releaseOf, type EscrowRecord } from '../../ceremonies/escrow.ts';
 import { heldAt, identityOfRecord, inputDigest, keyIds, type KeyRecord } from '../../ceremonies/key-record.ts';
 import { instantOf } from '../../ceremonies/statements.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
+import { bagAt } from '../../ceremonies/putting-away.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats } from '../../ceremonies/renewal.ts';
 import { backsUpOpened } from '../../ceremonies/later-backup.ts';
@@ -263,6 +264,11 @@ export function peopleFor(text: string, parameters: Parameters): People {
     seat: seat.id,
     name: `${title(seat.id)} (rehearsal)`,
   }));
+}
+
+/** Made up: the number that the holder of a card reads from its bag. */
+function openedBag(state: State, step: PlanStep): { bag?: { number: string; expected: null } } {
+  return bagAt(state, step)?.way === 'opened' ? { bag: { number: `B-${String(state.count).padStart(4, '0')}`, expected: null } } : {};
 }
 
 /** One room with one record. Every method appends what the real conductor would, checkpoints included. */
@@ -635,15 +641,16 @@ export class Room {
           set,
           x: shareNumber(state, step.who),
           erases: [...(state.voidShares[step.who] ?? [])],
+          ...openedBag(state, step),
         };
       case 'read-back-share': {
         const share = state.backup?.given[step.who];
-        return { card: share?.card ?? '', object: share?.object ?? '', set, x: share?.x ?? 0 };
+        return { card: share?.card ?? '', object: share?.object ?? '', set, x: share?.x ?? 0, ...openedBag(state, step) };
       }
       case 'seal-copy':
       case 'write-copy': {
         const { card = '', object = '', x = 0 } = state.backup?.given[step.who] ?? {};
-        const own = { card, object, set, x };
+        const own = { card, object, set, x, ...openedBag(state, step) };
         return step.do.action === 'seal-copy' ? { ...own, recipient: hex(32) } : { ...own, sheet: `S-${hex(4).toUpperCase()}` };
       }
       case 'open-copy':
@@ -763,8 +770,9 @@ export class Room {
         };
       }
       case 'wait':
-      case 'put-away':
         return {};
+      case 'put-away':
+        return bagAt(state, step) ? { bag: `B-${String(state.count).padStart(4, '0')}` } : {};
       case 'locate-copies':
       case 'confirm-gone':
         return { seen: tokenCopies(listOf(state.destruction)).map(({ number }) => ({ copy: number, found: step.do.action === 'confirm-gone' ? (this.lies ? 1 : 0) : number === 3 ? null : 1, why: number === 3 ? 'TOKEN_MISSING' : '' })) };

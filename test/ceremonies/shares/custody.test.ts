@@ -22,6 +22,8 @@ const day = (n: number) => Date.UTC(2026, 2, 3 + n);
 
 const root = await scriptedRecord();
 const made = await judged(root.lines);
+/** The bag in which the root ceremony left the share card of a custodian. */
+const bag = (i: number) => root.state.away.closed[`share-card/custodian-${i}`] ?? assert.fail();
 const SET = root.state.backup?.set.id ?? assert.fail();
 const [BELA, CHIARA, DMITRI] = ['Bela Custis', 'Chiara Custos', 'Dmitri Kustov'];
 
@@ -43,6 +45,12 @@ const rules = ({ findings }: Custody) => findings.map(({ rule, things }) => `${r
 const off = ({ balance }: Custody) => balance.filter(({ unaccounted }) => unaccounted !== 0).map(({ kind, name, unaccounted }) => `${kind} ${name} ${unaccounted}`);
 const line = (i: number, from: string, to: string, reason = 'Distribution') => `card,SHARE-custodian-${i},${SET},${i},${from.replace('@', ',')},${to.replace('@', ',')},${reason}`;
 
+/** A recovery with the cards of the root ceremony, by those who have them since the first movement. */
+const recovery = (options: RecordOptions) => scriptedRecord({
+  script: 'recovery', seed: 'recovery', opensAt: day(2), bags: { opened: root.state.away.closed }, people: { 'custodian-1': BELA, 'custodian-2': DMITRI, 'custodian-3': CHIARA },
+  identityCards: { 'custodian-2': 'CARD-custodian-3', 'custodian-3': 'CARD-custodian-2' }, ...options,
+});
+
 /** Three share cards from the place of the ceremony to three sites. */
 const SPREAD = [line(1, `${BELA}@hq`, `${BELA}@a`), line(2, `${CHIARA}@hq`, `${DMITRI}@b`), `card,SHARE-custodian-3,,,${DMITRI},hq,${CHIARA},c,Distribution`];
 const spread = await movement(1, SPREAD);
@@ -53,13 +61,13 @@ test('a root ceremony alone: whose cards, which shares, what lies in the record;
   assert.deepEqual(off(custody), []);
   assert.deepEqual(custody.sets, [{ id: SET, threshold: 2, shares: 3, key: 'Root CA', rehearsal: true }]);
   const card = thing(custody, 'card SHARE-custodian-2');
-  assert.deepEqual({ what: card.what, shares: card.shares, at: where(card), place: card.place, inside: card.inside }, { what: 'share card', shares: [{ set: SET, x: 2 }], at: `${CHIARA}@?`, place: 'bag', inside: null });
+  assert.deepEqual({ what: card.what, shares: card.shares, at: where(card), place: card.place, inside: card.inside }, { what: 'share card', shares: [{ set: SET, x: 2 }], at: `${CHIARA}@?`, place: 'bag', inside: `bag ${bag(2)} (REHEARSAL)` });
   const given = root.entries.find(({ kind, step }) => kind === 'done' && step === 'give-share/custodian-2');
   assert.deepEqual(card.since, { ceremony: given?.ceremony, seq: given?.seq, at: given?.at });
   assert.deepEqual([thing(custody, 'card CARD-witness').what, thing(custody, 'card CARD-witness').person], ['identity card', 'Wanda Zeuge']);
   assert.deepEqual([thing(custody, 'token TOKEN-root-hsm').place, thing(custody, 'token TOKEN-root-hsm').person], ['safe', null]);
   assert.equal(thing(custody, `backup ${SET}`).place, 'record');
-  assert.equal(custody.things.length, 6 + 3 + 1 + 1);
+  assert.equal(custody.things.length, 6 + 3 + 3 + 1 + 1);
   assert.deepEqual(placedShares(custody).map(({ x, person, site }) => [x, person, site]), [[1, BELA, null], [2, CHIARA, null], [3, DMITRI, null]]);
 });
 
@@ -72,7 +80,7 @@ test('a movement: from whom to whom and where, why, who saw it, signed by both; 
   assert.deepEqual({ number, state, from, to, reason, witnesses, share }, { number: 2, state: 'signed', from: { person: CHIARA, site: 'hq' }, to: { person: DMITRI, site: 'b' }, reason: 'Distribution', witnesses: [DMITRI, 'Wanda Zeuge'], share: { set: SET, x: 2 } });
   assert.deepEqual([spread.entries[seq]?.kind, spread.entries[seq]?.step, spread.state.ceremony], ['witnessed', 'hand-over/2', ceremony]);
   const row = (name: string) => { const { first, in: came, out, here } = custody.balance.find((one) => one.name === name) ?? assert.fail(name); return [first, came, out, here]; };
-  assert.deepEqual([row('hq'), row('a'), row(CHIARA)], [[3, 0, 3, 0], [0, 1, 0, 1], [2, 1, 1, 2]], 'in the room of the movement each has an identity card too');
+  assert.deepEqual([row('hq'), row('a'), row(CHIARA)], [[6, 0, 6, 0], [0, 2, 0, 2], [3, 2, 2, 3]], 'the bags go along; in the room of the movement each has an identity card too');
   // The order of the records does not matter, nor that one is there twice as an open one would be.
   assert.deepEqual(foldCustody([await judged(spread.lines), made], nativeHasher), custody);
 });
@@ -106,7 +114,7 @@ test('the backup of a set that a list moves is one thing: where the list says, a
 
 /** A root ceremony of long ago, whose first set was given up; with that set. */
 async function givenUp(): Promise<{ readonly record: ScriptedRecord; readonly set: string }> {
-  const record = await scriptedRecord({ seed: 'given up', opensAt: Date.UTC(2026, 1, 1), happenings: { 'give-share/custodian-2': [{ kind: 'crash' }] } });
+  const record = await scriptedRecord({ seed: 'given up', opensAt: Date.UTC(2026, 1, 1), bags: { closed: Object.fromEntries(Object.entries(root.state.away.opened).map(([number, what]) => [what, number])) }, happenings: { 'give-share/custodian-2': [{ kind: 'crash' }] } });
   const done = record.entries.find((entry) => entry.kind === 'begun' && entry.step === 'backup-key') ?? assert.fail('no set');
   return { record, set: (done as Entry<'begun'>).data.intent['set'] as string };
 }
@@ -114,8 +122,8 @@ async function givenUp(): Promise<{ readonly record: ScriptedRecord; readonly se
 /** What is wrong with a second ceremony, `n` days after the things were spread. */
 const ROWS: readonly (readonly [what: string, next: () => Promise<ScriptedRecord | readonly ScriptedRecord[]>, findings: readonly string[], balance: readonly string[]])[] = [
   ['from where it is', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)]), [], []],
-  ['from another person', () => movement(2, [line(1, `${CHIARA}@a`, `${DMITRI}@a`)]), ['CUSTODY-FROM-ELSEWHERE card SHARE-custodian-1'], [`person ${BELA} 1`, `person ${CHIARA} -1`]],
-  ['from another site', () => movement(2, [line(1, `${BELA}@x`, `${CHIARA}@x`)]), ['CUSTODY-FROM-ELSEWHERE card SHARE-custodian-1'], ['site a 1', 'site x -1']],
+  ['from another person', () => movement(2, [line(1, `${CHIARA}@a`, `${DMITRI}@a`)]), ['CUSTODY-FROM-ELSEWHERE card SHARE-custodian-1', `CUSTODY-FROM-ELSEWHERE bag ${bag(1)}`], [`person ${BELA} 2`, `person ${CHIARA} -2`]],
+  ['from another site', () => movement(2, [line(1, `${BELA}@x`, `${CHIARA}@x`)]), ['CUSTODY-FROM-ELSEWHERE card SHARE-custodian-1', `CUSTODY-FROM-ELSEWHERE bag ${bag(1)}`], ['site a 2', 'site x -2']],
   ['with another share than was written to the card', () => movement(2, [`card,SHARE-custodian-1,${SET},3,${BELA},a,${CHIARA},b,Why not`]), ['CUSTODY-OTHER-SHARE card SHARE-custodian-1'], []],
   ['under its serial number in capitals', () => movement(2, [`card,share-CUSTODIAN-1,${SET},1,${BELA},a,${CHIARA},b,Why not`]), [], []],
   ['under its serial number in groups', () => movement(2, [`card,SHARE -custodian- 1,${SET},1,${BELA},a,${CHIARA},b,Why not`]), [], []],
@@ -130,11 +138,14 @@ const ROWS: readonly (readonly [what: string, next: () => Promise<ScriptedRecord
   ['on the giver\'s word, and the record ends there', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'hand-over/1/witnessed': [{ kind: 'stop' }] } }), [], []],
   ['handed over, and the record ends before the signatures', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'seal-3/custodian-2': [{ kind: 'stop' }] } }), ['CUSTODY-UNSIGNED card SHARE-custodian-1'], []],
   ['handed over, aborted before the signatures', () => movement(2, [line(1, `${BELA}@a`, `${CHIARA}@b`)], { happenings: { 'seal-3/officer': [{ kind: 'abort' }] } }), ['CUSTODY-UNSIGNED card SHARE-custodian-1'], []],
-  ['a ceremony that was aborted with token and cards out', () => scriptedRecord({ seed: 'aborted', opensAt: day(2), happenings: { 'read-share/custodian-2': [{ kind: 'abort' }] }, people: { 'custodian-1': CHIARA, 'custodian-2': BELA }, identityCards: { 'custodian-1': 'CARD-custodian-2', 'custodian-2': 'CARD-custodian-1' } }),
+  ['a ceremony that was aborted with token and cards out', () => scriptedRecord({ seed: 'aborted', opensAt: day(2), bags: { opened: root.state.away.closed }, happenings: { 'read-share/custodian-2': [{ kind: 'abort' }] }, people: { 'custodian-1': CHIARA, 'custodian-2': BELA }, identityCards: { 'custodian-1': 'CARD-custodian-2', 'custodian-2': 'CARD-custodian-1' } }),
     ['CUSTODY-CHANGED-HANDS card SHARE-custodian-1', 'CUSTODY-CHANGED-HANDS card SHARE-custodian-2', 'CUSTODY-CHANGED-HANDS card SHARE-custodian-3', 'CUSTODY-LEFT-OUT card SHARE-custodian-1', 'CUSTODY-LEFT-OUT card SHARE-custodian-2', 'CUSTODY-LEFT-OUT card SHARE-custodian-3', 'CUSTODY-LEFT-OUT token TOKEN-root-hsm'],
     [`person ${BELA} 0`, `person ${CHIARA} 0`]],
-  ['a card of which nobody could read the share', () => scriptedRecord({ script: 'recovery', opensAt: day(2), happenings: { 'read-share/custodian-2': [{ kind: 'exception' }] }, people: { 'custodian-1': BELA, 'custodian-2': DMITRI, 'custodian-3': CHIARA }, identityCards: { 'custodian-2': 'CARD-custodian-3', 'custodian-3': 'CARD-custodian-2' } }),
-    ['CUSTODY-SHARE-UNREAD card SHARE-custodian-2'], []],
+  ['a card of which nobody could read the share', () => recovery({ happenings: { 'read-share/custodian-2': [{ kind: 'exception' }] } }), ['CUSTODY-SHARE-UNREAD card SHARE-custodian-2'], []],
+  ['a recovery out of the bags of the root ceremony, into new ones', () => recovery({}), [], []],
+  ['a card that came out of another bag', () => recovery({ bags: { opened: { ...root.state.away.closed, 'share-card/custodian-2': 'B-9' } } }), ['CUSTODY-OTHER-BAG card SHARE-custodian-2'], []],
+  ['a card in a bag that was opened before', () => recovery({ bags: { opened: root.state.away.closed, closed: { 'share-card/custodian-2': Object.keys(root.state.away.opened)[0]! } } }), [`CUSTODY-BAG-TWICE bag ${Object.keys(root.state.away.opened)[0] ?? ''} card SHARE-custodian-2`], []],
+  ['a card that nobody could put away', () => recovery({ happenings: { 'bag-cards/custodian-2': [{ kind: 'exception' }] } }), ['CUSTODY-NOT-PUT-AWAY card SHARE-custodian-2'], [`site b 1`, `person ${DMITRI} 1`]],
 ];
 for (const [what, next, findings, balance] of ROWS) {
   test(`${what}: ${findings.join(', ') || 'nothing'}`, async () => {
@@ -153,7 +164,7 @@ test('every rule of custody.ts has a row', () => {
   const source = readFileSync(join(import.meta.dirname, '../../../ceremonies/shares/custody.ts'), 'utf8').replace(/\/\*[\s\S]*?\*\//g, '');
   const named = new Set([...source.matchAll(/'(CUSTODY(?:-[A-Z]+)+)'/g)].map(([, rule = '']) => rule));
   assert.deepEqual([...named].filter((rule) => !ROWS.some(([, , findings]) => findings.some((finding) => finding.startsWith(`${rule} `)))), []);
-  assert.equal(named.size, 8);
+  assert.equal(named.size, 11);
 });
 
 test('a card is one thing, however a list spells its serial number', async () => {
