@@ -1,5 +1,5 @@
 /**
- * Opening a token by a quorum: its user PIN follows from an activation key that exists only as shares on cards, so that nobody
+ * Opening a token by a quorum: the PIN of its user, or of its security officer (SO), follows from an activation key that exists only as shares on cards, so that nobody
  * knows it, and nobody opens the token alone. What such a set is, what must be so before it is used, and what was said of it.
  *
  * `ceremony.ts` and `rehearse.ts` ask here, a line for each case. The PIN itself is derived, used and wiped in the device process
@@ -17,7 +17,7 @@ import type { Plan, PlanStep } from './script.ts';
 const BRING = 'Bring the right file. Nothing was touched.';
 const STOP = 'Stop here. Record an exception, and let officer and witness decide whether to repeat the step or to abort.';
 
-/** How the user PIN of a token follows from what M custodians have: everything but the shares. */
+/** How a PIN of a token follows from what M custodians have: everything but the shares. */
 export const ActivationRecord = z.strictObject({
   format: z.literal('conclave-activation/1'),
   /** A rehearsal's set opens rehearsal tokens alone. */
@@ -25,7 +25,7 @@ export const ActivationRecord = z.strictObject({
   /** The ceremony that made this set and gave the token its PIN. */
   ceremony: Hex(32).length(32),
   token: z.strictObject({ serial: BoundedText(64).min(1), label: BoundedText(64), model: BoundedText(64), manufacturer: BoundedText(64) }),
-  pin: z.strictObject({ derivation: z.literal(ACTIVATION_PIN.derivation), length: z.int().min(ACTIVATION_PIN.shortest).max(ACTIVATION_PIN.longest) }),
+  pin: z.strictObject({ derivation: z.literal(ACTIVATION_PIN.derivation), length: z.int().min(ACTIVATION_PIN.shortest).max(ACTIVATION_PIN.longest), whose: z.enum(['user', 'so']).default('user') }),
   set: ShareSet,
   shares: KeptShares,
 });
@@ -52,12 +52,15 @@ function activationFault(expected: string, found: string): Refused {
   return new Refused(refuse('INPUT-ACTIVATION', expected, found, BRING));
 }
 
-/** The user PIN of a token by a set that is made here, or by one that people brought. `token`: its serial number. */
+/** Which PIN of a token a set gives (PKCS#11 3.2 section 5.6.8). C_InitToken leaves the SO's, and no key. */
+export type Whose = ActivationRecord['pin']['whose'];
+
+/** A PIN of a token by a set that is made here, or by one that people brought. `token`: its serial number. */
 export type Activation =
   /** `old`: certainly not set yet. `unknown`: an attempt to set it has no outcome, so the token may have it. */
-  | { readonly kind: 'made'; readonly token: string; readonly length: number; readonly pin: 'old' | 'unknown' | 'set' }
+  | { readonly kind: 'made'; readonly token: string; readonly whose: Whose; readonly length: number; readonly pin: 'old' | 'unknown' | 'set' }
   /** `ended`: the login was open and ended by itself, with its process or its session. `opened`: how often it was opened here. */
-  | { readonly kind: 'brought'; readonly token: string; readonly length: number; readonly login: 'never' | 'open' | 'ended' | 'closed'; readonly opened: number };
+  | { readonly kind: 'brought'; readonly token: string; readonly whose: Whose; readonly length: number; readonly login: 'never' | 'open' | 'ended' | 'closed'; readonly opened: number };
 
 interface Opening { readonly mode: ActivationRecord['mode']; readonly inputs: Readonly<Record<string, Input>>; readonly bindings: { readonly tokens: Readonly<Record<string, { readonly serial: string }>>; readonly cards: Readonly<Record<string, ShareCards>> } }
 type ShareCards = Readonly<Record<string, { readonly serial: string }>>;
@@ -79,40 +82,51 @@ export function formerSet(opening: Opening, { from }: Do<'set-activation-pin'>):
   return { record, given: broughtSet(record, opening.bindings.cards['share-card'] ?? {}).given };
 }
 
+/** What uses a set that is brought: the user's PIN opens the token, the SO's gives it a new user PIN. */
+function useOf(plan: Plan): { readonly step: Do<'activate' | 'reset-user-pin'>; readonly whose: Whose } | null {
+  const [activate, reset] = [actionIn(plan, 'activate'), actionIn(plan, 'reset-user-pin')];
+  return activate ? { step: activate, whose: 'user' } : reset ? { step: reset, whose: 'so' } : null;
+}
+
 const actionIn = <A extends PlanStep['do']['action']>(plan: Plan, action: A): Do<A> | undefined => plan.steps.find(({ do: what }) => what.action === action)?.do as Do<A> | undefined;
 
 /** Whether these people with these cards can open these tokens. Throws `Refused` for a file that is no activation record. */
 export function activationOpeningFault(plan: Plan, opening: Opening): Refusal | null {
-  const [activate, set] = [actionIn(plan, 'activate'), actionIn(plan, 'set-activation-pin')];
+  const [use, set] = [useOf(plan), actionIn(plan, 'set-activation-pin')];
   const cards = opening.bindings.cards['share-card'] ?? {};
-  if (activate) {
-    const record = activationInput(opening.inputs, activate.from);
+  if (use) {
+    const record = activationInput(opening.inputs, use.step.from);
     const stranger = Object.entries(cards).find(([, { serial }]) => !record.shares.some(({ card }) => card === serial));
-    return ofTokenFault(record, opening, activate.on)
+    return ofTokenFault(record, opening, use.step.on, use.whose)
       ?? (stranger ? refuse('CARD-OF-ACTIVATION', 'share cards that the activation record names', `${stranger[1].serial} of ${stranger[0]}`, 'Bring the card whose serial number the record names, or the newer activation record.') : null)
       ?? tooFew(record.set.threshold, Object.keys(cards).length);
   }
   const former = set ? formerSet(opening, set) : null;
   // New custodians bring new cards: only as many of the old ones as the PIN needs must be here.
-  return set && former ? ofTokenFault(former.record, opening, set.on) ?? tooFew(former.record.set.threshold, Object.keys(former.given).length) : null;
+  return set && former ? ofTokenFault(former.record, opening, set.on, actionIn(plan, 'make-activation-key')?.pin ?? 'user') ?? tooFew(former.record.set.threshold, Object.keys(former.given).length) : null;
 }
 
-function ofTokenFault({ mode, token }: ActivationRecord, opening: Opening, on: string): Refusal | null {
+function ofTokenFault({ mode, token, pin }: ActivationRecord, opening: Opening, on: string, whose: Whose): Refusal | null {
   if (mode !== opening.mode) {
     return refuse('ACTIVATION-MODE', `a set that was made in a ${opening.mode === 'real' ? 'real ceremony' : 'rehearsal'}`, `one of a ${mode === 'real' ? 'real ceremony' : 'rehearsal'}`,
       opening.mode === 'real' ? 'Bring the real activation record. What a rehearsal made opens nothing real.' : 'Keep real tokens out of rehearsals: open a real ceremony, or leave the file out and rehearse with one made for it.');
   }
+  // The one PIN tried as the other would cost a try.
+  if (pin.whose !== whose) return refuse('ACTIVATION-WHOSE', `a set that gives ${WHOSE[whose]}`, `one that gives ${WHOSE[pin.whose]}`, 'Bring the activation record of that PIN, and its custodians. Nothing was tried.');
   const bound = opening.bindings.tokens[on]?.serial ?? 'none';
   // Another token would be asked for a PIN that is not its own, and count a wrong try.
   return bound === token.serial ? null : refuse('ACTIVATION-TOKEN', `token ${token.serial}, which the activation record names`, bound, 'Choose that token, or bring the record of this one. Nothing was tried.');
 }
 
+/** Each PIN in words. */
+export const WHOSE: Readonly<Record<Whose, string>> = { user: 'the user PIN', so: 'the PIN of the security officer (SO)' };
+
 /** As the opening leaves it: the set is here, the token is closed. */
 export function broughtActivation(plan: Plan, opening: Opening): { readonly activation: Activation; readonly backup: Backup } | null {
-  const activate = actionIn(plan, 'activate');
-  if (!activate) return null;
-  const record = activationInput(opening.inputs, activate.from);
-  return { activation: { kind: 'brought', token: record.token.serial, length: record.pin.length, login: 'never', opened: 0 }, backup: broughtSet(record, opening.bindings.cards['share-card'] ?? {}) };
+  const use = useOf(plan);
+  if (!use) return null;
+  const record = activationInput(opening.inputs, use.step.from);
+  return { activation: { kind: 'brought', token: record.token.serial, whose: use.whose, length: record.pin.length, login: 'never', opened: 0 }, backup: broughtSet(record, opening.bindings.cards['share-card'] ?? {}) };
 }
 
 /** A token that lets no program set its PIN cannot have one that nobody knows. */
@@ -183,7 +197,13 @@ export function activateFault({ activation, backup }: Situation, step: Do<'activ
   return quorumFault(backup, intent);
 }
 
-export function activateEvidenceFault({ backup }: Situation, intent: Intent<'activate'>, e: Evidence<'activate'>, must: Must): Refusal | null {
+/** A login of the SO lasts no longer than the step, so that nothing is open before or after it. */
+export function resetPinFault({ activation, backup }: Situation, intent: Intent<'reset-user-pin'>): Refusal | null {
+  if (activation?.kind !== 'brought' || activation.whose !== 'so') return refuse('ACTIVATION-WHOSE', `a set that gives ${WHOSE.so}`, activation === null ? 'none' : `one that gives ${WHOSE[activation.whose]}`, STOP);
+  return quorumFault(backup, intent);
+}
+
+export function activateEvidenceFault({ backup }: Situation, intent: Intent<'activate' | 'reset-user-pin'>, e: Evidence<'activate' | 'reset-user-pin'>, must: Must): Refusal | null {
   return must(e.token.serial === intent.token, 'TOKEN-BOUND', intent.token, e.token.serial) ?? quorumFits(backup?.given ?? {}, intent.quorum, e.quorum, must);
 }
 
@@ -230,7 +250,7 @@ export function activationRecordOf({ ceremony, mode, activation, backup, inspect
   const { serial = activation.token, label = '', model = '', manufacturer = '' } = inspected[activation.token] ?? {};
   const record: ActivationRecord = {
     format: 'conclave-activation/1', mode, ceremony, token: { serial, label, model, manufacturer },
-    pin: { derivation: ACTIVATION_PIN.derivation, length: activation.length }, set: backup.set, shares: keptShares(backup, people),
+    pin: { derivation: ACTIVATION_PIN.derivation, length: activation.length, whose: activation.whose }, set: backup.set, shares: keptShares(backup, people),
   };
   return utf8(`${canonicalize(record) ?? ''}\n`);
 }

@@ -12,7 +12,7 @@ import { risksOf, type Judgeable, type Risk } from './keys/provenance.ts';
 import { pem } from './keys/signed.ts';
 import { KINDS } from './keys/template.ts';
 import { refuse, type Refusal } from './refusal.ts';
-import { periodFault, stateFault, statementLines, statementText, type Statement } from './statements.ts';
+import { drillFault, periodFault, stateFault, statementLines, statementText, type Statement } from './statements.ts';
 import { plainText } from './text.ts';
 import { initialisedFault } from './zeroise.ts';
 
@@ -108,7 +108,11 @@ function statementFault({ change, order }: Exclude<Administer, Change | { change
     return refuse('ENTRY-DATA', `a statement to ${change}`, `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, 'Correct it; nothing was signed.');
   }
   const statement = { change, order: parsed.data } as Statement;
-  return statement.change === 'set-state' ? stateFault(statement.order) : periodFault(statement.order);
+  switch (statement.change) {
+    case 'set-state': return stateFault(statement.order);
+    case 'set-period': return periodFault(statement.order);
+    case 'set-drill': return drillFault(statement.order);
+  }
 }
 
 function changeFault({ change, token }: Change, order: ChangeOrder): Refusal | null {
@@ -272,7 +276,7 @@ export function fileOf(intent: Administer, result: Evidence<'administer'>['resul
     case 'self-sign': return { name: 'certificate', suffix: 'crt', bytes: utf8(pem('CERTIFICATE', fromBase64url((result as ChangeResult<'self-sign'>).certificate))) };
     case 'log-out': case 'init-token': case 'set-user-pin': case 'change-pin': case 'generate-key': case 'import-key': case 'import-certificate': case 'copy-object': case 'edit-object':
     case 'destroy-object': case 'unwrap-key': return null;
-    case 'set-state': case 'set-period': return null;
+    case 'set-state': case 'set-period': case 'set-drill': return null;
   }
 }
 

@@ -12,7 +12,7 @@
 import * as z from 'zod';
 import canonicalize from 'canonicalize';
 import {
-  activateEvidenceFault, activateFault, activationOpeningFault, afterFailedPin, broughtActivation, closedFault, deactivateEvidenceFault, deactivateFault, formerSet, LOGIN_ENDED, makeActivationFault, openedAgain,
+  activateEvidenceFault, activateFault, activationOpeningFault, afterFailedPin, broughtActivation, closedFault, deactivateEvidenceFault, deactivateFault, formerSet, LOGIN_ENDED, makeActivationFault, openedAgain, resetPinFault,
   setPinEvidenceFault, setPinFault, wipeActivationFault, type Activation,
 } from './activation.ts';
 import { createdId, orderFault, resultFault } from './administration.ts';
@@ -20,7 +20,7 @@ import { approvalFault, approvedBy, approveFault, consentFault, NO_CONSENT, wait
 import { fromBase64url, toBase64url, utf8 } from './bytes.ts';
 import {
   Base64url, BoundedText, EVIDENCE, Input, INTENTS, ModuleFacts, ObjectFact, Observation, PublicJwk, SeatId, SignaturePair,
-  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type StateSigned, type TokenFacts,
+  type ActionName, type Evidence, type Identity, type Intent, type KeyAttributes, type TokenFacts,
 } from './evidence.ts';
 import { copiesFault, destructionAfter, destructionAtFirst, destructionEvidenceFault, destructionIntentFault, listedAfter, listOf, nextCopy, NOTHING_DESTROYED, readCopyList, withoutLies, type Destruction } from './destruction.ts';
 import { agentFault, depositOf, escrowOpeningFault, releaseIntentFault, releaseOf, type Deposit } from './escrow.ts';
@@ -44,7 +44,7 @@ import { Refused, refuse, type Refusal } from './refusal.ts';
 import { rehearse } from './rehearse.ts';
 import { readScript, scriptHash, type Parameters, type Plan, type PlanStep, type Role, type Script } from './script.ts';
 import { layOutMovements, thingName } from './shares/movements.ts';
-import { ALWAYS, instantOf, sinceFault, stateFault } from './statements.ts';
+import { ALWAYS, instantOf, momentFault, sinceFault, stateFault } from './statements.ts';
 import { plainText } from './text.ts';
 import { initialises, listedBlankFault, zeroiseEvidenceFault, zeroiseIntentFault } from './zeroise.ts';
 
@@ -691,9 +691,10 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
     case 'set-activation-pin': return bound(expectations) ?? setPinFault(state, opening, step.do, intent as Intent<'set-activation-pin'>);
     case 'activate': return bound(expectations) ?? activateFault(state, step.do, intent as Intent<'activate'>);
     case 'deactivate': return bound(expectations) ?? deactivateFault(state);
+    case 'reset-user-pin': return bound(expectations) ?? resetPinFault(state, intent as Intent<'reset-user-pin'>);
     case 'administer': {
       const wish = intent as Intent<'administer'>;
-      const fault = orderFault(wish, opening.modules, opening.mode) ?? (wish.change === 'set-state' ? sinceFault(wish.order as StateSigned, at) : null);
+      const fault = orderFault(wish, opening.modules, opening.mode) ?? momentFault(wish, at);
       if (fault) return fault;
       break;
     }
@@ -957,7 +958,7 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
         ?? must(wrong.length === 0, 'LOCKED', 'the same key, no longer extractable', wrong.join('; '));
     }
     case 'set-activation-pin': return state.opening && setPinEvidenceFault(state, state.opening, intent as Intent<'set-activation-pin'>, step.do, evidence as Evidence<'set-activation-pin'>, must);
-    case 'activate': return activateEvidenceFault(state, intent as Intent<'activate'>, evidence as Evidence<'activate'>, must);
+    case 'activate': case 'reset-user-pin': return activateEvidenceFault(state, intent as Intent<'activate' | 'reset-user-pin'>, evidence as Evidence<'activate' | 'reset-user-pin'>, must);
     case 'deactivate': return deactivateEvidenceFault(state, intent as Intent<'deactivate'>, evidence as Evidence<'deactivate'>, must);
     case 'wipe-backup-key': case 'wipe-activation-key': {
       const e = evidence as Evidence<'wipe-backup-key'>;
@@ -1315,7 +1316,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
     case 'sign-crl': return { ...state, issued: [...state.issued, { kind: 'crl', step: step.id, bytes: (evidence as Evidence<'sign-crl'>).crl }] };
     case 'make-activation-key': {
       const { set, length } = evidence as Evidence<'make-activation-key'>;
-      return { ...state, backup: { set, alive: true, given: {}, unread: {}, wiped: false, brought: false }, activation: { kind: 'made', token: (intent as Intent<'make-activation-key'>).token, length, pin: 'old' } };
+      return { ...state, backup: { set, alive: true, given: {}, unread: {}, wiped: false, brought: false }, activation: { kind: 'made', token: (intent as Intent<'make-activation-key'>).token, whose: step.do.pin ?? 'user', length, pin: 'old' } };
     }
     case 'set-activation-pin': return { ...state, activation: state.activation?.kind === 'made' ? { ...state.activation, pin: 'set' } : null };
     case 'activate': return { ...state, activation: state.activation?.kind === 'brought' ? { ...state.activation, login: 'open', opened: state.activation.opened + 1 } : null };
@@ -1379,7 +1380,7 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       const destruction = destructionAfter(state.destruction, step.do.action, evidence);
       return { ...state, destruction, inventories: listedAfter(state.inventories, state.destruction, destruction) };
     }
-    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': case 'compare-keys': return state;
+    case 'confirm-script': case 'confirm-input': case 'test-random': case 'put-away': case 'hand-over': case 'sign-resume': case 'administer': case 'set-state': case 'compare-keys': case 'reset-user-pin': return state;
   }
 }
 

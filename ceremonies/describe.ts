@@ -6,6 +6,7 @@
  * never decide whether the entry was allowed, and never soften a failure.
  */
 import { sha256 } from '@noble/hashes/sha2.js';
+import { WHOSE } from './activation.ts';
 import { orderText, resultLines } from './administration.ts';
 import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { REHEARSAL_WAIT } from './approvals.ts';
@@ -473,7 +474,8 @@ function done(before: State, evidence: Evidence): Worded {
       const { set, sources, subsetsTried, length } = evidence as Evidence<'make-activation-key'>;
       return [
         `${who} had the activation key of token ${(intent as Intent<'make-activation-key'>).token} made and split ${set.threshold} of ${set.shares}`,
-        remark(`set ${set.id}, epoch ${set.epoch}; the token's PIN will have ${length} characters`),
+        remark(`set ${set.id}, epoch ${set.epoch}; ${WHOSE[step.do.pin ?? 'user']} of the token will have ${length} characters`),
+        ...step.do.pin === 'so' ? [remark('whoever has M of these shares may initialise the token: that PIN survives it, and no key does (C_InitToken)')] : [],
         reported(`random bytes of ${sources.join(' and ')}`),
         verified(`${subsetsTried} groups of ${set.threshold} shares combined and compared`),
       ];
@@ -490,6 +492,15 @@ function done(before: State, evidence: Evidence): Worded {
         verified('every share is the one that its set commits to, and the activation key the one that was split'),
         again ? remark('an earlier attempt had set it already') : former ? remark(`the old PIN came from the shares of ${former.map((member) => personName(before, member.seat)).join(' and ')}, which open nothing any more`) : remark('whoever knew the old PIN typed it once'),
         reported('the PIN of these shares opened the token in a fresh session'),
+      ];
+    }
+    case 'reset-user-pin': {
+      const { token, quorum } = evidence as Evidence<'reset-user-pin'>;
+      return [
+        `${quorum.map((member) => personName(before, member.seat)).join(' and ')} were the security officer of token ${token.serial} together, and ${who} gave it a new user PIN`,
+        verified('every share is the one that its set commits to, and the activation key the one that was split'),
+        reported('the new user PIN opened the token in a fresh session; its keys are as they were'),
+        remark('the security officer was logged in for this step alone'),
       ];
     }
     case 'activate': {

@@ -357,6 +357,9 @@ export type StateSigned = z.infer<typeof StateSigned>;
 /** Section 5.3. It takes the place of whatever period was signed before: tokens cannot be relied on to give dates back. */
 export const PeriodSigned = z.strictObject({ ...OfKey, notBefore: text(32).nullable(), notAfter: text(32) });
 export type PeriodSigned = z.infer<typeof PeriodSigned>;
+/** A recovery of the key is proven at least every so often (ISO 8601: P6M, P90D); as long as none is, first by that time. It takes the place of any before. */
+export const DrillSigned = z.strictObject({ ...OfKey, every: text(8), firstBy: text(32) });
+export type DrillSigned = z.infer<typeof DrillSigned>;
 
 /** `own`: of the key itself. `issued`: signed by it. `below`: signed by a CA that is. `proven`: the signature verifies, or the public key is the same. */
 export const AffectedCertificate = z.strictObject({
@@ -368,6 +371,7 @@ export type AffectedCertificate = z.infer<typeof AffectedCertificate>;
 export const STATEMENTS = {
   'set-state': { order: StateSigned, result: z.strictObject({}) },
   'set-period': { order: PeriodSigned, result: z.strictObject({}) },
+  'set-drill': { order: DrillSigned, result: z.strictObject({}) },
 } as const;
 export type StatementKind = keyof typeof STATEMENTS;
 export const STATEMENT_KINDS = Object.keys(STATEMENTS) as StatementKind[];
@@ -433,6 +437,8 @@ export const INTENTS = {
   'wipe-activation-key': z.strictObject({ set: base64url(22) }),
   /** `again`: an earlier attempt may have set it, so the new PIN is tried in place of the old one. `former`: whose shares give the old PIN; null: it is typed, or not needed. */
   'set-activation-pin': z.strictObject({ token: text(64), set: base64url(22), quorum: seats, length: pinLength, again: z.boolean(), former: z.strictObject({ set: base64url(22), quorum: seats }).nullable() }),
+  /** As the SO by the quorum's PIN; the new user PIN is typed by its holder. */
+  'reset-user-pin': z.strictObject({ token: text(64), set: base64url(22), quorum: seats }),
   activate: z.strictObject({ token: text(64), set: base64url(22), quorum: seats, purpose: text(200).min(1) }),
   deactivate: z.strictObject({ token: text(64) }),
   // --- the verified destruction of a key (destruction.ts) ---
@@ -560,6 +566,8 @@ export const EVIDENCE = {
   'wipe-activation-key': z.strictObject({ how: z.enum(['overwritten', 'process-ended']) }),
   /** The PIN of these shares opened the token in a fresh session, right afterwards. */
   'set-activation-pin': z.strictObject({ token: TokenFacts, quorum: Quorum, former: Quorum.nullable() }),
+  /** The new user PIN opened the token in a fresh session, right afterwards. */
+  'reset-user-pin': z.strictObject({ token: TokenFacts, quorum: Quorum }),
   activate: z.strictObject({ token: TokenFacts, quorum: Quorum }),
   /** How many private and secret keys the token showed while it was open, and to a fresh session afterwards. `ended`: the login had ended by itself. */
   deactivate: z.discriminatedUnion('how', [

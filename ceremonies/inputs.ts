@@ -113,7 +113,7 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
     case 'activation': {
       const { mode, token, pin, set, shares } = readActivationRecord(fromBase64url(input.bytes));
       facts.push(['opens the token', token.serial], ['its label and model', `"${token.label}", ${token.manufacturer} ${token.model}`], ...mode === 'rehearsal' ? [['made in', 'a rehearsal'] as [string, string]] : [],
-        ['opened by', `any ${set.threshold} of ${set.shares} shares`], ['its PIN', `${pin.length} characters, which nobody knows`], ...setFacts(set, shares));
+        ['opened by', `any ${set.threshold} of ${set.shares} shares`], [pin.whose === 'so' ? 'its security officer\'s PIN (SO)' : 'its PIN', `${pin.length} characters, which nobody knows`], ...setFacts(set, shares));
       break;
     }
     case 'request': {

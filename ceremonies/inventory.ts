@@ -16,11 +16,12 @@ import { fromBase64url, toHex, utf8 } from './bytes.ts';
 import { checkWords } from './components.ts';
 import { personAt, type Data, type Entry, type State } from './ceremony.ts';
 import {
-  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
+  IDENTITY_LABEL, type ActionName, type ChangeOrder, type ChangeResult, type DrillSigned, type Evidence, type Intent, type KeyAttributes, type KeyCheck, type KeyReference, type ObjectFact, type ObjectReference, type PeriodSigned, type Proof, type StateSigned, type WrappedKeyFile,
 } from './evidence.ts';
-import { readActivationRecord } from './activation.ts';
+import { readActivationRecord, type Whose } from './activation.ts';
 import { readBackupRecord, type KeptShares } from './backup-record.ts';
 import { claimsOn, holdsSecret, LEVELS, listOf, stands, type Level, type OnToken } from './destruction.ts';
+import { intervalText } from './drills.ts';
 import { depositOf, readEscrowRecord, releaseOf, type EscrowRecord } from './escrow.ts';
 import { readKeyRecord } from './key-record.ts';
 import type { Standing } from './keys/algorithms.ts';
@@ -138,6 +139,8 @@ export interface ShareSetCopy extends Lasting {
   /** Copies of shares on other media; none where nothing was copied. */
   readonly media?: readonly ShareMedium[];
   readonly recoveryProven: boolean;
+  /** When these shares brought the key back last, and it counts; null: never, as far as the records know. */
+  readonly lastRecovery: Source | null;
   /** Counts the splits of this backup key. */
   readonly epoch: number;
   /** False: it was given up before every share was out, and another set took its place. */
@@ -165,6 +168,8 @@ export type Copy = Holding | WrappedPartCopy | WrappedFileCopy | ShareSetCopy | 
 /** Shares that open a token: of an activation key, of which there is nothing else. */
 export interface ActivationSet extends ShareSetCopy {
   readonly token: string;
+  /** Whose PIN of the token it gives. */
+  readonly whose: Whose;
   readonly rehearsal: boolean;
   /** The token has its PIN of this set: since the ceremony in which it was set. */
   readonly inForce: boolean;
@@ -184,6 +189,14 @@ export interface Period extends Source {
   readonly reason: string;
   readonly notBefore: string | null;
   readonly notAfter: string;
+}
+
+/** How often its recovery is to be proven, as somebody signed last. When it is due follows (drills.ts). */
+export interface Drill extends Source {
+  readonly by: string;
+  readonly reason: string;
+  readonly every: string;
+  readonly firstBy: string;
 }
 
 /** A certificate of a key, from the entry that issued or brought it. */
@@ -210,6 +223,7 @@ export interface InventoryKey {
   /** Every state that it was in, with the entry; the last one is `state`. */
   readonly passages: readonly Passage[];
   readonly period: Period | null;
+  readonly drill: Drill | null;
   readonly copies: readonly Copy[];
   readonly certificates: readonly KeyCertificate[];
   readonly whoCan: readonly string[];
@@ -434,7 +448,7 @@ type Draft<T> = { -readonly [Name in keyof T]: T[Name] };
 type HoldingDraft = Draft<Holding>;
 interface ShareDraft extends Omit<Draft<Share>, 'object'> { object: HoldingDraft }
 interface SetDraft extends Omit<Draft<ShareSetCopy>, 'custodians' | 'media'> { custodians: ShareDraft[]; media?: Draft<ShareMedium>[] }
-interface ActivationDraft extends SetDraft { token: string; rehearsal: boolean; inForce: boolean }
+interface ActivationDraft extends SetDraft { token: string; whose: Whose; rehearsal: boolean; inForce: boolean }
 type CopyDraft = HoldingDraft | Draft<WrappedPartCopy> | Draft<WrappedFileCopy> | SetDraft | Draft<EscrowCopy>;
 
 interface KeyDraft extends Omit<Draft<InventoryKey>, 'copies' | 'certificates' | 'events' | 'unknown' | 'whoCan' | 'destruction' | 'passages'> {
@@ -465,7 +479,7 @@ const LEAVES_NOTHING: readonly ActionName[] = [
   'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'seal-escrow', 'seal-copy', 'open-copy', 'renew-shares', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
   'locate-copies', 'approve', 'wait', 'confirm-gone', 'make-activation-key', 'wipe-activation-key', 'activate', 'deactivate',
 ];
-const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period'];
+const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period', 'set-drill'];
 
 function spkiCheck(spki: string): KeyCheck {
   return { method: 'SHA-256 of SubjectPublicKeyInfo', value: toHex(sha256(fromBase64url(spki))) };
@@ -581,7 +595,7 @@ class Estate {
     const taken = this.keys.some((key) => key.identity === identity);
     const key: KeyDraft = {
       identity: taken ? `${identity}, ${about.place.module}:${about.place.token} ${about.place.id ?? ''}` : identity, label: about.label, algorithm: about.algorithm.name, standing: about.algorithm.standing,
-      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, passages: [], period: null, copies: [], lastRecovery: null, events: [], unknown: new Set(), used: false, believed: this.#believed,
+      rehearsal: step.after.opening?.mode === 'rehearsal', origin: about.origin, proof: about.proof, state: null, passages: [], period: null, drill: null, copies: [], lastRecovery: null, events: [], unknown: new Set(), used: false, believed: this.#believed,
     };
     this.keys.push(key);
     this.#pass(key, 'pre-activation', sourceOf(step.entry));
@@ -590,7 +604,11 @@ class Estate {
 
   /** What is used in earnest is no rehearsal's key any more, wherever it was seen first. */
   #inEarnest(key: KeyDraft, { opening }: State): void {
-    if (opening?.mode === 'real') key.rehearsal = false;
+    if (opening?.mode !== 'real' || !key.rehearsal) return;
+    key.rehearsal = false;
+    // What a rehearsal proved is not proven in earnest.
+    key.lastRecovery = null;
+    for (const copy of key.copies) if (copy.kind === 'share-set') copy.lastRecovery = null;
   }
 
   #event(key: KeyDraft, step: Pick<Step, 'entry' | 'before'>, what: string): void {
@@ -644,6 +662,14 @@ class Estate {
     const { notBefore, notAfter, reason } = order;
     key.period = { ...sourceOf(step.entry), by: this.#by(step), reason, notBefore, notAfter };
     this.#event(key, step, `may be used ${notBefore === null ? '' : `from ${notBefore} `}until ${notAfter}: ${reason}`);
+  }
+
+  #drillStated(step: Step, order: DrillSigned): void {
+    const key = this.#statedKey(step, order);
+    if (key === null) return;
+    const { every, firstBy, reason } = order;
+    key.drill = { ...sourceOf(step.entry), by: this.#by(step), reason, every, firstBy };
+    this.#event(key, step, `a recovery is to be proven at least every ${intervalText(every)}, first by ${firstBy}: ${reason}`);
   }
 
   /** The key that a statement is about. A rehearsal says nothing of one that is in earnest. */
@@ -838,7 +864,7 @@ class Estate {
       let copy = key.copies.find((one): one is SetDraft => one.kind === 'share-set' && one.set === set.id && one.epoch === set.epoch);
       if (!copy) {
         copy = {
-          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
+          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
           custodians: this.#broughtShares(shares, source, after),
         };
         this.#add(key, copy);
@@ -893,13 +919,13 @@ class Estate {
     for (const input of Object.values(entry.data.inputs)) {
       const record = input.kind === 'activation' ? readable(() => readActivationRecord(fromBase64url(input.bytes))) : null;
       if (record === null) continue;
-      const { set, shares, token } = record;
+      const { set, shares, token, pin: { whose } } = record;
       const source = sourceOf(entry);
       let known = this.activations.find((one) => one.set === set.id && one.epoch === set.epoch);
       if (!known) {
         known = {
-          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
-          custodians: this.#broughtShares(shares, source, after), token: token.serial, rehearsal: after.opening?.mode === 'rehearsal', inForce: !this.activations.some((one) => one.token === token.serial && one.inForce),
+          kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: source, end: null, believed: this.#believed,
+          custodians: this.#broughtShares(shares, source, after), token: token.serial, whose, rehearsal: after.opening?.mode === 'rehearsal', inForce: !this.activations.some((one) => one.token === token.serial && one.whose === whose && one.inForce),
         };
         this.activations.push(known);
       }
@@ -907,25 +933,26 @@ class Estate {
     }
   }
 
-  #activationMade(entry: Entry<'done'>, { before }: Step, { set }: Evidence<'make-activation-key'>, token: string): void {
+  #activationMade(entry: Entry<'done'>, { before }: Step, { set }: Evidence<'make-activation-key'>, token: string, whose: Whose): void {
     this.#giveUpSets(entry.ceremony);
     const made: ActivationDraft = {
-      kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, renewal: null, since: sourceOf(entry), end: null, believed: this.#believed,
-      token, rehearsal: before.opening?.mode === 'rehearsal', inForce: false,
+      kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: sourceOf(entry), end: null, believed: this.#believed,
+      token, whose, rehearsal: before.opening?.mode === 'rehearsal', inForce: false,
     };
     this.activations.push(made);
     this.#sets.set(setName(entry.ceremony, set), made);
   }
 
   #activationSet(entry: Entry<'done'>, { token, set }: Intent<'set-activation-pin'>): void {
-    this.#activationOver(sourceOf(entry), token, set);
+    const made = this.activations.find((one) => one.set === set);
+    this.#activationOver(sourceOf(entry), token, set, made?.whose ?? 'user');
     for (const one of this.activations) if (one.set === set) Object.assign(one, { inForce: true, recoveryProven: true });
   }
 
   /** The token has another PIN, of set `by`, or none: what gave the one before opens nothing any more, wherever its shares are. */
-  #activationOver(source: Source, token: string, by: string | null): void {
+  #activationOver(source: Source, token: string, by: string | null, whose: Whose): void {
     for (const one of this.activations) {
-      if (one.token !== token || one.set === by || !one.inForce) continue;
+      if (one.token !== token || one.whose !== whose || one.set === by || !one.inForce) continue;
       one.inForce = false;
       if (one.end === null) this.#end(one, source, 'L1', `token ${token} has not this PIN any more: its shares open nothing`);
     }
@@ -937,14 +964,22 @@ class Estate {
     const copy = this.#setOf(step);
     if (copy) copy.recoveryProven = true;
     if (!key) return;
-    key.lastRecovery = source;
+    if (this.#counts(step, key)) {
+      key.lastRecovery = source;
+      if (copy) copy.lastRecovery = source;
+    }
     this.#event(key, step, `${what} by ${quorum.map((seat) => personAt(step.before, seat)?.name ?? seat).join(', ')}`);
+  }
+
+  /** A rehearsal proves nothing of a key that is in earnest; and what a real ceremony uses is none of a rehearsal any more. */
+  #counts({ before }: Step, { rehearsal }: KeyDraft): boolean {
+    return rehearsal || before.opening?.mode === 'real';
   }
 
   #released(step: Step, key: KeyDraft, record: EscrowRecord, token: string): void {
     const source = sourceOf(step.entry);
     this.#escrow(key, source, record).released = source;
-    key.lastRecovery = source;
+    if (this.#counts(step, key)) key.lastRecovery = source;
     const why = step.before.plan?.steps.flatMap(({ do: what }) => (what.action === 'approve' && what.reason !== undefined ? [what.reason] : []))[0] ?? '';
     const who = step.before.consent.approvals.map(({ seat }) => personAt(step.before, seat)?.name ?? seat).join(', ');
     this.#event(key, step, `released from escrow with ${record.agent.name} onto token ${token}, approved by ${who}: ${why}`);
@@ -1037,14 +1072,15 @@ class Estate {
         return;
       }
       case 'sign-crl': if (own) this.#use(own, step, `signed revocation list ${(intent as Intent<'sign-crl'>).number}`); return;
-      case 'make-activation-key': this.#activationMade(entry, step, evidence as Evidence<'make-activation-key'>, (intent as Intent<'make-activation-key'>).token); return;
+      case 'make-activation-key': this.#activationMade(entry, step, evidence as Evidence<'make-activation-key'>, (intent as Intent<'make-activation-key'>).token, current.step.do.pin ?? 'user'); return;
       case 'set-activation-pin': this.#activationSet(entry, intent as Intent<'set-activation-pin'>); return;
       case 'wipe-activation-key': case 'activate': case 'deactivate': return;
+      case 'reset-user-pin': this.#activationOver(source, (intent as Intent<'reset-user-pin'>).token, null, 'user'); return;
       case 'make-backup-key': {
         if (!own) return;
         const { set } = evidence as Evidence<'make-backup-key'>;
         this.#giveUpSets(entry.ceremony);
-        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, renewal: null, since: source, end: null, believed: this.#believed };
+        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, lastRecovery: null, complete: true, renewal: null, since: source, end: null, believed: this.#believed };
         this.#sets.set(setName(entry.ceremony, set), copy);
         this.#add(own, copy);
         this.#event(own, step, `backup key made and split ${set.threshold}-of-${set.shares}`);
@@ -1101,7 +1137,7 @@ class Estate {
         const { set } = evidence as Evidence<'renew-shares'>;
         this.#recovered(step, own, intent as Intent<'renew-shares'>, 'recovered for a proof before its shares are renewed, and destroyed again,');
         this.#giveUpSets(entry.ceremony);
-        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, complete: true, renewal: 'unproven', since: source, end: null, believed: this.#believed };
+        const copy: SetDraft = { kind: 'share-set', set: set.id, epoch: set.epoch, threshold: set.threshold, shares: set.shares, custodians: [], recoveryProven: false, lastRecovery: null, complete: true, renewal: 'unproven', since: source, end: null, believed: this.#believed };
         this.#sets.set(setName(entry.ceremony, set), copy);
         this.#add(own, copy);
         this.#event(own, step, `its backup key split anew ${set.threshold}-of-${set.shares}, epoch ${set.epoch}; not in force before it is proven`);
@@ -1233,7 +1269,7 @@ class Estate {
       this.#told(holding, source, again ? 'L0' : 'L1', `the token was initialised, and a fresh session found no object on it${again ? '; not yet looked for from a fresh process' : ''}`);
       if (key) this.#event(key, step, `${words} (with ${holding.what})`);
     }
-    this.#activationOver(source, token, null);
+    this.#activationOver(source, token, null, 'user'); // C_InitToken leaves the SO's PIN as it is (PKCS#11 3.2 section 5.5.7)
     this.#settleEnds(source);
   }
 
@@ -1269,9 +1305,11 @@ class Estate {
   #changed(step: Step, intent: Intent<'administer'>, result: Record<string, unknown>): void {
     if (intent.change === 'log-out') return;
     if (!goesToToken(intent)) {
-      if (intent.change === 'set-state') this.#stated(step, intent.order as StateSigned);
-      else this.#periodStated(step, intent.order as PeriodSigned);
-      return;
+      switch (intent.change) {
+        case 'set-state': this.#stated(step, intent.order as StateSigned); return;
+        case 'set-period': this.#periodStated(step, intent.order as PeriodSigned); return;
+        case 'set-drill': this.#drillStated(step, intent.order as DrillSigned); return;
+      }
     }
     const { change, module, token, order } = intent;
     const on = { module, token };
@@ -1279,7 +1317,7 @@ class Estate {
     const words = orderText(intent);
     switch (change) {
       case 'set-user-pin': case 'change-pin':
-        if (change === 'set-user-pin' || (order as ChangeOrder<'change-pin'>).whose === 'user') this.#activationOver(source, on.token, null);
+        this.#activationOver(source, on.token, null, change === 'set-user-pin' ? 'user' : (order as ChangeOrder<'change-pin'>).whose);
         return;
       case 'init-token': {
         this.#blanked(step, on, words, false);
@@ -1367,7 +1405,7 @@ class Estate {
     for (const key of doubtful.keys) {
       const known = keys.find((one) => one.identity === key.identity);
       if (!known) {
-        keys.push({ ...key, state: null, passages: [], period: null });
+        keys.push({ ...key, state: null, passages: [], period: null, drill: null });
         continue;
       }
       known.events = byTime(known.events, key.events);
@@ -1463,7 +1501,7 @@ function sourceOf({ ceremony, seq, at }: Entry): Source {
 /** The set by which a token is opened now, where these records know that it took the place of this one. */
 export function activationInstead({ activations }: Pick<Inventory, 'activations'>, token: string, { id, epoch }: { readonly id: string; readonly epoch: number }): ActivationSet | undefined {
   const old = activations.find((one) => one.token === token && one.set === id && one.epoch === epoch);
-  return old?.believed === true && !old.inForce && old.end !== null ? activations.find((one) => one.token === token && one.inForce && one.believed && one.recoveryProven) : undefined;
+  return old?.believed === true && !old.inForce && old.end !== null ? activations.find((one) => one.token === token && one.whose === old.whose && one.inForce && one.believed && one.recoveryProven) : undefined;
 }
 
 /** Splits of one secret have one name, and count. */
@@ -1551,7 +1589,7 @@ function finished({ used: _used, unknown, ...key }: KeyDraft, certificates: read
 /** From the copies that are there: in whose hands it is to use or to bring back this key. */
 function whoCan(copies: readonly Copy[], activations: readonly ActivationSet[]): string[] {
   const opener = (place: { readonly module: string; readonly token: string }) => {
-    const set = activations.find((one) => one.token === place.token && one.inForce && one.end === null);
+    const set = activations.find((one) => one.token === place.token && one.whose === 'user' && one.inForce && one.end === null);
     return set ? `any ${set.threshold} of ${set.custodians.filter(({ object }) => stands(object)).map(({ name }) => name).join(', ')}, who open token ${tokenText(place)} together` : `who has the user PIN of token ${tokenText(place)}`;
   };
   const who = copies.filter((copy) => stands(copy) && holdsSecret(copy)).map((copy) => {

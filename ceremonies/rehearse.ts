@@ -61,7 +61,7 @@ const ROLE_OF: Partial<Record<Action, Role>> = {
   'renew-shares': 'officer', 'retire-share': 'custodian',
   'seal-copy': 'custodian', 'open-copy': 'custodian', 'write-copy': 'custodian', 'return-share': 'custodian',
   'enter-component': 'custodian', 'issue-component': 'custodian', 'form-key': 'officer',
-  'make-activation-key': 'officer', 'wipe-activation-key': 'officer', 'set-activation-pin': 'officer', activate: 'officer', deactivate: 'officer',
+  'make-activation-key': 'officer', 'wipe-activation-key': 'officer', 'set-activation-pin': 'officer', activate: 'officer', deactivate: 'officer', 'reset-user-pin': 'officer',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer', 'hand-over': 'custodian',
 };
 
@@ -137,7 +137,7 @@ class Room {
     const releases = plan.steps.some((step) => step.do.action === 'release-escrow');
     this.#approvable = releases ? { rule: 'RELEASE-IN-ORDER', order: RELEASE } : { rule: 'DESTROY-IN-ORDER', order: DESTRUCTION };
     // What an escrow agent holds opens a backup without anybody's share. A set that opens a token here is used as a backup's is; one that only gives up its PIN is not.
-    this.#backups = releases || handlesCopies(plan) ? [] : [...Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask), ...plan.steps.flatMap(({ do: what }) => (what.action === 'activate' ? [what.from] : []))];
+    this.#backups = releases || handlesCopies(plan) ? [] : [...Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask), ...plan.steps.flatMap(({ do: what }) => (what.action === 'activate' || what.action === 'reset-user-pin' ? [what.from] : []))];
     // What is brought was given before.
     if (this.#backups.length > 0) for (const seat of this.#custodians) this.#given.add(seat);
     for (const [token, at] of Object.entries(plan.room.tokens)) this.#places.set(token, { now: at, began: at, line: 0 });
@@ -424,6 +424,11 @@ class Room {
       case 'zeroise-token': this.#zeroise(step, what.on); return;
       case 'make-activation-key': case 'wipe-activation-key': case 'set-activation-pin': this.#makeActivation(step, what); return;
       case 'activate': case 'deactivate': this.#activate(step, what); return;
+      case 'reset-user-pin':
+        this.#onToken(step, what.on);
+        this.#fromSet(step, what.from, 'activation');
+        if ((step.witnesses.witness ?? 0) < 1) this.#fault('ACTIVATE-WITNESSED', step, 'a witness', 'none', 'Add `witnessed-by`.');
+        return;
       case 'set-state':
         this.#input(step, what.key, 'key');
         if ((what.to === 'compromised') !== (what.since !== undefined)) this.#fault('STATE-SINCE', step, what.to === 'compromised' ? 'since when the key is not to be trusted' : 'a time only for a compromise', what.since ?? 'no time', 'Correct `since`.');
@@ -439,12 +444,12 @@ class Room {
   #byQuorum(step: PlanStep): void {
     const what = step.do;
     const has = (action: Action) => this.#plan.steps.some(({ do: other }) => other.action === action);
-    const [makes, opens] = [has('make-activation-key'), has('activate')];
-    if (!makes && !opens) return;
+    const [makes, opens, resets] = [has('make-activation-key'), has('activate'), has('reset-user-pin')];
+    if (!makes && !opens && !resets) return;
     if (what.action === 'inspect-token' && what.login !== false) this.#fault('ACTIVATE-FIRST', step, 'a token that is identified without a login', 'a PIN that is asked for', 'Write `login: false`: nobody in the room knows its PIN.');
     const allowed: readonly Action[] = ['confirm-script', 'confirm-input', 'enrol', 'inspect-token', 'test-random', 'give-share', 'read-back-share', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
-      ...makes ? ['make-activation-key', 'wipe-activation-key', 'set-activation-pin'] as const : ['activate', 'deactivate', ...USES_OPEN_TOKEN] as const];
-    if (!allowed.includes(what.action)) this.#fault('ACTIVATION-ALONE', step, makes ? 'a ceremony that only gives the token its new PIN' : 'uses of keys that are there, while the token is open', what.action, 'Make another ceremony for it.');
+      ...makes ? ['make-activation-key', 'wipe-activation-key', 'set-activation-pin'] as const : resets ? ['reset-user-pin'] as const : ['activate', 'deactivate', ...USES_OPEN_TOKEN] as const];
+    if (!allowed.includes(what.action)) this.#fault('ACTIVATION-ALONE', step, makes || resets ? 'a ceremony that only gives the token its new PIN' : 'uses of keys that are there, while the token is open', what.action, 'Make another ceremony for it.');
     if (opens && what.action === 'open-key') this.#signed = true; // what the token is opened for may be no more than that
     if (opens && USES_OPEN_TOKEN.includes(what.action) && (this.#opened === null || this.#opened.closed)) this.#fault('ACTIVATE-FIRST', step, 'the token opened by its quorum', this.#opened ? 'closed again' : 'not opened yet');
   }

@@ -116,14 +116,16 @@ function shapes<Open extends boolean>(open: Open) {
     'issue-component': component.optional(),
     /** The key of all the components. `use`: one, and no other. `total`: the check value of the whole key on the forms, or none. */
     'form-key': component.extend({ key: name, label: or(z.string().min(1).max(32)), use: or(z.enum(['wrap', 'encrypt', 'mac'])), total: or(z.string().min(1).max(20)).optional() }).optional(),
-    /** Drawn, split, and held until it is wiped; the user PIN of the token will follow from it. */
-    'make-activation-key': z.strictObject({ on: name }).optional(),
+    /** Drawn, split, and held until it is wiped; the PIN of the token's user, or of its security officer, will follow from it. */
+    'make-activation-key': z.strictObject({ on: name, pin: or(z.enum(['user', 'so']).optional()) }).optional(),
     'wipe-activation-key': z.strictObject({}).optional(),
     /** The quorum's shares give the new PIN. `from`: the set that gives the old one, where it is brought; else somebody types that. */
     'set-activation-pin': z.strictObject({ on: name, from: name.optional() }).optional(),
     /** The quorum opens the token, for what `for` says, until `deactivate`. */
     activate: z.strictObject({ on: name, from: name, for: or(z.string().min(1).max(200)) }).optional(),
     deactivate: z.strictObject({ on: name }).optional(),
+    /** The quorum is the token's security officer for as long as it takes to set the user PIN that its holder types. */
+    'reset-user-pin': z.strictObject({ on: name, from: name }).optional(),
     'wipe-backup-key': z.strictObject({}).optional(),
     /** Every copy on the list is looked for: what is there, and what cannot be reached. */
     'locate-copies': z.strictObject({ copies: name }).optional(),

@@ -1,11 +1,12 @@
 /**
- * What people sign of a key without touching a token: the state it is in (SP 800-57 Part 1 section 7) and the period in which it
- * may be used (section 5.3). Which key is meant, which statement is acceptable, and how it is said.
+ * What people sign of a key without touching a token: the state it is in (SP 800-57 Part 1 section 7), the period in which it
+ * may be used (section 5.3), and how often its recovery is to be proven (drills.ts). Which key is meant, which statement is acceptable, and how it is said.
  *
  * A state that can be observed is never signed: a key is destroyed when its copies are, and not because somebody says so.
  * Pure: times are handed in. What the statements of all records come to is inventory.ts' part.
  */
-import type { AffectedCertificate, Evidence, PeriodSigned, StateSigned, StatementKind } from './evidence.ts';
+import { after, backupsInForce, intervalFault, intervalText, TEN_YEARS } from './drills.ts';
+import type { AffectedCertificate, DrillSigned, Evidence, PeriodSigned, StateSigned, StatementKind } from './evidence.ts';
 import { transition, TRANSITIONS, type KeyState, type Transition } from './keys/lifecycle.ts';
 import { Refused, refuse, type Refusal } from './refusal.ts';
 import { plainText } from './text.ts';
@@ -80,6 +81,25 @@ export function periodFault({ label, reason, notBefore, notAfter }: Pick<PeriodS
   return wordsFault(label, reason);
 }
 
+export function drillFault({ label, reason, every, firstBy }: Pick<DrillSigned, 'label' | 'reason' | 'every' | 'firstBy'>): Refusal | null {
+  return intervalFault(every) ?? (isInstant(firstBy) ? null : refuse('DRILL-FIRST-BY', 'a time in UTC (RFC 3339)', firstBy, NOTHING)) ?? wordsFault(label, reason);
+}
+
+/** By a time that is over nobody can do anything, and in ten years nobody will remember. `at`: when it is signed. */
+export function firstByFault({ firstBy }: Pick<DrillSigned, 'firstBy'>, at: string): Refusal | null {
+  const [time, now] = [Date.parse(firstBy), Date.parse(at)];
+  return time >= now && time <= Date.parse(after(at, TEN_YEARS)) ? null : refuse('DRILL-FIRST-BY', `a time that is to come, within ten years of ${at}`, firstBy, NOTHING);
+}
+
+/** What depends on the time at which a statement is signed. */
+export function momentFault({ change, order }: { readonly change: string; readonly order?: unknown }, at: string): Refusal | null {
+  switch (change) {
+    case 'set-state': return sinceFault(order as StateSigned, at);
+    case 'set-drill': return firstByFault(order as DrillSigned, at);
+    default: return null;
+  }
+}
+
 function wordsFault(label: string, reason: string): Refusal | null {
   if (reason.trim() === '') return refuse('TEXT-PRINTABLE', 'reason: some words', 'nothing', 'Write a sentence that an auditor will understand in ten years.');
   return plainText('reason', reason, 500) ?? plainText('label', label, 128);
@@ -119,6 +139,16 @@ export function periodOf(key: KeyNow, { notBefore, notAfter, reason }: Pick<Peri
   return order;
 }
 
+/** How often a recovery of this key is to be proven, as it is to be signed. Throws `Refused` STATE-REHEARSAL, DRILL-BACKUP, DRILL-INTERVAL, DRILL-FIRST-BY. */
+export function drillOf(key: KeyNow & { readonly copies: Parameters<typeof backupsInForce>[0] }, { every, firstBy, reason }: Pick<DrillSigned, 'every' | 'firstBy' | 'reason'>, { mode, now }: Signing): DrillSigned {
+  allowed(signableHere(key, mode));
+  const order = { ...about(key), every, firstBy, reason };
+  allowed(drillFault(order));
+  allowed(firstByFault(order, now.toISOString()));
+  if (backupsInForce(key.copies).length === 0) throw new Refused(refuse('DRILL-BACKUP', 'a key with a backup in force', `"${key.label}", of which the records know none`, 'Make a backup first (ceremony share-backup). Nothing was signed.'));
+  return order;
+}
+
 /** A label that no line could carry is left out: the identity says which key it is. */
 function about({ identity, label }: KeyNow): { readonly key: string; readonly label: string } {
   return { key: identity, label: plainText('label', label, 128) === null ? label : '' };
@@ -135,13 +165,15 @@ function allowed(fault: Refusal | null): void {
 
 // --- words -------------------------------------------------------------------------------------------------------------
 
-export type Statement = { readonly [K in StatementKind]: { readonly change: K; readonly order: K extends 'set-state' ? StateSigned : PeriodSigned } }[StatementKind];
+interface StatementOrder { 'set-state': StateSigned; 'set-period': PeriodSigned; 'set-drill': DrillSigned }
+export type Statement = { readonly [K in StatementKind]: { readonly change: K; readonly order: StatementOrder[K] } }[StatementKind];
 
 /** `the key "Payments" passes from active to suspended: card lost`. */
 export function statementText({ change, order }: Statement): string {
   switch (change) {
     case 'set-state': return `the key "${order.label}" passes from ${order.from} to ${order.to}${order.since === null ? '' : `, since ${order.since}`}: ${order.reason}`;
     case 'set-period': return `the key "${order.label}" may be used ${order.notBefore === null ? '' : `from ${order.notBefore} `}until ${order.notAfter}: ${order.reason}`;
+    case 'set-drill': return `a recovery of the key "${order.label}" is to be proven at least every ${intervalText(order.every)}, first by ${order.firstBy}: ${order.reason}`;
   }
 }
 
@@ -153,6 +185,7 @@ export function statementLines({ change, order }: Statement): string[] {
       return [order.key, ...'expected' in passage ? [] : [passageText(passage)], 'no token was touched'];
     }
     case 'set-period': return [order.key, 'SP 800-57 Part 1 section 5.3; it takes the place of any period before', 'no token was touched'];
+    case 'set-drill': return [order.key, 'counted from the last proven recovery of the backup in force; it takes the place of any schedule before', 'no token was touched'];
   }
 }
 

@@ -222,7 +222,7 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
       const { statement, signatures } = evidence as Evidence<'approve'>;
       return [pairClaim(`approval of ${step.who}: both signatures over ${step.do.escrow === undefined ? 'the list of copies' : 'the escrow and the reason'}, this record's head and a date`, statement, signatures, personAt(before, step.who))];
     }
-    case 'make-activation-key': case 'wipe-activation-key': case 'set-activation-pin': case 'activate': case 'deactivate': return [];
+    case 'make-activation-key': case 'wipe-activation-key': case 'set-activation-pin': case 'activate': case 'deactivate': case 'reset-user-pin': return [];
     case 'locate-copies': case 'wait': case 'destroy-copies': case 'confirm-gone': return [];
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
     case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'retire-share': case 'put-away': case 'hand-over': case 'zeroise-token':

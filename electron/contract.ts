@@ -74,6 +74,7 @@ const instant = z.string().max(32);
 export const StatementRequest = z.discriminatedUnion('change', [
   z.strictObject({ change: z.literal('set-state'), ...OfKey, to: z.enum(KEY_STATES), since: instant.nullable() }),
   z.strictObject({ change: z.literal('set-period'), ...OfKey, notBefore: instant.nullable(), notAfter: instant }),
+  z.strictObject({ change: z.literal('set-drill'), ...OfKey, every: z.string().max(8), firstBy: instant }),
 ]);
 export type StatementRequest = z.infer<typeof StatementRequest>;
 

@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { deadlines } from '../ceremonies/alerts.ts';
 import { utf8 } from '../ceremonies/bytes.ts';
 import { holdsSecret, LEVELS, stands } from '../ceremonies/destruction.ts';
+import { intervalText, standingOf } from '../ceremonies/drills.ts';
 import { inEarnest } from '../ceremonies/findings.ts';
 import type { Copy, Inventory, InventoryFinding, InventoryKey } from '../ceremonies/inventory.ts';
 import type { Compared } from './contract.ts';
@@ -39,7 +40,7 @@ conclave inventory --reconcile [--all-tokens | --module M --token SERIAL ...] [-
   --login       logs in, so that private objects are compared too: asks for the PIN of each token on the terminal
   --stand-in    logs in with the published rehearsal PIN; for rehearsal tokens only
   --calendar FILE.ics
-                writes when certificates expire and cryptoperiods end, with alarms 90, 30 and 7 days before (iCalendar, RFC 5545)
+                writes when certificates expire, cryptoperiods end and recovery drills are due, with alarms before (iCalendar, RFC 5545)
   --overwrite   in place of a calendar that is there; else nothing is ever overwritten
   --include-rehearsals
                 findings of rehearsals count too; else they are listed apart and decide nothing
@@ -47,7 +48,9 @@ conclave inventory --reconcile [--all-tokens | --module M --token SERIAL ...] [-
 
   Findings of the records: RECORD-NOT-BELIEVED, LOGBOOK-CHAIN, LEFT-BEHIND, BEGUN-UNEXPLAINED, STATE-TRANSITION, STATE-FROM, STATE-USE,
   STATE-REHEARSAL, PERIOD-USE, KEY-KNOWN.
-  Findings of today (within 90, 30 or 7 days): CERTIFICATE-EXPIRES, CERTIFICATE-EXPIRED, PERIOD-ENDS, PERIOD-OVER.
+  Findings of today (within 90, 30 or 7 days): CERTIFICATE-EXPIRES, CERTIFICATE-EXPIRED, PERIOD-ENDS, PERIOD-OVER;
+  of recovery drills (30 and 7 days before): DRILL-DUE, DRILL-OVERDUE, DRILL-BACKUP, DRILL-CLOCK. That no drill is scheduled is said beside
+  the key, and is no finding.
   Findings of the tokens: UNKNOWN-OBJECT, VANISHED-OBJECT, CHANGED-ATTRIBUTE, HALF-PAIR.
   How much is known of a copy's end:
 ${Object.entries(LEVELS).map(([level, words]) => `    ${level}  ${words}`).join('\n')}
@@ -87,7 +90,7 @@ export async function inventoryCommand(args: readonly string[], { openHouse }: {
     if (calendar !== null) await writeCalendar(calendar, inventory, now);
     process.stdout.write(values.json ? `${JSON.stringify({ ...inventory, reconciliation, findings: [...real.map((finding) => ({ ...finding, rehearsal: false })), ...rehearsed.map((finding) => ({ ...finding, rehearsal: true }))] }, null, 2)}\n`
       : [
-        ...inventory.keys.flatMap(inWords),
+        ...inventory.keys.flatMap((key) => inWords(key, now)),
         ...reconciliation === null ? [] : inTokens(reconciliation),
         ...real.map((finding) => `✕ ${findingLine(finding, inventory.keys)}`),
         ...rehearsed.length === 0 ? [] : ['Of rehearsals:', ...rehearsed.map((finding) => `  ! REHEARSAL ${findingLine(finding, inventory.keys)}`)],
@@ -139,6 +142,16 @@ const ORIGIN: Readonly<Record<InventoryKey['origin'], string>> = {
 };
 const MARK = { attested: '✓ attested', verified: '✓ verified', reported: '! reported' } as const;
 
+/** When the next proof of its recovery is due, and who says so. */
+export function drillWords(key: Pick<InventoryKey, 'drill' | 'copies'>, now: Date): string {
+  const { drill } = key;
+  const { standing, due, days = 0 } = standingOf(key, now) ?? {};
+  if (standing === undefined) return '· no backup is in force';
+  if (drill === null || due === undefined || due === null) return standing === 'never' ? '! no recovery drill is scheduled (`conclave key drill`)' : '✕ a recovery drill is scheduled, and no backup is in force';
+  const when = { doubtful: '✕ its last proof is dated later than now: a clock went wrong; next due', ahead: '✓ next recovery drill due', soon: '! next recovery drill due', overdue: '✕ recovery drill was due', never: '', moot: '' }[standing];
+  return `${when} ${due.at.slice(0, 10)}, ${days >= 0 ? `in ${days} days` : `${-days} days ago`}: every ${intervalText(drill.every)}, set by ${drill.by} [${drill.ceremony.slice(0, 8)} ${drill.seq}]`;
+}
+
 /** In which state it is, and who says so. */
 export function stateWords({ state, passages }: Pick<InventoryKey, 'state' | 'passages'>): string {
   const last = passages.at(-1);
@@ -147,7 +160,7 @@ export function stateWords({ state, passages }: Pick<InventoryKey, 'state' | 'pa
   return `${state}, ${by} [${last.ceremony.slice(0, 8)} ${last.seq}]`;
 }
 
-function inWords(key: InventoryKey): string[] {
+function inWords(key: InventoryKey, now: Date): string[] {
   const { standing } = key;
   const column = (name: string, lines: readonly string[]): string[] => lines.map((line, i) => `  ${(i === 0 ? name : '').padEnd(9)} ${line}`);
   return [
@@ -159,7 +172,7 @@ function inWords(key: InventoryKey): string[] {
       ...key.certificates.map(({ subject, notAfter, sha256, believed }) => `certificate of ${subject} until ${notAfter.slice(0, 10)}, SHA-256 ${sha256}${believed ? '' : '  ✕ from a record that does not verify'}`),
     ]),
     ...column('where', [...key.copies.map(where), key.destruction.words, ...key.unknown.map((words) => `! not known: ${words}`)]),
-    ...key.copies.some((copy) => copy.kind === 'share-set') ? column('backup', [key.lastRecovery === null ? '! a recovery was never proven' : `✓ last proven recovery ${key.lastRecovery.at.slice(0, 10)}  [${key.lastRecovery.ceremony.slice(0, 8)} ${key.lastRecovery.seq}]`]) : [],
+    ...key.copies.some((copy) => copy.kind === 'share-set') ? column('backup', [key.lastRecovery === null ? '! a recovery was never proven' : `✓ last proven recovery ${key.lastRecovery.at.slice(0, 10)}  [${key.lastRecovery.ceremony.slice(0, 8)} ${key.lastRecovery.seq}]`, drillWords(key, now)]) : [],
     ...column('who can', key.whoCan.length === 0 ? ['nobody, as far as the records know'] : key.whoCan),
     ...column('who did', key.events.map(({ at, by, what, ceremony, seq, believed }) => `${at.slice(0, 19)}Z  ${by}: ${what}  [${ceremony.slice(0, 8)} ${seq}]${believed ? '' : '  ✕ not believed'}`)),
     '',

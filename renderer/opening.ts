@@ -101,7 +101,7 @@ export function keyHome(
 ): { readonly token: string; readonly bound: Bound } | null {
   const serial = tokenOf(bytes);
   const on = plan.steps.flatMap(({ do: what }) =>
-    (usesKey(what) || what.action === 'activate' || what.action === 'set-activation-pin') && what.from === name ? [what.on] : [],
+    (usesKey(what) || what.action === 'activate' || what.action === 'reset-user-pin' || what.action === 'set-activation-pin') && what.from === name ? [what.on] : [],
   )[0];
   const there = tokensAtHand(estate).find((token) => token.serial === serial);
   return on !== undefined && there ? { token: on, bound: { module: there.module, serial: there.serial } } : null;

@@ -285,13 +285,15 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
         : [...escrowFacts(terms), ...quorumFacts(intent?.['quorum'], record.set.threshold)];
     }
     case 'make-activation-key':
-      return [...token(step.do.on), ...(state.plan?.set ? [text('Shares', t.activation.shares(state.plan.set.threshold, state.plan.set.shares))] : [])];
+      return [...token(step.do.on), text(t.activation.whose, t.activation.whosePin[step.do.pin ?? 'user']), ...(state.plan?.set ? [text('Shares', t.activation.shares(state.plan.set.threshold, state.plan.set.shares))] : [])];
     case 'set-activation-pin':
       return [
         ...token(step.do.on),
         ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold),
         text(t.activation.oldPin, state.activation?.kind === 'made' && state.activation.pin === 'unknown' && evidence === null ? t.activation.again : opening?.inputs[step.do.from ?? ''] ? t.activation.fromShares : t.activation.typed),
       ];
+    case 'reset-user-pin':
+      return [...token(step.do.on), text(t.activation.newUserPin, t.activation.newUserPinTyped), ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold)];
     case 'activate':
       return [...token(step.do.on), text(t.activation.purpose, step.do.for), ...quorumFacts(intent?.['quorum'], state.backup?.set.threshold)];
     case 'deactivate': {

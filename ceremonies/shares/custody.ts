@@ -111,7 +111,7 @@ export function foldCustody(records: readonly JudgedRecord[], hasher: Hasher = p
   const inventory = foldInventory(records, hasher);
   const register = new Register([
     ...inventory.keys.flatMap(({ label, rehearsal, copies, believed }) => (believed ? copies.flatMap((copy) => (copy.kind === 'share-set' ? [{ copy, key: label, rehearsal, activation: false }] : [])) : [])),
-    ...inventory.activations.flatMap((copy) => (copy.believed ? [{ copy, key: `the PIN of token ${copy.token}`, rehearsal: copy.rehearsal, activation: true }] : [])),
+    ...inventory.activations.flatMap((copy) => (copy.believed ? [{ copy, key: `the ${copy.whose === 'so' ? 'SO PIN' : 'PIN'} of token ${copy.token}`, rehearsal: copy.rehearsal, activation: true }] : [])),
   ], inventory.keys.flatMap(({ label, rehearsal, copies, believed }) => (believed ? copies.flatMap((copy) => (copy.kind === 'escrow' && copy.believed ? [{ copy, key: label, rehearsal }] : [])) : [])));
   for (const step of believedSteps(records, hasher)) register.take(step);
   const passedOn = inventory.findings.filter(({ rule }) => rule === 'RECORD-NOT-BELIEVED' || rule === 'LOGBOOK-CHAIN').map((finding): CustodyFinding => ({

@@ -9,7 +9,7 @@
  * terminal and in the tests.
  */
 import * as z from 'zod';
-import { activationInput, formerSet, type ActivationRecord } from '../../ceremonies/activation.ts';
+import { activationInput, formerSet, type ActivationRecord, type Whose } from '../../ceremonies/activation.ts';
 import { createdId, fileOf, goesToToken, orderText } from '../../ceremonies/administration.ts';
 import { forWebCrypto, fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import {
@@ -504,7 +504,7 @@ export class Conductor {
     // Once the token has its new PIN, no stand-in opens it any more.
     for (const [name, { kind, optional }] of Object.entries(plan.inputs)) {
       if (kind !== 'activation' || brought.includes(name) || optional === true || !bound) continue;
-      inputs[name] = { file: `rehearsal-${name}.json`, bytes: forWebCrypto(utf8(JSON.stringify(await this.#activationFor(bindings, this.#module(bound.module), bound.serial)))) };
+      inputs[name] = { file: `rehearsal-${name}.json`, bytes: forWebCrypto(utf8(JSON.stringify(await this.#activationFor(bindings, this.#module(bound.module), bound.serial, plan.steps.some(({ do: what }) => what.action === 'reset-user-pin') ? 'so' : 'user')))) };
     }
     return inputs;
   }
@@ -559,10 +559,10 @@ export class Conductor {
   }
 
   /** The token of a rehearsal, from now on opened by its custodians alone. */
-  async #activationFor(bindings: Bindings, token: ModuleConfig, serial: string): Promise<ActivationRecord> {
-    const { made, shares, ceremony } = await this.#shared(bindings, token, null, (split) => this.#world.devices.call(token, 'provision-activation', { token: serial, ...split }));
+  async #activationFor(bindings: Bindings, token: ModuleConfig, serial: string, whose: Whose): Promise<ActivationRecord> {
+    const { made, shares, ceremony } = await this.#shared(bindings, token, null, (split) => this.#world.devices.call(token, 'provision-activation', { token: serial, whose, ...split }));
     const { label, model, manufacturer } = made.token;
-    return { format: 'conclave-activation/1', mode: 'rehearsal', ceremony, token: { serial, label, model, manufacturer }, pin: { derivation: ACTIVATION_PIN.derivation, length: made.length }, set: made.set, shares };
+    return { format: 'conclave-activation/1', mode: 'rehearsal', ceremony, token: { serial, label, model, manufacturer }, pin: { derivation: ACTIVATION_PIN.derivation, length: made.length, whose }, set: made.set, shares };
   }
 
   /** A set on the cards of this rehearsal's custodians: more than half of them make a quorum, at least two. Its source is wiped. */
@@ -656,9 +656,9 @@ export class Conductor {
 
   /** A set whose token has another PIN since would cost a try of it. Throws `Refused` ACTIVATION-REPLACED. */
   async #activationInForce(plan: Plan, inputs: Data<'opened'>['inputs']): Promise<void> {
-    const activate = plan.steps.map(({ do: what }) => what).find((what) => what.action === 'activate');
-    if (!activate) return;
-    const { token, set } = activationInput(inputs, activate.from);
+    const use = plan.steps.map(({ do: what }) => what).find((what) => what.action === 'activate' || what.action === 'reset-user-pin');
+    if (!use) return;
+    const { token, set } = activationInput(inputs, use.from);
     const now = (await inventories()).activationInstead(await this.#inventory(), token.serial, set);
     if (now) throw new Refused(refuse('ACTIVATION-REPLACED', `the set that opens token ${token.serial} since ceremony ${now.since.ceremony.slice(0, 8)} on ${now.since.at.slice(0, 10)}`, 'one that it replaced', 'Bring activation.json of that ceremony\'s bundle, and the custodians whom it names. Nothing was tried.'));
   }
@@ -1306,6 +1306,7 @@ export class Conductor {
       }
       case 'activate': return { token, set, quorum: this.#quorum(state), purpose: step.do.for };
       case 'deactivate': return { token };
+      case 'reset-user-pin': return { token, set, quorum: this.#quorum(state) };
       case 'locate-copies': case 'confirm-gone': return { copies: listOf(state.destruction).copies.length };
       case 'approve': return { card, nonce: toBase64url(random(24)), expires: new Date(clock.now().getTime() + step.do.days * 86_400_000).toISOString() };
       case 'destroy-copies': return { copy: nextCopy(state.destruction)?.number ?? 1, left: null };
@@ -1500,7 +1501,7 @@ export class Conductor {
         const lent = await this.#lentTo(room, to, this.#members(state.backup, quorum), 'set the token\'s PIN with your share', acceptFinalTry);
         const before = former && await this.#lentTo(room, to, { set: former.record.set.id, shares: old.quorum.map((seat) => [seat, former.given[seat]!] as const) }, 'give up the old PIN with your old share', acceptFinalTry);
         return this.#device(room, token, 'set-activation-pin', {
-          token: serial, set: setOf(state), length, quorum: lent, again, former: former && { set: former.record.set, length: former.record.pin.length, quorum: before! },
+          token: serial, whose: state.activation?.whose ?? 'user', set: setOf(state), length, quorum: lent, again, former: former && { set: former.record.set, length: former.record.pin.length, quorum: before! },
           asked: ask('change the PIN to one that nobody knows'),
         });
       }
@@ -1509,6 +1510,12 @@ export class Conductor {
         const { set, pin } = activationInput(state.opening?.inputs, step.do.from);
         const lent = await this.#lent(room, quorum, clipped(`open token ${serial} for: ${purpose}`), acceptFinalTry);
         return this.#device(room, token, 'activate', { token: serial, set, length: pin.length, quorum: lent, asked: ask('open the token with the quorum\'s PIN') });
+      }
+      case 'reset-user-pin': {
+        const { token: serial, quorum } = intent as Intent<'reset-user-pin'>;
+        const { set, pin } = activationInput(state.opening?.inputs, step.do.from);
+        const lent = await this.#lent(room, quorum, 'be the security officer of the token with your share', acceptFinalTry);
+        return this.#device(room, token, 'reset-user-pin', { token: serial, set, length: pin.length, quorum: lent, asked: ask('type the token\'s new user PIN') });
       }
       case 'deactivate': {
         const { token: serial } = intent as Intent<'deactivate'>;

@@ -4,14 +4,15 @@
  */
 import type { Intent } from '../../ceremonies/evidence.ts';
 import type { Inventory } from '../../ceremonies/inventory.ts';
-import { keyNamed, passageOf, periodOf, type Signing } from '../../ceremonies/statements.ts';
+import { drillOf, keyNamed, passageOf, periodOf, type Signing } from '../../ceremonies/statements.ts';
 import type { StatementRequest } from '../contract.ts';
 
-/** Throws `Refused` KEY-KNOWN, KEY-AMBIGUOUS, STATE-REHEARSAL, STATE-KNOWN, STATE-SINCE, or the rule of the passage. */
+/** Throws `Refused` KEY-KNOWN, KEY-AMBIGUOUS, STATE-REHEARSAL, STATE-KNOWN, STATE-SINCE, PERIOD-TIMES, DRILL-BACKUP, DRILL-INTERVAL, DRILL-FIRST-BY, or the rule of the passage. */
 export function statementOf(request: StatementRequest, { inventory, ...signing }: Signing & { readonly inventory: Inventory }): Intent<'administer'> {
   const key = keyNamed(inventory.keys, request.key);
   switch (request.change) {
     case 'set-state': return { change: 'set-state', order: passageOf(key, request, signing) };
     case 'set-period': return { change: 'set-period', order: periodOf(key, request, signing) };
+    case 'set-drill': return { change: 'set-drill', order: drillOf(key, request, signing) };
   }
 }

@@ -1,12 +1,12 @@
 /**
- * A token's user PIN out of an activation key: derived, used and wiped in here, and nowhere else.
+ * A token's PIN, of its user or of its security officer (SO), out of an activation key: derived, used and wiped in here, and nowhere else.
  *
  * The key comes from the shares of a quorum and is borrowed. A PIN is tried once: which one is tried, the record decided before
  * (`again`). A token's word that a PIN was set is no proof: the new one must open it in a fresh session.
  */
 import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256 } from '@noble/hashes/sha2.js';
-import { activationPinLength, padFault, PIN_NOT_SET } from '../../ceremonies/activation.ts';
+import { activationPinLength, padFault, PIN_NOT_SET, WHOSE, type Whose } from '../../ceremonies/activation.ts';
 import { utf8 } from '../../ceremonies/bytes.ts';
 import { ACTIVATION_PIN, type Evidence, type TokenFacts } from '../../ceremonies/evidence.ts';
 import { Refused, refuse } from '../../ceremonies/refusal.ts';
@@ -40,11 +40,11 @@ export async function pinLengthFor(token: Token): Promise<number> {
 }
 
 /**
- * The user PIN set to the one of `next`, and proven. The old one is typed, or follows from `former`. `again`: an earlier attempt
+ * The PIN of `whose` set to the one of `next`, and proven. The old one is typed, or follows from `former`. `again`: an earlier attempt
  * may have set it, so it is tried instead, which costs one try where that is not so; the next attempt then begins with the old PIN.
  * Throws `Refused` ACTIVATION-PIN-NOT-SET, ACTIVATION-PIN-PROVEN.
  */
-export async function setActivationPin(token: Token, next: ActivationKey, { again, former }: { readonly again: boolean; readonly former: ActivationKey | null }, { pins, asked, work }: Desk): Promise<TokenFacts> {
+export async function setActivationPin(token: Token, next: ActivationKey, { whose, again, former }: { readonly whose: Whose; readonly again: boolean; readonly former: ActivationKey | null }, { pins, asked, work }: Desk): Promise<TokenFacts> {
   const facts = await token.facts();
   const pad = padFault(facts);
   if (pad) throw new Refused(pad);
@@ -53,12 +53,12 @@ export async function setActivationPin(token: Token, next: ActivationKey, { agai
     if (!again) {
       const session = await token.open();
       const change = async (old: Uint8Array | null): Promise<void> => {
-        await session.login(old);
+        await session.login(old, whose);
         await work.write(() => session.changePin(old, pin));
       };
       try {
-        if (former) await lend(derivePin(former, serial), (old) => pins.give(token, asked, () => change(old), CHANGED));
-        else await pins.ask(token, asked, 'user-pin', change);
+        if (former) await lend(derivePin(former, serial), (old) => pins.give(token, asked, whose, () => change(old), CHANGED));
+        else await pins.ask(token, asked, whose === 'so' ? 'so-pin' : 'user-pin', change);
       } finally {
         await quietly(session.logout());
         await quietly(session.close());
@@ -66,13 +66,13 @@ export async function setActivationPin(token: Token, next: ActivationKey, { agai
     }
     const fresh = await token.open();
     try {
-      await pins.give(token, asked, () => fresh.login(pin));
+      await pins.give(token, asked, whose, () => fresh.login(pin, whose));
       return await token.facts();
     } catch (thrown) {
       if (!isTokenError(thrown, 'CKR_PIN_INCORRECT')) throw thrown;
       throw new Refused(again
         ? refuse(PIN_NOT_SET, 'a token that an earlier attempt gave its new PIN', 'one that does not take it: it was not set', 'One try is used up. Repeat the step: now the old PIN is asked for.')
-        : refuse('ACTIVATION-PIN-PROVEN', 'a token that the new PIN opens', 'one that took the new PIN and does not open with it', 'Do not try again. Record an exception; let the security officer of the token give it a PIN.'));
+        : refuse('ACTIVATION-PIN-PROVEN', 'a token that the new PIN opens', 'one that took the new PIN and does not open with it', `Do not try again: ${WHOSE[whose]} is neither. Record an exception; ${whose === 'so' ? 'the keys stay usable by the user PIN, and only the maker of the token can help with this one.' : 'let the security officer of the token give it a PIN.'}`));
     } finally {
       await quietly(fresh.logout());
       await quietly(fresh.close());
@@ -87,12 +87,43 @@ export async function openByQuorum(token: Token, key: ActivationKey, { pins, ask
   const { serial } = await token.facts();
   const session = await token.open();
   try {
-    await lend(derivePin(key, serial), (pin) => pins.give(token, asked, () => session.login(pin), CHANGED));
+    await lend(derivePin(key, serial), (pin) => pins.give(token, asked, 'user', () => session.login(pin), CHANGED));
     return session;
   } catch (thrown) {
     await quietly(session.close());
     throw thrown;
   }
+}
+
+/**
+ * The user PIN set by the quorum as the token's security officer (C_InitPIN), and proven: it is typed before the token is touched, and opens it
+ * in a fresh session. The SO is logged in for no longer than that takes. Throws `Refused` USER-PIN-PROVEN.
+ */
+export async function resetUserPin(token: Token, key: ActivationKey, { pins, asked, work }: Desk): Promise<TokenFacts> {
+  const facts = await token.facts();
+  const pad = padFault(facts);
+  if (pad) throw new Refused(pad);
+  return pins.ask(token, asked, 'new-user-pin', async (typed) => {
+    const session = await token.open();
+    try {
+      await lend(derivePin(key, facts.serial), (so) => pins.give(token, asked, 'so', () => session.login(so, 'so'), CHANGED));
+      await work.write(() => session.setUserPin(typed));
+    } finally {
+      await quietly(session.logout());
+      await quietly(session.close());
+    }
+    const fresh = await token.open();
+    try {
+      await fresh.login(typed);
+      return await token.facts();
+    } catch (thrown) {
+      if (!isTokenError(thrown, 'CKR_PIN_INCORRECT')) throw thrown;
+      throw new Refused(refuse('USER-PIN-PROVEN', 'a token that the new user PIN opens', 'one that took it and does not open with it', 'Repeat the step: the quorum may set the PIN again.'));
+    } finally {
+      await quietly(fresh.logout());
+      await quietly(fresh.close());
+    }
+  });
 }
 
 /** Logged out, and looked at from a fresh session: whether anybody is logged in, and which secret objects still show. */

@@ -110,14 +110,15 @@ export class PinDesk {
     }
   }
 
-  /** A user PIN that this process has by itself, used once by `use`. `next`: what to do where the token says that it is another. */
-  async give<T>(token: Token, asked: Asked, use: () => Promise<T>, next?: string): Promise<T> {
-    mayTry('USER', (await token.facts()).flags, asked);
+  /** A PIN of `who` that this process has by itself, used once by `use`. `next`: what to do where the token says that it is another. */
+  async give<T>(token: Token, asked: Asked, who: User, use: () => Promise<T>, next?: string): Promise<T> {
+    const whose = who === 'so' ? 'SO' : 'USER';
+    mayTry(whose, (await token.facts()).flags, asked);
     try {
       return await use();
     } catch (thrown) {
       if (!isTokenError(thrown, 'CKR_PIN_INCORRECT', 'CKR_PIN_LOCKED')) throw thrown;
-      const why = await afterWrong(token, 'USER', thrown);
+      const why = await afterWrong(token, whose, thrown);
       throw why.code === 'CKR_PIN_INCORRECT' && next !== undefined ? new TokenError(why.code, 'C_Login', [why.hint ?? [], next].flat().join(' ')) : why;
     }
   }

@@ -224,6 +224,7 @@ export class Operations {
       case 'wipe-components': return { wiped: this.#components.wipe() } satisfies Answer<'wipe-components'>;
       case 'make-activation-key': return this.#makeActivationKey(body as Body<'make-activation-key'>);
       case 'set-activation-pin': return this.#setActivationPin(body as Body<'set-activation-pin'>, work);
+      case 'reset-user-pin': return this.#resetUserPin(body as Body<'reset-user-pin'>, work);
       case 'activate': return this.#activate(body as Body<'activate'>);
       case 'deactivate': return this.#deactivate(body as Body<'deactivate'>);
       case 'provision-activation': return this.#provisionActivation(body as Body<'provision-activation'>, work);
@@ -1037,17 +1038,25 @@ export class Operations {
     });
   }
 
-  async #setActivationPin({ token: serial, set, length, quorum, former, again, asked }: Body<'set-activation-pin'>, work: Work): Promise<Answer<'set-activation-pin'>> {
+  async #setActivationPin({ token: serial, whose, set, length, quorum, former, again, asked }: Body<'set-activation-pin'>, work: Work): Promise<Answer<'set-activation-pin'>> {
     const { setActivationPin } = await import('./activating.ts');
     await this.#logOut({ token: serial });
     const [key, old] = await this.#combineEach([{ set, quorum }, former ?? []].flat());
     try {
-      const token = await setActivationPin(await this.#tokens().token(serial), { key: key!, length }, { again, former: former && { key: old!, length: former.length } }, { pins: this.#pins, asked, work });
+      const token = await setActivationPin(await this.#tokens().token(serial), { key: key!, length }, { whose, again, former: former && { key: old!, length: former.length } }, { pins: this.#pins, asked, work });
       return { token, quorum: named(quorum), former: former && named(former.quorum) };
     } finally {
       key!.fill(0);
       old?.fill(0);
     }
+  }
+
+  async #resetUserPin({ token: serial, set, length, quorum, asked }: Body<'reset-user-pin'>, work: Work): Promise<Answer<'reset-user-pin'>> {
+    const { resetUserPin } = await import('./activating.ts');
+    await this.#logOut({ token: serial });
+    const held = await this.#tokens().token(serial);
+    const token = await lend(await this.#combine(set, quorum), (key) => resetUserPin(held, { key, length }, { pins: this.#pins, asked, work }));
+    return { token, quorum: named(quorum) };
   }
 
   async #activate({ token: serial, set, length, quorum, asked }: Body<'activate'>): Promise<Answer<'activate'>> {
@@ -1070,14 +1079,14 @@ export class Operations {
     return closed;
   }
 
-  async #provisionActivation({ token: serial, set: id, threshold, custodians }: Body<'provision-activation'>, work: Work): Promise<Answer<'provision-activation'>> {
+  async #provisionActivation({ token: serial, whose, set: id, threshold, custodians }: Body<'provision-activation'>, work: Work): Promise<Answer<'provision-activation'>> {
     const { setActivationPin } = await import('./activating.ts');
     this.#noOther();
     try {
       await this.#logOut({ token: serial });
       const { set, length } = await this.#makeActivationKey({ token: serial, set: id, epoch: 1, threshold, custodians });
       const { key } = this.#backupKey();
-      const token = await setActivationPin(await this.#tokens().token(serial), { key: key.bytes, length }, { again: false, former: null }, { pins: this.#pins, asked: REHEARSING, work });
+      const token = await setActivationPin(await this.#tokens().token(serial), { key: key.bytes, length }, { whose, again: false, former: null }, { pins: this.#pins, asked: REHEARSING, work });
       return { token, set, length };
     } catch (thrown) {
       this.#wipeBackup();

@@ -64,7 +64,7 @@ const CopyOf = { record: BackupRecord.pick({ mode: true, label: true, set: true,
 /** What an envelope is about: the record of an escrow without the envelope's digest. */
 const Terms = EscrowRecord.omit({ sha256: true });
 
-/** The shares that a user PIN follows from, and how long it is. */
+/** The shares that a PIN follows from, and how long it is. */
 const Activating = { set: ShareSet, length: z.int().min(ACTIVATION_PIN.shortest).max(ACTIVATION_PIN.longest), quorum: Lent };
 
 export { KeyReference };
@@ -401,17 +401,19 @@ export const OPERATIONS = {
     request: z.strictObject({ token: serial, set: b64(22).length(22), epoch: z.int().min(0), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
     answer: EVIDENCE['make-activation-key'],
   },
-  /** Opens M shares, and as many of `former` as that takes; the user PIN is changed from the old one to the one of these shares. */
+  /** Opens M shares, and as many of `former` as that takes; the PIN of `whose` is changed from the old one to the one of these shares. */
   'set-activation-pin': {
-    request: z.strictObject({ token: serial, ...Activating, again: z.boolean(), former: z.strictObject(Activating).nullable(), asked: Asked }),
+    request: z.strictObject({ token: serial, whose: z.enum(['user', 'so']), ...Activating, again: z.boolean(), former: z.strictObject(Activating).nullable(), asked: Asked }),
     answer: EVIDENCE['set-activation-pin'],
   },
   /** Opens M shares and logs in; stays logged in until `deactivate` or `log-out`, and asks nobody for a PIN until then. */
   activate: { request: z.strictObject({ token: serial, ...Activating, asked: Asked }), answer: EVIDENCE.activate },
   deactivate: { request: z.strictObject({ token: serial }), answer: EVIDENCE.deactivate },
+  /** Opens M shares, is the SO with their PIN, and sets the user PIN that its holder types. */
+  'reset-user-pin': { request: z.strictObject({ token: serial, ...Activating, asked: Asked }), answer: EVIDENCE['reset-user-pin'] },
   /** For a rehearsal: the PIN of a throw-away token set to the one of a new activation key, whose shares are then given to cards as ever. */
   'provision-activation': {
-    request: z.strictObject({ token: serial, set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
+    request: z.strictObject({ token: serial, whose: z.enum(['user', 'so']), set: b64(22).length(22), threshold: z.int(), custodians: z.array(z.string().max(40)).min(2).max(255) }),
     answer: z.strictObject({ token: TokenFacts, set: ShareSet, length: z.int() }),
   },
 } as const;

@@ -1,8 +1,10 @@
 /**
- * What a person can do about a key from the room of keys: sign into which state it passes and until when it may be used, and take away
+ * What a person can do about a key from the room of keys: sign into which state it passes, until when it may be used
+ * and how often its recovery is to be proven, and take away
  * the list by which it is destroyed. Nothing here touches a token: a statement is a line of the logbook, and destruction is a ceremony of its own.
  */
 import { useEffect, useId, useState } from 'react';
+import { backupsInForce, intervalOf, intervalText } from '../../ceremonies/drills.ts';
 import type { CopyList } from '../../ceremonies/destruction.ts';
 import type { InventoryKey } from '../../ceremonies/inventory.ts';
 import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
@@ -18,7 +20,7 @@ import { SavedFile } from './Words.tsx';
 const words = t.keyActions;
 
 export function KeyActions({ of: key }: { readonly of: InventoryKey }) {
-  const [dialog, setDialog] = useState<'state' | 'period' | 'destruction' | 'logbook' | null>(null);
+  const [dialog, setDialog] = useState<'state' | 'period' | 'drill' | 'destruction' | 'logbook' | null>(null);
   const volume = useVolume();
   const ceremony = volume.at === 'work' ? volume.record.ceremony : null;
   const close = () => {
@@ -28,6 +30,7 @@ export function KeyActions({ of: key }: { readonly of: InventoryKey }) {
   if (!key.believed || key.state === null) return null; // of a key that no sound record knows nothing can be signed
   const states = signable(key.state);
   const left = key.state !== 'destroyed';
+  const backed = backupsInForce(key.copies).length > 0;
   return (
     <section className="key-actions" aria-label={words.title}>
       <div className="buttons">
@@ -41,6 +44,11 @@ export function KeyActions({ of: key }: { readonly of: InventoryKey }) {
             {words.period}
           </button>
         ) : null}
+        {left && backed ? (
+          <button type="button" data-testid="key-drill" onClick={() => setDialog(ceremony === null ? 'logbook' : 'drill')}>
+            {words.drill}
+          </button>
+        ) : null}
         {left ? (
           <button type="button" data-testid="key-destruction" onClick={() => setDialog('destruction')}>
             {words.destruction}
@@ -51,6 +59,7 @@ export function KeyActions({ of: key }: { readonly of: InventoryKey }) {
       {dialog === 'logbook' ? <LogbookDialog volume={volume} onClose={() => setDialog(null)} /> : null}
       {dialog === 'state' && ceremony !== null ? <StateDialog of={key} ceremony={ceremony} states={states.map(({ to }) => to)} close={close} /> : null}
       {dialog === 'period' && ceremony !== null ? <PeriodDialog of={key} ceremony={ceremony} close={close} /> : null}
+      {dialog === 'drill' && ceremony !== null ? <DrillDialog of={key} ceremony={ceremony} close={close} /> : null}
       {dialog === 'destruction' ? <DestructionDialog of={key} close={close} /> : null}
     </section>
   );
@@ -130,6 +139,41 @@ function PeriodDialog({ of: { identity, label, period }, ceremony, close }: { re
       {trouble && !busy ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
       <footer>
         <button type="button" className="main" data-testid="key-period-go" disabled={busy || !ready} onClick={() => void sign()}>
+          {words.stateGo}
+        </button>
+      </footer>
+    </Dialog>
+  );
+}
+
+function DrillDialog({ of: { identity, label, drill }, ceremony, close }: { readonly of: InventoryKey; readonly ceremony: string; readonly close: () => void }) {
+  const [every, setEvery] = useState('');
+  const [first, setFirst] = useState('');
+  const [reason, setReason] = useState('');
+  const busy = useConclave((conclave) => conclave.work !== null);
+  const trouble = useConclave((conclave) => conclave.trouble);
+  const interval = intervalOf(every);
+  const firstBy = instantOf(first.trim());
+  const sign = async () => {
+    if (interval === null || firstBy === null) return;
+    const answer = await store.getState().ask({ call: 'administer', ceremony, request: { change: 'set-drill', key: identity, reason: reason.trim().slice(0, 500), every: interval, firstBy }, acceptFinalTry: false });
+    if (answer === null) return;
+    store.getState().say(words.drillSigned(label, intervalText(interval)));
+    await store.getState().readInventory();
+    close();
+  };
+  return (
+    <Dialog title={words.drillTitle(label)} attend={trouble ? 'trouble' : 'form'} onClose={close}>
+      <p className="lead">{drill === null ? words.drillNone : words.drillNow(t.inventory.drillEvery(intervalText(drill.every), drill.by))}</p>
+      <p className="note">{words.drillLead}</p>
+      <div className="form">
+        <Field label={words.drillEvery} value={every} set={setEvery} hint={every.trim() !== '' && interval === null ? words.drillEveryUnread : words.drillEveryHint} />
+        <Field label={words.drillFirst} value={first} set={setFirst} hint={first.trim() !== '' && firstBy === null ? words.periodUnread : words.drillFirstHint} />
+        <Field label={words.reason} value={reason} set={setReason} long hint={words.reasonHint} />
+      </div>
+      {trouble && !busy ? <TroublePanel refusal={trouble.refusal} problem={trouble.problem} /> : null}
+      <footer>
+        <button type="button" className="main" data-testid="key-drill-go" disabled={busy || interval === null || firstBy === null || reason.trim() === ''} onClick={() => void sign()}>
           {words.stateGo}
         </button>
       </footer>

@@ -3,6 +3,7 @@
  * demand beside what tokens hold. It shows, and changes nothing; findings stand on top whatever is filtered.
  */
 import { useCallback, useDeferredValue, useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
+import { intervalText, standingOf } from '../../ceremonies/drills.ts';
 import { inEarnest } from '../../ceremonies/findings.ts';
 import type { InventoryKey, Source } from '../../ceremonies/inventory.ts';
 import type { Answers, Request } from '../../electron/contract.ts';
@@ -25,6 +26,10 @@ import { presentSerials } from '../store.ts';
 import { t } from '../texts.ts';
 
 const words = t.inventory;
+
+/** By which a drill is carried out, and the findings that lead to it. */
+const DRILL = 'recovery-rehearsal';
+const DRILL_RULES = ['DRILL-DUE', 'DRILL-OVERDUE', 'DRILL-CLOCK'];
 
 const go = (key: string | null, hierarchy = false) => store.getState().go({ at: 'keys', ...(key !== null && { key }), ...(hierarchy && { hierarchy }) });
 
@@ -246,6 +251,11 @@ function FindingLinks({ finding, byIdentity }: { readonly finding: Finding; read
           {label}
         </button>
       ))}
+      {DRILL_RULES.includes(finding.rule) ? (
+        <button type="button" data-testid="open-drill" onClick={() => store.getState().go({ at: 'open', script: DRILL })}>
+          {words.rehearseRecovery}
+        </button>
+      ) : null}
       {finding.source ? <EntryLink source={finding.source} what={finding.rule} /> : null}
     </div>
   );
@@ -660,6 +670,7 @@ function What({ of: key }: { readonly of: InventoryKey }) {
           </dd>
         </div>
       ) : null}
+      <Drills of={key} />
       <div>
         <dt>{words.certificates}</dt>
         <dd>
@@ -688,6 +699,28 @@ function What({ of: key }: { readonly of: InventoryKey }) {
         </dd>
       </div>
     </dl>
+  );
+}
+
+const DRILL_MARKS = { never: 'reported', moot: 'refused', doubtful: 'refused', ahead: 'verified', soon: 'reported', overdue: 'refused' } as const;
+
+/** How often its recovery is to be proven, and when the next proof is due, on this machine's clock. */
+function Drills({ of: key }: { readonly of: InventoryKey }) {
+  const found = standingOf(key, new Date());
+  if (found === null || key.state === 'destroyed') return null;
+  const { standing, due, days } = found;
+  return (
+    <div>
+      <dt>{words.drill}</dt>
+      <dd>
+        <Mark name={DRILL_MARKS[standing]} quiet /> {words.drillStanding[standing](due?.at.slice(0, 10) ?? '', days)}
+        {key.drill === null ? null : (
+          <>
+            ; {words.drillEvery(intervalText(key.drill.every), key.drill.by)} <EntryLink source={key.drill} what={words.drill} />
+          </>
+        )}
+      </dd>
+    </div>
   );
 }
 

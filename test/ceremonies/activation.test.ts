@@ -6,18 +6,22 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { activationInput, activationRecordOf, readActivationRecord } from '../../ceremonies/activation.ts';
 import { openFile, makeBundle } from '../../ceremonies/bundle.ts';
-import { fromUtf8, toBase64url, utf8 } from '../../ceremonies/bytes.ts';
+import { fromBase64url, fromUtf8, toBase64url, utf8 } from '../../ceremonies/bytes.ts';
 import { apply as applyEntry, check, type Data, type Entry, type State } from '../../ceremonies/ceremony.ts';
 import { describe } from '../../ceremonies/describe.ts';
 import { inputFacts } from '../../ceremonies/inputs.ts';
+import { foldInventory } from '../../ceremonies/inventory.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
 import { verifyTranscript } from '../../ceremonies/verify.ts';
+import { nativeHasher } from '../../electron/conductor/machine.ts';
 import { at, eachRefused, edit, inside, type Loose, type Place, type Row } from './places.ts';
 import { scriptedRecord, type ScriptedRecord } from './scripted.ts';
 
 const split = await scriptedRecord({ script: 'activation-split' });
 const renewed = await scriptedRecord({ script: 'activation-split', former: true });
 const used = await scriptedRecord({ script: 'activate' });
+const officers = await scriptedRecord({ script: 'activation-split', pin: 'so', former: true });
+const reset = await scriptedRecord({ script: 'user-pin-reset' });
 const brought = used.state.opening?.inputs['activation'] ?? assert.fail('no activation record');
 const sound = activationInput(used.state.opening?.inputs, 'activation');
 
@@ -28,8 +32,13 @@ const changed = (change: (record: Loose) => void): Uint8Array => {
   return utf8(JSON.stringify(record));
 };
 const withFile = (place: Place, name: string, change: (record: Loose) => void) => edit(place, (data) => { ((data['inputs'] as Loose)[name] as Loose)['bytes'] = toBase64url(changed(change)); });
+const whoseOf = (data: Loose, name: string, whose: 'user' | undefined) => {
+  const file = (data['inputs'] as Loose)[name] as Loose;
+  const record = JSON.parse(fromUtf8(fromBase64url(file['bytes'] as string))) as Loose;
+  file['bytes'] = toBase64url(utf8(JSON.stringify({ ...record, pin: { ...record['pin'] as Loose, whose } })));
+};
 const cards = (data: Loose) => ((data['bindings'] as Loose)['cards'] as Record<string, Record<string, Loose>>)['share-card']!;
-const made = (pin: 'old' | 'unknown' | 'set') => ({ activation: { kind: 'made', token: 'TOKEN-hsm', length: 32, pin } as const });
+const made = (pin: 'old' | 'unknown' | 'set') => ({ activation: { kind: 'made', token: 'TOKEN-hsm', whose: 'user', length: 32, pin } as const });
 
 const opened = at(used, 'opened');
 const reopened = at(renewed, 'opened');
@@ -42,11 +51,18 @@ const openDone = at(used, 'done', 'open-token');
 const closeBegun = at(used, 'begun', 'close-token');
 const closeDone = at(used, 'done', 'close-token');
 
+const resetBegun = at(reset, 'begun', 'reset-pin');
+const resetDone = at(reset, 'done', 'reset-pin');
+
 const ROWS: readonly Row[] = [
   ['INPUTS-COMPLETE', 'no set', edit(opened, (data) => { delete (data['inputs'] as Loose)['activation']; })],
   ['INPUT-ACTIVATION', 'a file that is none', edit(opened, (data) => { ((data['inputs'] as Loose)['activation'] as Loose)['bytes'] = 'e30'; })],
   ['ACTIVATION-MODE', 'a real set in a rehearsal', withFile(opened, 'activation', (r) => { r['mode'] = 'real'; })],
   ['ACTIVATION-TOKEN', 'the set of another token', withFile(opened, 'activation', (r) => { (r['token'] as Loose)['serial'] = 'TOKEN-other'; })],
+  ['ACTIVATION-WHOSE', 'the set of the security officer, to open the token', withFile(opened, 'activation', (r) => { (r['pin'] as Loose)['whose'] = 'so'; })],
+  ['ACTIVATION-WHOSE', 'the set of the user, to set the user PIN anew', edit(at(reset, 'opened'), (data) => { whoseOf(data, 'activation', 'user'); })],
+  ['ACTIVATION-WHOSE', 'a set of before this was told apart: the user\'s', edit(at(reset, 'opened'), (data) => { whoseOf(data, 'activation', undefined); })],
+  ['ACTIVATION-WHOSE', 'a former set of the user, where the officer\'s PIN is set', edit(at(officers, 'opened'), (data) => { whoseOf(data, 'former', 'user'); })],
   ['CARD-OF-ACTIVATION', 'a card that the record does not name', edit(opened, (data) => { cards(data)['custodian-2']!['serial'] = 'SHARE-stranger'; })],
   ['SHARES-TOO-FEW', 'fewer custodians than the set needs', withFile(opened, 'activation', (r) => { (r['set'] as Loose)['threshold'] = 4; })],
   ['SHARE-SAME-PERSON', 'one person twice', withFile(opened, 'activation', (r) => { for (const share of r['shares'] as Loose[]) share['holder'] = 'One'; })],
@@ -89,13 +105,20 @@ const ROWS: readonly Row[] = [
   ['QUORUM-OF-PERSONS', 'somebody without a share', inside(openBegun, (i) => { i['quorum'] = ['custodian-1', 'witness']; })],
   ['QUORUM-OF-PERSONS', 'another quorum came', inside(openDone, (e) => { (e['quorum'] as Loose[])[0]!['seat'] = 'custodian-1'; })],
   ['TOKEN-BOUND', 'another token was opened', inside(openDone, (e) => { (e['token'] as Loose)['serial'] = 'TOKEN-other'; })],
+  ['TOKEN-BOUND', 'the user PIN of another token', inside(resetBegun, (i) => { i['token'] = 'TOKEN-other'; })],
+  ['ACTIVATION-WHOSE', 'a set that was never brought', state(resetBegun, () => ({ activation: null }))],
+  ['READ-BACK-EVERY-SHARE', 'a share that nobody read before it was set', state(resetBegun, ({ backup }) => ({ backup: { ...backup!, given: { ...backup!.given, 'custodian-1': { ...backup!.given['custodian-1']!, readBack: false } } } }))],
+  ['QUORUM-OF-PERSONS', 'the witness as security officer', inside(resetBegun, (i) => { i['quorum'] = ['custodian-1', 'witness']; })],
+  ['SHARE-SET', 'another set than was brought', inside(resetBegun, (i) => { i['set'] = 'A'.repeat(22); })],
+  ['QUORUM-OF-PERSONS', 'another quorum set it', inside(resetDone, (e) => { (e['quorum'] as Loose[])[0]!['seat'] = 'custodian-1'; })],
+  ['TOKEN-BOUND', 'the PIN of another token was set', inside(resetDone, (e) => { (e['token'] as Loose)['serial'] = 'TOKEN-other'; })],
   ['ACTIVATE-FIRST', 'listed while it is closed', state(at(used, 'begun', 'token-before'), ({ activation }) => ({ activation: activation?.kind === 'brought' ? { ...activation, login: 'never' } : null }))],
   ['ACTIVATE-FIRST', 'closed, and never opened', state(closeBegun, ({ activation }) => ({ activation: activation?.kind === 'brought' ? { ...activation, login: 'never' } : null }))],
   ['DEACTIVATED', 'said to have ended by itself, and open', edit(closeDone, (data) => { data['evidence'] = { token: 'TOKEN-ca-hsm', how: 'ended' }; })],
   ['DEACTIVATED', 'more keys than before', inside(closeDone, (e) => { e['after'] = 9; })],
   ['EVIDENCE-MATCHES-ACTION', 'somebody is still logged in', inside(closeDone, (e) => { e['loggedIn'] = true; })],
 ];
-eachRefused(ROWS, split, renewed, used);
+eachRefused(ROWS, split, renewed, used, officers, reset);
 
 test('an activation record is read whole or not at all; hostile bytes are a typed refusal', () => {
   const rule = (bytes: Uint8Array) => {
@@ -140,6 +163,25 @@ test('what people read: who, for what, and that nobody saw a PIN', async () => {
   assert.ok(detail.some(({ text }) => /lent from card SHARE-custodian-/.test(text)));
   const told = describe(formerDone.entry, formerDone.before).detail.map(({ text }) => text).join('; ');
   assert.match(told, /the old PIN came from the shares of .+, which open nothing any more/);
+});
+
+test('which PIN a set gives: in its record, in words, and in the inventory, where each ends by itself', async () => {
+  const file = readActivationRecord(openFile(makeBundle(officers.lines)).files?.get('activation.json') ?? assert.fail());
+  assert.deepEqual([file.pin.whose, file.set.epoch], ['so', 2]);
+  assert.equal(readActivationRecord(openFile(makeBundle(split.lines)).files?.get('activation.json') ?? assert.fail()).pin.whose, 'user');
+  const told = ({ entries, before }: ScriptedRecord, step: string) => describe(...(() => { const index = entries.findIndex((entry) => entry.kind === 'done' && entry.step === step); return [entries[index]!, before[index]!] as const; })());
+  assert.ok(told(officers, 'make-key').detail.some(({ text }) => /may initialise the token: that PIN survives it, and no key does/.test(text)));
+  assert.ok(!told(split, 'make-key').detail.some(({ text }) => text.includes('initialise')));
+  assert.match(told(reset, 'reset-pin').title, / and .+ were the security officer of token TOKEN-hsm together, and .+ gave it a new user PIN/);
+  const facts = Object.fromEntries((await inputFacts(reset.state.opening?.inputs['activation'] ?? assert.fail())).map(({ name, value }) => [name, value]));
+  assert.equal(facts['its security officer\'s PIN (SO)'], '32 characters, which nobody knows');
+  const judged = async (record: ScriptedRecord) => ({ verdict: (await verifyTranscript(record.bytes)).verdict, lines: record.lines });
+  const sits = async (script: string, month: number, more: object = {}) => judged(await scriptedRecord({ script, sitting: `${month}`, opensAt: Date.UTC(2026, month, 1), ...more }));
+  const standing = (records: readonly Awaited<ReturnType<typeof judged>>[]) => foldInventory(records, nativeHasher).activations.map(({ whose, inForce, end }) => `${whose} ${inForce} ${end?.level ?? 'stands'}`);
+  const [user, so, afterwards] = [await sits('activation-split', 1), await sits('activation-split', 2, { pin: 'so' }), await sits('user-pin-reset', 3)];
+  assert.deepEqual(standing([user, so]), ['user true stands', 'so true stands'], 'neither takes the place of the other');
+  assert.equal(standing([user, so, afterwards])[0], 'user false L1', 'a user PIN that somebody typed is no quorum\'s any more');
+  assert.equal(standing([user, so, afterwards])[1], 'so true stands');
 });
 
 test('an attempt without an outcome: the new PIN is tried once, and only the token\'s no settles it', async () => {

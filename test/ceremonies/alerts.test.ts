@@ -11,7 +11,7 @@ const source = { ceremony: '0a'.repeat(16), seq: 7, at: '2026-01-01T00:00:00.000
 const certificate = (notAfter: string, subject = 'CN=Root CA', more: Partial<KeyCertificate> = {}): KeyCertificate => ({ ...source, subject, issuer: 'CN=Root CA', sha256: `${notAfter} ${subject}`, notAfter, believed: true, ...more });
 function key(state: KeyState | null, more: Partial<InventoryKey>): InventoryKey {
   return {
-    identity: 'SHA-256 of SubjectPublicKeyInfo 0a', label: 'Root CA', algorithm: 'ECDSA P-256', standing: null, rehearsal: false, origin: 'generated', proof: 'reported', state, passages: [], period: null, lastRecovery: null, copies: [],
+    identity: 'SHA-256 of SubjectPublicKeyInfo 0a', label: 'Root CA', algorithm: 'ECDSA P-256', standing: null, rehearsal: false, origin: 'generated', proof: 'reported', state, passages: [], period: null, drill: null, lastRecovery: null, copies: [],
     certificates: [], whoCan: [], events: [], unknown: [], destruction: { destroyed: 0, known: 1, level: null, words: '' }, believed: state !== null, ...more,
   };
 }
@@ -56,4 +56,29 @@ test('every alert has a next step, the entry behind it, and the key', () => {
     assert.ok(finding.next.length > 20);
     assert.deepEqual([finding.source, finding.keys], [source, ['SHA-256 of SubjectPublicKeyInfo 0a']]);
   }
+});
+
+test('recovery drills: said before and after the date, when there is nothing to prove, and when a clock went wrong; a key without a schedule is no finding', () => {
+  const set = { kind: 'share-set', set: '0a', epoch: 1, threshold: 2, shares: 3, custodians: [], recoveryProven: true, lastRecovery: { ...source, at: '2026-07-01T00:00:00.000Z' }, complete: true, renewal: null, since: source, end: null, believed: true } as const;
+  const drill = { ...source, by: 'Ada', reason: 'Policy 9.', every: 'P6M', firstBy: '2026-12-15T00:00:00.000Z' };
+  const one = (more: Partial<InventoryKey>, state: KeyState | null = 'active') => key(state, { copies: [set], drill, ...more });
+  const rows: readonly (readonly [string, InventoryKey, number, string | null])[] = [
+    ['31 days before', one({}), 30 * DAY + 1, null],
+    ['30 days before', one({}), 30 * DAY, 'DRILL-DUE recovery drill of "Root CA": due on 2027-01-01, in 30 days (within 30); last proven on 2026-07-01'],
+    ['a week before', one({}), 7 * DAY, 'DRILL-DUE recovery drill of "Root CA": due on 2027-01-01, in 7 days (within 7); last proven on 2026-07-01'],
+    ['at the moment', one({}), 0, 'DRILL-OVERDUE recovery drill of "Root CA": due on 2027-01-01, overdue by 0 days; last proven on 2026-07-01'],
+    ['ten days after', one({}), -10 * DAY, 'DRILL-OVERDUE recovery drill of "Root CA": due on 2027-01-01, overdue by 10 days; last proven on 2026-07-01'],
+    ['never proven', one({ copies: [{ ...set, lastRecovery: null }] }), 20 * DAY, 'DRILL-DUE recovery drill of "Root CA": due on 2026-12-15, in 3 days (within 7); this backup was never proven'],
+    ['no backup left', one({ copies: [{ ...set, renewal: 'superseded' }] }), 90 * DAY, 'DRILL-BACKUP recovery drill of "Root CA": the records know of no backup in force'],
+    ['a clock that went back', one({}), 185 * DAY, 'DRILL-CLOCK recovery drill of "Root CA": its last one is dated 2026-07-01T00:00:00.000Z'],
+    ['no schedule', one({ drill: null }), -365 * DAY, null],
+    ['a key that is over', one({}, 'deactivated'), -365 * DAY, null],
+    ['one that nothing believable is known of', one({}, null), -365 * DAY, null],
+  ];
+  for (const [what, about, left, wanted] of rows) {
+    const found = alerts({ keys: [about] }, new Date(Date.parse(END) - left));
+    assert.deepEqual(found.map(({ rule, found: words }) => `${rule} ${words}`), wanted === null ? [] : [wanted], what);
+    for (const finding of found) assert.deepEqual([finding.source, finding.keys, finding.next.length > 20], [source, [about.identity], true], what);
+  }
+  assert.deepEqual(deadlines({ keys: [one({}), one({ drill: null }), one({}, 'destroyed')] }).map(({ kind, at, notice }) => [kind, at, notice]), [['drill', END, [30, 7]]]);
 });

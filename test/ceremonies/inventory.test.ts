@@ -7,6 +7,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { fromBase64url, toBase64url, toHex, utf8 } from '../../ceremonies/bytes.ts';
 import type { ChangeKind, Intent, KeyAttributes, KeyCheck, ObjectReference, StateSigned, TokenFacts, WrappedKeyFile } from '../../ceremonies/evidence.ts';
 import { planDestruction } from '../../ceremonies/destroy-plan.ts';
+import { after, dueOf } from '../../ceremonies/drills.ts';
 import { claimsOn, holdsSecret } from '../../ceremonies/destruction.ts';
 import { dependantsOf, destructionOf, foldInventory, type Copy, type InventoryKey, type JudgedRecord } from '../../ceremonies/inventory.ts';
 import type { KeyState } from '../../ceremonies/keys/lifecycle.ts';
@@ -259,6 +260,39 @@ test('a key that is used in earnest is no rehearsal\'s any more, and never becom
     const { keys } = fold(...records);
     assert.deepEqual(keys.map((key) => key.rehearsal), [rehearsal], what);
   }
+});
+
+test('the next drill is counted from the last proof of the backup in force, and a rehearsal proves nothing of a key in earnest', async () => {
+  type Mode = 'rehearsal' | 'real';
+  const record = (script: string, mode: Mode, month: number) => scriptedRecord({ script, mode, sitting: `${month}`, opensAt: Date.UTC(2026, month, 1) });
+  const [recovery, played, change, rehearsed] = await Promise.all([record('recovery', 'real', 1), record('recovery-rehearsal', 'rehearsal', 2), record('custodian-change', 'real', 3), record('recovery-rehearsal', 'rehearsal', 0)]);
+  const identity = fold(await judged(recovery.lines)).keys[0]?.identity ?? assert.fail('no key');
+  const drill: Change = { intent: { change: 'set-drill', order: { key: identity, label: 'Example CA', reason: 'Policy 9.', every: 'P6M', firstBy: '2027-01-01T00:00:00.000Z' } }, result: {} };
+  const [signed, unreal] = await Promise.all((['real', 'rehearsal'] as const).map((mode) => volume({ mode, seed: `drill ${mode}`, opensAt: Date.UTC(2026, 4, 1) }, drill)));
+  const proof = ({ entries, state }: ScriptedRecord, at: string) => ({ ceremony: state.ceremony, seq: entries.findIndex((entry) => entry.at === at), at });
+  const rows: readonly (readonly [string, readonly ScriptedRecord[], ScriptedRecord, readonly string[]])[] = [
+    ['a recovery', [recovery], recovery, []],
+    ['a recovery, and a rehearsal with its backup', [recovery, played], recovery, []],
+    ['a rehearsal before it was used in earnest', [rehearsed, recovery], recovery, []],
+    ['its shares renewed since', [recovery, change], change, []],
+    ['renewed, and rehearsed before', [recovery, played, change], change, []],
+    ['a rehearsal alone', [rehearsed], rehearsed, []],
+  ];
+  for (const [what, records, by] of rows) {
+    const { keys, findings } = fold(...await Promise.all([...records, signed!].map(({ lines }) => judged(lines))));
+    const key = keys.find((one) => one.identity === identity) ?? assert.fail(what);
+    const due = dueOf(key) ?? assert.fail(what);
+    assert.deepEqual(findings, [], what);
+    assert.equal(key.lastRecovery?.ceremony, by.state.ceremony, what);
+    assert.deepEqual(due.last, proof(by, due.last?.at ?? ''), what);
+    assert.equal(due.at, after(due.last?.at ?? '', 'P6M'), what);
+    assert.deepEqual([key.drill?.by, key.drill?.every, key.events.at(-1)?.what], ['Ada Ofterdingen (officer)', 'P6M', 'a recovery is to be proven at least every 6 months, first by 2027-01-01T00:00:00.000Z: Policy 9.'], what);
+  }
+  const stated = fold(await judged(recovery.lines), await judged(unreal!.lines));
+  assert.deepEqual([stated.findings.map(({ rule }) => rule), stated.keys.find((one) => one.identity === identity)?.drill], [['STATE-REHEARSAL'], null]);
+  // A backup that this machine only knows from its record, used in earnest for nothing yet but a rehearsal: the first date that was signed.
+  const copies = fold(await judged(recovery.lines), await judged(played.lines), await judged(signed!.lines)).keys[0]?.copies ?? [];
+  assert.equal(dueOf({ drill: { every: 'P6M', firstBy: '2027-01-01T00:00:00.000Z' }, copies: copies.map((copy) => (copy.kind === 'share-set' ? { ...copy, lastRecovery: null } : copy)) })?.at, '2027-01-01T00:00:00.000Z');
 });
 
 test('a known key that is brought as it lies on another token has a copy there, once', async () => {

@@ -55,7 +55,7 @@ import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup', 'share-envelope', 'share-paper', 'share-return'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'user-pin-reset', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup', 'share-envelope', 'share-paper', 'share-return'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -145,6 +145,10 @@ export interface RecordOptions {
   readonly notes?: number;
   /** Another seed: another ceremony id, other keys. */
   readonly seed?: string;
+  /** Whose PIN custodians are to hold. */
+  readonly pin?: 'user' | 'so';
+  /** Another ceremony with the same keys. */
+  readonly sitting?: string;
   /** The volume of the logbook before this one. */
   readonly after?: Data<'opened'>['after'];
   /** The list of a `custody-movement`; default: a bag and a share card that two custodians exchange. */
@@ -212,7 +216,7 @@ export class ScriptedRoom {
     this.#options = options;
     this.#happenings = new Map(Object.entries(options.happenings ?? {}).map(([step, list]) => [step, [...list]]));
     this.#seed = options.seed ?? 'scripted';
-    this.#ceremony = toHex(this.#digest('ceremony').subarray(0, 16));
+    this.#ceremony = toHex(this.#digest(`ceremony${options.sitting ?? ''}`).subarray(0, 16));
     this.#notes = options.notes ?? 0;
     this.#clock = options.opensAt ?? Date.UTC(2026, 2, 2, 9, 0, 0);
   }
@@ -342,7 +346,7 @@ export class ScriptedRoom {
   async #open(): Promise<void> {
     const { script } = readScript(scriptText(this.#options));
     assert.ok(script, 'a script without faults');
-    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, custodians: this.#options.custodians, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use };
+    const chosen = { algorithm: this.#options.algorithm, place: this.#options.place, custodians: this.#options.custodians, shares: this.#options.shares, threshold: this.#options.threshold, use: this.#options.use, pin: this.#options.pin };
     const parameters: Parameters = { ...script.defaults, ...Object.fromEntries(Object.entries(chosen).filter(([key, value]) => value !== undefined && Object.hasOwn(script.parameters, key))) as Parameters };
     const plan = planOf(script, parameters);
     const bound = (serial: string) => ({ module: MODULE, serial });
@@ -487,7 +491,7 @@ export class ScriptedRoom {
     const { serial, label, model, manufacturer } = tokenFacts(`TOKEN-${plan.tokens[0] ?? ''}`);
     return {
       format: 'conclave-activation/1', mode: this.#options.mode ?? 'rehearsal', ceremony: 'cd'.repeat(16), token: { serial, label, model, manufacturer },
-      pin: { derivation: 'conclave-activation-pin/1', length: 32 }, ...this.#broughtSet(plan),
+      pin: { derivation: 'conclave-activation-pin/1', length: 32, whose: plan.steps.some(({ do: what }) => what.action === 'reset-user-pin') ? 'so' : plan.steps.flatMap(({ do: what }) => (what.action === 'make-activation-key' ? [what.pin ?? 'user'] : []))[0] ?? 'user' }, ...this.#broughtSet(plan),
     };
   }
 
@@ -724,6 +728,7 @@ export class ScriptedRoom {
       }
       case 'activate': return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 0)), purpose: step.do.for };
       case 'deactivate': return { token };
+      case 'reset-user-pin': return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 0)) };
       case 'sign-seal': return { card, statement: sealStatement(state) };
       case 'sign-resume': return { card, statement: resumeStatement(state) };
       case 'zeroise-token': return { token, label: tokenFacts(token).label, seen: tokenFacts(token), typed: token };
@@ -935,11 +940,11 @@ export class ScriptedRoom {
         return { set: { id: set, epoch, threshold, shares, commitments, secret: toBase64url(this.#digest(`commitment ${set}`)) }, sources: ['token', 'system'], subsetsTried: 3, length: 32 };
       }
       case 'wipe-activation-key': return { how: state.backup?.alive === true ? 'overwritten' : 'process-ended' };
-      case 'set-activation-pin': case 'activate': {
+      case 'set-activation-pin': case 'activate': case 'reset-user-pin': {
         const { token, quorum, former } = given as Intent<'set-activation-pin'>;
         const named = (seats: readonly string[], shares: Readonly<Record<string, { readonly card: string; readonly x: number }>>) => seats.map((seat) => ({ seat, card: shares[seat]?.card ?? '', x: shares[seat]?.x ?? 0 }));
         const here = { token: tokenFacts(token), quorum: named(quorum, state.backup?.given ?? {}) };
-        if (step.do.action === 'activate') return here;
+        if (step.do.action !== 'set-activation-pin') return here;
         const old = former && state.opening ? formerSet(state.opening, step.do) : null;
         return { ...here, former: former && named(former.quorum, old?.given ?? {}) };
       }

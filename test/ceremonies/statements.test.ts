@@ -2,15 +2,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { orderFault, orderText, resultFault, resultLines } from '../../ceremonies/administration.ts';
-import type { Intent, PeriodSigned, StateSigned } from '../../ceremonies/evidence.ts';
+import type { DrillSigned, Intent, PeriodSigned, StateSigned } from '../../ceremonies/evidence.ts';
 import { KEY_STATES, TRANSITIONS } from '../../ceremonies/keys/lifecycle.ts';
 import { Refused } from '../../ceremonies/refusal.ts';
-import { instantOf, isInstant, keyNamed, signable, sinceFault } from '../../ceremonies/statements.ts';
+import { instantOf, drillOf, firstByFault, isInstant, keyNamed, signable, sinceFault } from '../../ceremonies/statements.ts';
 
 const KEY = 'SHA-256 of SubjectPublicKeyInfo 0a0b0c';
 const SINCE = '2026-03-01T00:00:00Z';
 const state = (order: Partial<StateSigned>): Intent<'administer'> => ({ change: 'set-state', order: { key: KEY, label: 'Root CA', reason: 'As decided today.', from: 'active', to: 'suspended', since: null, ...order } });
 const period = (order: Partial<PeriodSigned>): Intent<'administer'> => ({ change: 'set-period', order: { key: KEY, label: 'Root CA', reason: 'Policy 7.', notBefore: null, notAfter: '2028-01-01T00:00:00Z', ...order } });
+const drill = (order: Partial<DrillSigned>): Intent<'administer'> => ({ change: 'set-drill', order: { key: KEY, label: 'Root CA', reason: 'Policy 9.', every: 'P6M', firstBy: '2027-03-01T00:00:00Z', ...order } });
 const rule = (intent: Intent<'administer'>) => orderFault(intent, [], 'real')?.rule ?? null;
 
 test('every pair of states: signed, refused, or left to the copies', () => {
@@ -41,6 +42,20 @@ test('what may be stated', () => {
     ['a period with both ends', period({ notBefore: '2027-12-31T23:59:59Z' }), null],
     ['one that ends when it begins', period({ notBefore: '2028-01-01T00:00:00Z' }), 'PERIOD-TIMES'],
     ['one that ends before it begins', period({ notBefore: '2028-01-01T00:00:00.001Z' }), 'PERIOD-TIMES'],
+    ['a drill every six months', drill({}), null],
+    ['every day', drill({ every: 'P1D' }), null],
+    ['every ten years', drill({ every: 'P120M' }), null],
+    ['every ten years and a month', drill({ every: 'P121M' }), 'DRILL-INTERVAL'],
+    ['every 3652 days', drill({ every: 'P3652D' }), null],
+    ['every 3653 days', drill({ every: 'P3653D' }), 'DRILL-INTERVAL'],
+    ['always', drill({ every: 'P0M' }), 'DRILL-INTERVAL'],
+    ['backwards', drill({ every: 'P-6M' }), 'DRILL-INTERVAL'],
+    ['with a leading zero, which would be a second way to say it', drill({ every: 'P06M' }), 'DRILL-INTERVAL'],
+    ['every week, as ISO 8601 has it and this does not', drill({ every: 'P1W' }), 'DRILL-INTERVAL'],
+    ['an interval that is too long to be one', drill({ every: 'P000000006M' }), 'ENTRY-DATA'],
+    ['first by a day without a time', drill({ firstBy: '2027-03-01' }), 'DRILL-FIRST-BY'],
+    ['no first date', { change: 'set-drill', order: { key: KEY, label: '', reason: 'x', every: 'P6M' } }, 'ENTRY-DATA'],
+    ['a drill without a reason', drill({ reason: ' ' }), 'TEXT-PRINTABLE'],
     ['an end in another time zone', period({ notAfter: '2028-01-01T00:00:00+01:00' }), 'PERIOD-TIMES'],
   ];
   for (const [what, intent, expected] of rows) assert.equal(rule(intent), expected, what);
@@ -87,4 +102,30 @@ test('a compromise is known of up to this moment', () => {
   const at = '2026-03-01T00:00:00.000Z';
   const rows: readonly (readonly [string | null, string | null])[] = [[null, null], ['2026-02-28T23:59:59Z', null], ['2026-03-01T00:00:00Z', null], [at, null], ['2026-03-01T00:00:00.001Z', 'STATE-SINCE'], ['2026-03-01T00:00:01Z', 'STATE-SINCE']];
   for (const [since, wanted] of rows) assert.equal(sinceFault({ since }, at)?.rule ?? null, wanted, `${since}`);
+});
+
+test('the first drill is due from now on and within ten years', () => {
+  const at = '2026-03-01T00:00:00.000Z';
+  const rows: readonly (readonly [string, string | null])[] = [
+    ['2026-02-28T23:59:59.999Z', 'DRILL-FIRST-BY'], [at, null], ['2036-03-01T00:00:00.000Z', null], ['2036-03-01T00:00:00.001Z', 'DRILL-FIRST-BY'],
+  ];
+  for (const [firstBy, wanted] of rows) assert.equal(firstByFault({ firstBy }, at)?.rule ?? null, wanted, firstBy);
+});
+
+test('drills are scheduled of a key with a backup in force, and in a rehearsal of none that is in earnest', () => {
+  const set = { kind: 'share-set', believed: true, complete: true, renewal: null, end: null, lastRecovery: null };
+  const end = { level: 'L1' };
+  const asked = { every: 'P6M', firstBy: '2027-03-01T00:00:00.000Z', reason: 'Policy 9.' };
+  const rows: readonly (readonly [string, readonly object[], boolean, 'rehearsal' | 'real', string | null])[] = [
+    ['a whole set', [set], false, 'real', null], ['no backup', [], false, 'real', 'DRILL-BACKUP'], ['a key on a token alone', [{ kind: 'object' }], false, 'real', 'DRILL-BACKUP'],
+    ['one that was given up', [{ ...set, complete: false }], false, 'real', 'DRILL-BACKUP'], ['one that was renewed', [{ ...set, renewal: 'superseded' }], false, 'real', 'DRILL-BACKUP'],
+    ['one that is not in force yet', [{ ...set, renewal: 'unproven' }], false, 'real', 'DRILL-BACKUP'], ['both', [{ ...set, renewal: 'superseded' }, set], false, 'real', null],
+    ['one with too few shares left', [{ ...set, end }], false, 'real', 'DRILL-BACKUP'], ['one of a record that does not verify', [{ ...set, believed: false }], false, 'real', 'DRILL-BACKUP'],
+    ['of a key in earnest, in a rehearsal', [set], false, 'rehearsal', 'STATE-REHEARSAL'], ['of one of a rehearsal', [set], true, 'rehearsal', null],
+  ];
+  for (const [what, copies, rehearsal, mode, wanted] of rows) {
+    const sign = () => drillOf({ identity: KEY, label: 'Root CA', rehearsal, state: 'active', copies: copies as readonly { kind: string }[] }, asked, { mode, now: new Date('2026-11-01T00:00:00Z') });
+    if (wanted === null) assert.deepEqual(sign(), { key: KEY, label: 'Root CA', ...asked }, what);
+    else assert.throws(sign, (error) => error instanceof Refused && error.refusal.rule === wanted, what);
+  }
 });

@@ -1,7 +1,7 @@
 /**
  * A token gets a PIN that nobody knows, in the real window on SoftHSM, every PIN of a card typed by hand and the token's old one typed
  * for the last time; afterwards the new one, computed here from two cards, opens the token and is found nowhere. Then a token is opened
- * by its quorum, from nothing, with stand-ins.
+ * by its quorum, and another one gets a new user PIN by its officer's, from nothing, with stand-ins.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -52,5 +52,16 @@ test('activate from nothing, with stand-ins', { timeout: 6 * 60_000 }, async (t)
     if (step === 'open-token') await accessible(page, 'Activate at open-token');
   });
   await picture(page, 'activate-over');
+  await ownRecordIsValid(page);
+});
+
+test('user-pin-reset from nothing, with stand-ins', { timeout: 6 * 60_000 }, async (t) => {
+  const table = await beginRehearsal(t, 'user-pin-reset');
+  const { page } = table;
+  await play(table, ({ pending }) => pending === 'over', async (step) => {
+    if (step !== 'reset-pin') return;
+    await picture(page, 'user-pin-reset-reset-pin');
+    await accessible(page, 'User PIN reset at reset-pin');
+  });
   await ownRecordIsValid(page);
 });

@@ -71,6 +71,21 @@ test('a root CA rehearsal: the root key, where every copy of it is, who can and 
   await dialog.waitFor({ state: 'detached' });
   await key.getByText('until 2099-01-01, signed by Security officer (rehearsal)').first().waitFor();
 
+  // How often a recovery is proven: counted from the proof of the ceremony, in the row below it; too often is refused by name.
+  await key.getByText('none is scheduled').waitFor();
+  await page.getByTestId('key-drill').click();
+  await dialog.getByText('Nobody has scheduled recovery drills of it.').waitFor();
+  await dialog.getByLabel('It is proven at least every').fill('0d');
+  await dialog.getByLabel('First by').fill('2035-01-01');
+  await dialog.getByLabel('Why').fill('Policy 9.');
+  await page.getByTestId('key-drill-go').click();
+  await dialog.locator('[role=alert]').getByText('DRILL-INTERVAL').waitFor();
+  await dialog.getByLabel('It is proven at least every').fill('90d');
+  await page.getByTestId('key-drill-go').click();
+  await dialog.waitFor({ state: 'detached' });
+  await key.getByText(/next due \d{4}-\d\d-\d\d, in 90 days; every 90 days, signed by Security officer \(rehearsal\)/).waitFor();
+  await picture(page, 'keys-drill-scheduled');
+
   // An event leads to its entry, and back.
   const entry = key.locator('.events .entry-link').first();
   const seq = Number(/\d+/.exec(await entry.innerText())?.[0]);

@@ -1060,6 +1060,34 @@ const SCREENS: readonly (readonly [picture: string, scene: string, go: () => Pro
     },
   ],
   [
+    'keys-drill',
+    'keys-work',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.getByTestId('one-key').getByText('none is scheduled').waitFor();
+      await page.getByTestId('key-drill').click();
+      await dialogField('Why').fill('Policy 9: twice a year.');
+      await dialogField('First by').fill('2031-03-01');
+      assert.equal(await page.getByTestId('key-drill-go').isDisabled(), true, 'without an interval nothing is signed');
+      await dialogField('It is proven at least every').fill('6 weeks');
+      await page.getByText('This is no interval as it is read here').waitFor();
+      assert.equal(await page.getByTestId('key-drill-go').isDisabled(), true);
+      await dialogField('It is proven at least every').fill('6m');
+      assert.equal(await page.getByTestId('key-drill-go').isDisabled(), false);
+    },
+  ],
+  ['keys-drill-overdue', 'keys-drills', () => oneKey('Example Root CA G1')],
+  [
+    'keys-drill-opened',
+    'keys-drills',
+    async () => {
+      await oneKey('Example Root CA G1');
+      await page.getByTestId('one-key').getByTestId('open-drill').focus();
+      await page.keyboard.press('Enter');
+      await page.getByRole('heading', { level: 1 }).getByText(/recover/i).waitFor();
+    },
+  ],
+  [
     'keys-destruction',
     'keys',
     async () => {

@@ -1,8 +1,9 @@
-/** `conclave key state` and `key period`: signed into the logbook on software tokens, refused before anything is written, seen in the inventory and its calendar. */
+/** `conclave key state`, `key period` and `key drill`: signed into the logbook on software tokens, refused before anything is written, seen in the inventory and its calendar. */
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { after as afterInterval } from '../../ceremonies/drills.ts';
 import type { Inventory, InventoryFinding } from '../../ceremonies/inventory.ts';
 import type { Estate } from '../../electron/contract.ts';
 import { STATE_DETAIL, STATE_HELP } from '../../electron/state-cli.ts';
@@ -84,11 +85,31 @@ test('a period: signed, told before its end as a finding, and in the calendar, w
   assert.match(readFileSync(file, 'utf8'), /^BEGIN:VCALENDAR/);
 });
 
+test('a recovery drill: signed, counted from the proof that the ceremony left, and refused by name where there is nothing to prove', async () => {
+  const told = async () => JSON.parse(await done('key', 'drill', 'Root CA', '--json')) as { standing: string; due: string | null; days: number | null; lastRecovery: { at: string; ceremony: string }; countedFrom: { at: string } | null };
+  const never = await told();
+  assert.deepEqual([never.standing, never.due], ['never', null]);
+  assert.match((await run('inventory')).out, /backup +✓ last proven recovery \d{4}-.*\n +! no recovery drill is scheduled \(`conclave key drill`\)/);
+  const before = await volumes();
+  await refused('DRILL-INTERVAL', ...sign('key', 'drill', 'Root CA', '--every', '0m', '--first-by', '2035-01-01', '--reason', 'x'));
+  await refused('DRILL-INTERVAL', ...sign('key', 'drill', 'Root CA', '--every', '11y', '--first-by', '2035-01-01', '--reason', 'x'));
+  await refused('DRILL-FIRST-BY', ...sign('key', 'drill', 'Root CA', '--every', '6m', '--first-by', '2020-01-01', '--reason', 'x'));
+  await refused('DRILL-BACKUP', ...sign('key', 'drill', 'Payments', '--every', '6m', '--first-by', '2035-01-01', '--reason', 'x'));
+  await refused('KEY-KNOWN', ...sign('key', 'drill', 'Nobody', '--every', '6m', '--first-by', '2035-01-01', '--reason', 'x'));
+  assert.equal(await volumes(), before);
+  assert.match(await done(...sign('key', 'drill', 'Root CA', '--every', '6m', '--first-by', '2035-01-01', '--reason', 'Policy 9.')), /✓ a recovery of the key "Root CA" is to be proven at least every 6 months, first by 2035-01-01T00:00:00\.000Z: Policy 9\./);
+  const scheduled = await told();
+  assert.deepEqual([scheduled.standing, scheduled.due, scheduled.countedFrom?.at], ['ahead', afterInterval(never.lastRecovery.at, 'P6M'), never.lastRecovery.at]);
+  assert.match(await done('key', 'drill', 'Root CA'), /drill +✓ next recovery drill due \d{4}-\d\d-\d\d, in \d+ days: every 6 months, set by .* \[/);
+});
+
 test('wrong calls', async () => {
   const wrong = [
     ['key', 'state'], ['key', 'state', 'a', 'b'], ['key', 'state', 'Root CA', '--reason', 'x'], ['key', 'state', 'Root CA', '--to', 'asleep', '--reason', 'x'], ['key', 'state', 'Root CA', '--to', 'active'],
     ['key', 'state', 'Root CA', '--to', 'compromised', '--since', 'yesterday', '--reason', 'x'], ['key', 'period', 'Root CA'], ['key', 'period', 'Root CA', '--until', '2027-02-30', '--reason', 'x'],
     ['key', 'period', 'Root CA', '--to', 'active'], ['key', 'state', 'Root CA', '--until', '2027-01-01'], ['inventory', '--overwrite'],
+    ['key', 'drill'], ['key', 'drill', 'Root CA', '--every', '6w', '--first-by', '2035-01-01', '--reason', 'x'], ['key', 'drill', 'Root CA', '--every', '6m', '--reason', 'x'], ['key', 'drill', 'Root CA', '--every', '6m', '--first-by', '2035-01-01'],
+    ['key', 'drill', 'Root CA', '--first-by', '2035-01-01'], ['key', 'period', 'Root CA', '--every', '6m', '--until', '2035-01-01', '--reason', 'x'], ['key', 'state', 'Root CA', '--every', '6m'],
   ];
   for (const [i, { code }] of (await Promise.all(wrong.map((args) => run(...args)))).entries()) assert.equal(code, 2, wrong[i]?.join(' '));
 });

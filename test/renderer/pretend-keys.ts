@@ -1,4 +1,5 @@
 /** A pretended inventory: a key in each state, each kind of copy, each kind of finding, and as many more as a test asks for. */
+import { alerts } from '../../ceremonies/alerts.ts';
 import type { Copy, End, Holding, Inventory, InventoryFinding, InventoryKey, Share, ShareSetCopy, Source, WrappedFileCopy, WrappedPartCopy } from '../../ceremonies/inventory.ts';
 import type { KeyAttributes } from '../../ceremonies/evidence.ts';
 import { destructionOf } from '../../ceremonies/inventory.ts';
@@ -30,7 +31,7 @@ const share = (x: number, more: Partial<Share> = {}): Share => ({
   object: object('data', `conclave-share-${x}`, { token: `000000000000ca${x}0`, id: null, attributes: null, since: source(40 + x) }), ...more,
 });
 const shares = (custodians: readonly Share[], more: Partial<ShareSetCopy> = {}): ShareSetCopy => ({
-  kind: 'share-set', set: hex('set', 16), epoch: 1, threshold: 2, shares: custodians.length, custodians, recoveryProven: true, complete: true, renewal: null, since: source(38), end: null, believed: true, ...more,
+  kind: 'share-set', set: hex('set', 16), epoch: 1, threshold: 2, shares: custodians.length, custodians, recoveryProven: true, lastRecovery: source(50), complete: true, renewal: null, since: source(38), end: null, believed: true, ...more,
 });
 const part = (name: string, more: Partial<WrappedPartCopy> = {}): WrappedPartCopy => ({
   kind: 'wrapped-part', part: name, under: { module: 'softhsm', token: HSM, id: hex('Vault KEK id', 32) }, since: source(22), end: null, believed: true, ...more,
@@ -41,7 +42,7 @@ export function pretendedKey(label: string, copies: readonly Copy[], more: Parti
   const unknown = more.unknown ?? [];
   return {
     identity: spki(label), label, algorithm: 'ECDSA P-384', standing: { state: 'approved', until: 2035, clause: 'FIPS 186-5; NIST IR 8547 (initial public draft) table 2: disallowed after 2035' }, rehearsal: false,
-    origin: 'generated', proof: 'verified', state: 'active', copies, certificates: [], lastRecovery: null, passages: [], period: null, whoCan: [`who has the user PIN of token ${HSM} (softhsm)`],
+    origin: 'generated', proof: 'verified', state: 'active', copies, certificates: [], lastRecovery: null, passages: [], period: null, drill: null, whoCan: [`who has the user PIN of token ${HSM} (softhsm)`],
     events: [{ ...source(21), by: 'Ada Ofterdingen (officer)', what: `generated on token ${HSM}`, believed: true }], unknown, believed: true, destruction: destructionOf(copies, unknown.length > 0), ...more,
   };
 }
@@ -97,6 +98,14 @@ export const REHEARSED_FINDINGS: readonly InventoryFinding[] = [
   { ...refuse('STATE-USE', 'no use of "Composite Root G2" while it is suspended', 'signed the certificate of CN=Another', 'Investigate: who used it, and why.'), source: source(18, REHEARSED), keys: [spki('Composite Root G2')] },
   { ...refuse('BEGUN-UNEXPLAINED', 'an outcome of entry 9: give-share', 'none', 'Investigate: look at what it was about, on the token.'), source: source(9, REHEARSED), keys: [] },
 ];
+
+/** The same, with a recovery drill that was due long ago. */
+export function pretendDrills(): Inventory {
+  const { keys, findings, ...rest } = pretendInventory();
+  const drill = { ...source(16, BOOK), by: 'Ada Ofterdingen (officer)', reason: 'Policy 9.', every: 'P6M', firstBy: '2026-12-31T00:00:00.000Z' };
+  const drilled = keys.map((key) => (key.label === 'Example Root CA G1' ? { ...key, drill, lastRecovery: source(50) } : key));
+  return { ...rest, keys: drilled, findings: [...findings, ...alerts({ keys: drilled }, new Date()).filter(({ rule }) => rule === 'DRILL-OVERDUE')] };
+}
 
 /** The same, with CAs that the root certified and so many keys certified by one of them: in one entry each, as a record has it. */
 export function pretendHierarchy(servers: number): Inventory {

@@ -707,6 +707,8 @@ export class Room {
         return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 2)), purpose: step.do.for };
       case 'deactivate':
         return { token };
+      case 'reset-user-pin':
+        return { token, set, quorum: Object.keys(state.backup?.given ?? {}).slice(-(state.backup?.set.threshold ?? 2)) };
       case 'sign-seal':
         return { card: identity, statement: sealStatement(state) };
       case 'sign-resume':
@@ -1031,6 +1033,7 @@ export class Room {
       case 'set-activation-pin':
         return { token: label(intent['token'] ?? ''), quorum: quorum(), former: null };
       case 'activate':
+      case 'reset-user-pin':
         return { token: label(intent['token'] ?? ''), quorum: quorum() };
       case 'deactivate':
         return { token: intent['token'] ?? '', how: 'logged-out', before: 1, after: 0, loggedIn: false };

@@ -8,7 +8,7 @@ import { app, BrowserWindow, ipcMain, protocol } from 'electron';
 import type { Request } from '../../electron/contract.ts';
 import { POLICIES, webPreferences } from '../../electron/hardening.ts';
 import { PretendBridge, pretendVerdict } from './bridge.ts';
-import { pretendHierarchy, pretendInventory, pretendedKey, object, REHEARSED_FINDINGS } from './pretend-keys.ts';
+import { pretendDrills, pretendHierarchy, pretendInventory, pretendedKey, object, REHEARSED_FINDINGS } from './pretend-keys.ts';
 import { BADLY_PLACED, TWO_WORLDS, WELL_PLACED } from './pretend-custody.ts';
 import { peopleFor, ROOT_CA, Room, SCRIPTS } from './pretend.ts';
 
@@ -437,6 +437,10 @@ const SCENES: Partial<Record<string, (bridge: PretendBridge) => void>> = {
     b.add(new Room().toTheEnd());
     const { keys, ...inventory } = pretendInventory();
     b.inventory = { ...inventory, keys: keys.filter(({ rehearsal }) => rehearsal), findings: REHEARSED_FINDINGS, records: { believed: 6, refused: 0 } };
+  },
+  'keys-drills': (b) => {
+    b.add(new Room().toTheEnd());
+    b.inventory = pretendDrills();
   },
   'keys-hierarchy': (b) => {
     b.add(new Room().toTheEnd());

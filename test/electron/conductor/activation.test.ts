@@ -26,6 +26,7 @@ const { house } = await sharedHouse('activation');
 
 type Module = 'software' | 'softhsm';
 type File = Uint8Array<ArrayBuffer>;
+const forFile = (record: ActivationRecord): File => new Uint8Array(Buffer.from(JSON.stringify(record)));
 const input = (bytes: File) => ({ file: 'activation.json', bytes });
 
 /** People, the token, and these share cards: the i-th custodian brings the i-th card. */
@@ -36,7 +37,7 @@ async function comers(module: Module, token: string, cards: readonly string[]): 
 
 async function opened(module: Module, record: File, key: File, cards: readonly string[], more: Partial<ActivationRecord> = {}): Promise<Awaited<ReturnType<typeof played>>> {
   const read = { ...readActivationRecord(record), ...more };
-  const bytes = Object.keys(more).length === 0 ? record : new Uint8Array(Buffer.from(JSON.stringify(read)));
+  const bytes = Object.keys(more).length === 0 ? record : forFile(read);
   return played(house, 'activate', module, { parameters: { custodians: cards.length, purpose: 'The list of the first quarter' }, bindings: await comers(module, readKeyRecord(key).token, cards), inputs: { activation: input(bytes), ca: { file: 'key.json', bytes: key } } });
 }
 
@@ -107,6 +108,36 @@ test('a key is made on SoftHSM, its token gets a quorum, is opened, and gets ano
   assert.ok(!custody.things.some(({ kind, identifier }) => kind === 'backup' && identifier === renewed.set.id), 'there is no ciphertext to it');
 });
 
+test('the security officer of a token on SoftHSM becomes a quorum, and gives it a user PIN; each set is refused for the other PIN', async () => {
+  const module = 'softhsm';
+  const made = await played(house, 'root-ca', module, { parameters: { algorithm: 'ecdsa-p256', shares: 3, threshold: 2 } });
+  const key = fileIn(made.files, 'key.json');
+  const { token } = readKeyRecord(key);
+  const on = { hsm: { module, serial: token } };
+  const split = await played(house, 'activation-split', module, { tokens: on, parameters: { pin: 'so' } });
+  const file = fileIn(split.files, 'activation.json');
+  const record = readActivationRecord(file);
+  assert.deepEqual([record.pin.whose, record.token.serial], ['so', token]);
+  const cards = record.shares.map(({ card }) => card);
+  const comes = async (bytes: File) => {
+    const { bindings } = await ask(house, { call: 'provision', script: 'user-pin-reset', parameters: { custodians: 2 }, module, brought: ['activation'], tokens: on });
+    return played(house, 'user-pin-reset', module, {
+      parameters: { custodians: 2 }, inputs: { activation: input(bytes) },
+      bindings: { ...bindings, cards: { ...bindings.cards, 'share-card': Object.fromEntries(cards.slice(1).map((serial, i) => [`custodian-${i + 1}`, { module, serial }])) } },
+    });
+  };
+  const refusedAs = (rule: string) => (error: unknown) => error instanceof Refused && error.refusal.rule === rule;
+  await assert.rejects(opened(module, file, key, cards.slice(0, 2)), refusedAs('ACTIVATION-WHOSE'));
+  await assert.rejects(comes(forFile({ ...record, pin: { ...record.pin, whose: 'user' } })), refusedAs('ACTIVATION-WHOSE'));
+  const reset = await comes(file);
+  assert.ok(!reset.files.has('activation.json'));
+  const records = await recordsOf(made.ceremony, split.ceremony, reset.ceremony);
+  const { activations, keys } = foldInventory(records, nativeHasher);
+  assert.deepEqual(activations.map(({ whose, inForce, end }) => [whose, inForce, end]), [['so', true, null]]);
+  assert.match(keys.find(({ label }) => label === 'Root CA')?.whoCan.join('; ') ?? '', /^who has the user PIN of token/, 'the officer uses no key');
+  assert.ok(foldCustody(records, nativeHasher).sets.some(({ key: what }) => what === `the SO PIN of token ${token}`));
+});
+
 /** The moments of a step, by its place in a record of the same ceremony that went well. */
 function momentsOf(lines: readonly string[], step: string): Readonly<Record<'begun' | 'outcome' | 'done', string>> {
   const entries = lines.map((line) => parseLine(line));
@@ -116,7 +147,7 @@ function momentsOf(lines: readonly string[], step: string): Readonly<Record<'beg
 }
 
 /** A kill after the device has done its part costs most; one of each kind of boundary. */
-const KILLED = { 'activation-split': ['make-key done', 'set-pin begun', 'set-pin outcome'], activate: ['open-token outcome', 'find-key outcome', 'close-token outcome'] } as const;
+const KILLED = { 'activation-split': ['make-key done', 'set-pin begun', 'set-pin outcome'], activate: ['open-token outcome', 'find-key outcome', 'close-token outcome'], 'user-pin-reset': ['reset-pin outcome'] } as const;
 for (const [script, sample] of Object.entries(KILLED)) {
   test(`${script}: killed for real (${sample.join(', ')}), and carried on to the end`, async (t) => {
     const { lines: whole } = await scriptedRecord({ script });
@@ -153,6 +184,9 @@ for (const [script, sample] of Object.entries(KILLED)) {
             const expected = step !== 'set-pin' ? [[false], []] : name === 'begun' ? [[false, true, false], ['ACTIVATION-PIN-NOT-SET']] : [[false, true], []];
             assert.deepEqual([tries, failed], expected);
             assert.equal(done('make-key'), step === 'set-pin' ? 1 : 2, 'a key that died before its shares were out is made anew');
+          } else if (script === 'user-pin-reset') {
+            // It may be set or not: the quorum comes again, and sets it once more.
+            assert.deepEqual([entries.filter((entry) => entry.kind === 'begun' && entry.step === 'reset-pin').length, done('reset-pin')], [2, 1]);
           } else {
             // Nothing that was done is repeated; the quorum came again where the token was still needed.
             const came = step === 'find-key';

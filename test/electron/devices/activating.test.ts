@@ -76,7 +76,7 @@ for (const kind of ['software', 'softhsm2'] as const) {
 
     const first = await split(device, token, people);
     assert.equal(first.length, 32);
-    const setting = async (changes: object = {}) => device.call('set-activation-pin', { token, ...await lent(device, first), again: false, former: null, asked: officer, ...changes });
+    const setting = async (changes: object = {}) => device.call('set-activation-pin', { token, whose: 'user', ...await lent(device, first), again: false, former: null, asked: officer, ...changes });
     // An attempt of which nobody knows the outcome: the new PIN is tried, and the token says that it is not set.
     await assert.rejects(setting({ again: true }), failure('ACTIVATION-PIN-NOT-SET', true));
     await assert.rejects(setting({ quorum: (await lent(device, first, [0])).quorum.concat((await lent(device, first, [0])).quorum) }), failure('SHARE-TRANSPORT', true));
@@ -115,7 +115,7 @@ for (const kind of ['software', 'softhsm2'] as const) {
       return quorum;
     };
     const renewed = await device.call('set-activation-pin', {
-      token, set: next.set, length: next.length, quorum: await lend(next, [0, 1, 2]), again: false, former: { set: first.set, length: first.length, quorum: await lend(first, [1, 2]) }, asked: asked('officer', { standIn: false }),
+      token, whose: 'user', set: next.set, length: next.length, quorum: await lend(next, [0, 1, 2]), again: false, former: { set: first.set, length: first.length, quorum: await lend(first, [1, 2]) }, asked: asked('officer', { standIn: false }),
     });
     assert.deepEqual(renewed.former?.map(({ x }) => x), [2, 3]);
     assert.deepEqual(device.notices, [], 'nobody was asked for a PIN of the token');
@@ -136,7 +136,68 @@ for (const kind of ['software', 'softhsm2'] as const) {
       assert.ok(!traffic.join('\n').includes(secret), 'a PIN left the process');
       assert.equal(filesBelow(at.folder).indexOf(secret), -1, 'a PIN is in a file');
     }
-    if (kind === 'software') await module.close();
+    await module.close();
+  });
+}
+
+for (const kind of ['software', 'softhsm2'] as const) {
+  test(`${kind}: the security officer's PIN by a quorum: it sets the user PIN that somebody types, keeps the keys, and is nowhere else`, async (t) => {
+    const at = place(kind);
+    t.after(() => at.remove());
+    const device = await at.start();
+    const [hsm, ...people] = await cards(device, 'hsm', 'c1', 'c2', 'c3');
+    const token = hsm!.serial;
+    const key = await makeKey(device, token, 'ecdsa-p256', 'token', false);
+    await device.call('log-out', { token });
+    const made = await split(device, token, people);
+    const setting = async (changes: object = {}) => device.call('set-activation-pin', { token, whose: 'so', ...await lent(device, made), again: false, former: null, asked: officer, ...changes });
+    const resetting = async (of: Split, who = asked('officer', { standIn: false })) => device.call('reset-user-pin', { token, ...await lent(device, of), asked: who });
+    // What is typed at the booth, one answer after the other.
+    const type = (...pins: (string | null)[]) => { device.atBooth = ({ ticket }) => { const pin = pins.shift(); if (typeof pin === 'string') device.type(ticket, pin); else device.cancel(ticket); }; };
+
+    await assert.rejects(setting({ again: true }), failure('ACTIVATION-PIN-NOT-SET', true));
+    await setting();
+    await setting({ again: true });
+    // The user's PIN is what it was, and whoever knew the officer's old one is the officer no more.
+    assert.equal((await device.call('take-inventory', { token, asked: officer })).objects.length, 2);
+    await device.call('log-out', { token });
+    type(REHEARSAL_PIN);
+    await assert.rejects(setting({ asked: asked('officer', { standIn: false }) }), failure('CKR_PIN_INCORRECT', true));
+
+    // Nothing is touched before the new PIN is typed.
+    type(null);
+    await assert.rejects(resetting(made), failure('PIN_CANCELLED', true));
+    type('314159');
+    const { token: facts, quorum } = await resetting(made);
+    assert.deepEqual([facts.serial, quorum.map(({ x }) => x)], [token, [1, 3]]);
+    assert.deepEqual(device.notices.flatMap((notice) => (notice.kind === 'pin-wanted' ? [notice.wanted] : [])), ['so-pin', 'new-user-pin', 'new-user-pin'], 'nobody types the officer\'s PIN');
+    await assert.rejects(device.call('prove-key', { token, key, asked: officer }), failure('CKR_PIN_INCORRECT', true));
+    type('314159');
+    await device.call('prove-key', { token, key, asked: asked('officer', { standIn: false }) });
+    await device.call('log-out', { token });
+
+    // A new set takes its place; the old one is worth nothing.
+    const next = await split(device, token, people, 'next');
+    const { key: to } = await device.call('transport-key', {});
+    const lend = async ({ set: of, members }: Split, who: readonly number[]) => {
+      const lentHere = [];
+      for (const { seat, card, object, x } of who.map((i) => members[i]!)) lentHere.push({ seat, card, x, sealed: (await device.call('lend-share', { card, object, set: of.id, x, to, asked: asked(seat) })).sealed });
+      return lentHere;
+    };
+    await device.call('set-activation-pin', { token, whose: 'so', set: next.set, length: next.length, quorum: await lend(next, [0, 1]), again: false, former: { set: made.set, length: made.length, quorum: await lend(made, [1, 2]) }, asked: officer });
+    type('271828', '271828');
+    await assert.rejects(resetting(made), failure('CKR_PIN_INCORRECT', true));
+    await resetting(next);
+    const { traffic } = device;
+    await device.end();
+    const module = await moduleHere(at);
+    const pin = await computed(module, next, token, [0, 2]);
+    const session = await (await module.token(token)).open();
+    await session.login(new TextEncoder().encode(pin), 'so');
+    await session.close();
+    assert.ok(!traffic.join('\n').includes(pin), 'the PIN left the process');
+    assert.equal(filesBelow(at.folder).indexOf(pin), -1, 'the PIN is in a file');
+    await module.close();
   });
 }
 
@@ -147,7 +208,7 @@ test('a login that ends by itself is not made good by asking somebody for a PIN'
   const [hsm, ...people] = await cards(device, 'hsm', 'c1', 'c2', 'c3');
   const token = hsm!.serial;
   const made = await split(device, token, people);
-  await device.call('set-activation-pin', { token, ...await lent(device, made), again: false, former: null, asked: officer });
+  await device.call('set-activation-pin', { token, whose: 'user', ...await lent(device, made), again: false, former: null, asked: officer });
   await device.call('activate', { token, ...await lent(device, made), asked: officer });
   const folder = at.module.kind === 'software' ? at.module.folder : '';
   renameSync(folder, `${folder}-away`);
