@@ -16,6 +16,7 @@ import { activationRecordOf } from './activation.ts';
 import { backupRecordOf } from './backup-record.ts';
 import { escrowFile } from './escrow.ts';
 import { renewedRecordOf } from './renewal.ts';
+import { envelopesOf, returnedRecordOf } from './share-copies.ts';
 import { keyRecordOf } from './key-record.ts';
 import { ALGORITHMS, caAlgorithmNamed } from './keys/algorithms.ts';
 import { writeGeneral } from './keys/jws.ts';
@@ -90,8 +91,9 @@ function derivedFiles(record: FoldedRecord): Map<string, Uint8Array> {
   for (const { name, kind, bytes } of resultsOf(state)) signed(name, kind === 'crl' ? 'X509 CRL' : 'CERTIFICATE', bytes);
   const keyRecord = keyRecordOf(state.key);
   if (keyRecord) files.set('key.json', keyRecord);
-  const backupRecord = state.opening && (backupRecordOf({ ...state, mode: state.opening.mode }) ?? renewedRecordOf(state));
+  const backupRecord = state.opening && (backupRecordOf({ ...state, mode: state.opening.mode }) ?? renewedRecordOf(state) ?? returnedRecordOf(state));
   if (backupRecord) files.set('backup.json', backupRecord);
+  for (const { x, envelope } of envelopesOf(state.copies)) files.set(`share-${x}.cms`, fromBase64url(envelope));
   if (state.deposit) {
     files.set('escrow.json', escrowFile(state.deposit.record));
     files.set('escrow.cms', fromBase64url(state.deposit.envelope));
@@ -120,7 +122,7 @@ function resultsOf({ key, issued }: State): { readonly name: string; readonly ki
   return [...own, ...issued].map(({ kind, bytes }) => ({ name: ordinal(seen, kind), kind, bytes }));
 }
 
-const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json', movements: 'csv', recipient: 'pub', escrow: 'json', envelope: 'cms', activation: 'json' };
+const INPUT_SUFFIX: Readonly<Record<InputKind, string>> = { key: 'json', request: 'csr', 'stated-request': 'csr', certificate: 'crt', certificates: 'pem', revocations: 'csv', crl: 'crl', backup: 'json', copies: 'json', movements: 'csv', recipient: 'pub', escrow: 'json', envelope: 'cms', activation: 'json', recipients: 'pem' };
 
 type Jws = Parameters<typeof writeGeneral>[0];
 

@@ -32,6 +32,10 @@ import { layOutCards, renewalOpeningFault, renewed, renewFault, renewIntentFault
 import {
   componentEvidenceFault, componentIntentFault, componentsGone, formedMayBeKept, formedObject, formFault, formIntentFault, isEntry, NO_COMPONENTS, withComponent, withFormed, type Components,
 } from './components.ts';
+import {
+  copyIntentFault, handlesCopies, openedCopy, openFault, openIntentFault, returnFault, returnIntentFault, returnOpeningFault, sealedCopy, sealFault, sealIntentFault, shareWasRead, writeFault, writtenCopy,
+  type ShareCopies,
+} from './share-copies.ts';
 import { awaitsBroughtShare, backupInput, broughtBackup, openingFault, quorumFault, quorumFits, restoredDeviations, restoredFault, restoredKey, restoredObjects, restoreFault, restoreIntentFault, unreadFault, withoutShare } from './recovery.ts';
 import { afterMoves, afterOpening, ALL_AWAY, balancedFault, closedBagFault, openedFault, saidMissing, stillToPutAway, type PuttingAway } from './putting-away.ts';
 import { caAlgorithmNamed, componentsOf } from './keys/algorithms.ts';
@@ -209,6 +213,8 @@ export interface State {
   /** Share objects that may lie on a card and count no more, by seat: the next share erases them. */
   readonly voidShares: Readonly<Record<string, readonly string[]>>;
   readonly destruction: Destruction;
+  /** Copies of shares that this ceremony made on other media. */
+  readonly copies: ShareCopies;
   readonly components: Components;
   /** What several people have approved, before it is destroyed or released. */
   readonly consent: Consent;
@@ -222,7 +228,7 @@ export const EMPTY: State = {
   phase: 'empty', ceremony: '', opening: null, script: null, plan: null, people: [], former: [], recorder: null, count: 0, lastHash: '',
   lastAt: '', sinceCheckpoint: 0, checkpointDue: false, queue: [], cursor: 0, current: null, parked: null, onBreak: null, exceptions: 0,
   resumptions: 0, resumption: null, disagreements: [], actEnd: null, seals: [], ids: [], inventories: {}, inspected: {}, zeroised: {}, key: null,
-  issued: [], backup: null, renewal: null, activation: null, voidShares: {}, destruction: NOTHING_DESTROYED, components: NO_COMPONENTS, consent: NO_CONSENT, deposit: null, away: ALL_AWAY,
+  issued: [], backup: null, renewal: null, activation: null, voidShares: {}, destruction: NOTHING_DESTROYED, copies: {}, components: NO_COMPONENTS, consent: NO_CONSENT, deposit: null, away: ALL_AWAY,
 };
 
 /** Acts of people alone: no device is touched, so there is nothing to have begun. */
@@ -445,7 +451,7 @@ function checkOpened(entry: Entry<'opened'>): Refusal | null {
     if (!data.modules.some((module) => module.name === binding.module)) return refuse('MODULE-KNOWN', 'a module that the opening lists', binding.module, STOP);
   }
   if (givenBindings !== expectedBindings) return refuse('BINDINGS-COMPLETE', `${expectedBindings} bindings`, `${givenBindings}`, 'Remove the bindings that the script does not ask for.');
-  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}) ?? renewalOpeningFault(plan, data.inputs, data.bindings.cards) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data) ?? activationOpeningFault(plan, data) ?? neverCopiedFault(plan, data.inputs) ?? certifiedFault(plan, data.inputs);
+  const inputs = inputRefusal(plan, data.inputs) ?? openingFault(data.inputs, data.mode, data.bindings.cards['share-card'] ?? {}, handlesCopies(plan)) ?? returnOpeningFault(plan, data) ?? renewalOpeningFault(plan, data.inputs, data.bindings.cards) ?? copiesFault(plan, data) ?? cloneFault(plan, data, (name) => keyInput({ opening: data }, name)) ?? escrowOpeningFault(plan, data) ?? activationOpeningFault(plan, data) ?? neverCopiedFault(plan, data.inputs) ?? certifiedFault(plan, data.inputs);
   if (inputs) return inputs;
   layOutMovements(layOutCards(plan, data.bindings.cards), data.inputs, data.people);
   if (data.mode === 'real') {
@@ -476,7 +482,8 @@ function checkResumed(state: State, data: Data<'resumed'>): Refusal | null {
   const has = (role: Role) => state.people.filter((person) => person.role === role && present.has(person.seat)).length;
   if (has('officer') === 0) return refuse('RESUME-QUORUM', 'an officer', 'none present', 'Let another person take the officer\'s seat.');
   if (state.seals.length > 0) {
-    const threshold = state.plan?.set?.threshold ?? state.backup?.set.threshold ?? 0;
+    // Where each has only a copy made of the own share, fewer than the set needs may have been there.
+    const threshold = state.plan && handlesCopies(state.plan) ? Math.min(1, state.people.filter(({ role }) => role === 'custodian').length) : state.plan?.set?.threshold ?? state.backup?.set.threshold ?? 0;
     const witnesses = Math.min(1, state.people.filter((person) => person.role === 'witness').length);
     if (has('custodian') < threshold || has('witness') < witnesses) {
       return refuse('RESUME-QUORUM', `${witnesses === 1 ? 'a witness' : 'no witness'} and ${threshold} custodians`, `${has('witness')} and ${has('custodian')}`, 'Wait until enough people are back, or abort.');
@@ -708,6 +715,26 @@ function checkIntent(state: State, current: Current, intent: Intent, at: string)
       break;
     case 'renew-shares': {
       const fault = renewIntentFault(state.renewal?.old ?? state.backup, state.backup, intent as Intent<'renew-shares'>);
+      if (fault) return fault;
+      break;
+    }
+    case 'write-copy': {
+      const fault = openedFault(state, step, intent as Intent<'write-copy'>) ?? copyIntentFault(state.backup, state.copies, step.who, intent as Intent<'write-copy'>);
+      if (fault) return fault;
+      break;
+    }
+    case 'seal-copy': {
+      const fault = openedFault(state, step, intent as Intent<'seal-copy'>) ?? sealIntentFault(state.backup, state.copies, step.who, intent as Intent<'seal-copy'>);
+      if (fault) return fault;
+      break;
+    }
+    case 'open-copy': {
+      const fault = openIntentFault(state.backup, state.copies, step.who, intent as Intent<'open-copy'>);
+      if (fault) return fault;
+      break;
+    }
+    case 'return-share': {
+      const fault = returnIntentFault(opening.inputs, step.do, state.backup, step.who, cardOf(state, step.do.card ?? 'new-share-card', step.who), state.voidShares[step.who] ?? [], intent as Intent<'return-share'>);
       if (fault) return fault;
       break;
     }
@@ -950,6 +977,10 @@ function checkEvidence(state: State, current: Current, evidence: Evidence, at: s
     }
     case 'renew-shares': return renewFault(state.renewal?.old ?? state.backup, state.plan?.set ?? null, intent as Intent<'renew-shares'>, evidence as Evidence<'renew-shares'>, must);
     case 'retire-share': return retireFault(state.renewal, step.who, intent as Intent<'retire-share'>, evidence as Evidence<'retire-share'>, must);
+    case 'seal-copy': return sealFault(state.backup, intent as Intent<'seal-copy'>, evidence as Evidence<'seal-copy'>, must);
+    case 'open-copy': return openFault(state.backup, state.copies, step.who, intent as Intent<'open-copy'>, evidence as Evidence<'open-copy'>, must);
+    case 'write-copy': return writeFault(state.backup, intent as Intent<'write-copy'>, evidence as Evidence<'write-copy'>, must);
+    case 'return-share': return returnFault(state.backup, intent as Intent<'return-share'>, evidence as Evidence<'return-share'>, must);
     case 'zeroise-token': return zeroiseEvidenceFault(intent as Intent<'zeroise-token'>, evidence as Evidence<'zeroise-token'>, current.phase === 'kept');
     case 'administer': return resultFault(intent as Intent<'administer'>, (evidence as Evidence<'administer'>).result, current.phase === 'kept');
     case 'approve': return approvalFault(state, step, intent, evidence as Evidence<'approve'>, current.headBefore);
@@ -1184,9 +1215,9 @@ function loginEnded(state: State): State {
 }
 
 function voidBegunShare(state: State, current: Current): State {
-  if (current.step.do.action !== 'give-share' || !current.intent) return state;
+  if ((current.step.do.action !== 'give-share' && current.step.do.action !== 'return-share') || !current.intent) return state;
   const seat = current.step.who;
-  const { object } = current.intent as Intent<'give-share'>;
+  const { object } = current.intent as Intent<'give-share' | 'return-share'>;
   return { ...state, voidShares: { ...state.voidShares, [seat]: [...(state.voidShares[seat] ?? []), object] } };
 }
 
@@ -1292,8 +1323,8 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
     case 'deactivate': return { ...state, activation: state.activation?.kind === 'brought' ? { ...state.activation, login: 'closed' } : null };
     case 'make-backup-key': return { ...state, backup: { set: (evidence as Evidence<'make-backup-key'>).set, alive: true, given: {}, unread: {}, wiped: false, brought: false } };
     case 'wrap-key': return withKey(state, { wrapped: (evidence as Evidence<'wrap-key'>).parts });
-    case 'give-share': {
-      const e = evidence as Evidence<'give-share'>;
+    case 'give-share': case 'return-share': {
+      const e = evidence as Evidence<'give-share' | 'return-share'>;
       if (!state.backup) return state;
       const { [step.who]: _erased, ...voidShares } = state.voidShares;
       return { ...state, voidShares, backup: { ...state.backup, given: { ...state.backup.given, [step.who]: { card: e.card.serial, object: e.object, x: e.x, readBack: false } } } };
@@ -1308,6 +1339,9 @@ function effect(state: State, current: Current, evidence: Evidence, at: string):
       const old = state.renewal?.old ?? state.backup;
       return old ? { ...state, ...renewed(old, evidence as Evidence<'renew-shares'>) } : state;
     }
+    case 'seal-copy': return { ...state, backup: shareWasRead(state.backup, step.who), copies: sealedCopy(state.copies, step.who, evidence as Evidence<'seal-copy'>) };
+    case 'open-copy': return { ...state, copies: openedCopy(state.copies, step.who) };
+    case 'write-copy': return { ...state, backup: shareWasRead(state.backup, step.who), copies: writtenCopy(state.copies, step.who, evidence as Evidence<'write-copy'>) };
     case 'retire-share': return { ...state, renewal: retired(state.renewal, step.who) };
     case 'seal-escrow': return { ...state, deposit: depositOf(state, step.do, evidence as Evidence<'seal-escrow'>) };
     case 'restore-key': case 'release-escrow': {

@@ -411,6 +411,35 @@ function done(before: State, evidence: Evidence): Worded {
         remark('that the card keeps no trace of it is the card\'s word'),
       ];
     }
+    case 'seal-copy': {
+      const { x, card, recipient, envelope } = evidence as Evidence<'seal-copy'>;
+      return [
+        `Share ${x} of ${who}, as it lies on card ${card}, was sealed to the holder's own key`,
+        verified('the share is the one that its set commits to'),
+        verified(`the envelope is sealed to ${recipient.algorithm}, ${recipient.identifier}, public key SHA-256 ${hexGroups(recipient.sha256)}, and names this share`),
+        verified(`envelope SHA-256 ${hexGroups(inputDigest({ bytes: envelope }))}`),
+        remark('it is no copy before its holder has opened it'),
+      ];
+    }
+    case 'open-copy': {
+      const { x, envelope, opener } = evidence as Evidence<'open-copy'>;
+      return [`${who} opened the envelope of share ${x}`, verified('what came out is the share that its set commits to'), verified(`opened with the key SHA-256 ${hexGroups(opener)}, to which it was sealed`), remark(`envelope SHA-256 ${hexGroups(envelope)}`)];
+    }
+    case 'write-copy': {
+      const { x, card, sheet } = evidence as Evidence<'write-copy'>;
+      return [
+        `${who} wrote share ${x} down on form ${sheet}, and typed it again from there`, verified(`the share on card ${card} is the one that its set commits to`),
+        reported('shown to nobody else by this program'), verified('what was typed from the form is that share'),
+      ];
+    }
+    case 'return-share': {
+      const { x, card, object, erased } = evidence as Evidence<'return-share'>;
+      return [
+        `${who} brought share ${x} back ${(intent as Intent<'return-share'>).envelope === null ? 'from paper' : 'out of its envelope'}, onto card ${card.serial}`,
+        verified('it is the share that its set commits to'), reported(`written as ${object}, and read back from the card`), ...erased.length > 0 ? [reported(`erased from the card: ${erased.join(', ')}`)] : [],
+        remark('the copy and the card that the backup named before are as they were'),
+      ];
+    }
     case 'lock-key':
       return [
         `${who} made the key non-extractable`,

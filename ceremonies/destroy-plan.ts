@@ -5,7 +5,7 @@
  * Pure. It proposes; people compare the list with their paper, add what no record knows, and approve it.
  */
 import { holdsSecret, stands, type Copy, type CopyList } from './destruction.ts';
-import { dependantsOf, escrowText, wrappedFileText, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
+import { dependantsOf, escrowText, shareMediumText, wrappedFileText, type Holding, type Inventory, type InventoryKey } from './inventory.ts';
 import { Refused, refuse } from './refusal.ts';
 
 export interface MoreCopies {
@@ -52,9 +52,12 @@ export function planDestruction(inventory: Pick<Inventory, 'keys'>, key: Invento
         const there = copy.custodians.filter(({ object }) => stands(object));
         const shares = there.filter(({ object, name, x }) => reachable(object, `share ${x} of ${name}`));
         const numbers = shares.map(({ object, name, x }) => add({ ...onToken(object, name), what: `share ${x} of ${name}, on card ${object.token}` }));
-        // Fewer than the threshold must be left.
-        const enough = there.length - copy.threshold + 1;
-        if (enough > 0 && enough <= shares.length) add({ what: `the key wrapped in its record, to be opened by ${copy.threshold} of ${copy.shares} shares`, secret: true, by: { means: 'erasure', of: numbers, enough } });
+        for (const medium of (copy.media ?? []).filter(({ gone }) => gone === null)) {
+          numbers.push(add({ what: shareMediumText(medium), secret: true, by: { means: 'people', how: medium.medium === 'envelope' ? 'erase every copy of the envelope, and have its holder erase the key file' : 'open the bag, read the number on the form aloud, and shred the form before everybody', physical: medium.medium === 'sheet' } }));
+        }
+        // Fewer than the threshold must be left: of cards and copies together no more than that, whichever they are.
+        const enough = there.length + numbers.length - shares.length - copy.threshold + 1;
+        if (enough > 0 && enough <= numbers.length) add({ what: `the key wrapped in its record, to be opened by ${copy.threshold} of ${copy.shares} shares`, secret: true, by: { means: 'erasure', of: numbers, enough } });
         break;
       }
     }

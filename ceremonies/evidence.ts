@@ -212,7 +212,7 @@ export type WrappedPart = z.infer<typeof WrappedPart>;
 const ids = z.array(hex(64).min(2)).max(3);
 
 /** A file that people brought to the opening: public, kept whole in the record. */
-export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl', 'backup', 'copies', 'movements', 'recipient', 'escrow', 'envelope', 'activation']);
+export const InputKind = z.enum(['key', 'request', 'stated-request', 'certificate', 'certificates', 'revocations', 'crl', 'backup', 'copies', 'movements', 'recipient', 'escrow', 'envelope', 'activation', 'recipients']);
 export type InputKind = z.infer<typeof InputKind>;
 export const Input = z.strictObject({ kind: InputKind, file: text(200), bytes: base64url(1_000_000) });
 export type Input = z.infer<typeof Input>;
@@ -391,6 +391,12 @@ export const CopyDestroyed = z.strictObject({
 });
 export type CopyDestroyed = z.infer<typeof CopyDestroyed>;
 
+/** A share on a card, and what was found to be it (share-copies.ts). */
+const OwnShare = { card: text(64), object: text(64), set: base64url(22), x: z.int().min(1).max(255) };
+const CopiedShare = { card: text(64), object: text(64), x: z.int().min(1).max(255), commitment: digest256 };
+/** What is written on a form for a copy by hand: enough to tell any two apart. */
+const sheetNumber = z.string().regex(/^S-[0-9A-F]{8}$/);
+
 /** Per action: what is written before the device is touched, and what after. */
 export const INTENTS = {
   'confirm-script': z.strictObject({}),
@@ -449,6 +455,15 @@ export const INTENTS = {
   'renew-shares': z.strictObject({ token: text(64), set: base64url(22), epoch: count, quorum: z.array(seat).min(2).max(255), nonce: base64url(64).min(22) }),
   /** The old share that is erased. */
   'retire-share': z.strictObject({ card: text(64), object: text(64), set: base64url(22), epoch: count, x: z.int().min(1).max(255) }),
+  // --- copies of shares on other media (share-copies.ts) ---
+  /** The share on this card, sealed to the holder's own key: SHA-256 of its SubjectPublicKeyInfo. */
+  'seal-copy': z.strictObject({ ...OwnShare, recipient: hex(64).length(64), bag: OpenedBag.optional() }),
+  /** The envelope of this ceremony that its holder opens, by its SHA-256. */
+  'open-copy': z.strictObject({ set: base64url(22), x: z.int().min(1).max(255), envelope: hex(64).length(64) }),
+  /** `sheet`: the number that the holder writes on the form. */
+  'write-copy': z.strictObject({ ...OwnShare, sheet: sheetNumber, bag: OpenedBag.optional() }),
+  /** The share out of a copy, onto another card. `envelope`: SHA-256 of the envelope; null where it is typed from paper. */
+  'return-share': z.strictObject({ ...OwnShare, erases: z.array(text(64)).max(64), envelope: hex(64).length(64).nullable() }),
   'set-state': z.strictObject({}),
   'put-away': z.strictObject({}),
   'hand-over': z.strictObject({}),
@@ -591,6 +606,13 @@ export const EVIDENCE = {
     destroyed: z.literal(true),
   }),
   'retire-share': z.strictObject({ card: text(64), object: text(64), x: z.int().min(1).max(255), device: CopyDestroyed }),
+  /** The envelope (CMS, DER) is ciphertext; that the share is in it is shown by `open-copy`. */
+  'seal-copy': z.strictObject({ ...CopiedShare, recipient: EscrowAgent, envelope: base64url(20_000) }),
+  /** The share that came out. `opener`: SHA-256 of the SubjectPublicKeyInfo of the key that opened it. */
+  'open-copy': z.strictObject({ x: z.int().min(1).max(255), commitment: digest256, envelope: hex(64).length(64), opener: hex(64).length(64) }),
+  /** Shown to its holder alone, written down, and typed again by the holder from the form. */
+  'write-copy': z.strictObject({ ...CopiedShare, sheet: sheetNumber, readBack: z.literal(true) }),
+  'return-share': z.strictObject({ card: TokenFacts, object: text(64), x: z.int().min(1).max(255), commitment: digest256, erased: z.array(text(64)).max(64) }),
   /** The serial number of the bag that was closed. */
   'put-away': z.strictObject({ bag: text(40).optional() }),
   /** Which movement of the list, and the thing that it names. */

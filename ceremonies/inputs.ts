@@ -59,6 +59,7 @@ export async function inputFindings(input: Input): Promise<Refusal[]> {
       case 'activation': readActivationRecord(fromBase64url(input.bytes)); return [];
       case 'movements': readMovements(fromBase64url(input.bytes)); return [];
       case 'recipient': (await import('./escrow-envelope.ts')).agentIn(fromBase64url(input.bytes)); return [];
+      case 'recipients': (await import('./share-envelope.ts')).readRecipients(fromBase64url(input.bytes), null); return [];
       case 'escrow': readEscrowRecord(fromBase64url(input.bytes)); return [];
       case 'envelope': (await import('./keys/envelope.ts')).readEnvelope(fromBase64url(input.bytes)); return [];
       case 'crl': return (await import('./keys/crl.ts')).lintCrl(inputDer({ ...input, kind: 'crl' }));
@@ -149,6 +150,14 @@ export async function inputFacts(input: Input): Promise<Fact[]> {
     case 'recipient': {
       const { algorithm, identifier, sha256 } = (await import('./escrow-envelope.ts')).agentIn(fromBase64url(input.bytes));
       facts.push(['public key', algorithm], ['named in the envelope as', identifier], ['SHA-256 of the public key', sha256]);
+      break;
+    }
+    case 'recipients': {
+      const { agentOf } = await import('./escrow-envelope.ts');
+      (await import('./share-envelope.ts')).readRecipients(fromBase64url(input.bytes), null).forEach((recipient, index) => {
+        const { algorithm, identifier, sha256 } = agentOf(recipient);
+        facts.push([`custodian ${index + 1}`, `${algorithm}, ${identifier}`], [`SHA-256 of key ${index + 1}`, sha256]);
+      });
       break;
     }
     case 'escrow': {

@@ -113,13 +113,31 @@ export interface Share {
   readonly object: Holding;
 }
 
+/** A copy of a share in an envelope or on paper. `gone`: how people destroyed it; nobody here can look. */
+export interface ShareMedium {
+  readonly medium: 'envelope' | 'sheet';
+  /** SHA-256 of the envelope, or the number on the form. */
+  readonly identifier: string;
+  readonly x: number;
+  readonly name: string;
+  readonly gone: string | null;
+}
+
+/** What a list of copies calls it. */
+export function shareMediumText({ medium, identifier, x, name }: ShareMedium): string {
+  return `share ${x} of ${name}, ${medium === 'envelope' ? `in the envelope ${identifier.slice(0, 16)}…` : `on the form ${identifier}`}`;
+}
+
 /** The key under a backup key that is nowhere whole: `threshold` of the shares make it. */
 export interface ShareSetCopy extends Lasting {
   readonly kind: 'share-set';
   readonly set: string;
   readonly threshold: number;
   readonly shares: number;
+  /** A share that came back out of a copy stands here twice: on the card that the record named before, and on the new one. */
   readonly custodians: readonly Share[];
+  /** Copies of shares on other media; none where nothing was copied. */
+  readonly media?: readonly ShareMedium[];
   readonly recoveryProven: boolean;
   /** When these shares brought the key back last, and it counts; null: never, as far as the records know. */
   readonly lastRecovery: Source | null;
@@ -429,7 +447,7 @@ function chainFindings(records: readonly ReadRecord[]): InventoryFinding[] {
 type Draft<T> = { -readonly [Name in keyof T]: T[Name] };
 type HoldingDraft = Draft<Holding>;
 interface ShareDraft extends Omit<Draft<Share>, 'object'> { object: HoldingDraft }
-interface SetDraft extends Omit<Draft<ShareSetCopy>, 'custodians'> { custodians: ShareDraft[] }
+interface SetDraft extends Omit<Draft<ShareSetCopy>, 'custodians' | 'media'> { custodians: ShareDraft[]; media?: Draft<ShareMedium>[] }
 interface ActivationDraft extends SetDraft { token: string; whose: Whose; rehearsal: boolean; inForce: boolean }
 type CopyDraft = HoldingDraft | Draft<WrappedPartCopy> | Draft<WrappedFileCopy> | SetDraft | Draft<EscrowCopy>;
 
@@ -458,7 +476,7 @@ interface Begun {
 const NO_CHECK: KeyCheck = { method: 'none', value: '' };
 /** Acts that leave nothing behind, whatever became of them. */
 const LEAVES_NOTHING: readonly ActionName[] = [
-  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'seal-escrow', 'renew-shares', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
+  'confirm-script', 'confirm-input', 'inspect-token', 'test-random', 'take-inventory', 'prove-key', 'open-key', 'compare-keys', 'read-back-share', 'prove-recovery', 'seal-escrow', 'seal-copy', 'open-copy', 'renew-shares', 'put-away', 'hand-over', 'sign-seal', 'sign-resume',
   'locate-copies', 'approve', 'wait', 'confirm-gone', 'make-activation-key', 'wipe-activation-key', 'activate', 'deactivate',
 ];
 const CHANGES_NO_OBJECT: readonly Intent<'administer'>['change'][] = ['log-out', 'set-user-pin', 'change-pin', 'set-state', 'set-period', 'set-drill'];
@@ -703,9 +721,9 @@ class Estate {
     };
     for (const set of new Set(this.#sets.values())) {
       // A set that is still being given out may yet be completed.
-      const givenOut = !set.complete || set.custodians.length === set.shares;
+      const givenOut = !set.complete || set.custodians.length >= set.shares;
       const gone = set.custodians.flatMap(({ object }) => (object.end === null || stands(object) ? [] : [object.end.level])).sort().reverse();
-      const left = new Set([...set.custodians.filter(({ object }) => stands(object)).map(({ x }) => x), ...this.#declared.get(set.set) ?? []]).size;
+      const left = new Set([...set.custodians.filter(({ object }) => stands(object)).map(({ x }) => x), ...(set.media ?? []).filter((one) => one.gone === null).map(({ x }) => x), ...this.#declared.get(set.set) ?? []]).size;
       // Of those that ended, as many as were needed: the surest of them.
       if (givenOut) settle(set, left < set.threshold ? gone[Math.max(0, set.custodians.length - set.threshold)] ?? 'L1' : null, `fewer than ${set.threshold} shares are left: no longer recoverable`);
     }
@@ -1076,25 +1094,37 @@ class Estate {
         if (own) this.#event(own, step, 'wrapped under the backup key, into the record');
         return;
       }
-      case 'give-share': {
-        const { card, object, x, erased } = evidence as Evidence<'give-share'>;
+      case 'give-share': case 'return-share': {
+        const { card, object, x, erased } = evidence as Evidence<'give-share' | 'return-share'>;
         const seat = current.step.who;
-        const on = { module: cardModule(before, current.step.do.card ?? 'share-card', seat), token: card.serial };
+        const on = { module: cardModule(before, current.step.do.card ?? (current.step.do.action === 'give-share' ? 'share-card' : 'new-share-card'), seat), token: card.serial };
         const name = personAt(before, seat)?.name ?? seat;
         for (const { holding } of this.#holdings()) if (holding.module === on.module && holding.token === on.token && erased.includes(holding.label) && stands(holding)) this.#end(holding, source, 'L1', 'erased from the card, when another share came');
         this.#setOf(step)?.custodians.push({
           seat, name, x, readBack: false,
           object: { kind: 'object', ...on, class: 'data', id: null, label: object, keyType: '', check: NO_CHECK, attributes: null, what: `share ${x} of ${name}`, pair: null, since: source, end: null, believed: this.#believed },
         });
-        if (own) this.#event(own, step, `share ${x} given to ${name}, on card ${card.serial}`);
+        if (own) this.#event(own, step, current.step.do.action === 'give-share' ? `share ${x} given to ${name}, on card ${card.serial}` : `share ${x} of ${name} brought back from its copy, onto card ${card.serial}`);
         this.#settleEnds(source);
         return;
       }
       case 'read-back-share': {
         const { x } = intent as Intent<'read-back-share'>;
-        const share = this.#setOf(step)?.custodians.find((one) => one.x === x);
+        const share = this.#setOf(step)?.custodians.findLast((one) => one.x === x);
         if (share) share.readBack = true;
         if (own) this.#event(own, step, `share ${x} read back and compared`);
+        return;
+      }
+      case 'seal-copy': return; // no copy before its holder has opened it
+      case 'open-copy': case 'write-copy': {
+        const seat = current.step.who;
+        const { x, medium, identifier } = step.after.copies[seat] ?? {};
+        const copy = this.#setOf(step);
+        if (!copy || x === undefined || medium === undefined || identifier === undefined) return;
+        const made: ShareMedium = { medium, identifier, x, name: personAt(before, seat)?.name ?? seat, gone: null };
+        copy.media = [...copy.media ?? [], made];
+        if (own) this.#event(own, step, `${shareMediumText(made)}: copied, and read back from there`);
+        this.#settleEnds(source);
         return;
       }
       case 'prove-recovery': {
@@ -1198,6 +1228,7 @@ class Estate {
         const file = owner?.copies.find((copy) => (copy.kind === 'wrapped-file' && stands(copy) && wrappedFileText(copy) === what) || (copy.kind === 'escrow' && stands(copy) && escrowText(copy) === what));
         if (owner) this.#event(owner, step, `copy ${number}, ${what}: ${words}`);
         if (file && level !== null) this.#told(file, source, level, words);
+        for (const medium of owner?.copies.flatMap((copy) => (copy.kind === 'share-set' ? copy.media ?? [] : [])) ?? []) if (level !== null && shareMediumText(medium) === what) medium.gone = words;
       }
       if (by.means !== 'token') continue;
       const { holding, key } = this.#listed(by) ?? {};
@@ -1488,7 +1519,7 @@ function namesOf(action: ActionName, intent: Intent): string[] {
   if (action === 'generate-key' || action === 'restore-key' || action === 'release-escrow') return [...(intent as Intent<'generate-key' | 'restore-key' | 'release-escrow'>).ids];
   if (action === 'enrol') return [(intent as Intent<'enrol'>).id];
   if (action === 'form-key') return [(intent as Intent<'form-key'>).id];
-  if (action === 'give-share' || action === 'retire-share') return [(intent as Intent<'give-share' | 'retire-share'>).object];
+  if (action === 'give-share' || action === 'return-share' || action === 'retire-share') return [(intent as Intent<'give-share' | 'return-share' | 'retire-share'>).object];
   return action === 'administer' ? [createdId(intent as Intent<'administer'>) ?? []].flat() : [];
 }
 

@@ -81,7 +81,7 @@ export function bagStepFault({ room }: Plan, { moves, do: { action } }: PlanStep
   if (room.bags === undefined || !move) return null;
   if (bagged.length > 1) return { expected: 'one bag in a step', found: `${bagged.length}` };
   if (move.to === 'bag') return action === 'put-away' ? null : { expected: 'a bag closed in a put-away step', found: `in ${action}` };
-  return action === 'give-share' || action === 'read-back-share' ? null : { expected: 'a bag opened in a step that writes or reads a share: give-share, read-back-share', found: `in ${action}` };
+  return action === 'give-share' || action === 'read-back-share' || action === 'seal-copy' || action === 'write-copy' ? null : { expected: 'a bag opened in a step that writes or reads a share: give-share, read-back-share, seal-copy, write-copy', found: `in ${action}` };
 }
 
 /** New ceremonies write the numbers of their bags down; records of older scripts stay what they are. */

@@ -33,15 +33,15 @@ function brought(inputs: Inputs): BackupRecord | null {
   return name === undefined ? null : backupInput(inputs, name);
 }
 
-/** Whether these people with these cards can bring this backup back. Throws `Refused` for a file that is no backup. */
-export function openingFault(inputs: Inputs, mode: BackupRecord['mode'], cards: ShareCards): Refusal | null {
+/** Whether these people with these cards can bring this backup back; `alone`: each only has a copy made of the own share. Throws `Refused` for a file that is no backup. */
+export function openingFault(inputs: Inputs, mode: BackupRecord['mode'], cards: ShareCards, alone = false): Refusal | null {
   const record = brought(inputs);
   if (record === null) return null;
   const mixed = modeFault('BACKUP-MODE', 'a backup', record.mode, mode);
   if (mixed) return mixed;
   const stranger = Object.entries(cards).find(([, { serial }]) => !record.shares.some(({ card }) => card === serial));
   if (stranger) return refuse('CARD-OF-BACKUP', 'share cards that the backup names', `${stranger[1].serial} of ${stranger[0]}`, 'Bring the card whose serial number the backup names, or the newer backup record.');
-  return tooFew(record.set.threshold, Object.keys(cards).length);
+  return alone ? null : tooFew(record.set.threshold, Object.keys(cards).length);
 }
 
 export function tooFew(threshold: number, here: number): Refusal | null {

@@ -13,6 +13,7 @@ import type { InputKind } from './evidence.ts';
 import { caAlgorithmNamed, componentsOf, isStateful } from './keys/algorithms.ts';
 import { heldAt } from './key-record.ts';
 import { bagStepFault } from './putting-away.ts';
+import { handlesCopies } from './share-copies.ts';
 import { Refused, refuse } from './refusal.ts';
 import { ALWAYS, instantOf } from './statements.ts';
 import { planOf, type Fault, type Parameters, type Place, type Plan, type PlanStep, type Role, type Script } from './script.ts';
@@ -58,6 +59,7 @@ const ROLE_OF: Partial<Record<Action, Role>> = {
   'open-key': 'officer', 'issue-certificate': 'officer', 'sign-crl': 'officer', 'make-backup-key': 'officer', 'wrap-key': 'officer', 'prove-recovery': 'officer', 'restore-key': 'officer', 'compare-keys': 'officer', 'lock-key': 'officer', 'seal-escrow': 'officer', 'release-escrow': 'custodian',
   'wipe-backup-key': 'officer', 'zeroise-token': 'officer', 'set-state': 'officer', administer: 'officer', 'give-share': 'custodian', 'read-back-share': 'custodian',
   'renew-shares': 'officer', 'retire-share': 'custodian',
+  'seal-copy': 'custodian', 'open-copy': 'custodian', 'write-copy': 'custodian', 'return-share': 'custodian',
   'enter-component': 'custodian', 'issue-component': 'custodian', 'form-key': 'officer',
   'make-activation-key': 'officer', 'wipe-activation-key': 'officer', 'set-activation-pin': 'officer', activate: 'officer', deactivate: 'officer', 'reset-user-pin': 'officer',
   'locate-copies': 'officer', approve: 'custodian', wait: 'officer', 'destroy-copies': 'officer', 'confirm-gone': 'officer', 'hand-over': 'custodian',
@@ -126,6 +128,8 @@ class Room {
   /** The split that replaces the shares of a brought backup; whether its own shares have brought the key back. */
   #renewed: { readonly step: PlanStep; proven: boolean } | null = null;
   readonly #retired = new Set<string>();
+  /** Copies of single shares, by seat: whether each was read back from where it now lives. */
+  readonly #copies = new Map<string, { readonly step: PlanStep; readBack: boolean }>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -133,7 +137,7 @@ class Room {
     const releases = plan.steps.some((step) => step.do.action === 'release-escrow');
     this.#approvable = releases ? { rule: 'RELEASE-IN-ORDER', order: RELEASE } : { rule: 'DESTROY-IN-ORDER', order: DESTRUCTION };
     // What an escrow agent holds opens a backup without anybody's share. A set that opens a token here is used as a backup's is; one that only gives up its PIN is not.
-    this.#backups = releases ? [] : [...Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask), ...plan.steps.flatMap(({ do: what }) => (what.action === 'activate' || what.action === 'reset-user-pin' ? [what.from] : []))];
+    this.#backups = releases || handlesCopies(plan) ? [] : [...Object.values(plan.inputs).filter(({ kind }) => kind === 'backup').map(({ ask }) => ask), ...plan.steps.flatMap(({ do: what }) => (what.action === 'activate' || what.action === 'reset-user-pin' ? [what.from] : []))];
     // What is brought was given before.
     if (this.#backups.length > 0) for (const seat of this.#custodians) this.#given.add(seat);
     for (const [token, at] of Object.entries(plan.room.tokens)) this.#places.set(token, { now: at, began: at, line: 0 });
@@ -395,6 +399,7 @@ class Room {
       }
       case 'renew-shares': this.#renew(step, what); return;
       case 'retire-share': this.#retire(step, what.card); return;
+      case 'seal-copy': case 'open-copy': case 'write-copy': case 'return-share': this.#copy(step, what); return;
       case 'lock-key': {
         const key = this.#keyOf(step, what.key);
         if (!key) return;
@@ -652,6 +657,33 @@ class Room {
     this.#retired.add(step.who);
   }
 
+  /** A copy counts once it was read back; what is sealed is sealed to a key that its holder has compared; all of it before witnesses. */
+  #copy(step: PlanStep, what: Extract<PlanStep['do'], { action: 'seal-copy' | 'open-copy' | 'write-copy' | 'return-share' }>): void {
+    const made = this.#copies.get(step.who);
+    if (Object.keys(step.witnesses).length === 0) this.#fault('COPY-WITNESSED', step, 'a witness to what is made of a share', 'none', 'Add `witnessed-by`.');
+    if (what.action === 'open-copy') {
+      if (made === undefined || made.readBack) this.#fault('COPY-READ-BACK', step, `an envelope of ${step.who} to open, once`, made ? 'one that was opened' : 'none');
+      if (made) made.readBack = true;
+      return;
+    }
+    this.#input(step, what.from, 'backup');
+    if (what.action === 'return-share') {
+      this.#cardInReader(step, step.who, what.card ?? 'new-share-card');
+      if (what.envelope !== undefined) this.#input(step, what.envelope, 'envelope');
+      if (this.#given.size > 0) this.#fault('ONE-COPY-EACH', step, 'one share brought back', 'a second one', 'Make another ceremony for it.');
+      this.#given.add(step.who);
+      return;
+    }
+    if (!Object.hasOwn(this.#plan.room.cards, 'share-card')) this.#fault('PEOPLE-CARDS', step, 'a share-card for every custodian', 'none', 'Add `share-card: { for: custodian, at: bag }` under room.cards.');
+    this.#cardInReader(step, step.who);
+    if (made) this.#fault('ONE-COPY-EACH', step, 'one copy for every custodian', `a second one for ${step.who}`, 'Remove one of the two.');
+    if (what.action === 'seal-copy') {
+      this.#input(step, what.to, 'recipients');
+      if (!this.#comparedBy.has(`${what.to} ${step.who}`)) this.#fault('INPUT-CONFIRMED', step, `${what.to} compared by ${step.who} before a share is sealed to a key of it`, 'not compared', 'Let the confirm-input step be for-each: custodian.');
+    }
+    this.#copies.set(step.who, { step, readBack: what.action === 'write-copy' });
+  }
+
   /** A quorum of those who are here, on that token: every share was read on its card, and every card is at hand. */
   #fromBackup(step: PlanStep, on: string, from: string): void {
     this.#onToken(step, on);
@@ -733,6 +765,10 @@ class Room {
       }
       if (this.#approved.size < 2) this.#fault('APPROVED-BY-SEVERAL', last, 'at least two people who approve', `${this.#approved.size}`, 'Let the approve step be for-each: custodian, and seat at least two.');
     }
+    const unopened = [...this.#copies.values()].filter(({ readBack }) => !readBack);
+    if (unopened[0]) this.#fault('COPY-READ-BACK', unopened[0].step, 'every envelope opened by its holder before the end', `not those of ${unopened.map(({ step }) => step.who).join(', ')}`, 'Add an open-copy step, for-each: custodian.');
+    const returned = this.#plan.steps.find(({ do: what }) => what.action === 'return-share');
+    if (returned && !this.#readBack.has(returned.who)) this.#fault('READ-BACK-EVERY-SHARE', returned, 'the share read back from its new card', 'never', 'Add a read-back-share step.');
     if (this.#renewed) {
       const kept = this.#custodians.filter((seat) => !this.#retired.has(seat));
       if (kept.length > 0) this.#fault('RETIRE-EVERY-SHARE', this.#renewed.step, 'every old share that is here erased before the end', `not those of ${kept.join(', ')}`, 'Add a retire-share step, for-each: custodian.');

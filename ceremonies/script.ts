@@ -101,6 +101,14 @@ function shapes<Open extends boolean>(open: Open) {
     'renew-shares': z.strictObject({ on: name, from: name }).optional(),
     /** An old share erased on its card, once the new set is proven. */
     'retire-share': z.strictObject({ card: name.optional() }).optional(),
+    /** The share on the custodian's card once more, sealed to the custodian's own key, the one with the seat's number in the file `to`. */
+    'seal-copy': z.strictObject({ from: name, to: name }).optional(),
+    /** The envelope is opened by its holder: then it is a copy. */
+    'open-copy': z.strictObject({}).optional(),
+    /** The share on the custodian's card once more, on paper: shown to its holder alone, written down, and typed again from there. */
+    'write-copy': z.strictObject({ from: name }).optional(),
+    /** The share out of a copy, onto a new card: out of an envelope, or typed from paper. `share`: its number in the set. */
+    'return-share': z.strictObject({ from: name, envelope: name.optional(), share: whole(1, 255), card: name.optional() }).optional(),
     'lock-key': z.strictObject({ key: name }).optional(),
     /** A component of a key, typed by its holder with the check value on the form; one for every custodian. */
     'enter-component': component.optional(),

@@ -19,10 +19,11 @@ import { signedBy, spkiOf } from './administration.ts';
 import { bundleRemarks, checkBundle, openFile } from './bundle.ts';
 import { fromBase64url, toBase64url, toHex, utf8 } from './bytes.ts';
 import {
-  check, checkpointMessage, currentAct, EMPTY, everySigner, keyInput, personAt, type Data, type Entry, type Person, type State,
+  check, checkpointMessage, currentAct, custodianNumber, EMPTY, everySigner, keyInput, personAt, type Data, type Entry, type Person, type State,
 } from './ceremony.ts';
 import { depositOf } from './escrow.ts';
 import { broughtFindings, depositFindings } from './escrow-envelope.ts';
+import { recipientOf, sealedFindings } from './share-envelope.ts';
 import type { Evidence, Intent, KeyPart, PublicJwk, SignaturePair } from './evidence.ts';
 import { readCertificate } from './keys/chain.ts';
 import { verifyAll } from './keys/jws.ts';
@@ -177,6 +178,12 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
         { what: 'the envelope: sealed to the agent alone, with these terms', test: () => Promise.resolve().then(() => depositFindings(deposit, recipient, new Date(entry.at))) },
       ];
     }
+    case 'seal-copy': {
+      const e = evidence as Evidence<'seal-copy'>;
+      const [record, keys] = [backupInput(before.opening?.inputs, step.do.from), fromBase64url(before.opening?.inputs[step.do.to]?.bytes ?? '')];
+      const [number, of] = [custodianNumber(before, step.who), before.people.filter(({ role }) => role === 'custodian').length];
+      return [{ what: `the envelope: sealed to the key of ${step.who} alone, and names this share`, test: () => Promise.resolve().then(() => sealedFindings(record, e, () => recipientOf(keys, new Date(entry.at), number, of))) }];
+    }
     case 'restore-key': case 'release-escrow': {
       const e = evidence as Evidence<'restore-key' | 'release-escrow'>;
       const { key } = backupInput(before.opening?.inputs, step.do.from);
@@ -219,6 +226,7 @@ export function claimsOf(before: State, entry: Entry): Claim[] {
     case 'locate-copies': case 'wait': case 'destroy-copies': case 'confirm-gone': return [];
     case 'confirm-script': case 'confirm-input': case 'inspect-token': case 'test-random': case 'take-inventory': case 'make-backup-key': case 'wrap-key':
     case 'give-share': case 'read-back-share': case 'lock-key': case 'wipe-backup-key': case 'retire-share': case 'put-away': case 'hand-over': case 'zeroise-token':
+    case 'open-copy': case 'write-copy': case 'return-share':
     case 'enter-component': case 'issue-component': case 'form-key': return [];
   }
 }

@@ -31,8 +31,8 @@ export function attendOnTerminal(house: House<BoothPort>): void {
     const port = house.booth(module);
     if (port === undefined) return () => undefined; // the device process has just ended, which settles the ticket
     try {
-      // What a terminal shows, its scrollback keeps: people enter components at the window.
-      if (wanted.kind !== 'component-wanted') return askOnTerminal(wanted, port);
+      // What a terminal shows, its scrollback keeps: people enter components, and the words of a share, at the window.
+      if (wanted.kind !== 'component-wanted' && wanted.kind !== 'words-wanted') return askOnTerminal(wanted, port);
       port.postMessage({ ticket: wanted.ticket, cancelled: true });
       return () => undefined;
     } catch {

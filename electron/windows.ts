@@ -8,6 +8,7 @@ import type { BrowserWindow, BrowserWindowConstructorOptions, MessagePortMain, R
 import type { Refusal } from '../ceremonies/refusal.ts';
 import { boothFacts, type Asks } from './booth/asking.ts';
 import { componentFacts } from './booth/component.ts';
+import { wordsFacts } from './booth/words.ts';
 import type { BoothChannel } from './booth/preload.ts';
 import type { BoothMessage } from './devices/protocol.ts';
 import { webPreferences } from './hardening.ts';
@@ -160,7 +161,7 @@ export function openBooth(Window: WindowClass, wanted: Asks, options: BoothOptio
     if (!onPad && way.length === 0) return; // the device process has just ended, which settles the ticket
     options.forbidCoreDumps(contents.getOSProcessId());
     contents.setZoomFactor(over?.webContents.getZoomFactor() ?? 1); // who needs larger letters needs them here
-    contents.postMessage('booth:open' satisfies BoothChannel, wanted.kind === 'component-wanted' ? componentFacts(wanted) : boothFacts(wanted), way);
+    contents.postMessage('booth:open' satisfies BoothChannel, wanted.kind === 'component-wanted' ? componentFacts(wanted) : wanted.kind === 'words-wanted' ? wordsFacts(wanted) : boothFacts(wanted), way);
     booth.show();
     booth.focus();
     contents.focus();

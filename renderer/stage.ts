@@ -221,6 +221,28 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     }
     case 'renew-shares':
       return [...renewFacts(state, step.do, intent?.['quorum'], evidence as Evidence<'renew-shares'> | null), ...token(step.do.on)];
+    case 'seal-copy': {
+      const e = evidence as Evidence<'seal-copy'> | null;
+      const number = custodianNumber(state, step.who);
+      return e
+        ? [hex(t.copies.envelope, inputDigest({ bytes: e.envelope }), 'verified'), text(t.copies.recipient, `${e.recipient.algorithm}, ${e.recipient.identifier}`, 'verified'), hex(t.copies.recipientKey, e.recipient.sha256, 'verified'), text(t.copies.counts, t.copies.unopened)]
+        : [...copiedShare(state, step.who), text(t.copies.recipient, t.copies.key(number, opening?.inputs[step.do.to]?.file ?? '')), ...card('share-card')];
+    }
+    case 'open-copy': {
+      const copy = state.copies[step.who];
+      const came = evidence ? [text(t.copies.inEnvelope, t.copies.same, 'verified')] : [];
+      return [...came, ...(copy ? [hex(t.copies.envelope, copy.identifier)] : []), ...(copy?.sealed ? [hex(t.copies.recipientKey, copy.sealed.recipient)] : [])];
+    }
+    case 'write-copy': {
+      const sheet = intent?.['sheet'];
+      const came = evidence ? [text(t.copies.onForm, t.copies.same, 'verified')] : [];
+      return [...came, ...copiedShare(state, step.who), ...(typeof sheet === 'string' ? [mono(t.copies.form, sheet)] : []), ...card('share-card')];
+    }
+    case 'return-share': {
+      const { set, shares } = backupInput(opening?.inputs, step.do.from);
+      const came = evidence ? [text(t.copies.inEnvelope, t.copies.same, 'verified')] : [];
+      return [...came, text(t.copies.share, `${t.copies.shareOf(step.do.share, set.id, set.epoch)}, ${shares[step.do.share - 1]?.holder ?? ''}`), ...bound(t.copies.newCard, opening?.bindings.cards[step.do.card ?? 'new-share-card']?.[step.who]?.serial)];
+    }
     case 'retire-share':
       return retireFacts(state, step, evidence as Evidence<'retire-share'> | null);
     case 'locate-copies':
@@ -306,6 +328,12 @@ function escrowFacts({ key, agent, purpose, authority, conditions }: Pick<Escrow
 function quorumFacts(quorum: unknown, threshold: number | undefined): Fact[] {
   if (Array.isArray(quorum)) return [list(t.ceremony.quorum, quorum.map((seat: string) => seatTitle(seat)))];
   return threshold === undefined ? [] : [text('Quorum', t.activation.drawn(threshold))];
+}
+
+/** The share that a custodian has a copy made of. */
+function copiedShare({ backup }: State, seat: string): Fact[] {
+  const share = backup?.given[seat];
+  return backup && share ? [text(t.copies.share, t.copies.shareOf(share.x, backup.set.id, backup.set.epoch))] : [];
 }
 
 /** What custodians agree to when they put in their share cards: what their token is to be opened for. */

@@ -144,7 +144,7 @@ interface KnownSet { readonly copy: ShareSetCopy; readonly key: string; readonly
 /** Given up before it was whole, or too few of its shares are left on cards, or renewed since. */
 const hasEnded = ({ copy }: KnownSet): boolean => copy.end !== null || !copy.complete || copy.renewal === 'superseded';
 /** A set that may be given up yet, or has ended, protects nothing. */
-const inForce = (one: KnownSet): boolean => !hasEnded(one) && one.copy.renewal === null && one.copy.custodians.length === one.copy.shares;
+const inForce = (one: KnownSet): boolean => !hasEnded(one) && one.copy.renewal === null && one.copy.custodians.length >= one.copy.shares;
 const KINDS: readonly ThingKind[] = ['card', 'bag', 'sheet', 'envelope', 'token', 'backup'];
 const keyOf = (kind: ThingKind, identifier: string, rehearsal: boolean): string => `${thingName({ kind, identifier })}${rehearsal ? ' (REHEARSAL)' : ''}`;
 const same = (one: HeldShare | null, other: HeldShare | null): boolean => one !== null && other !== null && one.set === other.set && one.x === other.x;
@@ -241,11 +241,19 @@ class Register {
     const who = current?.step.who ?? '';
     const evidence = (entry.data as Data<'done'>).evidence;
     if (action === 'enrol') this.#withPerson(step, this.#thing(step, 'card', (current?.intent as Intent<'enrol'>).card, 'identity card'), who);
-    if (action === 'give-share') {
-      const card = this.#thing(step, 'card', (evidence as Evidence<'give-share'>).card.serial, 'share card');
+    if (action === 'give-share' || action === 'return-share') {
+      const card = this.#thing(step, 'card', (evidence as Evidence<'give-share' | 'return-share'>).card.serial, 'share card');
       card.declared = null; // what is on it now, the records know
       card.unread = null;
       this.#withPerson(step, card, who);
+    }
+    if (action === 'seal-copy' || action === 'write-copy') this.#withPerson(step, this.#thing(step, 'card', (evidence as Evidence<'seal-copy' | 'write-copy'>).card, 'share card'), who);
+    const copy = action === 'open-copy' || action === 'write-copy' ? step.after.copies[who] : undefined;
+    if (copy && before.backup) {
+      // A file has no better name than its digest; what people write on a label has to be short.
+      const thing = this.#thing(step, copy.medium, copy.identifier.slice(0, 16), copy.medium === 'envelope' ? 'envelope with a copy of a share' : 'form with a copy of a share');
+      thing.declared = { set: before.backup.set.id, x: copy.x };
+      this.#withPerson(step, thing, who);
     }
     if (action === 'read-back-share') {
       const card = this.#thing(step, 'card', (evidence as Evidence<'read-back-share'>).card, 'share card');

@@ -3,12 +3,13 @@
  * there and nowhere else. Runs in the sandbox, apart from the page, in which no script runs.
  *
  * It must never put anything about the PIN on the page (not its length either), in a string, or on another channel. A component is
- * put there for its holder alone, digit by digit, and taken away again (component.ts).
+ * put there for its holder alone, digit by digit, and taken away again (component.ts); so are the words of a share (words.ts).
  */
 import { ipcRenderer } from 'electron';
 import { enterOf, isNew, nameOf, say, visible, wordsOf, type BoothFacts, type Moment } from './asking.ts';
 import { componentEnter, componentName, componentSay, ComponentTyping, componentWords, type BoothAsks, type BoothShown, type ComponentFacts, type Heard as ComponentHeard } from './component.ts';
 import { PinTyping, type Heard } from './pin.ts';
+import { SheetTyping, wordsEnter, wordsName, wordsSay, wordsWords, type SheetHeard, type WordsFacts } from './words.ts';
 
 /** From the main process. 'booth:open': the facts, and the port unless the PIN is typed on a pad. 'booth:cancel': the window is about to be closed by other means than its keys. */
 export type BoothChannel = 'booth:open' | 'booth:cancel';
@@ -262,12 +263,98 @@ function openComponent(facts: ComponentFacts, port: MessagePort): void {
   field.focus();
 }
 
-ipcRenderer.once('booth:open' satisfies BoothChannel, (event, facts: BoothFacts | ComponentFacts) => {
+/** Each word behind its number, as on the form. */
+function wordCells(count: number): HTMLElement[] {
+  const cells = Array.from({ length: count }, () => document.createElement('i'));
+  element('digits').replaceChildren(...cells.map((cell, at) => {
+    const row = document.createElement('span');
+    const number = document.createElement('small');
+    number.textContent = String(at + 1);
+    row.append(number, ' ', cell);
+    return row;
+  }));
+  return cells;
+}
+
+/** What a word that is in, and a place that is still empty, look like. */
+const WORD_IN = '••••';
+const NO_WORD = '____';
+
+function openWords(facts: WordsFacts, port: MessagePort): void {
+  const { ticket } = facts;
+  const typing = new SheetTyping(facts.words);
+  const words = wordsWords(facts);
+  document.body.dataset['wanted'] = 'words';
+  writePerson(facts, words);
+  write('tries', words.costs);
+  const cells = wordCells(facts.words.count);
+  let looking = false;
+
+  const draw = (heard: SheetHeard | 'looking') => {
+    const { phase, places, number, empty } = typing;
+    const open = phase === 'shown' || looking;
+    const wrong = heard === 'unknown' || heard === 'one-wrong' || heard === 'more-wrong' || heard === 'machine';
+    document.body.dataset['state'] = wrong ? 'wrong' : phase === 'over' ? 'given' : phase === 'words' && empty ? 'typing' : 'fits';
+    document.body.dataset['phase'] = phase;
+    cells.forEach((cell, at) => {
+      const word = places[at] ?? null;
+      cell.textContent = word === null ? NO_WORD : open ? word : WORD_IN;
+      cell.className = phase === 'words' && at === number - 1 ? 'next' : '';
+    });
+    write('wanted', wordsName(facts, phase));
+    write('enter', wordsEnter(phase));
+    write('state', wordsSay(typing, heard));
+  };
+  const cancel = () => {
+    if (typing.phase === 'over') return;
+    typing.wipe();
+    port.postMessage({ ticket, cancelled: true });
+    draw('cancelled');
+  };
+  const look = (is: boolean) => {
+    if (is === looking || (is && typing.phase !== 'words')) return;
+    looking = is;
+    draw(is ? 'looking' : 'nothing');
+  };
+  const answer = (heard: SheetHeard) => {
+    if (heard === 'show') port.postMessage({ ticket, shows: true } satisfies BoothAsks);
+    if (heard === 'cancelled') port.postMessage({ ticket, cancelled: true });
+    if (heard === 'done') typing.hand((pin) => port.postMessage({ ticket, pin }));
+    if (heard !== 'nothing') looking = false;
+    draw(heard);
+  };
+  port.onmessage = ({ data }: MessageEvent<BoothShown>) => {
+    if (data.ticket !== ticket) return;
+    typing.show(data.component);
+    draw('show');
+  };
+  const field = hear((event) => {
+    if (event.key === 'Tab') look(true);
+    else if (typing.phase !== 'over') {
+      const { key, timeStamp, repeat } = event;
+      const chord = (event.ctrlKey || event.altKey || event.metaKey) && !event.getModifierState('AltGraph');
+      answer(typing.press({ key, time: timeStamp, repeat, chord }));
+    }
+  }, () => {
+    if (typing.phase !== 'over') answer(typing.unusable());
+  }, (event) => {
+    if (event.key === 'Tab') look(false);
+  });
+  window.addEventListener('blur', () => look(false));
+  window.addEventListener('pagehide', cancel);
+  ipcRenderer.on('booth:cancel' satisfies BoothChannel, cancel);
+  draw('nothing');
+  field.focus();
+}
+
+ipcRenderer.once('booth:open' satisfies BoothChannel, (event, facts: BoothFacts | ComponentFacts | WordsFacts) => {
   const [port] = event.ports;
   const begin = () => {
     try {
       if ('component' in facts) {
         if (port !== undefined) openComponent(facts, port);
+      } else if ('words' in facts) {
+        if (port !== undefined) openWords(facts, port);
       } else if (facts.typed === null) openPad(facts);
       else if (port !== undefined) open(facts, facts.typed, port);
     } catch (error) {

@@ -28,6 +28,7 @@ import type { Backup, BackupRecord } from '../../ceremonies/backup-record.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { bagAt, bagInUse, bagsFault, expectedBag } from '../../ceremonies/putting-away.ts';
 import { rehearsalSeats, someoneLeft } from '../../ceremonies/renewal.ts';
+import { handlesCopies, envelopeDigest, returnStep } from '../../ceremonies/share-copies.ts';
 import { totalOnForms } from '../../ceremonies/components.ts';
 import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { readScript, type Parameters, type Plan, type PlanStep, type Script } from '../../ceremonies/script.ts';
@@ -128,6 +129,7 @@ const keeping = () => import('./inventory.ts');
 const inventories = () => import('../../ceremonies/inventory.ts');
 /** Envelopes bring CMS with them. */
 const escrowing = () => import('./escrow.ts');
+const copying = () => import('./copying.ts');
 const envelopes = () => import('../../ceremonies/escrow-envelope.ts');
 /** What the records say of the keys, and statements on them. */
 const stating = () => import('./stating.ts');
@@ -433,7 +435,7 @@ export class Conductor {
     }
     // A key that is only spoken of stands on no token of the room.
     const elsewhere: { bound: Bindings['tokens'][string] | null } = { bound: null };
-    if (plan.tokens.length === 0 && Object.entries(plan.inputs).some(([name, { kind }]) => kind === 'key' && !brought.includes(name))) wanted.push({ label: 'REHEARSAL CA', bind: (_bindings, serial) => { elsewhere.bound = { module, serial }; } });
+    if (plan.tokens.length === 0 && Object.entries(plan.inputs).some(([name, { kind }]) => (kind === 'key' || (kind === 'backup' && handlesCopies(plan))) && !brought.includes(name))) wanted.push({ label: 'REHEARSAL CA', bind: (_bindings, serial) => { elsewhere.bound = { module, serial }; } });
     await this.#world.devices.call(config, 'start', { module: config });
     const { tokens } = await this.#world.devices.call(config, 'provision', { labels: wanted.map((item) => item.label) });
     const bindings: MutableBindings = { tokens: { ...existing }, cards: structuredClone(held) };
@@ -452,6 +454,7 @@ export class Conductor {
     const { devices, clock, random } = this.#world;
     const release = releaseStep(plan);
     if (release) return this.#escrowProps(release, bound, brought, ca);
+    if (returnStep(plan)) return this.#returnProps(plan, bound, brought, ca);
     // A key and a backup are of one key: it is made together with its backup, and stays on its token.
     const kinds = Object.entries(plan.inputs).filter(([name]) => !brought.includes(name)).map(([, { kind }]) => kind);
     const pair = bound && kinds.includes('key') && kinds.includes('backup') ? await this.#backupFor(bindings, this.#module(bound.module), bound.serial, ca, true, absent) : null;
@@ -490,6 +493,7 @@ export class Conductor {
           file('json', utf8(JSON.stringify(await this.#rehearsalCopies(config, bound, made.key), null, 2)));
           break;
         }
+        case 'recipients': file('pem', await (await copying()).rehearsalRecipients(this.#forEscrow(), config, plan)); break;
         case 'recipient': file('pub', await (await escrowing()).rehearsalAgent(this.#forEscrow(), config)); break;
         case 'escrow': case 'envelope': break; // of a release alone, and made with its backup
         case 'backup': file('json', utf8(JSON.stringify(pair ?? await this.#backupFor(bindings, config, bound.serial, ca, false, absent)))); break;
@@ -513,6 +517,15 @@ export class Conductor {
     const { backup, escrow, envelope } = await (await escrowing()).rehearsalEscrow(this.#forEscrow(), this.#module(bound.module), bound.serial, ca);
     const file = (name: string, suffix: string, bytes: Uint8Array) => [name, { file: `rehearsal-${name}.${suffix}`, bytes: forWebCrypto(bytes) }] as const;
     return Object.fromEntries([file(release.from, 'json', utf8(JSON.stringify(backup))), file(release.escrow, 'json', utf8(JSON.stringify(escrow))), file(release.envelope, 'cms', envelope)]);
+  }
+
+  /** The backup and the envelope of one of its shares belong together likewise. */
+  async #returnProps(plan: Plan, bound: Bindings['tokens'][string] | undefined, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }): Promise<Inputs> {
+    const { from = '', envelope: sealed = '' } = returnStep(plan) ?? {};
+    if ([from, sealed].every((name) => brought.includes(name))) return {};
+    if (!bound || brought.length > 0) throw new Refused(refuse('PROVISION', 'the backup and the envelope of one of its shares, or neither', `${brought.join(', ')} alone`, 'Bring both, or take both away and have them made.'));
+    const { backup, envelope } = await (await copying()).rehearsalReturn(this.#forEscrow(), this.#module(bound.module), bound.serial, plan, ca);
+    return { [from]: { file: `rehearsal-${from}.json`, bytes: forWebCrypto(utf8(JSON.stringify(backup))) }, [sealed]: { file: `rehearsal-${sealed}.cms`, bytes: forWebCrypto(envelope) } };
   }
 
   #forEscrow(): EscrowWorld {
@@ -1089,7 +1102,7 @@ export class Conductor {
       return null;
     }
     if (action === 'destroy-copies' && ordered === undefined) this.#mayDestroy(room);
-    const file = step.do.action === 'release-escrow' ? (await escrowing()).agentKeyFile(brought, room.standIns, this.#world.home, releaseOf(state.opening?.inputs, step.do.escrow)) : brought;
+    const file = step.do.action === 'release-escrow' ? (await escrowing()).agentKeyFile(brought, room.standIns, this.#world.home, releaseOf(state.opening?.inputs, step.do.escrow)) : await this.#holdersFile(room, step, brought);
     const intent = ordered ?? await this.#intent(room, step, typed);
     const begun = this.#write(room, 'begun', { intent }, who);
     let evidence: Evidence;
@@ -1103,6 +1116,13 @@ export class Conductor {
     }
     await this.#outcome(room, step, begun.seq, evidence);
     return evidence;
+  }
+
+  /** Of whoever opens the envelope of a share: the key file; of every other step, what was brought. Throws `Refused` COPY-KEY-FILE. */
+  async #holdersFile(room: Room, { do: what, who }: PlanStep, brought: Uint8Array | null): Promise<Uint8Array | null> {
+    const { state } = room.fold;
+    const digest = what.action === 'open-copy' ? state.copies[who]?.sealed?.recipient ?? '' : what.action === 'return-share' ? envelopeDigest(state.opening?.inputs, what) : null;
+    return digest === null ? brought : (await copying()).holderKeyFile(brought, room.standIns, this.#world.home, personAt(state, who)?.name ?? who, digest);
   }
 
   /** The bag that this step opens, with the number that its holder read. Another one than the records expect stops nothing: it is written down, and found. */
@@ -1250,6 +1270,18 @@ export class Conductor {
         const { check } = await this.#world.devices.call(this.#tokenModule(state), 'total-components', { set: entered ?? '', of: Object.keys(components).length, check: method });
         return { token, set: entered ?? '', id: toHex(random(16)), label, kind, check };
       }
+      case 'seal-copy': case 'write-copy': {
+        const { card: on = '', object = '', x = 1 } = state.backup?.given[step.who] ?? {};
+        const own = { card: on, object, set, x, ...await this.#openedBag(room, step, typed) };
+        // What the file of recipients is refused for is told before anybody types a PIN.
+        if (step.do.action === 'seal-copy') return { ...own, recipient: (await copying()).recipientDigest(state, step.do, step.who, clock.now()) };
+        return { ...own, sheet: `S-${toHex(random(4)).toUpperCase()}` };
+      }
+      case 'open-copy': return { set, x: state.copies[step.who]?.x ?? 1, envelope: state.copies[step.who]?.identifier ?? '' };
+      case 'return-share': return {
+        card: cardOf(state, step.do.card ?? 'new-share-card', step.who) ?? '', object: `conclave-share-${toHex(random(8))}`, set, x: step.do.share,
+        erases: [...state.voidShares[step.who] ?? []], envelope: envelopeDigest(state.opening?.inputs, step.do),
+      };
       case 'compare-keys': return { token, ids: keyIds(keyInput(state, step.do.from).key), with: state.key?.token ?? '', nonces: [toBase64url(random(32)), toBase64url(random(32))] };
       case 'seal-escrow': {
         // What the agent's file is refused for is told before anybody lends a share.
@@ -1307,6 +1339,7 @@ export class Conductor {
   async #perform(room: Room, step: PlanStep, intent: Intent, acceptFinalTry: boolean, file: Uint8Array | null): Promise<unknown> {
     const { state } = room.fold;
     const { current } = state;
+    const { clock } = this.#world;
     const ask = (purpose: string, seat = step.who) => this.#asked(room, seat, purpose, acceptFinalTry);
     const token = this.#tokenModule(state);
     const own = this.#cardModule(state, step.who);
@@ -1426,6 +1459,29 @@ export class Conductor {
         const { card, object, x } = intent as Intent<'retire-share'>;
         const copy = { class: 'data' as const, id: '', label: object, keyType: '', check: { method: 'none' as const, value: '' as const } };
         return { card, object, x, device: await this.#device(room, this.#moduleWith(state, card), 'destroy-copy', { token: card, copy, asked: ask('have your old share erased from this card') }) };
+      }
+      case 'seal-copy': case 'write-copy': {
+        const { card, object, x, ...of } = intent as Intent<'seal-copy'> | Intent<'write-copy'>;
+        const on = { card, object, x, record: copyRecord(state, step.do.from) };
+        const holder = this.#moduleWith(state, card);
+        if (step.do.action === 'write-copy') return this.#device(room, holder, 'write-copy', { ...on, sheet: (of as Intent<'write-copy'>).sheet, asked: ask('have your share shown to you alone, write it down, and type it from your form') });
+        return this.#device(room, holder, 'seal-copy', { ...on, ...(await copying()).placeOf(state, step.do, step.who), at: clock.now().toISOString(), asked: ask('have your share sealed to your own key') });
+      }
+      case 'open-copy': {
+        const { x, envelope } = intent as Intent<'open-copy'>;
+        const { sealed } = state.copies[step.who] ?? {};
+        const on = state.backup?.given[step.who]?.card ?? '';
+        const opened = await this.#device(room, this.#moduleWith(state, on), 'open-copy', {
+          card: on, x, record: copyRecord(state, copiedFrom(state)), envelope: sealed?.envelope ?? '', recipient: sealed?.recipient ?? '', file: toBase64url(file ?? new Uint8Array()), asked: ask('open your envelope: the password of your key file'),
+        });
+        return { ...opened, envelope };
+      }
+      case 'return-share': {
+        const { card, object, x, erases, envelope } = intent as Intent<'return-share'>;
+        return this.#device(room, this.#moduleWith(state, card), 'return-share', {
+          card, object, x, erases, record: copyRecord(state, step.do.from), sealed: envelope === null ? null : { envelope: state.opening?.inputs[step.do.envelope ?? '']?.bytes ?? '', file: toBase64url(file ?? new Uint8Array()) },
+          asked: ask('receive your share on your new card'), holder: ask(envelope === null ? 'type your share from your form' : 'open your envelope: the password of your key file'),
+        });
       }
       case 'lock-key': return this.#device(room, token, 'lock-key', { token: (intent as Intent<'lock-key'>).token, key: referenceOf(state), asked: ask('make the key non-extractable') });
       case 'enter-component': case 'issue-component': {
@@ -1615,6 +1671,17 @@ function referenceOf(state: State): KeyReference {
 
 function formOrder({ components }: State, what: Extract<PlanStep['do'], { action: 'form-key' }>, { token, set, id, label, kind, check }: Intent<'form-key'>): Omit<DeviceRequest<'form-key'>, 'asked'> {
   return { token, set, of: Object.keys(components.entered).length, id, label, kind, check: what.check, use: what.use, value: check.value, onForms: totalOnForms(what) };
+}
+
+/** What a copy is a copy of: as much of the backup record as the envelope names. */
+function copyRecord({ opening }: State, from: string): Pick<BackupRecord, 'mode' | 'label' | 'set' | 'shares'> {
+  const { mode, label, set, shares } = backupInput(opening?.inputs, from);
+  return { mode, label, set, shares };
+}
+
+/** The backup whose shares are sealed in this ceremony. */
+function copiedFrom({ plan }: State): string {
+  return plan?.steps.flatMap(({ do: what }) => (what.action === 'seal-copy' ? [what.from] : []))[0] ?? '';
 }
 
 function problemOf(error: unknown): DeviceError {

@@ -38,6 +38,7 @@ import { PinDesk, type Booth } from './login.ts';
 import {
   OPERATIONS, REHEARSAL_PIN, type Answer, type Asked, type CertificateOrder, type DeviceError, type ModuleConfig, type Operation, type Slots,
 } from './protocol.ts';
+import type { CopyOf } from './share-copies.ts';
 import { forgetProven, newReference, readRestored, restoreKey, rehearsalBackup } from './restoring.ts';
 import { explanations, listedAs, probe, readDetails, readObject, scanKeys, wantedOf } from './reading.ts';
 import { lend, Secret, secretBytes, takeBytes } from './secret.ts';
@@ -64,6 +65,9 @@ const KEEPS_BROWSING: readonly Operation[] = ['slots', 'moved', 'objects', 'sear
 const IDLE_LIMIT = 10 * 60_000;
 /** A listing made ahead is used when it is asked for within this time, and made anew otherwise. */
 const AHEAD_LIMIT = 3_000;
+
+/** Envelopes bring CMS with them. */
+const copying = () => import('./share-copies.ts');
 
 const seedLabel = (id: string) => `${IDENTITY_LABEL}-${id}`;
 
@@ -207,6 +211,11 @@ export class Operations {
       case 'provision-agent': return (await import('./escrow.ts')).rehearsalAgent();
       case 'provision-escrow': return this.#provisionEscrow(body as Body<'provision-escrow'>);
       case 'provision-backup': return this.#provisionBackup(body as Body<'provision-backup'>, work);
+      case 'seal-copy': return this.#sealCopy(body as Body<'seal-copy'>);
+      case 'open-copy': return this.#openCopy(body as Body<'open-copy'>);
+      case 'write-copy': return this.#writeCopy(body as Body<'write-copy'>);
+      case 'return-share': return this.#returnShare(body as Body<'return-share'>, work);
+      case 'provision-copy': return this.#provisionCopy(body as Body<'provision-copy'>);
       case 'enter-component': return this.#enterComponent(body as Body<'enter-component'>);
       case 'issue-component': return this.#issueComponent(body as Body<'issue-component'>);
       case 'total-components': return this.#totalComponents(body as Body<'total-components'>);
@@ -788,26 +797,11 @@ export class Operations {
 
   async #giveShare({ card: serial, object, set, x, sealed, erases, asked }: Body<'give-share'>, work: Work): Promise<Answer<'give-share'>> {
     return this.#card(serial, asked, async ({ token, session }) => {
-      if ((await session.find({ class: 'data', label: object })).length > 0) {
-        throw new Refused(refuse('OBJECT-FREE', `no object ${object} on this card`, 'one that is there', 'Look at the card before it is written to.'));
-      }
+      await objectIsFree(session, object);
       const blob = { name: { set, x }, bytes: fromBase64url(sealed) };
       const [opened] = await this.#takeTransport().openAll([blob]);
-      const commitment = await lend(opened!, (bytes) => withShare(bytes, set, x, async (share) => {
-        await work.write(() => session.putData(object, bytes));
-        const stored = await session.getData(object);
-        const same = equalBytes(stored.bytes, bytes);
-        stored.wipe();
-        if (!same) throw new Refused(refuse('SHARE-DAMAGED', 'the share as it was written', 'other bytes on the card', 'Use another card.'));
-        return shareCommitment(share);
-      }));
-      const erased: string[] = [];
-      for (const label of erases) {
-        if (label === object || (await session.find({ class: 'data', label })).length === 0) continue;
-        await work.write(() => session.destroy({ class: 'data', label }));
-        erased.push(label);
-      }
-      return { card: await token.facts(), object, x, commitment, erased };
+      const commitment = await lend(opened!, (bytes) => withShare(bytes, set, x, (share) => putShare(session, object, share, bytes, work)));
+      return { card: await token.facts(), object, x, commitment, erased: await eraseVoid(session, object, erases, work) };
     });
   }
 
@@ -944,6 +938,61 @@ export class Operations {
     } finally {
       for (const bytes of [...opened, ...every.map(({ payload }) => payload)]) bytes.fill(0);
     }
+  }
+
+  // --- copies of shares ------------------------------------------------------------------------------------------------
+
+  async #sealCopy({ card: serial, object, asked, ...order }: Body<'seal-copy'>): Promise<Answer<'seal-copy'>> {
+    const { sealCopy } = await copying();
+    return this.#ownShare(serial, object, order, asked, async ({ session }, share, bytes) =>
+      ({ card: serial, object, x: order.x, commitment: shareCommitment(share), ...(await sealCopy(bytes, order, (length) => mixed(session, 'share envelope', length))) }));
+  }
+
+  /** Nothing of the card is used: it says that this is a rehearsal, or that it is none. */
+  async #openCopy({ card: serial, asked, ...order }: Body<'open-copy'>): Promise<Answer<'open-copy'>> {
+    const { withOpened } = await copying();
+    const token = await this.#tokens().token(serial);
+    return withOpened(this.#pins, token, asked, order, (share, opener) => ({ x: order.x, commitment: shareCommitment(share), opener }));
+  }
+
+  async #writeCopy({ card: serial, object, asked, ...order }: Body<'write-copy'>): Promise<Answer<'write-copy'>> {
+    const { PaperDesk } = await copying();
+    return this.#ownShare(serial, object, order, asked, async ({ token }, share) => {
+      await new PaperDesk(this.#surroundings, this.#pins.ticket).write(token, share, order, asked);
+      return { card: serial, object, x: order.x, commitment: shareCommitment(share), sheet: order.sheet, readBack: true };
+    });
+  }
+
+  /** The share on this card, as this set has it. */
+  async #ownShare<T>(serial: string, object: string, of: CopyOf, asked: Asked, use: (card: Held, share: Share, bytes: Uint8Array) => Promise<T>): Promise<T> {
+    const { withOwnShare } = await copying();
+    return this.#card(serial, asked, async (card) => {
+      const stored = await card.session.getData(object);
+      return lend(stored.bytes, (bytes) => withOwnShare(bytes, of, (share) => use(card, share, bytes)));
+    });
+  }
+
+  /** First the share, then the card's PIN: nobody logs in for a copy that is none. */
+  async #returnShare({ card: serial, object, sealed, erases, asked, holder, ...of }: Body<'return-share'>, work: Work): Promise<Answer<'return-share'>> {
+    const put = (share: Share, bytes: Uint8Array) => this.#card(serial, asked, async ({ token, session }) => {
+      await objectIsFree(session, object);
+      const commitment = await putShare(session, object, share, bytes, work);
+      return { card: await token.facts(), object, x: of.x, commitment, erased: await eraseVoid(session, object, erases, work) };
+    });
+    const { PaperDesk, withOpened } = await copying();
+    const token = await this.#tokens().token(serial);
+    if (sealed === null) return new PaperDesk(this.#surroundings, this.#pins.ticket).withTyped(token, of, holder, put);
+    return withOpened(this.#pins, token, holder, { ...of, ...sealed, recipient: null }, (share, _opener, bytes) => put(share, bytes));
+  }
+
+  async #provisionCopy({ recipient, ...of }: Body<'provision-copy'>): Promise<Answer<'provision-copy'>> {
+    const { sealCopy } = await copying();
+    const share = this.#backupKey().shares.get(of.x);
+    if (!share) throw new Fault('BACKUP_KEY_GONE');
+    return lend(encodeShare(share), async (bytes) => {
+      const { envelope } = await sealCopy(bytes, { ...of, recipients: recipient, number: 1, of: 1, at: new Date().toISOString() }, (length) => Promise.resolve(randomFillSync(secretBytes(length))));
+      return { envelope };
+    });
   }
 
   // --- components ----------------------------------------------------------------------------------------------------
@@ -1291,6 +1340,33 @@ async function mixed(session: Session, purpose: string, length = 32): Promise<Ui
 }
 
 const NEXT_CARD = 'Find out whose card this is before anything else happens.';
+
+async function objectIsFree(session: Session, object: string): Promise<void> {
+  if ((await session.find({ class: 'data', label: object })).length > 0) {
+    throw new Refused(refuse('OBJECT-FREE', `no object ${object} on this card`, 'one that is there', 'Look at the card before it is written to.'));
+  }
+}
+
+/** Writes a share (borrowed, with the bytes of its record) and reads it back. Returns its commitment. */
+async function putShare(session: Session, object: string, share: Share, bytes: Uint8Array, work: Work): Promise<string> {
+  await work.write(() => session.putData(object, bytes));
+  const stored = await session.getData(object);
+  const same = equalBytes(stored.bytes, bytes);
+  stored.wipe();
+  if (!same) throw new Refused(refuse('SHARE-DAMAGED', 'the share as it was written', 'other bytes on the card', 'Use another card.'));
+  return shareCommitment(share);
+}
+
+/** Share objects that count no more: those that were there are erased. */
+async function eraseVoid(session: Session, object: string, erases: readonly string[], work: Work): Promise<string[]> {
+  const erased: string[] = [];
+  for (const label of erases) {
+    if (label === object || (await session.find({ class: 'data', label })).length === 0) continue;
+    await work.write(() => session.destroy({ class: 'data', label }));
+    erased.push(label);
+  }
+  return erased;
+}
 
 /** Lends the share in `bytes` (borrowed), if it is the one that was asked for. Throws SHARE-DAMAGED, SHARE-FOREIGN-SET, SHARE-SWAPPED. */
 async function withShare<T>(bytes: Uint8Array, set: string, x: number, use: (share: Share) => Promise<T>): Promise<T> {

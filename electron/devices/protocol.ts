@@ -4,10 +4,11 @@
  * Three channels, kept apart:
  *   1. requests and answers (this file): conductor <-> device process. No secret fits in either direction.
  *   2. notices: device process -> its parent ("a PIN is wanted, for this card, from this person"; "a token has come").
- *   3. the booth port: booth window -> device process, PIN bytes only (and a component to its holder's booth); it does not exist for the conductor.
+ *   3. the booth port: booth window -> device process, PIN bytes only (and a component, or the words of a share, to its holder's booth); it does not exist for the conductor.
  */
 import * as z from 'zod';
 import { AttributeWanted, Explanation, ObjectPlace, ObjectReading, Reader, Readiness, ScannedKey, TokenDetails } from '../../ceremonies/estate.ts';
+import { BackupRecord } from '../../ceremonies/backup-record.ts';
 import { CHECK_METHODS } from '../../ceremonies/keys/check-value.ts';
 import { EscrowRecord } from '../../ceremonies/escrow.ts';
 import { ACTIVATION_PIN, CHANGE_KINDS, ComponentCheck, CopyDestroyed, EVIDENCE, KeyCheck, KeyReference, ModuleFacts, ObjectFact, ObjectReference, Observation, Placement, PublicJwk, ShareSet, SignaturePair, TokenFacts, WrappedPart } from '../../ceremonies/evidence.ts';
@@ -56,6 +57,9 @@ const instant = z.string().max(32);
 
 /** Shares that cards have lent to the process of the token. */
 const Lent = z.array(z.strictObject({ seat: z.string().max(40), card: serial, x: z.int(), sealed: b64(80_000) })).min(2);
+
+/** A share of which a copy is made or used: the set as the backup record has it, and the number. */
+const CopyOf = { record: BackupRecord.pick({ mode: true, label: true, set: true, shares: true }), x: z.int().min(1).max(255) };
 
 /** What an envelope is about: the record of an escrow without the envelope's digest. */
 const Terms = EscrowRecord.omit({ sha256: true });
@@ -358,6 +362,29 @@ export const OPERATIONS = {
   },
   'wipe-backup-key': { request: z.strictObject({}), answer: EVIDENCE['wipe-backup-key'] },
 
+  // --- copies of shares on other media (share-copies.ts): all of it in the process of the card ---------------------------------
+  /** Seals the share on this card to the `number`th of `of` keys in the file of recipients, valid `at` that time. */
+  'seal-copy': {
+    request: z.strictObject({ card: serial, object: z.string().max(64), ...CopyOf, recipients: b64(1_000_000), number: z.int().min(1).max(255), of: z.int().min(1).max(255), at: instant, asked: Asked }),
+    answer: EVIDENCE['seal-copy'],
+  },
+  /** Opens an envelope and compares. `file`: the holder's encrypted key file, whose password is typed in the booth; nobody logs in to the card. */
+  'open-copy': {
+    request: z.strictObject({ card: serial, ...CopyOf, envelope: b64(20_000), recipient: z.string().length(64), file: b64(100_000), asked: Asked }),
+    answer: EVIDENCE['open-copy'].omit({ envelope: true }),
+  },
+  /** Shows the share on this card as words, and has them typed again. */
+  'write-copy': { request: z.strictObject({ card: serial, object: z.string().max(64), ...CopyOf, sheet: z.string().max(16), asked: Asked }), answer: EVIDENCE['write-copy'] },
+  /** The share out of an envelope, or typed from paper where `sealed` is null, onto this card; `holder` is asked for it, `asked` for the card's PIN. */
+  'return-share': {
+    request: z.strictObject({
+      card: serial, object: z.string().max(64), ...CopyOf, sealed: z.strictObject({ envelope: b64(20_000), file: b64(100_000) }).nullable(), erases: z.array(z.string().max(64)).max(64), asked: Asked, holder: Asked,
+    }),
+    answer: EVIDENCE['return-share'],
+  },
+  /** For a rehearsal: the envelope of a share of the backup that `provision-backup` left in this process. */
+  'provision-copy': { request: z.strictObject({ ...CopyOf, recipient: b64(4000) }), answer: z.strictObject({ envelope: b64(20_000) }) },
+
   // --- components (components.ts): held in this process between the first of them and the key, and nowhere else ---------------
   'enter-component': { request: z.strictObject({ token: serial, ...ComponentOrder, asked: Asked }), answer: EVIDENCE['enter-component'] },
   'issue-component': { request: z.strictObject({ token: serial, ...ComponentOrder, asked: Asked }), answer: EVIDENCE['issue-component'] },
@@ -431,14 +458,16 @@ export const Notice = z.discriminatedUnion('kind', [
     kind: z.literal('component-wanted'), ticket: z.int(), token: TokenFacts, asked: Asked,
     component: z.strictObject({ number: z.int(), of: z.int(), digits: z.int(), method: z.enum(CHECK_METHODS), shows: z.boolean() }),
   }),
+  /** The words of a share are typed from paper. `shows`: first they are shown to their holder, who writes them on the form `sheet`. */
+  z.strictObject({ kind: z.literal('words-wanted'), ticket: z.int(), token: TokenFacts, asked: Asked, words: z.strictObject({ count: z.int(), sheet: z.string().max(16).nullable(), shows: z.boolean() }) }),
   z.strictObject({ kind: z.literal('pin-settled'), ticket: z.int(), outcome: z.enum(['accepted', 'refused', 'cancelled', 'locked']) }),
 ]);
 export type Notice = z.infer<typeof Notice>;
 
-/** On the booth port, and only there. The receiver wipes `pin` after use: a PIN, or the digits of a component. */
+/** On the booth port, and only there. The receiver wipes `pin` after use: a PIN, the digits of a component, or words on one line. */
 export type BoothMessage = { readonly ticket: number; readonly pin: Uint8Array } | { readonly ticket: number; readonly cancelled: true };
 
-/** The holder of a component is ready to see it; and, back on the very port that asked, the component with so many bytes of its check value behind it. */
+/** The holder of a component, or of a share, is ready to see it; and, back on the very port that asked, the component with so many bytes of its check value behind it, or the words of the share on one line. */
 export interface BoothAsks { readonly ticket: number; readonly shows: true }
 export interface BoothShown { readonly ticket: number; readonly component: Uint8Array }
 export const SHOWN_CHECK = 3;

@@ -56,7 +56,7 @@ function Doing({
       if (action === 'administer') return <Changing state={state} busy={busy} />;
       if (action === 'wait') return <Waiting state={state} hours={step.do.hours} busy={busy} press={() => act()} />;
       if (action === 'destroy-copies') return <Destroying state={state} step={step.id} again={again} busy={busy} act={act} />;
-      if (action === 'release-escrow') return <Releasing key={step.id} record={record} step={step} busy={busy} again={again} />;
+      if (action === 'release-escrow' || action === 'open-copy' || (action === 'return-share' && step.do.envelope !== undefined)) return <Releasing key={step.id} record={record} step={step} busy={busy} again={again} />;
       if (action === 'retire-share') return <Erasing state={state} again={again} busy={busy} act={act} />;
       if (bagAt(state, step)) return <Bagged key={step.id} state={state} step={step} busy={busy} again={again} />;
       if (action === 'zeroise-token') return <WriteOut key={step.id} record={record} step={step} busy={busy} again={again} />;
@@ -154,12 +154,13 @@ function WriteOut({ record: { state }, step, busy, again }: { readonly record: R
   );
 }
 
-/** A stand-in brings the key file of the rehearsal's agent from the data folder; an agent chooses it. */
+/** A stand-in brings the key file of the rehearsal's agent or custodian from the data folder; a person chooses it. */
 function Releasing({ record: { state, ceremony }, step, busy, again }: { readonly record: Record; readonly step: PlanStep; readonly busy: boolean; readonly again: boolean }) {
   const standIns = useConclave((conclave) => conclave.standIns.includes(ceremony));
   const act = (acceptFinalTry: boolean, file?: { readonly file: string; readonly bytes: Uint8Array<ArrayBuffer> }) =>
     void store.getState().ask({ call: 'act', ceremony: state.ceremony, step: step.id, acceptFinalTry, ...(file && { file }) });
-  const { button, key } = t.actions['release-escrow'];
+  const { action } = step.do;
+  const { button, key } = t.actions[action];
   const text = again ? `${t.ceremony.again}: ${button}` : button;
   return (
     <>
@@ -168,7 +169,7 @@ function Releasing({ record: { state, ceremony }, step, busy, again }: { readonl
         <Primary text={text} letter={key} busy={busy} press={() => act(false)} />
       ) : (
         <Suspense fallback={null}>
-          <AgentKey act={(file) => act(false, file)} button={(press) => <Primary text={text} letter={key} busy={busy || press === null} press={() => press?.()} />} />
+          <AgentKey words={action === 'release-escrow' ? t.escrow : t.copies} act={(file) => act(false, file)} button={(press) => <Primary text={text} letter={key} busy={busy || press === null} press={() => press?.()} />} />
         </Suspense>
       )}
     </>

@@ -42,6 +42,7 @@ const NAMED = new Map(Object.entries(SHAPES).map(([name, schema]) => [JSON.strin
 const PATTERNS = new Map([
   ['^[A-Za-z0-9_-]*$', 'base64url'], ['^[A-Za-z0-9_-]+$', 'base64url'], ['^([0-9a-f]{2})*$', 'hex'], ['^[a-z][a-z0-9-]*$', 'seat'],
   ['^[1-9][0-9]{0,17}$', 'decimal of at most 18 digits'],
+  ['^S-[0-9A-F]{8}$', '`S-` and 8 digits or capitals A to F'],
   ['^\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}\\.\\d{3}Z$', 'time'], ['^\\d{4}-\\d{2}-\\d{2}$', 'date'],
 ]);
 

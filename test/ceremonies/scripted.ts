@@ -35,7 +35,7 @@ import type { CheckMethod } from '../../ceremonies/keys/check-value.ts';
 import { CRL_LINTS, issueCrl, throwawayLintCrl, type CrlProfile } from '../../ceremonies/keys/crl.ts';
 import { affectedBy, sinceOf } from '../../ceremonies/compromise.ts';
 import { headersOf, signingInput } from '../../ceremonies/keys/jws.ts';
-import { recipientOfKey, sealEnvelope, sealingRandomness } from '../../ceremonies/keys/envelope.ts';
+import { recipientOfKey, sealEnvelope, sealingRandomness, type Sealing } from '../../ceremonies/keys/envelope.ts';
 import { ML_KEM } from '../../ceremonies/keys/kem.ts';
 import { parsePublicKey, publicKeyFromParts, toJwk, type PublicKey } from '../../ceremonies/keys/public-key.ts';
 import { makeRequest, makeStatedRequest } from '../../ceremonies/keys/request.ts';
@@ -48,12 +48,14 @@ import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { bagAt } from '../../ceremonies/putting-away.ts';
 import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats } from '../../ceremonies/renewal.ts';
+import { envelopeDigest, returnStep } from '../../ceremonies/share-copies.ts';
+import { copySealing } from '../../ceremonies/share-envelope.ts';
 import { planOf, readScript, type Parameters, type Plan, type PlanStep } from '../../ceremonies/script.ts';
 import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, parseLine } from '../../ceremonies/transcript.ts';
 
 /** The scripts that ship, by name. */
-export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'user-pin-reset', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup'] as const;
+export const SHIPPED = ['root-ca', 'composite-ca', 'pq-root', 'intermediate', 'cross-sign', 'crl', 'encryption-certificate', 'administration', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'token-zeroise', 'key-compromise', 'custody-movement', 'activation-split', 'activate', 'user-pin-reset', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup', 'share-envelope', 'share-paper', 'share-return'] as const;
 const shipped = (name: string) => readFileSync(join(import.meta.dirname, `../../ceremonies/scripts/${name}.yaml`), 'utf8');
 
 /** A key with a copy of every kind: on a token, as shares on cards, as ciphertext, on paper. */
@@ -385,7 +387,13 @@ export class ScriptedRoom {
         case 'copies': file(utf8(JSON.stringify({ ...this.#options.copies ?? COPIES, mode: this.#options.mode ?? 'rehearsal' }))); break;
         case 'backup': file(utf8(JSON.stringify(await this.#backup(plan)))); break;
         case 'recipient': file(this.#agent()); break;
+        case 'recipients': file(utf8(plan.seats.flatMap(({ id, role }) => (role === 'custodian' ? [pem('PUBLIC KEY', this.#agent(id))] : [])).join(''))); break;
         case 'escrow': case 'envelope': {
+          const back = returnStep(plan);
+          if (back) {
+            file(this.#copied(await this.#backup(plan), back.share, this.#agent('custodian-1')));
+            break;
+          }
           const { escrow, envelope } = this.#escrow(await this.#backup(plan));
           file(kind === 'escrow' ? utf8(JSON.stringify(escrow)) : envelope);
           break;
@@ -399,9 +407,9 @@ export class ScriptedRoom {
     return inputs;
   }
 
-  /** The public key of an escrow agent. */
-  #agent(): Uint8Array {
-    const { publicKey } = ML_KEM['ml-kem-768'].keygen(concat(this.#digest('agent d').subarray(0, 32), this.#digest('agent z').subarray(0, 32)));
+  /** The public key of an escrow agent, or of somebody else. */
+  #agent(who = 'agent'): Uint8Array {
+    const { publicKey } = ML_KEM['ml-kem-768'].keygen(concat(this.#digest(`${who} d`).subarray(0, 32), this.#digest(`${who} z`).subarray(0, 32)));
     return subjectKeyOf(ML_KEMS['ml-kem-768'].oid, null, publicKey).spki;
   }
 
@@ -417,9 +425,18 @@ export class ScriptedRoom {
   }
 
   #sealed(terms: EscrowTerms): Uint8Array {
-    const recipient = recipientOfKey(readSubjectKey(this.#agent()));
+    return this.#envelope(this.#agent(), { content: this.#digest('backup key'), description: escrowWords(terms), contentIdentifier: termsDigest(terms) });
+  }
+
+  /** The envelope of a share that nobody has ever seen. */
+  #copied(record: BackupRecord, x: number, spki: Uint8Array): Uint8Array {
+    return this.#envelope(spki, { content: concat(...Array.from({ length: 9 }, () => this.#digest(`share record ${x}`))), ...copySealing(record, x) });
+  }
+
+  #envelope(spki: Uint8Array, sealing: Omit<Sealing, 'recipients'>): Uint8Array {
+    const recipient = recipientOfKey(readSubjectKey(spki));
     const randomness = concat(...Array.from({ length: Math.ceil(sealingRandomness([recipient]) / 32) }, (_, i) => this.#digest(`sealing ${i}`))).subarray(0, sealingRandomness([recipient]));
-    return sealEnvelope({ content: this.#digest('backup key'), recipients: [recipient], description: escrowWords(terms), contentIdentifier: termsDigest(terms) }, randomness);
+    return sealEnvelope({ ...sealing, recipients: [recipient] }, randomness);
   }
 
   /** By somebody whose signing key the CA has certified, for a KEM key that is always the same. */
@@ -716,6 +733,18 @@ export class ScriptedRoom {
       case 'sign-resume': return { card, statement: resumeStatement(state) };
       case 'zeroise-token': return { token, label: tokenFacts(token).label, seen: tokenFacts(token), typed: token };
       case 'administer': return this.changes[0]?.intent ?? { change: 'log-out' };
+      case 'seal-copy': case 'write-copy': {
+        const { card: on, object, x } = state.backup?.given[step.who] ?? assert.fail('no share');
+        const own = { card: on, object, set, x, ...this.#openedBag(step) };
+        return step.do.action === 'seal-copy' ? { ...own, recipient: agentIn(this.#agent(step.who)).sha256 } : { ...own, sheet: `S-${this.#fresh(4).toUpperCase()}` };
+      }
+      case 'open-copy': {
+        const { x, identifier } = state.copies[step.who] ?? assert.fail('no envelope');
+        return { set, x, envelope: identifier };
+      }
+      case 'return-share': return {
+        card: cardOf(state, 'new-share-card', step.who) ?? '', object: `share-${this.#fresh(4)}`, set, x: step.do.share, erases: [...state.voidShares[step.who] ?? []], envelope: envelopeDigest(state.opening?.inputs, step.do),
+      };
       case 'enter-component': case 'issue-component': return { token, set: state.components.set ?? toBase64url(fromHex(this.#fresh(16))), number: custodianNumber(state, step.who) };
       case 'form-key': return { token, set: state.components.set ?? '', id: this.#fresh(16), label: step.do.label, kind: step.do.kind, check: this.#checkOf(step.do, 'key') };
     }
@@ -864,6 +893,21 @@ export class ScriptedRoom {
       case 'retire-share': {
         const { card, object, x } = given as Intent<'retire-share'>;
         return { card, object, x, device: { before: 1, after: 0, use: { tried: 'its attributes read under the old handle', worked: false, answer: 'CKR_OBJECT_HANDLE_INVALID' } } };
+      }
+      case 'seal-copy': case 'write-copy': {
+        const { card, object, x } = given as Intent<'seal-copy' | 'write-copy'>;
+        const own = { card, object, x, commitment: state.backup?.set.commitments[x - 1] ?? '' };
+        if (step.do.action === 'write-copy') return { ...own, sheet: (given as Intent<'write-copy'>).sheet, readBack: true };
+        const spki = this.#agent(step.who);
+        return { ...own, recipient: agentIn(spki), envelope: toBase64url(this.#copied(backupInput(state.opening?.inputs, step.do.from), x, spki)) };
+      }
+      case 'open-copy': {
+        const { x, envelope } = given as Intent<'open-copy'>;
+        return { x, envelope, commitment: state.backup?.set.commitments[x - 1] ?? '', opener: agentIn(this.#agent(step.who)).sha256 };
+      }
+      case 'return-share': {
+        const { card, object, x, erases } = given as Intent<'return-share'>;
+        return { card: tokenFacts(card), object, x, commitment: state.backup?.set.commitments[x - 1] ?? '', erased: erases };
       }
       case 'enter-component': return { number: (given as Intent<'enter-component'>).number, check: this.#checkOf(step.do, step.who) };
       case 'issue-component': return { number: (given as Intent<'issue-component'>).number, check: this.#checkOf(step.do, step.who), sources: ['token', 'system'], readBack: true };

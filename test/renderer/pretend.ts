@@ -50,13 +50,14 @@ import { backupInput, idsToRestore } from '../../ceremonies/recovery.ts';
 import { rehearsalSeats } from '../../ceremonies/renewal.ts';
 import { backsUpOpened } from '../../ceremonies/later-backup.ts';
 import { planOf, readScript, type PlanStep, type Parameters } from '../../ceremonies/script.ts';
+import { envelopeDigest } from '../../ceremonies/share-copies.ts';
 import { MOVEMENTS_HEADER } from '../../ceremonies/shares/movements.ts';
 import { encodeLine, Fold, pushLine } from '../../ceremonies/transcript.ts';
 import type { Bindings, Estate, People } from '../../electron/contract.ts';
 
 /** The scripts that ship, by name. */
 export const SCRIPTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup'].map((name) => [
+  ['root-ca', 'administration', 'composite-ca', 'pq-root', 'intermediate', 'crl', 'cross-sign', 'encryption-certificate', 'recovery', 'recovery-rehearsal', 'ha-clone', 'custodian-change', 'key-destruction', 'custody-movement', 'activation-split', 'activate', 'escrow-deposit', 'escrow-release', 'component-entry', 'component-issue', 'share-backup', 'share-envelope', 'share-paper', 'share-return'].map((name) => [
     name,
     readFileSync(new URL(`../../ceremonies/scripts/${name}.yaml`, import.meta.url), 'utf8'),
   ]),
@@ -207,6 +208,8 @@ export function inputFile(
         file: 'rehearsal-movements.csv',
         text: `${MOVEMENTS_HEADER}\nbag,B-0417,,,custodian-1,head-office,custodian-2,north-branch,Distribution of the shares\ncard,8A41-0093,AAAAAAAAAAAAAAAAAAAAAA,2,custodian-2,head-office,custodian-1,south-branch,Exchange for the bag\n`,
       };
+    case 'recipients':
+      return { file: 'rehearsal-recipients.pem', text: `-----BEGIN PUBLIC KEY-----\n${b64(1600)}\n` };
     case 'recipient':
       return { file: 'rehearsal-agent.pub', text: `-----BEGIN PUBLIC KEY-----\n${b64(1600)}\n` };
     case 'escrow':
@@ -644,6 +647,16 @@ export class Room {
         const share = state.backup?.given[step.who];
         return { card: share?.card ?? '', object: share?.object ?? '', set, x: share?.x ?? 0, ...openedBag(state, step) };
       }
+      case 'seal-copy':
+      case 'write-copy': {
+        const { card = '', object = '', x = 0 } = state.backup?.given[step.who] ?? {};
+        const own = { card, object, set, x, ...openedBag(state, step) };
+        return step.do.action === 'seal-copy' ? { ...own, recipient: hex(32) } : { ...own, sheet: `S-${hex(4).toUpperCase()}` };
+      }
+      case 'open-copy':
+        return { set, x: state.copies[step.who]?.x ?? 0, envelope: state.copies[step.who]?.identifier ?? '' };
+      case 'return-share':
+        return { card: cardOf(state, 'new-share-card', step.who) ?? '', object: `conclave-share-${hex(4)}`, set, x: step.do.share, erases: [...(state.voidShares[step.who] ?? [])], envelope: envelopeDigest(state.opening?.inputs, step.do) };
       case 'seal-escrow':
       case 'prove-recovery':
         return {
@@ -965,6 +978,19 @@ export class Room {
           x: intent['x'] ?? 0,
           device: { before: 1, after: 0, use: { tried: 'its attributes read under the old handle', worked: false, answer: 'CKR_OBJECT_HANDLE_INVALID' } },
         };
+      case 'seal-copy':
+      case 'write-copy':
+      case 'open-copy': {
+        const { card, object, x, recipient, sheet, envelope } = intent as unknown as Intent<'seal-copy'> & Intent<'write-copy'> & Intent<'open-copy'>;
+        const commitment = state.backup?.set.commitments[x - 1] ?? '';
+        if (step.do.action === 'open-copy') return { x, commitment, envelope, opener: state.copies[step.who]?.sealed?.recipient ?? '' };
+        const own = { card, object, x, commitment };
+        return step.do.action === 'write-copy' ? { ...own, sheet, readBack: true } : { ...own, recipient: { ...AGENT, sha256: recipient }, envelope: b64(1700) };
+      }
+      case 'return-share': {
+        const i = intent as unknown as Intent<'return-share'>;
+        return { card: label(i.card), object: i.object, x: i.x, commitment: state.backup?.set.commitments[i.x - 1] ?? '', erased: i.erases };
+      }
       case 'seal-escrow':
         return { quorum: quorum(), possession: { ...possession, message: intent['nonce'] ?? '' }, destroyed: true, agent: AGENT, envelope: b64(1700) };
       case 'restore-key':

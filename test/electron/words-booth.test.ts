@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { fromUtf8 } from '../../ceremonies/bytes.ts';
 import { addChecksum, wordBuffer, writeWords } from '../../ceremonies/shares/word-code.ts';
-import { WordTyping, type WordHeard } from '../../electron/terminal-words.ts';
+import { SheetTyping, WordTyping, type WordHeard } from '../../electron/booth/words.ts';
 
 const COUNT = 20;
 /** Twenty words whose checksum fits. */
@@ -71,4 +71,36 @@ test('all words, and the checksum says how it goes on', () => {
   const again = type(two, ...lines(RIGHT));
   assert.deepEqual(again.map((heard, i) => (heard === 'changed' ? i + 1 : 0)).filter((i) => i > 0), [7, 12]);
   assert.equal(again.at(-1), 'done');
+});
+
+// --- in the booth --------------------------------------------------------------------------------------------------------
+
+const at = (time: number, key: string, more: { repeat?: boolean; chord?: boolean } = {}) => ({ key, time, repeat: false, chord: false, ...more });
+
+test('words are shown to a holder who is alone, hidden before they are typed, and forgotten when a device types', () => {
+  const shown = new SheetTyping({ count: COUNT, shows: true });
+  assert.deepEqual([shown.phase, shown.press(at(0, 'a')), shown.places.some((word) => word !== null)], ['alone', 'nothing', false]);
+  assert.equal(shown.press(at(100, 'Enter')), 'show');
+  assert.equal(shown.press(at(200, 'Enter')), 'nothing', 'they are on their way');
+  const line = new TextEncoder().encode(Array.from({ length: COUNT }, () => 'acid').join(' '));
+  shown.show(line);
+  assert.deepEqual([shown.phase, shown.places[0], line.every((byte) => byte === 0)], ['shown', 'acid', true]);
+  assert.equal(shown.press(at(300, 'Enter')), 'hide');
+  assert.deepEqual([shown.phase, shown.places[0]], ['words', null]);
+  for (const [i, key] of [...'acid'].entries()) assert.equal(shown.press(at(1000 + i * 100, key)), 'typed');
+  assert.equal(shown.press(at(2000, 'a', { chord: true })), 'nothing');
+  assert.equal(shown.press(at(2100, ' ')), 'word');
+  assert.deepEqual([shown.number, shown.places[0]], [2, 'acid']);
+  const heard = Array.from({ length: 16 }, (_, i) => shown.press(at(3000 + i, 'a')));
+  assert.equal(heard.at(-1), 'machine');
+  assert.deepEqual([shown.number, shown.places[0]], [1, null], 'back to the first word');
+  assert.equal(shown.press(at(4000, 'Escape')), 'cancelled');
+  assert.deepEqual([shown.phase, shown.places.every((word) => word === null)], ['over', true]);
+});
+
+test('what was not asked for is wiped and not shown', () => {
+  const typing = new SheetTyping({ count: COUNT, shows: false });
+  const line = new TextEncoder().encode('acid acid');
+  typing.show(line);
+  assert.deepEqual([typing.phase, line.every((byte) => byte === 0), typing.places.every((word) => word === null)], ['words', true, true]);
 });
