@@ -13,7 +13,7 @@ import { openFile } from '../../ceremonies/bundle.ts';
 import { parseShare } from '../../ceremonies/shares/share.ts';
 import { derivePin } from '../../electron/devices/activating.ts';
 import { allValues } from '../electron/devices/objects.ts';
-import { accessible, beginRehearsal, bindPeople, canaries, chooseScript, CUSTODIANS, ownRecordIsValid, picture, play, setTable } from './table.ts';
+import { accessible, beginRehearsal, bindPeople, canaries, chooseScript, CUSTODIANS, ownRecordIsValid, picture, play, press, setTable } from './table.ts';
 
 test('a token on SoftHSM gets a quorum of 2-of-3, and its PIN is nowhere', { timeout: 12 * 60_000 }, async (t) => {
   const table = await setTable(t);
@@ -22,13 +22,13 @@ test('a token on SoftHSM gets a quorum of 2-of-3, and its PIN is nowhere', { tim
   await bindPeople(page, 'hsm', 'HSM-A');
   await picture(page, 'activation-split-open');
   await accessible(page, 'Open, activation-split');
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]').waitFor();
   await play(table, ({ pending }) => pending === 'over', async (step) => {
     if (step === 'set-pin') await accessible(page, 'Activation at set-pin');
     if (['make-key', 'wipe-key', 'set-pin'].includes(step)) await picture(page, `activation-split-${step}`);
   });
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.waitForFunction(() => document.body.innerText.includes('.zip'));
 
   const [bundle = ''] = readdirSync(join(home, 'bundles')).filter((name) => name.endsWith('.zip'));

@@ -15,7 +15,7 @@ import { KeyRecord } from '../../ceremonies/key-record.ts';
 import { verifyFile } from '../../ceremonies/verify.ts';
 import { nativeHasher } from '../../electron/conductor/machine.ts';
 import { makeNssTokens } from '../electron/devices/nss-token.ts';
-import { accessible, bindPeople, canaries, chooseScript, picture, plantedPin, play, setTable, type Table } from './table.ts';
+import { accessible, bindPeople, canaries, chooseScript, picture, plantedPin, play, press, setTable, type Table } from './table.ts';
 
 const ALGORITHM = 'MLDSA65-ECDSA-P256-SHA512';
 
@@ -30,7 +30,7 @@ async function carriedOut(t: TestContext, table: Table, token: string, place: 's
   await bindPeople(page, 'root-hsm', token);
   await picture(page, `composite-open-${place}`);
   await accessible(page, 'Open, composite');
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]').waitFor();
 
   const photographed = new Set(['make-root', 'prove-root', 'certify', 'recovery', 'seal-3/officer']);
@@ -40,7 +40,7 @@ async function carriedOut(t: TestContext, table: Table, token: string, place: 's
     if (['make-root', 'seal-3/officer'].includes(step)) await accessible(page, `Ceremony at ${step}`);
   });
   await picture(page, `composite-${place}-over`);
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.waitForFunction(() => document.body.innerText.includes('.zip'));
 
   const [bundle] = readdirSync(join(home, 'bundles')).filter((name) => name.endsWith('.zip'));

@@ -11,7 +11,7 @@ import { root } from '../../build/machine.mjs';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
 import { remove, temporaryFolder } from '../electron/house.ts';
 import { launch } from './stage.ts';
-import { accessible, chooseScript, picture, play, typePin, waitForBooth } from './table.ts';
+import { accessible, chooseScript, picture, play, press, typePin, waitForBooth } from './table.ts';
 
 /** Every card of a rehearsal has the published PIN. */
 class Published extends Map<string, string> {
@@ -36,7 +36,7 @@ test('the agent brings the key file, and the key is released', { timeout: 6 * 60
   await page.getByRole('checkbox', { name: /stand-ins/i }).uncheck();
   await picture(page, 'escrow-release-open');
   await accessible(page, 'Open, escrow-release');
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]').waitFor();
 
   const table = { app, page, home, labels: new Published(), output: () => '' };
@@ -52,7 +52,7 @@ test('the agent brings the key file, and the key is released', { timeout: 6 * 60
   await page.locator('[data-testid=primary]:enabled').waitFor();
   await picture(page, 'escrow-key-file');
   await accessible(page, 'The agent\'s key file');
-  await page.getByTestId('primary').click();
+  await press(page);
   const { booth } = await waitForBooth(app);
   assert.match(await booth.locator('body').innerText(), /password/i);
   await typePin(booth, REHEARSAL_PIN);

@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { ask, playOn } from '../../electron/rehearsal.ts';
 import { openHouse, temporaryFolder, withSoftHsm } from '../electron/house.ts';
-import { accessible, chooseScript, ownRecordIsValid, picture, play, sitDown, type Table } from './table.ts';
+import { accessible, chooseScript, ownRecordIsValid, picture, play, press, sitDown, type Table } from './table.ts';
 
 /** The window, over a data folder in which an officer has made a key that may leave its token. */
 async function withKey(t: TestContext): Promise<Table> {
@@ -47,7 +47,7 @@ async function openWithRecord({ page }: Table): Promise<void> {
   await page.getByTestId('make-cards').click();
   await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
   await picture(page, 'later-backup-open');
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]').waitFor();
 }
 

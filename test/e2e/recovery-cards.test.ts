@@ -12,7 +12,7 @@ import { ask, playRehearsal } from '../../electron/rehearsal.ts';
 import { openReaders, type Readers } from '../electron/devices/card-reader.ts';
 import { openHouse, remove, temporaryFolder, writeModules } from '../electron/house.ts';
 import { launch } from './stage.ts';
-import { accessible, chooseScript, ownRecordIsValid, picture, play } from './table.ts';
+import { accessible, chooseScript, ownRecordIsValid, picture, play, press } from './table.ts';
 
 const CARDS = [1, 2, 3, 4, 5].map((n) => `DETEST0000${n}`);
 const [ONE = '', TWO = '', THREE = '', FOUR = ''] = CARDS;
@@ -61,7 +61,7 @@ test('a root key comes back at 3-of-5 from smart cards, with another card put in
   await page.locator('[data-testid=primary]:enabled').waitFor({ timeout: 60_000 });
   await picture(page, 'recovery-cards-open');
   await accessible(page, 'Open, cards that are not in a reader');
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]').waitFor();
 
   const table = { app, page, home, labels: new Map<string, string>(), output: () => '' };
@@ -72,7 +72,7 @@ test('a root key comes back at 3-of-5 from smart cards, with another card put in
   const spoken = (words: RegExp) => page.locator('p[role=status].hidden').filter({ hasText: words }).first().waitFor({ state: 'attached', timeout: 10_000 });
   const at = (wanted: string) => play(table, ({ step, pending }) => step === wanted && pending === 'step');
   const next = async (from: string) => {
-    await page.getByTestId('primary').click();
+    await press(page);
     await page.locator(`main[data-pending]:not([data-step="${from}"])`).waitFor({ timeout: 30_000 });
   };
 
@@ -94,7 +94,7 @@ test('a root key comes back at 3-of-5 from smart cards, with another card put in
   await readers.insert({ serial: TWO });
   await calls('here', /Custodian 2/);
   await readers.pullAtPin();
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('[role=alert]').filter({ hasText: /CKR_[A-Z_]+/ }).first().waitFor({ timeout: 30_000 });
   await calls('gone', /The card was taken out: the share card of Custodian 2.*Put it back in, and do the step again/);
   await spoken(/^The card was taken out/);
@@ -112,7 +112,7 @@ test('a root key comes back at 3-of-5 from smart cards, with another card put in
   // The third card is in the reader; the two others are asked for while the key is brought back.
   await at('restore');
   assert.equal(await call.count(), 0, 'whose shares are lent is not drawn yet');
-  await page.getByTestId('primary').click();
+  await press(page);
   await calls('insert', /Put in the share card of Custodian 1/);
   await picture(page, 'recovery-cards-awaited');
   await readers.insert({ serial: ONE }, 1);

@@ -14,7 +14,7 @@ import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
 import { ask, playRehearsal } from '../../electron/rehearsal.ts';
 import { allValues } from '../electron/devices/objects.ts';
 import { openHouse, temporaryFolder } from '../electron/house.ts';
-import { accessible, beginRehearsal, chooseScript, onCards, ownRecordIsValid, picture, play, searchEverywhere, sitDown, type Table } from './table.ts';
+import { accessible, beginRehearsal, chooseScript, onCards, ownRecordIsValid, picture, play, press, searchEverywhere, sitDown, type Table } from './table.ts';
 
 /** What root-ca leaves at 3-of-5, in this data folder. */
 async function backedUp(home: string): Promise<Buffer> {
@@ -50,22 +50,22 @@ test('a root key comes back at 3-of-5, with a wrong card, a missing one and one 
   await row.selectOption(wrong ?? assert.fail('no other token'));
   await picture(page, 'recovery-open');
   await accessible(page, 'Open, recovery');
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.getByText('CARD-OF-BACKUP').first().waitFor();
   await picture(page, 'recovery-wrong-card');
   await row.selectOption(right);
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]').waitFor();
 
   // The second custodian's card is not in the reader.
   await play(table, ({ step, pending }) => step === 'read-share/custodian-2' && pending === 'step');
   const card = join(home, 'software-tokens', `${named.card}.token`);
   renameSync(card, `${home}-away`);
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.getByText('TOKEN_MISSING').first().waitFor();
   await picture(page, 'recovery-missing-card');
   renameSync(`${home}-away`, card);
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]:not([data-step="read-share/custodian-2"])').waitFor();
 
   // The fourth one's card stays away: three are enough, and what the exception says stands in the record.
@@ -74,7 +74,7 @@ test('a root key comes back at 3-of-5, with a wrong card, a missing one and one 
   await play(table, ({ step, pending }) => step === 'read-share/custodian-4' && pending === 'step');
   assert.equal(await page.getByTestId('not-read').count(), 0, 'a share is left only once it was tried');
   renameSync(lost, `${home}-away`);
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.getByTestId('not-read').click();
   const dialog = page.getByRole('dialog');
   for (const [label, words] of [['expected', 'The share of custodian 4.'], ['happened', 'The card is in no reader.'], ['decided', 'Three other shares are enough.']] as const) await dialog.getByLabel(new RegExp(`What .*${label}`)).fill(words);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { root } from '../../build/machine.mjs';
 import { remove, temporaryFolder } from '../electron/house.ts';
 import { launch } from './stage.ts';
-import { accessible, chooseScript, ownRecordIsValid, picture, play } from './table.ts';
+import { accessible, chooseScript, ownRecordIsValid, picture, play, press } from './table.ts';
 
 test('custodians change: too few new cards are refused by name, and the record that follows is valid', { timeout: 6 * 60_000 }, async (t) => {
   const home = temporaryFolder('e2e-renewal');
@@ -23,12 +23,12 @@ test('custodians change: too few new cards are refused by name, and the record t
   const second = row(/new share card of custodian.?2/i);
   const card = await second.inputValue();
   await second.selectOption('');
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.getByText('SET-CUSTODIANS').first().waitFor();
   await picture(page, 'renewal-card-missing');
   await accessible(page, 'Open, custodian-change');
   await second.selectOption(card);
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]').waitFor();
 
   const table = { app, page, home, labels: new Map<string, string>(), output: () => '' };

@@ -11,6 +11,7 @@ import { root } from '../../build/machine.mjs';
 import { QUIET_MS } from '../../renderer/keyboard.ts';
 import { remove, temporaryFolder } from '../electron/house.ts';
 import { launch } from './stage.ts';
+import { numberBag } from './table.ts';
 
 const PICTURES = join(root, 'test', 'pictures');
 const at = (page: Page) => page.locator('main[data-pending]').evaluate((element: HTMLElement) => ({ step: element.dataset['step'] ?? '', pending: element.dataset['pending'] ?? '', busy: element.dataset['busy'] === 'true' })).catch(() => null);
@@ -25,6 +26,7 @@ async function byKeyboard(page: Page, done: (step: string, pending: string) => b
       continue;
     }
     if (done(now.step, now.pending)) return;
+    if (now.pending === 'step' && await numberBag(page)) await page.keyboard.press('Tab'); // out of the field
     const button = page.locator(now.pending === 'witness' ? '[data-testid^=witness-]:enabled' : '[data-testid=primary]:enabled').first();
     const key = await button.locator('kbd').innerText({ timeout: 500 }).catch(() => '');
     if (key !== '') await page.keyboard.press(key.toLowerCase());

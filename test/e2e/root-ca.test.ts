@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { root } from '../../build/machine.mjs';
-import { accessible, bindPeople, canaries, lastKey, picture, PICTURES, play, setTable, typePin, waitForBooth } from './table.ts';
+import { accessible, bindPeople, canaries, lastKey, picture, PICTURES, play, press, setTable, typePin, waitForBooth } from './table.ts';
 
 test('root CA at 2-of-3 on SoftHSM, PINs typed in the booth, the bundle verified by a fresh process, no canary anywhere', { timeout: 12 * 60_000 }, async (t) => {
   const table = await setTable(t);
@@ -19,7 +19,7 @@ test('root CA at 2-of-3 on SoftHSM, PINs typed in the booth, the bundle verified
   await page.getByTestId('primary').waitFor();
   await picture(page, 'home');
   await accessible(page, 'Home');
-  await page.getByTestId('primary').click();
+  await press(page);
 
   // Opening: the officer fills in the form and binds every token by its serial number.
   await page.getByTestId('make-cards').waitFor();
@@ -28,13 +28,13 @@ test('root CA at 2-of-3 on SoftHSM, PINs typed in the booth, the bundle verified
   await bindPeople(page, 'root-hsm', 'HSM-A');
   await picture(page, 'open');
   await accessible(page, 'Open');
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]').waitFor();
 
   // A wrong PIN first: the booth says so, the record keeps it, nothing is lost and nothing is retried by itself.
   await play(table, ({ step }) => step === 'enrol/officer');
   await picture(page, 'opening');
-  await page.getByTestId('primary').click();
+  await press(page);
   const first = await waitForBooth(app);
   await first.booth.screenshot({ path: join(PICTURES, 'booth.png') });
   await typePin(first.booth, '99999999');
@@ -43,11 +43,11 @@ test('root CA at 2-of-3 on SoftHSM, PINs typed in the booth, the bundle verified
   await picture(page, 'refusal-wrong-pin');
   await accessible(page, 'Refusal');
   // Then a cancelled one: only the cancelling is recorded.
-  await page.getByTestId('primary').click();
+  await press(page);
   const second = await waitForBooth(app);
   await lastKey(second.booth, 'Escape');
   await page.locator('[role=alert]', { hasText: 'PIN_CANCELLED' }).first().waitFor();
-  await page.getByTestId('primary').click();
+  await press(page);
   await waitForBooth(app);
 
   const photographed = new Set(['enrol/custodian-1', 'token-out', 'make-root', 'certify', 'give-share/custodian-2', 'recovery', 'seal-5/witness', 'bag-cards/custodian-1']);
@@ -58,7 +58,7 @@ test('root CA at 2-of-3 on SoftHSM, PINs typed in the booth, the bundle verified
   });
   await picture(page, 'ceremony-over');
   await accessible(page, 'Ceremony, over');
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.waitForFunction(() => document.body.innerText.includes('.zip'));
 
   // What the auditor sees in the window.

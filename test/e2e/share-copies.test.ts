@@ -16,7 +16,7 @@ import { parseLine } from '../../ceremonies/transcript.ts';
 import type { Entry } from '../../ceremonies/ceremony.ts';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
 import { temporaryFolder } from '../electron/house.ts';
-import { accessible, beginRehearsal, chooseScript, lastKey, ownRecordIsValid, picture, PICTURES, play, searchEverywhere, sitDown, typePin, waitForBooth, type Table } from './table.ts';
+import { accessible, beginRehearsal, chooseScript, lastKey, ownRecordIsValid, picture, PICTURES, play, press, searchEverywhere, sitDown, type Table, typePin, waitForBooth } from './table.ts';
 
 const phase = (booth: Page) => booth.evaluate(() => document.body.dataset['phase'] ?? '');
 const words = (booth: Page) => booth.evaluate(() => [...document.querySelectorAll('#digits i')].map((cell) => cell.textContent));
@@ -34,7 +34,7 @@ async function begin(table: Table, script: string): Promise<void> {
   await page.getByRole('checkbox', { name: /stand-ins/i }).uncheck();
   await picture(page, `${script}-open`);
   await accessible(page, `Open, ${script}`);
-  await page.getByTestId('primary').click();
+  await press(page);
   await page.locator('main[data-pending]').waitFor();
 }
 
@@ -46,7 +46,7 @@ function published(): Map<string, string> {
 
 /** The booth of the words, once the PIN of the card is typed. */
 async function wordsBooth({ app, page }: Table): Promise<Page> {
-  await page.getByTestId('primary').click();
+  await press(page);
   await typePin((await waitForBooth(app)).booth, REHEARSAL_PIN);
   for (let i = 0; i < 200; i += 1) {
     const { booth } = await waitForBooth(app);
@@ -132,7 +132,7 @@ test('share-envelope with people: sealed, and opened with the own key file', { t
       await picture(page, 'share-envelope-open-step');
       // Another custodian's key opens nothing.
       await choose.setInputFiles(keyFile(1));
-      await page.getByTestId('primary').click();
+      await press(page);
       await typePin((await waitForBooth(app)).booth, REHEARSAL_PIN);
       await page.locator('[role=alert]', { hasText: 'RECIPIENT-OWN' }).first().waitFor();
       await picture(page, 'share-envelope-refused');
@@ -140,7 +140,7 @@ test('share-envelope with people: sealed, and opened with the own key file', { t
     }
     await choose.setInputFiles(keyFile(index));
     await page.locator('[data-testid=primary]:enabled').waitFor();
-    await page.getByTestId('primary').click();
+    await press(page);
     const { booth } = await waitForBooth(app);
     assert.match(await booth.locator('body').innerText(), /password/i);
     await typePin(booth, REHEARSAL_PIN);

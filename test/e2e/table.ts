@@ -79,13 +79,21 @@ export async function lastKey(booth: Page, key: string): Promise<void> {
   });
 }
 
-/** The number of the bag that this step opens or closes, where one is asked for: the one that the screen expects, else a made-up one. */
-export async function numberBag(page: Page, step: string): Promise<void> {
+/** The number of the bag that the step opens or closes, where one is asked for: the one that the screen expects, else a made-up one. Says whether one was. */
+export async function numberBag(page: Page): Promise<boolean> {
   const field = page.getByLabel(/^Serial number on the (new bag|bag that is opened)$/);
-  if (await field.count() === 0 || await field.inputValue() !== '') return;
+  if (await field.count() === 0) return false;
   await page.getByText('Looking up in which bag').waitFor({ state: 'detached' });
+  const step = await page.locator('main[data-pending]').getAttribute('data-step');
   const expected = /in bag (\S+)\.$/m.exec(await page.locator('.doing').innerText())?.[1];
-  await field.fill(expected ?? `B-${step}`);
+  if (await field.inputValue() === '') await field.fill(expected ?? `B-${step ?? ''}`);
+  return true;
+}
+
+/** Does what the screen asks for, once. */
+export async function press(page: Page): Promise<void> {
+  await numberBag(page);
+  await page.getByTestId('primary').click();
 }
 
 /** Presses what the screen asks for until `done`, typing PINs when the booth asks. */
@@ -116,7 +124,7 @@ export async function play(table: Table, done: (at: { step: string; pending: str
     const trouble = await page.locator('[role=alert]').allInnerTexts();
     assert.deepEqual(trouble.filter((text) => text.trim() !== ''), [], `at ${at.step}`);
     const saw = page.locator('[data-testid^=witness-]').first();
-    await numberBag(page, at.step);
+    await numberBag(page).catch(() => false); // the screen may have gone on
     const button = at.pending === 'witness' ? saw : page.locator('[data-testid=primary]');
     await button.click({ timeout: 2000 }).catch(() => undefined);
     await page.waitForTimeout(15);
