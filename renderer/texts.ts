@@ -190,7 +190,7 @@ const ACTIONS: Record<ActionName, ActionText> = {
   },
   'reset-user-pin': {
     button: 'Set the user PIN',
-    key: 'U',
+    key: 'S',
     working: 'The drawn quorum lends its shares, and is the security officer of the token. Its user PIN becomes the one that is typed twice, and opens it once.',
     pin: 'quorum',
   },

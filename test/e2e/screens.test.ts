@@ -1307,6 +1307,14 @@ test(
         return;
       }
       const before = await page.locator('.record .seq').first().innerText();
+      const bag = page.getByLabel(/^Serial number on the/);
+      if (pending === 'step' && (await bag.count()) > 0) {
+        for (let i = 0; i < 40 && !(await bag.evaluate((element) => element === document.activeElement)); i += 1)
+          await page.keyboard.press('Tab');
+        await page.keyboard.type(`BAG-${turn}`, { delay: 30 });
+        await page.keyboard.press('Tab'); // out of the field, in which the key of a button is a letter
+        await page.waitForTimeout(200);
+      }
       const key = pending === 'witness' ? '1' : await page.locator('[data-testid=primary] kbd').innerText();
       await page.keyboard.press(key.toLowerCase());
       await page
