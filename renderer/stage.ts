@@ -240,7 +240,7 @@ export function stageFacts(state: State, step: PlanStep, labels: ReadonlyMap<str
     }
     case 'return-share': {
       const { set, shares } = backupInput(opening?.inputs, step.do.from);
-      const came = evidence ? [text(t.copies.inEnvelope, t.copies.same, 'verified')] : [];
+      const came = evidence ? [text(step.do.envelope === undefined ? t.copies.onForm : t.copies.inEnvelope, t.copies.same, 'verified')] : [];
       return [...came, text(t.copies.share, `${t.copies.shareOf(step.do.share, set.id, set.epoch)}, ${shares[step.do.share - 1]?.holder ?? ''}`), ...bound(t.copies.newCard, opening?.bindings.cards[step.do.card ?? 'new-share-card']?.[step.who]?.serial)];
     }
     case 'retire-share':

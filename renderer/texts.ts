@@ -256,9 +256,9 @@ const ACTIONS: Record<ActionName, ActionText> = {
     pin: 'component',
   },
   'return-share': {
-    button: 'Open the envelope and write the share',
-    key: 'O',
-    working: 'The custodian’s key opens the envelope. The share goes onto the new card, and is read back.',
+    button: 'Write the share onto the new card',
+    key: 'W',
+    working: 'The share comes out of its envelope, or is typed from its form, and is compared with the commitment. It goes onto the new card, and is read back.',
     pin: 'doer',
   },
   'set-state': { button: 'State it', key: 'S', working: 'The statement is written down, with whom it concerns.', pin: 'none' },

@@ -521,11 +521,12 @@ export class Conductor {
 
   /** The backup and the envelope of one of its shares belong together likewise. */
   async #returnProps(plan: Plan, bound: Bindings['tokens'][string] | undefined, brought: readonly string[], ca: { algorithm: string; place: 'token' | 'split' | 'wrapped' }): Promise<Inputs> {
-    const { from = '', envelope: sealed = '' } = returnStep(plan) ?? {};
-    if ([from, sealed].every((name) => brought.includes(name))) return {};
+    const { from = '', envelope: sealed } = returnStep(plan) ?? {};
+    if ([from, sealed ?? from].every((name) => brought.includes(name))) return {};
     if (!bound || brought.length > 0) throw new Refused(refuse('PROVISION', 'the backup and the envelope of one of its shares, or neither', `${brought.join(', ')} alone`, 'Bring both, or take both away and have them made.'));
     const { backup, envelope } = await (await copying()).rehearsalReturn(this.#forEscrow(), this.#module(bound.module), bound.serial, plan, ca);
-    return { [from]: { file: `rehearsal-${from}.json`, bytes: forWebCrypto(utf8(JSON.stringify(backup))) }, [sealed]: { file: `rehearsal-${sealed}.cms`, bytes: forWebCrypto(envelope) } };
+    const record = { [from]: { file: `rehearsal-${from}.json`, bytes: forWebCrypto(utf8(JSON.stringify(backup))) } };
+    return sealed === undefined ? record : { ...record, [sealed]: { file: `rehearsal-${sealed}.cms`, bytes: forWebCrypto(envelope) } };
   }
 
   #forEscrow(): EscrowWorld {
@@ -1477,9 +1478,10 @@ export class Conductor {
         return { ...opened, envelope };
       }
       case 'return-share': {
-        const { card, object, x, erases, envelope } = intent as Intent<'return-share'>;
+        const { card, object, set, x, erases, envelope } = intent as Intent<'return-share'>;
         return this.#device(room, this.#moduleWith(state, card), 'return-share', {
-          card, object, x, erases, record: copyRecord(state, step.do.from), sealed: envelope === null ? null : { envelope: state.opening?.inputs[step.do.envelope ?? '']?.bytes ?? '', file: toBase64url(file ?? new Uint8Array()) },
+          card, object, x, erases, record: copyRecord(state, step.do.from), from: envelope === null ? 'paper' : 'envelope',
+          sealed: envelope !== null ? { envelope: state.opening?.inputs[step.do.envelope ?? '']?.bytes ?? '', file: toBase64url(file ?? new Uint8Array()) } : room.standIns ? (await copying()).rehearsalSheet(this.#world.home, set, x) : null,
           asked: ask('receive your share on your new card'), holder: ask(envelope === null ? 'type your share from your form' : 'open your envelope: the password of your key file'),
         });
       }

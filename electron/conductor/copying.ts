@@ -25,6 +25,8 @@ import type { EscrowWorld } from './escrow.ts';
 type SealCopy = Extract<PlanStep['do'], { action: 'seal-copy' }>;
 
 const keyFile = (digest: string) => `rehearsal-holder-${digest.slice(0, 16)}.p8`;
+/** In place of a sheet of paper, for stand-ins: the share in an envelope. */
+const sheetFile = (set: string, x: number) => `rehearsal-sheet-${set}-${x}.cms`;
 
 /** Where in the file of recipients this custodian's key stands, and how many there must be. */
 export function placeOf(state: State, what: SealCopy, seat: string): { readonly recipients: string; readonly number: number; readonly of: number } {
@@ -43,16 +45,24 @@ export function recipientDigest(state: State, what: SealCopy, seat: string, at: 
 
 /** The holder's key file: the one that was brought, or, of a stand-in, the one in the data folder. `digest`: of the key, or of the envelope that was brought. Throws `Refused` COPY-KEY-FILE, IMPORT-ENCRYPTED. */
 export function holderKeyFile(brought: Uint8Array | null, standIns: boolean, home: string, holder: string, digest: string): Uint8Array {
-  const file = brought ?? (standIns ? kept(home, digest) : null);
+  const file = brought ?? (standIns ? kept(home, keyFile(digest)) : null);
   if (file === null) throw new Refused(refuse('COPY-KEY-FILE', `the key file of ${holder}, encrypted`, 'none', 'Let the holder choose the file. It goes to the process of the card, and is kept nowhere. Nothing was touched.'));
   const fault = importFault(file);
   if (fault) throw new Refused(fault);
   return file;
 }
 
-function kept(home: string, digest: string): Uint8Array | null {
+/** What a stand-in brings whose share comes back from paper. Throws `Refused` COPY-PAPER-MADE. */
+export function rehearsalSheet(home: string, set: string, x: number): { readonly envelope: string; readonly file: string } {
+  const envelope = kept(home, sheetFile(set, x));
+  if (envelope === null) throw new Refused(refuse('COPY-PAPER-MADE', 'a sheet that this machine made for the rehearsal', 'none', 'Let a person sit there who has the sheet, or have the backup made for the rehearsal.'));
+  const holder = holderKeyFile(null, true, home, 'the stand-in', inputDigest({ bytes: toBase64url(envelope) }));
+  return { envelope: toBase64url(envelope), file: toBase64url(holder) };
+}
+
+function kept(home: string, name: string): Uint8Array | null {
   try {
-    return new Uint8Array(readFileSync(join(home, 'bundles', keyFile(digest))));
+    return new Uint8Array(readFileSync(join(home, 'bundles', name)));
   } catch {
     return null; // not of a rehearsal on this machine
   }
@@ -73,9 +83,9 @@ export async function rehearsalRecipients({ call, keep }: EscrowWorld, module: M
   return utf8(keys.join(''));
 }
 
-/** A backup of a key that is thrown away at once, and the envelope of the one share that comes back; of its cards there are nothing but the numbers. */
+/** A backup of a key that is thrown away at once, and the envelope of the one share that comes back, kept in place of the sheet where it comes from paper; of its cards there are nothing but the numbers. */
 export async function rehearsalReturn({ call, keep, random }: EscrowWorld, module: ModuleConfig, token: string, plan: Plan, ca: { readonly algorithm: string; readonly place: 'token' | 'split' | 'wrapped' }): Promise<{ readonly backup: BackupRecord; readonly envelope: Uint8Array }> {
-  const x = returnStep(plan)?.share ?? 1;
+  const { share: x = 1, envelope: fromEnvelope } = returnStep(plan) ?? {};
   const seats = Array.from({ length: Math.max(3, x) }, (_, i) => `custodian-${i + 1}`);
   const made = await call(module, 'provision-backup', { token, ...ca, set: toBase64url(random(16)), threshold: 2, custodians: seats });
   try {
@@ -88,6 +98,7 @@ export async function rehearsalReturn({ call, keep, random }: EscrowWorld, modul
     const { recipient, file } = await call(module, 'provision-agent', {});
     const { envelope } = await call(module, 'provision-copy', { record: { mode, label, set, shares }, x, recipient });
     keep(keyFile(inputDigest({ bytes: envelope })), fromBase64url(file));
+    if (fromEnvelope === undefined) keep(sheetFile(set.id, x), fromBase64url(envelope));
     return { backup, envelope: fromBase64url(envelope) };
   } finally {
     await call(module, 'wipe-backup-key', {});

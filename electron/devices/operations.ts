@@ -973,7 +973,7 @@ export class Operations {
   }
 
   /** First the share, then the card's PIN: nobody logs in for a copy that is none. */
-  async #returnShare({ card: serial, object, sealed, erases, asked, holder, ...of }: Body<'return-share'>, work: Work): Promise<Answer<'return-share'>> {
+  async #returnShare({ card: serial, object, from, sealed, erases, asked, holder, ...of }: Body<'return-share'>, work: Work): Promise<Answer<'return-share'>> {
     const put = (share: Share, bytes: Uint8Array) => this.#card(serial, asked, async ({ token, session }) => {
       await objectIsFree(session, object);
       const commitment = await putShare(session, object, share, bytes, work);
@@ -981,8 +981,9 @@ export class Operations {
     });
     const { PaperDesk, withOpened } = await copying();
     const token = await this.#tokens().token(serial);
-    if (sealed === null) return new PaperDesk(this.#surroundings, this.#pins.ticket).withTyped(token, of, holder, put);
-    return withOpened(this.#pins, token, holder, { ...of, ...sealed, recipient: null }, (share, _opener, bytes) => put(share, bytes));
+    const typed = (copied: Share | null) => new PaperDesk(this.#surroundings, this.#pins.ticket).withTyped(token, of, copied, holder, put);
+    if (sealed === null) return typed(null);
+    return withOpened(this.#pins, token, holder, { ...of, ...sealed, recipient: null }, (share, _opener, bytes) => (from === 'paper' ? typed(share) : put(share, bytes)));
   }
 
   async #provisionCopy({ recipient, ...of }: Body<'provision-copy'>): Promise<Answer<'provision-copy'>> {

@@ -375,10 +375,10 @@ export const OPERATIONS = {
   },
   /** Shows the share on this card as words, and has them typed again. */
   'write-copy': { request: z.strictObject({ card: serial, object: z.string().max(64), ...CopyOf, sheet: z.string().max(16), asked: Asked }), answer: EVIDENCE['write-copy'] },
-  /** The share out of an envelope, or typed from paper where `sealed` is null, onto this card; `holder` is asked for it, `asked` for the card's PIN. */
+  /** The share out of its envelope, or typed from paper, onto this card; `holder` is asked for it, `asked` for the card's PIN. `sealed`: the envelope, with its holder's key file; of paper null, and of a stand-in who has none the envelope that is copied from. */
   'return-share': {
     request: z.strictObject({
-      card: serial, object: z.string().max(64), ...CopyOf, sealed: z.strictObject({ envelope: b64(20_000), file: b64(100_000) }).nullable(), erases: z.array(z.string().max(64)).max(64), asked: Asked, holder: Asked,
+      card: serial, object: z.string().max(64), ...CopyOf, from: z.enum(['envelope', 'paper']), sealed: z.strictObject({ envelope: b64(20_000), file: b64(100_000) }).nullable(), erases: z.array(z.string().max(64)).max(64), asked: Asked, holder: Asked,
     }),
     answer: EVIDENCE['return-share'],
   },

@@ -102,9 +102,9 @@ export class PaperDesk {
     });
   }
 
-  /** Lends the share that its holder types from paper, with the bytes of its record. Throws as `write`. */
-  async withTyped<T>(token: Token, { record: { set }, x }: CopyOf, asked: Asked, use: (share: Share, bytes: Uint8Array) => T | Promise<T>): Promise<T> {
-    const typed = await this.#ask(token, asked, null, null);
+  /** Lends the share that its holder types from paper, with the bytes of its record. `copied` (borrowed): what a stand-in, who has no paper, types. Throws as `write`. */
+  async withTyped<T>(token: Token, { record: { set }, x }: CopyOf, copied: Share | null, asked: Asked, use: (share: Share, bytes: Uint8Array) => T | Promise<T>): Promise<T> {
+    const typed = copied ? await lend(encodeSheetWords(copied), (words) => writtenByStandIn(token, words)) : await this.#ask(token, asked, null, null);
     return lend(typed, async () => {
       const sheet = parseSheetWords(typed);
       try {

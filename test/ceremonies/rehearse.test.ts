@@ -331,6 +331,8 @@ const OTHER_ROWS: readonly (readonly [script: string, rule: string, what: string
   ['share-return', 'READ-BACK-EVERY-SHARE', 'never read from the new card', (s) => { without(s, 'read-back'); }, 'return'],
   ['share-return', 'ONE-COPY-EACH', 'brought back twice', (s) => { again(s, 'return', 'read-back'); step(s, 'return-again').moves = []; }, 'return-again'],
   ['share-return', 'INPUT-CONFIRMED', 'an envelope that nobody compared', (s) => { without(s, 'compare-envelope'); }, 'return'],
+  ['share-return-paper', 'READ-BACK-EVERY-SHARE', 'typed from paper, and never read from the new card', (s) => { without(s, 'read-back'); }, 'return'],
+  ['share-return-paper', 'COPY-WITNESSED', 'typed with nobody in the room', (s) => { delete step(s, 'return')['witnessed-by']; }, 'return'],
   ['share-return', 'ROOM-CARD-IN-READER', 'a new card in its holder\'s hand', (s) => { delete step(s, 'return').moves; without(s, 'take-card'); }, 'return'],
   ['pq-root', 'STATEFUL-NEVER-COPIED', 'a backup of a stateful key', (s) => { stateful(s); parameter(s, 'place', 'token'); }, 'make-root'],
 ];

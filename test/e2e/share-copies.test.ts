@@ -151,12 +151,14 @@ test('share-envelope with people: sealed, and opened with the own key file', { t
   await ownRecordIsValid(page);
 });
 
-test('share-return with stand-ins: out of the envelope, onto a new card', { timeout: 5 * 60_000 }, async (t) => {
-  const table = await beginRehearsal(t, 'share-return');
-  const { page } = table;
-  await play(table, ({ step, pending }) => step === 'return' && pending === 'witness');
-  await picture(page, 'share-return-written');
-  await accessible(page, 'A share on its new card');
-  await play(table, ({ pending }) => pending === 'over');
-  await ownRecordIsValid(page);
-});
+for (const script of ['share-return', 'share-return-paper'] as const) {
+  test(`${script} with stand-ins: onto a new card`, { timeout: 5 * 60_000 }, async (t) => {
+    const table = await beginRehearsal(t, script);
+    const { page } = table;
+    await play(table, ({ step, pending }) => step === 'return' && pending === 'witness');
+    await picture(page, `${script}-written`);
+    await accessible(page, `A share on its new card, ${script}`);
+    await play(table, ({ pending }) => pending === 'over');
+    await ownRecordIsValid(page);
+  });
+}

@@ -9,17 +9,21 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { readBackupRecord } from '../../../ceremonies/backup-record.ts';
 import { forWebCrypto, toBase64url, toHex, utf8 } from '../../../ceremonies/bytes.ts';
+import { pendingAction } from '../../../ceremonies/ceremony.ts';
 import { planDestruction } from '../../../ceremonies/destroy-plan.ts';
 import { agentOf } from '../../../ceremonies/escrow-envelope.ts';
 import { foldInventory, type JudgedRecord } from '../../../ceremonies/inventory.ts';
+import { inputDigest } from '../../../ceremonies/key-record.ts';
 import { openEnvelope, readEnvelope, withKemKey } from '../../../ceremonies/keys/envelope.ts';
 import { openSealedKey } from '../../../ceremonies/keys/import.ts';
 import { Refused } from '../../../ceremonies/refusal.ts';
+import { planOf, readScript } from '../../../ceremonies/script.ts';
 import { readRecipients } from '../../../ceremonies/share-envelope.ts';
+import { encodeSheetWords } from '../../../ceremonies/shares/paper.ts';
 import { parseShare, shareCommitment } from '../../../ceremonies/shares/share.ts';
 import { nativeHasher } from '../../../electron/conductor/machine.ts';
 import { REHEARSAL_PIN } from '../../../electron/devices/protocol.ts';
-import { ask, playOn, playRehearsal, type Play } from '../../../electron/rehearsal.ts';
+import { ask, playOn, playRehearsal, standInNames, type Play } from '../../../electron/rehearsal.ts';
 import { sharedHouse } from '../house.ts';
 import { filesOf } from './bundles.ts';
 
@@ -111,4 +115,44 @@ test('shares onto paper: read back, counted, and in the custody of their holders
   const set = foldInventory([record], nativeHasher).keys.flatMap(({ copies }) => copies).find((copy) => copy.kind === 'share-set') ?? assert.fail();
   assert.deepEqual(set.media?.map(({ medium, x }) => [medium, x]), [['sheet', 1], ['sheet', 2]]);
   for (const { identifier } of set.media ?? []) assert.match(identifier, /^S-[0-9A-F]{8}$/);
+});
+
+test('a share typed from its sheet by its holder: a wrong word, another share, and the right one, onto a new card that its record names', async () => {
+  const { bindings, inputs } = await ask(house, { call: 'provision', script: 'share-return-paper', parameters: { share: 1 }, module, ca: { algorithm: 'ecdsa-p256', place: 'token' } });
+  const { script } = readScript((await ask(house, { call: 'scripts' })).find(({ name }) => name === 'share-return-paper')?.text ?? '');
+  const { ceremony } = await ask(house, { call: 'open', script: 'share-return-paper', parameters: { share: 1 }, people: standInNames(planOf(script ?? assert.fail('no script'), { share: 1 }).seats), bindings, inputs, mode: 'rehearsal', standIns: false });
+  const record = readBackupRecord(Uint8Array.from(inputs['backup']?.bytes ?? assert.fail()));
+
+  // What the rehearsal has in place of the sheet gives the words that stand on it.
+  const kept = readdirSync(join(home, 'bundles')).find((name) => name.startsWith(`rehearsal-sheet-${record.set.id}`)) ?? assert.fail('no sheet');
+  const envelope = Uint8Array.from(readFileSync(join(home, 'bundles', kept)));
+  const sealed = Uint8Array.from(readFileSync(join(home, 'bundles', `rehearsal-holder-${inputDigest({ bytes: toBase64url(envelope) }).slice(0, 16)}.p8`)));
+  const content = await withKemKey(await openSealedKey(sealed, utf8(REHEARSAL_PIN)), async (held) => (await openEnvelope(readEnvelope(envelope), held)).content);
+  const words = Buffer.from(encodeSheetWords(parseShare(content))).toString().split(' ');
+  const [first = '', second = '', ...rest] = words;
+
+  let line = '';
+  const traffic: string[] = [];
+  house.onEntries((entries) => traffic.push(JSON.stringify(entries)));
+  house.onNotice((of, notice) => {
+    traffic.push(JSON.stringify(notice));
+    const booth = house.booth(of) ?? assert.fail('no booth');
+    if (notice.kind === 'pin-wanted') booth.postMessage({ ticket: notice.ticket, pin: Buffer.from(REHEARSAL_PIN) });
+    if (notice.kind === 'words-wanted') {
+      assert.deepEqual(notice.words, { count: words.length, sheet: null, shows: false });
+      booth.postMessage({ ticket: notice.ticket, pin: Buffer.from(line) });
+    }
+  });
+  await playOn(house, ceremony, { hasher: nativeHasher, until: (state) => pendingAction(state).kind === 'step' && state.current?.step.id === 'return' });
+  const act = () => ask(house, { call: 'act', ceremony, step: 'return', acceptFinalTry: false });
+  for (const [typed, rule] of [[[second, first, ...rest], 'SHARE-CHECKSUM'], [['conclave', ...words.slice(1)], 'SHARE-WORDS'], [[], 'SHARE-WORDS']] as const) {
+    line = typed.join(' ');
+    await assert.rejects(act(), isRule(rule), line);
+  }
+  line = words.join(' ');
+  await act();
+  await playOn(house, ceremony, { hasher: nativeHasher });
+  const renewed = readBackupRecord(Uint8Array.from((await filesOf(house, ceremony)).get('backup.json') ?? assert.fail()));
+  assert.deepEqual(renewed.shares[0], { ...record.shares[0], card: bindings.cards['new-share-card']?.['custodian-1']?.serial, object: renewed.shares[0]?.object });
+  assert.ok(!traffic.join('\n').includes(words.slice(10, 14).join(' ')), 'words in what was told');
 });
