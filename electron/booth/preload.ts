@@ -174,6 +174,64 @@ function open(facts: BoothFacts, limits: NonNullable<BoothFacts['typed']>, port:
   field.focus();
 }
 
+/** What is shown to its holder alone, or comes from paper, and is typed: a component, or the words of a share. */
+interface FormTyping<Heard> {
+  readonly phase: string;
+  show(bytes: Uint8Array): void;
+  press(key: { readonly key: string; readonly time: number; readonly repeat: boolean; readonly chord: boolean }): Heard;
+  unusable(): Heard;
+  /** Gives what was typed, which the receiver wipes. */
+  hand(give: (typed: Uint8Array) => void): void;
+  wipe(): void;
+}
+type Told = 'nothing' | 'show' | 'cancelled' | 'looking';
+
+/** From the first key to the last. `typed`: the phases in which Tab, as long as it is held, shows what was typed. */
+function attend<Heard extends string>(ticket: number, port: MessagePort, typing: FormTyping<Heard>, typed: readonly string[], draw: (heard: Heard | Told, looking: boolean) => void): void {
+  let looking = false;
+  const cancel = () => {
+    if (typing.phase === 'over') return;
+    typing.wipe();
+    port.postMessage({ ticket, cancelled: true });
+    draw('cancelled', looking);
+  };
+  const look = (is: boolean) => {
+    if (is === looking || (is && !typed.includes(typing.phase))) return;
+    looking = is;
+    draw(is ? 'looking' : 'nothing', looking);
+  };
+  const answer = (heard: Heard) => {
+    if (heard === 'show') port.postMessage({ ticket, shows: true } satisfies BoothAsks);
+    if (heard === 'cancelled') port.postMessage({ ticket, cancelled: true });
+    if (heard === 'done') typing.hand((pin) => port.postMessage({ ticket, pin }));
+    if (heard !== 'nothing') looking = false;
+    draw(heard, looking);
+  };
+  // Only this port was asked, and only this booth holds its other end.
+  port.onmessage = ({ data }: MessageEvent<BoothShown>) => {
+    if (data.ticket !== ticket) return;
+    typing.show(data.component);
+    draw('show', looking);
+  };
+  const field = hear((event) => {
+    if (event.key === 'Tab') look(true);
+    else if (typing.phase !== 'over') {
+      const { key, timeStamp, repeat } = event;
+      const chord = (event.ctrlKey || event.altKey || event.metaKey) && !event.getModifierState('AltGraph');
+      answer(typing.press({ key, time: timeStamp, repeat, chord }));
+    }
+  }, () => {
+    if (typing.phase !== 'over') answer(typing.unusable());
+  }, (event) => {
+    if (event.key === 'Tab') look(false);
+  });
+  window.addEventListener('blur', () => look(false));
+  window.addEventListener('pagehide', cancel);
+  ipcRenderer.on('booth:cancel' satisfies BoothChannel, cancel);
+  draw('nothing', looking);
+  field.focus();
+}
+
 /** One group of four beside the other; each digit is a node of its own. */
 function digitCells(id: string, count: number): HTMLElement[] {
   const cells = Array.from({ length: count }, () => document.createElement('i'));
@@ -199,9 +257,8 @@ function openComponent(facts: ComponentFacts, port: MessagePort): void {
   write('tries', words.costs);
   const digits = digitCells('digits', component.digits);
   const check = digitCells('check', 10);
-  let looking = false;
 
-  const draw = (heard: ComponentHeard | 'looking') => {
+  const draw = (heard: ComponentHeard | 'looking', looking: boolean) => {
     const { phase } = typing;
     const open = phase === 'shown' || looking;
     document.body.dataset['state'] = heard === 'no-digit' || heard === 'short' || heard === 'machine' ? 'wrong' : typing.fits ? 'fits' : phase === 'over' ? 'given' : 'typing';
@@ -220,47 +277,7 @@ function openComponent(facts: ComponentFacts, port: MessagePort): void {
     write('enter', componentEnter(phase));
     write('state', componentSay(typing, heard));
   };
-  const cancel = () => {
-    if (typing.phase === 'over') return;
-    typing.wipe();
-    port.postMessage({ ticket, cancelled: true });
-    draw('cancelled');
-  };
-  const look = (is: boolean) => {
-    if (is === looking || (is && typing.phase !== 'component' && typing.phase !== 'check')) return;
-    looking = is;
-    draw(is ? 'looking' : 'nothing');
-  };
-  const answer = (heard: ComponentHeard) => {
-    if (heard === 'show') port.postMessage({ ticket, shows: true } satisfies BoothAsks);
-    if (heard === 'cancelled') port.postMessage({ ticket, cancelled: true });
-    if (heard === 'done') typing.hand((pin) => port.postMessage({ ticket, pin }));
-    if (heard !== 'nothing') looking = false;
-    draw(heard);
-  };
-  // Only this port was asked, and only this booth holds its other end.
-  port.onmessage = ({ data }: MessageEvent<BoothShown>) => {
-    if (data.ticket !== ticket) return;
-    typing.show(data.component);
-    draw('show');
-  };
-  const field = hear((event) => {
-    if (event.key === 'Tab') look(true);
-    else if (typing.phase !== 'over') {
-      const { key, timeStamp, repeat } = event;
-      const chord = (event.ctrlKey || event.altKey || event.metaKey) && !event.getModifierState('AltGraph');
-      answer(typing.press({ key, time: timeStamp, repeat, chord }));
-    }
-  }, () => {
-    if (typing.phase !== 'over') answer(typing.unusable());
-  }, (event) => {
-    if (event.key === 'Tab') look(false);
-  });
-  window.addEventListener('blur', () => look(false));
-  window.addEventListener('pagehide', cancel);
-  ipcRenderer.on('booth:cancel' satisfies BoothChannel, cancel);
-  draw('nothing');
-  field.focus();
+  attend<ComponentHeard>(ticket, port, typing, ['component', 'check'], draw);
 }
 
 /** Each word behind its number, as on the form. */
@@ -288,9 +305,8 @@ function openWords(facts: WordsFacts, port: MessagePort): void {
   writePerson(facts, words);
   write('tries', words.costs);
   const cells = wordCells(facts.words.count);
-  let looking = false;
 
-  const draw = (heard: SheetHeard | 'looking') => {
+  const draw = (heard: SheetHeard | 'looking', looking: boolean) => {
     const { phase, places, number, empty } = typing;
     const open = phase === 'shown' || looking;
     const wrong = heard === 'unknown' || heard === 'one-wrong' || heard === 'more-wrong' || heard === 'machine';
@@ -305,46 +321,7 @@ function openWords(facts: WordsFacts, port: MessagePort): void {
     write('enter', wordsEnter(phase));
     write('state', wordsSay(typing, heard));
   };
-  const cancel = () => {
-    if (typing.phase === 'over') return;
-    typing.wipe();
-    port.postMessage({ ticket, cancelled: true });
-    draw('cancelled');
-  };
-  const look = (is: boolean) => {
-    if (is === looking || (is && typing.phase !== 'words')) return;
-    looking = is;
-    draw(is ? 'looking' : 'nothing');
-  };
-  const answer = (heard: SheetHeard) => {
-    if (heard === 'show') port.postMessage({ ticket, shows: true } satisfies BoothAsks);
-    if (heard === 'cancelled') port.postMessage({ ticket, cancelled: true });
-    if (heard === 'done') typing.hand((pin) => port.postMessage({ ticket, pin }));
-    if (heard !== 'nothing') looking = false;
-    draw(heard);
-  };
-  port.onmessage = ({ data }: MessageEvent<BoothShown>) => {
-    if (data.ticket !== ticket) return;
-    typing.show(data.component);
-    draw('show');
-  };
-  const field = hear((event) => {
-    if (event.key === 'Tab') look(true);
-    else if (typing.phase !== 'over') {
-      const { key, timeStamp, repeat } = event;
-      const chord = (event.ctrlKey || event.altKey || event.metaKey) && !event.getModifierState('AltGraph');
-      answer(typing.press({ key, time: timeStamp, repeat, chord }));
-    }
-  }, () => {
-    if (typing.phase !== 'over') answer(typing.unusable());
-  }, (event) => {
-    if (event.key === 'Tab') look(false);
-  });
-  window.addEventListener('blur', () => look(false));
-  window.addEventListener('pagehide', cancel);
-  ipcRenderer.on('booth:cancel' satisfies BoothChannel, cancel);
-  draw('nothing');
-  field.focus();
+  attend<SheetHeard>(ticket, port, typing, ['words'], draw);
 }
 
 ipcRenderer.once('booth:open' satisfies BoothChannel, (event, facts: BoothFacts | ComponentFacts | WordsFacts) => {

@@ -142,7 +142,7 @@ test('a device process that dies costs one entry; the ceremony goes on where it 
   assert.ok(tokens !== undefined);
   process.kill(tokens, 'SIGKILL');
   // The share set died with the process: the step is interrupted, then the backup is begun again.
-  await assert.rejects(ask(house, { call: 'act', ceremony, step: 'give-share/custodian-2', acceptFinalTry: false }));
+  await assert.rejects(ask(house, { call: 'act', ceremony, step: 'give-share/custodian-2', acceptFinalTry: false, typed: 'BAG-2' }), (error) => error instanceof Refused && error.refusal.rule === 'DEVICE_PROCESS_LOST');
   await playOn(house, ceremony, { hasher: nativeHasher });
   const { verdict } = await ask(house, { call: 'verify-own', ceremony });
   assert.equal(verdict.verdict, 'valid');
