@@ -210,11 +210,14 @@ export function recipientOfCertificate(certificate: CertificateReading, at?: Dat
 }
 
 /**
- * A recipient from a file: a certificate or a bare public key, PEM or DER. `at` null: a certificate's dates are not judged yet. Throws
- * `Refused` PEM, DER-STRUCTURE, and as `recipientOfKey` and `recipientOfCertificate` do.
+ * The recipient of a file: one certificate or bare public key, PEM or DER. `at` null: a certificate's dates are not judged yet. Throws
+ * `Refused` PEM, DER-STRUCTURE, ENVELOPE-RECIPIENT, and as `recipientOfKey` and `recipientOfCertificate` do.
  */
 export function readRecipient(file: Uint8Array, at: Date | null): Recipient {
-  const { label, der } = readPem(file, ['CERTIFICATE', 'PUBLIC KEY'])[0]!;
+  const [block, ...more] = readPem(file, ['CERTIFICATE', 'PUBLIC KEY']);
+  // Whose of several keys it was sealed to, nobody could tell afterwards.
+  if (more.length > 0) throw fault('ENVELOPE-RECIPIENT', 'one certificate or public key in the file of a recipient', `${more.length + 1}`, 'Give a file for each recipient, without the certificates above it.');
+  const { label, der } = block!;
   // DER tells by its structure: the first value of a SubjectPublicKeyInfo is an algorithm, that of a certificate is not.
   const bare = file[0] === TAG.sequence ? derParts(derParts(readDer(der, 'recipient'), 'recipient')[0]!, 'recipient')[0]?.tag === TAG.oid : label === 'PUBLIC KEY';
   return bare ? recipientOfKey(readSubjectKey(der)) : recipientOfCertificate(readCertificate(der), at ?? undefined);

@@ -1143,7 +1143,10 @@ export class Conductor {
 
   /** The register as it was when this ceremony first asked for it. */
   #register(room: Room): Promise<Answers['custody']> {
-    return room.register ??= this.#custody();
+    return room.register ??= this.#custody().catch((error: unknown) => {
+      room.register = null; // asked again at the next attempt
+      throw error;
+    });
   }
 
   /** Writes `done` if the evidence keeps the rules and its claims hold here and now; else `failed`, naming the rule. */

@@ -60,15 +60,15 @@ test('composites: two of them, by each library, beside the halves alone', async 
     assert.deepEqual(ratios.map(({ to }) => to), ['MLDSA65-ECDSA-P256-SHA512', 'MLDSA87-ECDSA-P384-SHA512'].flatMap((of) => [`the halves of ${of}, node`, `the halves of ${of}, noble`]));
     assert.equal(value, Math.max(...ratios.map(({ ratio }) => ratio)), name);
     assert.equal(samples.filter((sample) => sample.name === 'its halves alone').length, 4);
-    // How fast either side is, is not for a test to say.
-    for (const { ratio, to } of ratios) assert.ok(ratio > 0 && Number.isFinite(ratio), `${name}: ${ratio} times ${to}`);
+    // That both sides do work of one kind. How fast they do it is not for a test to say.
+    for (const { ratio, to } of ratios) assert.ok(ratio > 0.02 && ratio < 50, `${name}: ${ratio} times ${to}`);
   }
 });
 
 test('shares and envelopes: beside the library alone, and beside the raw KEM with the cipher', async () => {
   const { figures } = Report.parse(JSON.parse(await bench('--json', ...['split', 'combine', 'seal', 'open'].flatMap((name) => ['--only', name]))));
   assert.deepEqual(figures.map(({ name, ratios }) => [name, ratios.length]), [['split', 1], ['combine', 1], ['seal', 2], ['open', 2]]);
-  for (const { name, ratios } of figures) for (const { ratio, to } of ratios) assert.ok(ratio > 0 && Number.isFinite(ratio), `${name}: ${ratio} times ${to}`);
+  for (const { name, ratios } of figures) for (const { ratio, to } of ratios) assert.ok(ratio > 0.1 && ratio < 100, `${name}: ${ratio} times ${to}`);
 });
 
 test('a part of it, for people: the figure, its aim, and whether it is met', async () => {

@@ -7,6 +7,7 @@ import { parse, stringify } from 'yaml';
 import type { Placement } from '../../ceremonies/evidence.ts';
 import { heldAt } from '../../ceremonies/key-record.ts';
 import { caAlgorithmNamed, componentsOf } from '../../ceremonies/keys/algorithms.ts';
+import { bagsFault } from '../../ceremonies/putting-away.ts';
 import { rehearse } from '../../ceremonies/rehearse.ts';
 import { readScript, type Fault, type Parameters } from '../../ceremonies/script.ts';
 import { MINI_SCRIPT } from './scripted.ts';
@@ -385,6 +386,13 @@ for (const [rule, what, change, at, others = []] of ROWS) {
     for (const fault of faults ?? []) for (const part of [fault.expected, fault.found, fault.next]) assert.notEqual(part, '');
   });
 }
+
+test('a new ceremony writes the numbers of its bags down, where it has bags', () => {
+  const opened = (change: (script: Draft) => void, text = ROOT_CA) => bagsFault(rehearsed(change, {}, text).rehearsed?.plan ?? assert.fail('it has faults'));
+  assert.equal(opened((s) => { delete s.room.bags; })?.rule, 'BAGS-NUMBERED');
+  assert.equal(opened(() => undefined), null);
+  assert.equal(opened(() => undefined, readFileSync(join(folder, 'scripts/crl.yaml'), 'utf8')), null, 'no bags, no numbers');
+});
 
 test('every shipped script has the numbers of its bags written down', () => {
   const shipped = readdirSync(join(folder, 'scripts')).map((file) => parse(readFileSync(join(folder, 'scripts', file), 'utf8')) as Draft);

@@ -4,8 +4,10 @@ import { readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { readKeyRecord } from '../../ceremonies/key-record.ts';
 import { ask, playOn } from '../../electron/rehearsal.ts';
+import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
+import { allValues } from '../electron/devices/objects.ts';
 import { openHouse, temporaryFolder, withSoftHsm } from '../electron/house.ts';
-import { accessible, chooseScript, ownRecordIsValid, picture, play, press, sitDown, type Table } from './table.ts';
+import { accessible, chooseScript, onCards, ownRecordIsValid, picture, play, press, searchEverywhere, sitDown, type Table } from './table.ts';
 
 /** The window, over a data folder in which an officer has made a key that may leave its token. */
 async function withKey(t: TestContext): Promise<Table> {
@@ -63,4 +65,7 @@ test('a key of the Tokens room gets its backup', { timeout: 6 * 60_000 }, async 
   await picture(page, 'later-backup-over');
   await page.getByText('any 2 of 3 shares bring it back').first().waitFor();
   await ownRecordIsValid(page);
+  const shares = onCards(await allValues('software', table.home, REHEARSAL_PIN)).filter(({ what }) => what.includes('conclave-share'));
+  assert.equal(shares.length, 3);
+  await searchEverywhere(table, shares);
 });

@@ -15,14 +15,18 @@ import { parseSheetWords } from '../../ceremonies/shares/paper.ts';
 import { parseLine } from '../../ceremonies/transcript.ts';
 import type { Entry } from '../../ceremonies/ceremony.ts';
 import { REHEARSAL_PIN } from '../../electron/devices/protocol.ts';
+import { allValues } from '../electron/devices/objects.ts';
 import { temporaryFolder } from '../electron/house.ts';
-import { accessible, beginRehearsal, chooseScript, lastKey, ownRecordIsValid, picture, PICTURES, play, press, searchEverywhere, sitDown, type Table, typePin, waitForBooth } from './table.ts';
+import { accessible, beginRehearsal, chooseScript, lastKey, onCards, ownRecordIsValid, picture, PICTURES, play, press, searchEverywhere, sitDown, type Table, typePin, waitForBooth } from './table.ts';
 
 const phase = (booth: Page) => booth.evaluate(() => document.body.dataset['phase'] ?? '');
 const words = (booth: Page) => booth.evaluate(() => [...document.querySelectorAll('#digits i')].map((cell) => cell.textContent));
 const shot = (booth: Page, name: string) => booth.screenshot({ path: join(PICTURES, `booth-share-${name}.png`) });
 /** As fast as people type; all at once would look like a device. */
 const type = (booth: Page, keys: string) => booth.keyboard.type(keys, { delay: 35 });
+
+/** Nobody scrolls in the booth. */
+const fits = async (booth: Page) => assert.ok(await booth.evaluate(() => document.documentElement.scrollHeight <= window.innerHeight && document.body.scrollHeight <= window.innerHeight), 'the booth is longer than the screen');
 
 /** A rehearsal with two custodians who are people; every card has the published PIN. */
 async function begin(table: Table, script: string): Promise<void> {
@@ -74,12 +78,14 @@ test('share-paper with people: shown alone, a wrong word named, proven from the 
     assert.match(await booth.locator('#wanted').innerText(), /S-[0-9A-F]{8}/);
     shares.push(parseSheetWords(utf8(form.join(' '))).payload);
     if (seat === 'custodian-1') await shot(booth, 'shown');
+    await fits(booth);
     await booth.keyboard.press('Enter');
     assert.deepEqual(new Set(await words(booth)), new Set(['____']), 'it is hidden again');
     // One word of the copy is wrong; four letters are enough.
     const wrong = seat === 'custodian-1' ? form.map((word, at) => (at === 9 ? (word === 'academic' ? 'acid' : 'academic') : word)) : form;
     await type(booth, `${wrong.slice(0, 12).map((word) => word.slice(0, 4)).join(' ')} `);
     assert.deepEqual((await words(booth)).slice(0, 13), [...Array.from({ length: 12 }, () => '••••'), '____']);
+    await fits(booth);
     if (seat === 'custodian-1') {
       await shot(booth, 'typing');
       await booth.keyboard.down('Tab');
@@ -93,6 +99,7 @@ test('share-paper with people: shown alone, a wrong word named, proven from the 
       await booth.keyboard.press('Enter');
       assert.match(await booth.locator('#state').innerText(), /word 10 is probably wrong/);
       await shot(booth, 'wrong');
+      await fits(booth);
       await type(booth, form[9] ?? '');
     }
     await lastKey(booth, 'Enter');
@@ -149,6 +156,7 @@ test('share-envelope with people: sealed, and opened with the own key file', { t
   }
   await play(table, ({ pending }) => pending === 'over');
   await ownRecordIsValid(page);
+  await searchEverywhere(table, onCards(await allValues('software', home, REHEARSAL_PIN)));
 });
 
 for (const script of ['share-return', 'share-return-paper'] as const) {
@@ -160,5 +168,6 @@ for (const script of ['share-return', 'share-return-paper'] as const) {
     await accessible(page, `A share on its new card, ${script}`);
     await play(table, ({ pending }) => pending === 'over');
     await ownRecordIsValid(page);
+    await searchEverywhere(table, onCards(await allValues('software', table.home, REHEARSAL_PIN)));
   });
 }
